@@ -1,0 +1,63 @@
+"""Benchmarks, each a comparison measured side by side: run.py [--quick] [PART ...].
+
+density   the compiled density of the XOR network, values and gradients
+nested    nested sampling of the full XOR posterior, on one core and on two
+callback  the same with a Python callback, each evaluation
+chains    256 chains, scored, stacked and diagnosed, beside plain CmdStanPy
+scores    PSIS-LOO and stacking beside ArviZ's loo and a generic optimiser
+
+Times are medians with their ranges, and depend on the machine and on what else it does; ratios
+depend on it less. The data are the study's with a noise variance of 0.5, as in the literature's
+figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import chains
+import density
+import nested
+import scores
+
+from manymodes.posterior import Posterior
+from manymodes.studies.xor import xor_data, xor_posteriors
+
+PARTS = {
+    "density": density.run,
+    "nested": nested.run,
+    "callback": nested.run_callback,
+    "chains": chains.run,
+    "scores": scores.run,
+}
+
+
+def posterior() -> Posterior:
+    """Return the full XOR posterior on data with a noise variance of 0.5, compiled."""
+    return xor_posteriors(xor_data(noise_sd=math.sqrt(0.5)))["full"].compile()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="small and short, to see it work")
+    options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part '{unknown[0]}': choose from {', '.join(PARTS)}")
+    target = posterior()
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} cores, load {load:.1f} at the start")
+    for part in options.parts or PARTS:
+        print(f"\n{part}", flush=True)
+        PARTS[part](target, options.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,395 @@
+"""The comparison: occupancy, stacking weight and evidence weight of each mode, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+from threadpoolctl import threadpool_limits
+
+from manymodes.chains import Chains
+from manymodes.diagnostics import rhat, rhat_function
+from manymodes.modes import Modes, ModeSettings, find_modes
+from manymodes.nested import Nested
+from manymodes.posterior import FloatArray, Posterior
+from manymodes.stacking import Stacking, stack, weight_errors
+from manymodes.volumes import open_passes, region_weights
+
+IntArray = npt.NDArray[np.intp]
+
+PROMINENT = 1e-3
+"""A mode is prominent when its evidence is more than this of the largest (Yallup et al. 2022)."""
+
+_VOLUME_DRAWS = 200
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its standard error; both NaN where there is nothing to estimate from."""
+
+    value: float = _NAN
+    sd: float = _NAN
+
+
+@dataclass(frozen=True)
+class ModeSummary:
+    """One mode and its three weights.
+
+    Attributes
+    ----------
+    id : int
+        Number of the mode, from 1, by descending evidence (or occupancy, without evidence).
+    function : int
+        Number of the function that its draws compute, from 1.
+    height : float
+        Log of posterior over prior at its peak (nats): the log likelihood there.
+    log_z : Estimate
+        Log evidence of the mode (nats).
+    evidence, stacking, occupancy : Estimate
+        Its share of the evidence, its stacking weight, and the share of all draws of the
+        chains that lie in it.
+    chains : int
+        How many chains have most of their draws in it.
+    """
+
+    id: int
+    function: int
+    height: float
+    log_z: Estimate
+    evidence: Estimate
+    stacking: Estimate
+    occupancy: Estimate
+    chains: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that was found out about one posterior.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        What was sampled.
+    chains, nested : optional
+        The draws of either engine.
+    modes : Modes
+        The basins; `labels` number them as `summaries` does.
+    summaries : tuple of ModeSummary
+        One for each mode, by descending evidence.
+    labels : int array of shape (M,)
+        The id of each of the basins of ``modes``.
+    nested_weights : array of shape (n,)
+        Posterior weights of the merged nested points, each mode by its own volume; they differ
+        from `Nested.weights` where the live points of separate modes have drifted.
+    stacking : Stacking or None
+        Weights of the chains.
+    rhat_weights : float array of shape (P',)
+        R-hat of each unconstrained coordinate.
+    rhat_function : float array of shape (N, ...)
+        R-hat of the prediction at each data point; empty without a network.
+    evidence_draws : array of shape (M, B)
+        Evidence shares of the modes, as ``summaries`` lists them, for random volumes: the
+        error of any sum over modes is the spread of the sum.
+    """
+
+    posterior: Posterior
+    chains: Chains | None
+    nested: Nested | None
+    modes: Modes
+    summaries: tuple[ModeSummary, ...]
+    labels: IntArray
+    nested_weights: FloatArray
+    stacking: Stacking | None
+    rhat_weights: FloatArray
+    rhat_function: FloatArray
+    evidence_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @cached_property
+    def chain_modes(self) -> IntArray:
+        """The mode id of each draw of the chains, shape (C, S)."""
+        return np.asarray(self.labels[self.modes.chains])
+
+    @cached_property
+    def nested_modes(self) -> IntArray:
+        """The mode id of each merged nested point, shape (n,)."""
+        return np.asarray(self.labels[self.modes.nested])
+
+    @property
+    def prominent(self) -> tuple[ModeSummary, ...]:
+        """The prominent modes: by evidence or, without it, by occupancy."""
+        by = "occupancy" if self.nested is None else "evidence"
+        shares = np.array([getattr(mode, by).value for mode in self.summaries])
+        limit = PROMINENT * np.nanmax(shares)
+        return tuple(
+            mode for mode, share in zip(self.summaries, shares, strict=True) if share > limit
+        )
+
+    @property
+    def unweighed(self) -> tuple[ModeSummary, ...]:
+        """The modes that chains found and the nested runs did not reach."""
+        if self.nested is None:
+            return ()
+        return tuple(mode for mode in self.summaries if np.isnan(mode.evidence.value))
+
+    @property
+    def prominent_functions(self) -> int:
+        """The number of different functions among the prominent modes."""
+        return len({mode.function for mode in self.prominent})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the posterior's entry in ``summary.json``."""
+        entry: dict[str, Any] = {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
+        if self.chains is not None:
+            entry["chains"] = self._chains_entry(self.chains)
+        if self.nested is not None:
+            entry["nested"] = _nested_entry(self.nested)
+        entry["modes"] = [_mode_entry(mode) for mode in self.summaries]
+        entry["modes_only_chains_found"] = len(self.unweighed)
+        entry["prominent_modes"] = len(self.prominent)
+        entry["prominent_functions"] = self.prominent_functions
+        entry["mode_disagreement"] = self.modes.disagreement
+        return entry
+
+    def _chains_entry(self, chains: Chains) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "n": chains.n_chains,
+            "failed": len(chains.failures),
+            "draws": chains.n_draws,
+            "divergences": chains.divergences,
+            "seconds": float(chains.seconds.sum()),
+            "rhat_weights": _worst(self.rhat_weights),
+            "rhat_function": _worst(self.rhat_function),
+        }
+        if self.stacking is not None:
+            entry["stacking"] = {
+                "score": self.stacking.score,
+                "certificate": self.stacking.certificate,
+                "effective_chains": self.stacking.effective_chains,
+                "pareto_k_above_0.7": int((chains.pareto_k > 0.7).sum()),
+            }
+        return entry
+
+
+def compare(
+    posterior: Posterior,
+    *,
+    chains: Chains | None = None,
+    nested: Nested | None = None,
+    settings: ModeSettings | None = None,
+    seed: int = 1,
+    quiet: bool = False,
+) -> Comparison:
+    """Find the modes of a posterior and weigh them in every way that the draws allow.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What was sampled.
+    chains, nested : optional
+        Draws of either engine; at least one of the two.
+    settings : ModeSettings, optional
+        How modes are told apart.
+    seed : int
+        Decides which draws climb, and the resamples behind the errors.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    InputError
+        There are no draws.
+    """
+    # Its matrices are small, and threads of linear algebra only get in each other's way.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _compare(posterior, chains, nested, settings, seed, quiet)
+
+
+def _compare(
+    posterior: Posterior,
+    chains: Chains | None,
+    nested: Nested | None,
+    settings: ModeSettings | None,
+    seed: int,
+    quiet: bool,
+) -> Comparison:
+    modes = find_modes(
+        posterior, chains=chains, nested=nested, settings=settings, seed=seed, quiet=quiet
+    )
+    n_modes = modes.n_modes
+    rng = np.random.default_rng(seed)
+    log_z, evidence, nested_weights, share_draws = _evidence(nested, modes, rng)
+    occupancy = _occupancy(chains, modes.chains, n_modes, rng)
+    stacking, weights = _stacking(chains, modes.chains, n_modes, rng)
+    majority = np.zeros(n_modes, dtype=int)
+    if chains is not None:
+        majority = np.bincount(_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
+    ranking = evidence if nested is not None else occupancy
+    order = np.lexsort(
+        ([-m.value for m in occupancy], [-np.nan_to_num(m.value, nan=-1) for m in ranking])
+    )
+    labels = np.empty(n_modes, dtype=np.intp)
+    labels[order] = np.arange(1, n_modes + 1)
+    functions = _renumbered(modes.functions[order])
+    summaries = tuple(
+        ModeSummary(
+            id=rank + 1,
+            function=functions[rank],
+            height=float(modes.heights[mode]),
+            log_z=log_z[mode],
+            evidence=evidence[mode],
+            stacking=weights[mode],
+            occupancy=occupancy[mode],
+            chains=int(majority[mode]),
+        )
+        for rank, mode in enumerate(order)
+    )
+    rhat_weights = rhat_of_function = np.empty(0)
+    if chains is not None and chains.n_chains > 1:
+        rhat_weights = np.asarray(rhat(chains.eta))
+        if posterior.network is not None:
+            rhat_of_function = np.asarray(rhat_function(predictions_by_input(chains)))
+    return Comparison(
+        posterior,
+        chains,
+        nested,
+        modes,
+        summaries,
+        labels,
+        nested_weights,
+        stacking,
+        rhat_weights,
+        rhat_of_function,
+        share_draws[order] if nested is not None else share_draws,
+    )
+
+
+def predictions_by_input(chains: Chains, block: int = 16) -> Iterator[FloatArray]:
+    """Yield the predictions at the data's inputs, a few inputs at a time, (C, S, block, ...)."""
+    X = np.asarray(chains.posterior.data["X"], dtype=float)
+    for start in range(0, len(X), block):
+        yield chains.posterior.predict(chains.rows, X[start : start + block])
+
+
+def _evidence(
+    nested: Nested | None, modes: Modes, rng: np.random.Generator
+) -> tuple[list[Estimate], list[Estimate], FloatArray, FloatArray]:
+    """Return log_z and share of each mode, the nested points' weights, and draws of the shares.
+
+    A mode that the nested runs did not reach has neither: its evidence is not known.
+    """
+    n_modes = modes.n_modes
+    if nested is None:
+        return [Estimate()] * n_modes, [Estimate()] * n_modes, np.empty(0), np.empty((0, 0))
+    found = region_weights(
+        nested.logl,
+        nested.birth,
+        modes.nested,
+        open_passes(modes.passes, nested.base.dims),
+        rng,
+        _VOLUME_DRAWS,
+    )
+    offset = nested.log_prior_inside[0]
+    shares = special.softmax(found.log_z)
+    share_draws = special.softmax(found.log_z_draws, axis=0)
+    log_z = [
+        Estimate(float(found.log_z[k] + offset), float(found.log_z_draws[k].std(ddof=1)))
+        if modes.reached[k]
+        else Estimate()
+        for k in range(n_modes)
+    ]
+    evidence = [
+        Estimate(float(shares[k]), float(share_draws[k].std(ddof=1)))
+        if modes.reached[k]
+        else Estimate()
+        for k in range(n_modes)
+    ]
+    weights = np.asarray(special.softmax(found.log_weights))
+    return log_z, evidence, weights, np.asarray(share_draws)
+
+
+def _shares(labels: IntArray, n_modes: int) -> FloatArray:
+    """Return the share of each chain's draws in each mode, shape (C, M)."""
+    counts = np.stack([np.bincount(chain, minlength=n_modes) for chain in labels])
+    return np.asarray(counts / labels.shape[1])
+
+
+def _occupancy(
+    chains: Chains | None, labels: IntArray, n_modes: int, rng: np.random.Generator
+) -> list[Estimate]:
+    """Return each mode's share of all draws; the error is by resampling chains."""
+    if chains is None:
+        return [Estimate()] * n_modes
+    shares = _shares(labels, n_modes)
+    picks = rng.integers(len(shares), size=(200, len(shares)))
+    sd = shares[picks].mean(axis=1).std(axis=0, ddof=1)
+    return [Estimate(float(v), float(s)) for v, s in zip(shares.mean(axis=0), sd, strict=True)]
+
+
+def _stacking(
+    chains: Chains | None, labels: IntArray, n_modes: int, rng: np.random.Generator
+) -> tuple[Stacking | None, list[Estimate]]:
+    """Return the chains' stacking and its weights summed by mode."""
+    if chains is None or chains.lpd.size == 0:
+        return None, [Estimate()] * n_modes
+    lpd = chains.lpd.T
+    stacking = stack(lpd)
+    shares = _shares(labels, n_modes)
+    errors = weight_errors(lpd, shares, n_boot=50, rng=rng)
+    by_mode = stacking.weights @ shares
+    return stacking, [Estimate(float(v), float(s)) for v, s in zip(by_mode, errors.sd, strict=True)]
+
+
+def _renumbered(functions: IntArray) -> list[int]:
+    """Give functions numbers from 1 in the order in which they first appear."""
+    first_seen = {f: i + 1 for i, f in enumerate(dict.fromkeys(functions.tolist()))}
+    return [first_seen[f] for f in functions.tolist()]
+
+
+def _worst(values: FloatArray) -> float:
+    """Return the largest value; NaN marks what is constant in every chain and does not count."""
+    return float(np.nanmax(values)) if np.isfinite(values).any() else _NAN
+
+
+def _nested_entry(nested: Nested) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "log_z": nested.log_z,
+        "log_z_sd": nested.log_z_sd,
+        "log_z_volume_sd": nested.log_z_volume_sd,
+        "log_z_between_sd": nested.log_z_between_sd,
+        "nlive": nested.nlive * len(nested.runs),
+        "runs": len(nested.runs),
+        "evaluations": nested.evaluations,
+        "seconds": nested.seconds,
+        "insertion_p": nested.insertion_p,
+        "base_measure": "prior" if nested.base.exact else "fitted to the prior",
+    }
+    if nested.log_prior_inside[0] < 0:
+        entry["log_z_restricted"] = nested.log_z_restricted
+        entry["log_prior_inside"], entry["log_prior_inside_sd"] = nested.log_prior_inside
+    failures = sum(run.failures for run in nested.runs)
+    if failures:
+        entry["failed_evaluations"] = failures
+    return entry
+
+
+def _mode_entry(mode: ModeSummary) -> dict[str, Any]:
+    weight: dict[str, float] = {}
+    for name in ("evidence", "stacking", "occupancy"):
+        estimate: Estimate = getattr(mode, name)
+        weight[name] = estimate.value
+        weight[f"{name}_sd"] = estimate.sd
+    return {
+        "id": mode.id,
+        "function": mode.function,
+        "height": mode.height,
+        "log_z": mode.log_z.value,
+        "log_z_sd": mode.log_z.sd,
+        "chains": mode.chains,
+        "weight": weight,
+    }

@@ -1,0 +1,35 @@
+"""The exceptions that a user of manymodes can catch.
+
+All of them derive from `ManymodesError`. The command line turns an `InputError` into exit
+status 2 and one line, and any other `ManymodesError` into exit status 1 and one line.
+"""
+
+from __future__ import annotations
+
+
+class ManymodesError(Exception):
+    """Base class of every error that manymodes raises on purpose."""
+
+
+class InputError(ManymodesError, ValueError):
+    """The user's input is wrong: the message says what, where, and how to mend it."""
+
+
+class ToolchainError(ManymodesError, RuntimeError):
+    """A part of the toolchain (compiler, CmdStan, BridgeStan, PolyChord) is missing or broken."""
+
+
+class CompileError(ToolchainError):
+    """A Stan program does not compile; the message carries the compiler's first complaint."""
+
+
+class DensityError(ManymodesError, RuntimeError):
+    """The log density could not be evaluated where it must be finite."""
+
+
+class SamplingError(ManymodesError, RuntimeError):
+    """A sampler failed: no chain or no nested run finished."""
+
+
+class ResultsError(InputError):
+    """A run directory is missing, incomplete, or holds files that cannot be read."""

@@ -1,0 +1,193 @@
+"""The density with respect to the prior, as a landscape to climb: peaks, saddles, barriers.
+
+The height at a point is the log of posterior over prior, that is the log likelihood, wherever
+the program can leave its likelihood out; so peaks and barriers do not depend on how the
+parameters are written down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+from manymodes.errors import DensityError
+from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.reference import LOGISTIC, BaseMeasure
+
+_EDGE = 1e-6
+_FAR = 12.0
+_LOWEST = -1e10
+_PATH_NODES = 17
+_RELAXATIONS = 80
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Heights over climbing coordinates x, shape (D,).
+
+    A coordinate with a logistic base measure is climbed on the unit interval, where a bounded
+    parameter is linear and its bound is a wall that a bounded optimiser can rest against; any
+    other is climbed in units of its base measure's scale.
+    """
+
+    posterior: Posterior
+    base: BaseMeasure
+
+    @cached_property
+    def _on_interval(self) -> npt.NDArray[np.bool_]:
+        return np.array([family == LOGISTIC for family in self.base.families])
+
+    @cached_property
+    def bounds(self) -> optimize.Bounds:
+        """The box in which climbing coordinates stay."""
+        inside = self._on_interval
+        return optimize.Bounds(
+            np.where(inside, _EDGE, -_FAR), np.where(inside, 1 - _EDGE, _FAR), keep_feasible=True
+        )
+
+    def coordinates(self, eta: npt.ArrayLike) -> FloatArray:
+        """Map unconstrained points, shape (..., D), to climbing coordinates in the box."""
+        z = (np.asarray(eta, dtype=float) - self.base.location) / self.base.scale
+        x = np.where(self._on_interval, special.expit(z), z)
+        return np.clip(x, self.bounds.lb, self.bounds.ub)
+
+    def unconstrained(self, x: npt.ArrayLike) -> FloatArray:
+        """Map climbing coordinates, shape (..., D), to unconstrained points."""
+        values = np.asarray(x, dtype=float)
+        inside = self._on_interval
+        z = np.where(inside, special.logit(np.where(inside, values, 0.5)), values)
+        return np.asarray(self.base.location + self.base.scale * z)
+
+    @cached_property
+    def _prior(self) -> Posterior | None:
+        return self.posterior.prior if PRIOR_SWITCH in self.posterior.data else None
+
+    def height(self, x: FloatArray) -> float:
+        """Return the height (nats) at climbing coordinates x."""
+        eta = self.unconstrained(x)
+        value = self.posterior.log_density(eta)
+        if self._prior is not None:
+            value -= self._prior.log_density(eta)
+        return value if np.isfinite(value) else _LOWEST
+
+    def height_gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
+        """Return the height (nats) and its gradient in climbing coordinates."""
+        eta = self.unconstrained(x)
+        try:
+            value, gradient = self.posterior.gradient(eta)
+            if self._prior is not None:
+                prior_value, prior_gradient = self._prior.gradient(eta)
+                value, gradient = value - prior_value, gradient - prior_gradient
+        except DensityError:
+            return _LOWEST, np.zeros_like(x)
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            return _LOWEST, np.zeros_like(x)
+        u = np.where(self._on_interval, x, 0.5)
+        slope = self.base.scale * np.where(self._on_interval, 1 / (u * (1 - u)), 1.0)
+        return value, gradient * slope
+
+    def climb(self, eta: FloatArray) -> tuple[FloatArray, float]:
+        """Climb from an unconstrained point to a local maximum.
+
+        Returns
+        -------
+        tuple
+            The maximum in climbing coordinates, shape (D,), and its height (nats).
+        """
+
+        def descent(x: FloatArray) -> tuple[float, FloatArray]:
+            value, gradient = self.height_gradient(x)
+            return -value, -gradient
+
+        found = optimize.minimize(
+            descent,
+            self.coordinates(eta),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=self.bounds,
+            options={"maxiter": 300, "ftol": 1e-10, "gtol": 1e-4},
+        )
+        return np.asarray(found.x), float(-found.fun)
+
+    def straight_barrier(self, a: FloatArray, b: FloatArray, enough: float = np.inf) -> float:
+        """Return how far the height falls below the lower end on the straight line a-b (nats).
+
+        The search stops once the fall exceeds ``enough``.
+        """
+        floor = min(self.height(a), self.height(b))
+        lowest = floor
+        steps = np.arange(1, _PATH_NODES - 1) / (_PATH_NODES - 1)
+        for t in steps[np.argsort(np.abs(steps - 0.5), kind="stable")]:
+            lowest = min(lowest, self.height((1 - t) * a + t * b))
+            if floor - lowest > enough:
+                break
+        return floor - lowest
+
+    def level(self, x: FloatArray) -> float:
+        """Return the log likelihood against the base measure (nats) at climbing coordinates x.
+
+        This is what nested sampling orders its points by; with an exact base measure it is the
+        height.
+        """
+        eta = self.unconstrained(x)
+        value = self.posterior.log_density(eta) - float(self.base.log_density(eta))
+        return value if np.isfinite(value) else _LOWEST
+
+    def pass_level(self, path: FloatArray) -> float:
+        """Return the lowest level on a path, shape (nodes, D)."""
+        return min(self.level(x) for x in path)
+
+    def relaxed_path(self, a: FloatArray, b: FloatArray, enough: float) -> tuple[float, FloatArray]:
+        """Relax a path from a to b uphill.
+
+        The string method (E, Ren, Vanden-Eijnden 2007): nodes between the ends climb across
+        the path and are spread evenly along it again. Stops as soon as the height falls by at
+        most ``enough``.
+
+        Returns
+        -------
+        tuple
+            How far the height falls below the lower end on the best path found (nats), and
+            that path, shape (nodes, D).
+        """
+        path = straight_path(a, b)
+        floor = min(self.height(a), self.height(b))
+        best, best_path = np.inf, path
+        for step in np.geomspace(0.04, 0.004, _RELAXATIONS):
+            before = path.copy()
+            tangents = path[2:] - path[:-2]
+            length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
+            lowest = np.inf
+            for i in range(1, _PATH_NODES - 1):
+                value, gradient = self.height_gradient(path[i])
+                lowest = min(lowest, value)
+                along = tangents[i - 1] / max(float(np.linalg.norm(tangents[i - 1])), 1e-300)
+                across = gradient - along * float(gradient @ along)
+                size = float(np.linalg.norm(across))
+                path[i] += step * length * across / max(size, 1.0)
+            if floor - lowest < best:
+                best, best_path = floor - lowest, before
+            if best <= enough:
+                break
+            path = _evenly_spaced(np.clip(path, self.bounds.lb, self.bounds.ub))
+        return max(best, 0.0), best_path
+
+
+def straight_path(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the straight line from a to b as nodes, shape (nodes, D)."""
+    t = np.linspace(0, 1, _PATH_NODES)[:, None]
+    return np.asarray((1 - t) * a + t * b)
+
+
+def _evenly_spaced(path: FloatArray) -> FloatArray:
+    """Move a path's nodes along it so that they are equally far from one another."""
+    steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
+    arc = np.concatenate([[0.0], np.cumsum(steps)])
+    if arc[-1] == 0:
+        return path
+    wanted = np.linspace(0, arc[-1], len(path))
+    return np.column_stack([np.interp(wanted, arc, column) for column in path.T])

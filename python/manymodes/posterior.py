@@ -1,0 +1,392 @@
+"""A posterior: one Stan program and one data set, seen as one density by both engines."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.errors import DensityError, InputError
+from manymodes.network import Network
+from manymodes.program import Program
+from manymodes.progress import Progress
+from manymodes.storage import digest
+
+FloatArray = npt.NDArray[np.float64]
+
+PRIOR_SWITCH = "prior_only"
+LOG_LIK_SWITCH = "save_log_lik"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named quantity of a Stan program: its shape and its columns in a flat row.
+
+    A row lists each variable column-major (first index fastest), as Stan does.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def size(self) -> int:
+        """The number of scalars in it."""
+        return int(np.prod(self.shape, dtype=int))
+
+    def take(self, rows: FloatArray) -> FloatArray:
+        """Return the variable, shape (..., *shape), from flat rows, shape (..., P)."""
+        flat = rows[..., self.start : self.start + self.size]
+        if len(self.shape) < 2:
+            return flat.reshape(rows.shape[:-1] + self.shape)
+        lead = rows.ndim - 1
+        backwards = flat.reshape(rows.shape[:-1] + self.shape[::-1])
+        axes = (*range(lead), *range(backwards.ndim - 1, lead - 1, -1))
+        return backwards.transpose(axes)
+
+
+def variables_of(flat_names: list[str]) -> tuple[Variable, ...]:
+    """Group BridgeStan's flat names (``W.1.2``) into variables, in order."""
+    sizes: dict[str, tuple[int, ...]] = {}
+    starts: dict[str, int] = {}
+    for column, flat_name in enumerate(flat_names):
+        name, *indexes = flat_name.split(".")
+        starts.setdefault(name, column)
+        sizes[name] = tuple(int(i) for i in indexes)  # the last one is the largest
+    return tuple(Variable(name, sizes[name], starts[name]) for name in sizes)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A Stan program with data: the log density and everything that follows from it.
+
+    Parameters
+    ----------
+    program : Program
+        The Stan program.
+    data : mapping
+        Its data, as for CmdStan's JSON.
+    name : str
+        What the posterior is called in results.
+    network : Network, optional
+        The network that the program describes; gives predictions.
+
+    Notes
+    -----
+    Points are given in the unconstrained space, shape (..., D), which Stan maps to the
+    parameters. Log densities are in nats, with all constants (``propto=False``) and with the
+    Jacobian of the constraining transform, so that a normalised program integrates to the
+    evidence over the unconstrained space.
+    """
+
+    program: Program
+    data: Mapping[str, Any]
+    name: str = "posterior"
+    network: Network | None = field(default=None, compare=False)
+
+    @classmethod
+    def from_files(cls, stan_file: str | Path, data_file: str | Path) -> Posterior:
+        """Make a posterior from a ``.stan`` and a ``.json`` file.
+
+        Raises
+        ------
+        InputError
+            A file is missing or the data are not a JSON object.
+        """
+        path = Path(data_file)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such data file") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not a JSON data file: {error}") from error
+        if not isinstance(data, dict):
+            raise InputError(f"{path}: the data must be a JSON object of named values")
+        program = Program(Path(stan_file))
+        return cls(program, data, name=program.name)
+
+    @classmethod
+    def from_network(
+        cls, network: Network, X: npt.ArrayLike, y: npt.ArrayLike, name: str | None = None
+    ) -> Posterior:
+        """Make the posterior of a network given inputs X, shape (N, M), and targets y, (N,)."""
+        return cls(
+            Program(network.program),
+            network.data(np.asarray(X), np.asarray(y)),
+            name or network.constraint,
+            network,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the loaded library behind: the other process loads its own."""
+        return {f: self.__dict__[f] for f in ("program", "data", "name", "network")}
+
+    # ------------------------------------------------------------ compiled forms
+
+    def compile(self, *, quiet: bool = True) -> Posterior:
+        """Compile the program for both engines now, side by side; return the posterior."""
+        compile_posteriors([self], quiet=quiet)
+        return self
+
+    @cached_property
+    def data_json(self) -> str:
+        """The data as JSON text."""
+        import stanio
+
+        return str(stanio.dump_stan_json(dict(self.data)))
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Short hashes of the program's text and of the data: equal for equal posteriors."""
+        return {
+            "program": digest("\0".join(self.program.sources.values())),
+            "data": digest(self.data_json),
+        }
+
+    @cached_property
+    def model(self) -> Any:
+        """The loaded BridgeStan model (a ``bridgestan.StanModel``).
+
+        Raises
+        ------
+        InputError
+            The data do not fit the program; the message is Stan's.
+        """
+        import bridgestan
+
+        library = self.program.library()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one library serves many data sets on purpose
+            try:
+                return bridgestan.StanModel(str(library), self.data_json, capture_stan_prints=False)
+            except RuntimeError as error:
+                said = " ".join(str(error).split())
+                raise InputError(
+                    f"the data do not fit the program {self.program.name}: {said}"
+                ) from error
+
+    # ------------------------------------------------------------ shape and names
+
+    @property
+    def dims(self) -> int:
+        """The dimension D of the unconstrained space."""
+        return int(self.model.param_unc_num())
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """Parameters and transformed parameters, in the order of a constrained row."""
+        return variables_of(self.model.param_names(include_tp=True))
+
+    @cached_property
+    def unconstrained_names(self) -> tuple[str, ...]:
+        """The flat names of the unconstrained coordinates."""
+        return tuple(self.model.param_unc_names())
+
+    @property
+    def n_obs(self) -> int:
+        """The number of observations: of the data item ``N``, or of ``log_lik``, or 0."""
+        if "N" in self.data:
+            return int(self.data["N"])
+        if not self.has_log_lik:
+            return 0
+        columns = self._log_lik_columns
+        return int(columns.stop - columns.start)
+
+    # ------------------------------------------------------------ density
+
+    def log_density(self, eta: npt.ArrayLike) -> float:
+        """Return the log density (nats) at an unconstrained point; -inf outside the support."""
+        point = np.ascontiguousarray(eta, dtype=float)
+        try:
+            return float(self.model.log_density(point, propto=False, jacobian=True))
+        except RuntimeError:
+            return -np.inf
+
+    def gradient(self, eta: npt.ArrayLike) -> tuple[float, FloatArray]:
+        """Return the log density (nats) and its gradient, shape (D,).
+
+        Raises
+        ------
+        DensityError
+            Stan rejects the point; the message is Stan's.
+        """
+        point = np.ascontiguousarray(eta, dtype=float)
+        try:
+            value, gradient = self.model.log_density_gradient(point, propto=False, jacobian=True)
+        except RuntimeError as error:
+            raise DensityError(str(error).strip()) from error
+        return float(value), np.asarray(gradient)
+
+    @cached_property
+    def prior(self) -> Posterior:
+        """The same program without its likelihood (data item ``prior_only`` set to 1).
+
+        Raises
+        ------
+        InputError
+            The program has no such switch.
+        """
+        if PRIOR_SWITCH not in self.data:
+            raise InputError(
+                f"the program {self.program.name} has no data item '{PRIOR_SWITCH}' "
+                "(0 or 1: leave the likelihood out), from which the prior is read; add one"
+            )
+        return replace(self, data={**self.data, PRIOR_SWITCH: 1}, name=f"{self.name} prior")
+
+    # ------------------------------------------------------------ transforms
+
+    def constrain(self, eta: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Map unconstrained points, shape (..., D), to named variables, shape (..., *dims)."""
+        return self.unpack(self.constrain_rows(eta))
+
+    def constrain_rows(self, eta: npt.ArrayLike) -> FloatArray:
+        """Map unconstrained points, shape (..., D), to flat rows, shape (..., P)."""
+        points = np.ascontiguousarray(eta, dtype=float)
+        flat = points.reshape(-1, points.shape[-1])
+        rows = np.empty((len(flat), self.model.param_num(include_tp=True)))
+        for point, row in zip(flat, rows, strict=True):
+            self.model.param_constrain(point, include_tp=True, out=row)
+        return rows.reshape(*points.shape[:-1], -1)
+
+    def unpack(self, rows: FloatArray) -> dict[str, FloatArray]:
+        """Name the columns of flat rows, shape (..., P)."""
+        return {variable.name: variable.take(rows) for variable in self.variables}
+
+    def unconstrain_rows(self, rows: npt.ArrayLike) -> FloatArray:
+        """Map flat rows (parameters first), shape (..., P), to unconstrained points (..., D).
+
+        Raises
+        ------
+        DensityError
+            A row is not in the support; the message is Stan's.
+        """
+        values = np.asarray(rows, dtype=float)
+        n_parameters = self.model.param_num()
+        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1])[:, :n_parameters])
+        points = np.empty((len(flat), self.dims))
+        try:
+            for row, point in zip(flat, points, strict=True):
+                self.model.param_unconstrain(row, out=point)
+        except RuntimeError as error:
+            raise DensityError(str(error).strip()) from error
+        return points.reshape(*values.shape[:-1], self.dims)
+
+    # ------------------------------------------------------------ likelihood, predictions
+
+    @cached_property
+    def _with_log_lik(self) -> Posterior:
+        """The same posterior with its ``log_lik`` switched on, where it has a switch."""
+        if LOG_LIK_SWITCH not in self.data:
+            return self
+        return replace(self, data={**self.data, LOG_LIK_SWITCH: 1})
+
+    @cached_property
+    def _log_lik_columns(self) -> slice:
+        model = self._with_log_lik.model
+        names = model.param_names(include_tp=True, include_gq=True)
+        columns = [i for i, n in enumerate(names) if n == "log_lik" or n.startswith("log_lik.")]
+        if not columns:
+            raise InputError(
+                f"the program {self.program.name} has no 'log_lik' in generated quantities, "
+                "which leave-one-out scores need; add a vector log_lik of one entry a datum"
+            )
+        return slice(columns[0], columns[-1] + 1)
+
+    @property
+    def has_log_lik(self) -> bool:
+        """Whether the program can tell the log likelihood of each observation."""
+        try:
+            return bool(self._log_lik_columns.stop > 0)
+        except InputError:
+            return False
+
+    def log_lik(self, eta: npt.ArrayLike) -> FloatArray:
+        """Return the log likelihood of each observation, shape (..., N), in nats.
+
+        Parameters
+        ----------
+        eta : array of shape (..., D)
+            Unconstrained points.
+
+        Raises
+        ------
+        InputError
+            The program has no ``log_lik``.
+        """
+        columns = self._log_lik_columns
+        model = self._with_log_lik.model
+        points = np.ascontiguousarray(eta, dtype=float)
+        flat = points.reshape(-1, points.shape[-1])
+        values = np.empty((len(flat), columns.stop - columns.start))
+        row = np.empty(model.param_num(include_tp=True, include_gq=True))
+        rng = model.new_rng(1)
+        for i, point in enumerate(flat):
+            model.param_constrain(point, include_tp=True, include_gq=True, out=row, rng=rng)
+            values[i] = row[columns]
+        return values.reshape(*points.shape[:-1], -1)
+
+    def predict(self, rows: FloatArray, X: npt.ArrayLike) -> FloatArray:
+        """Return the network's prediction at inputs X, shape (N, M), for each draw.
+
+        Parameters
+        ----------
+        rows : array of shape (..., P)
+            Constrained rows.
+        X : array of shape (N, M)
+            Inputs.
+
+        Returns
+        -------
+        array
+            What `Network.predict` gives: (..., N) or, for categorical targets, (..., N, C).
+
+        Raises
+        ------
+        InputError
+            The posterior is not a network's.
+        """
+        return self._need_network().predict(self.unpack(rows), np.asarray(X, dtype=float))
+
+    def _need_network(self) -> Network:
+        if self.network is None:
+            raise InputError(f"the posterior '{self.name}' is not a network's: no predictions")
+        return self.network
+
+
+def compile_posteriors(posteriors: Iterable[Posterior], *, quiet: bool = False) -> None:
+    """Compile the programs of several posteriors for both engines, two at a time.
+
+    Parameters
+    ----------
+    posteriors : iterable of Posterior
+        What is in the cache already costs nothing.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    CompileError
+        A program does not compile.
+    """
+    programs = {one.program for one in posteriors if not one.program.is_compiled()}
+    if not programs:
+        return
+    progress = Progress("compiling " + ", ".join(sorted(p.name for p in programs)), quiet=quiet)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(build) for p in programs for build in (p.library, p.executable)]
+        pending = set(jobs)
+        while pending:
+            done = len(jobs) - len(pending)
+            progress.update(f"{done} of {len(jobs)} done, about half a minute each")
+            pending = wait(pending, timeout=1).not_done
+    for job in jobs:
+        job.result()
+    progress.done("done")

@@ -1,0 +1,325 @@
+"""Stan programs compiled once for both engines and kept in a cache.
+
+A program is found in the cache under a hash of everything that changes its machine code: its
+own text, every file that it includes, the compiler flags and the toolchain. Each compiled file
+is recorded with its own digest, so that a damaged cache is reported instead of executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from io import StringIO
+from pathlib import Path
+
+from filelock import FileLock
+
+from manymodes.errors import CompileError, InputError
+from manymodes.toolchain import Toolchain, home, require, stan_dir
+
+_INCLUDE = re.compile(r"^\s*#include\s+[\"<]?([^\s\">]+)[\">]?", re.MULTILINE)
+_MARKER = "compiled.json"
+_EXECUTABLE = "model"
+_LIBRARY = "model.so"
+_LOGGING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Stan program on disk, with the compiled forms that the two engines need.
+
+    Parameters
+    ----------
+    stan_file : Path
+        The program. Its includes are looked for beside it and in manymodes' own
+        ``stan/functions``.
+    """
+
+    stan_file: Path
+
+    def __post_init__(self) -> None:
+        """Check that the file can be read; raise `InputError` if not."""
+        path = Path(self.stan_file)
+        if path.suffix != ".stan":
+            raise InputError(f"{path}: a Stan program is a file that ends in .stan")
+        if not path.is_file():
+            raise InputError(f"{path}: no such Stan program")
+        object.__setattr__(self, "stan_file", path.resolve())
+
+    @property
+    def name(self) -> str:
+        """The program's name: its file name without the ending."""
+        return self.stan_file.stem
+
+    @property
+    def include_paths(self) -> tuple[Path, ...]:
+        """The folders in which ``#include`` looks, in order."""
+        return (self.stan_file.parent, stan_dir() / "functions")
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """The program and everything that it includes, by the name it is included under."""
+        sources: dict[str, str] = {}
+        pending = [self.stan_file.name]
+        while pending:
+            name = pending.pop()
+            if name in sources:
+                continue
+            path = self._locate(name)
+            sources[name] = path.read_text(encoding="utf-8")
+            pending.extend(_INCLUDE.findall(sources[name]))
+        return sources
+
+    def _locate(self, name: str) -> Path:
+        for folder in self.include_paths:
+            if (folder / name).is_file():
+                return folder / name
+        raise InputError(
+            f"{self.stan_file}: #include {name} is found neither beside it nor in stan/functions"
+        )
+
+    def fingerprint(self, toolchain: Toolchain) -> str:
+        """Return a hash of sources and toolchain, under which the compiled forms are kept.
+
+        The program's own file name does not count, so that copies share what is compiled.
+        """
+        digest = hashlib.sha256(self.sources[self.stan_file.name].encode())
+        for name in sorted(self.sources.keys() - {self.stan_file.name}):
+            digest.update(f"\0{name}\0{self.sources[name]}".encode())
+        for component in (toolchain.cmdstan, toolchain.bridge):
+            digest.update(f"{component.version}\0{component.path}\0".encode())
+        digest.update(_compiler_version().encode())
+        for tree in (toolchain.bridge.path, stan_dir() / "kernels"):
+            for path in _build_files(tree):
+                digest.update(path.read_bytes())
+        local = toolchain.cmdstan.path / "make" / "local" if toolchain.cmdstan.path else None
+        if local is not None and local.is_file():
+            digest.update(local.read_bytes())
+        return digest.hexdigest()[:24]
+
+    @cached_property
+    def _toolchain(self) -> Toolchain:
+        return require("cmdstan", "bridge", "compiler")
+
+    @cached_property
+    def folder(self) -> Path:
+        """The program's folder in the cache."""
+        return home() / "programs" / self.fingerprint(self._toolchain)
+
+    def executable(self) -> Path:
+        """Return the CmdStan executable, compiling it if the cache has none.
+
+        Raises
+        ------
+        CompileError
+            The program does not compile.
+        InputError
+            The cached file is damaged.
+        """
+        return cached_build(self.folder, _EXECUTABLE, self._compile_cmdstan)
+
+    def library(self) -> Path:
+        """Return the BridgeStan shared object, compiling it if the cache has none.
+
+        Raises
+        ------
+        CompileError
+            The program does not compile.
+        InputError
+            The cached file is damaged.
+        """
+        return cached_build(self.folder, _LIBRARY, self._compile_bridge)
+
+    def is_compiled(self) -> bool:
+        """Whether both compiled forms are in the cache."""
+        return {_EXECUTABLE, _LIBRARY} <= read_digests(self.folder).keys()
+
+    def _write_sources(self, folder: Path) -> Path:
+        """Write the program, under a name that make can take, and its includes."""
+        main = re.sub(r"\W", "_", self.name) + ".stan"
+        for name, text in self.sources.items():
+            target = folder / (main if name == self.stan_file.name else name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        return folder / main
+
+    def _compile_cmdstan(self, scratch: Path) -> Path:
+        import cmdstanpy
+
+        stan_file = self._write_sources(scratch)
+        cmdstanpy.set_cmdstan_path(str(self._toolchain.cmdstan.path))
+        with _quiet_cmdstanpy() as said:
+            try:
+                cmdstanpy.compile_stan_file(
+                    stan_file, stanc_options={"include-paths": [str(scratch)]}
+                )
+            except (ValueError, RuntimeError) as error:
+                raise CompileError(_first_complaint(self.name, f"{error}\n{said()}")) from error
+        return stan_file.with_suffix("")
+
+    def _compile_bridge(self, scratch: Path) -> Path:
+        stan_file = self._write_sources(scratch)
+        target = stan_file.with_name(f"{stan_file.stem}_model.so")
+        command = ["make", f"STANCFLAGS=--include-paths={scratch}", str(target)]
+        variables = {
+            **os.environ,
+            "CMDSTAN": str(self._toolchain.cmdstan.path),
+            "BRIDGE_BUILD": str(home() / "bridge"),
+        }
+        done = subprocess.run(
+            command,
+            cwd=self._toolchain.bridge.path,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise CompileError(_first_complaint(self.name, f"{done.stdout}\n{done.stderr}"))
+        return target
+
+
+def cached_build(folder: Path, name: str, build: Callable[[Path], Path]) -> Path:
+    """Return ``folder/name``, making it with ``build(scratch_folder)`` if it is not there yet.
+
+    Only one process builds at a time; the file appears under its name in one step, and its
+    digest is recorded after that. A file without a recorded digest is built again.
+
+    Raises
+    ------
+    InputError
+        The file differs from its recorded digest, or the cache cannot be written.
+    """
+    target = folder / name
+    if name in read_digests(folder):
+        _verify(folder, name)
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{name}.lock"):
+            if name not in read_digests(folder):
+                with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as scratch:
+                    os.replace(build(Path(scratch)), target)
+                _record(folder, name)
+    except OSError as error:
+        raise InputError(f"the program cache {folder} cannot be written: {error}") from error
+    return target
+
+
+def nested_runner() -> Path:
+    """Return the executable that runs PolyChord over a compiled density, building it once.
+
+    Raises
+    ------
+    CompileError
+        The C++ compiler fails.
+    """
+    source = stan_dir() / "nested" / "polychord_run.cpp"
+    require("compiler")
+    digest = hashlib.sha256(source.read_bytes() + _compiler_version().encode()).hexdigest()[:24]
+
+    def build(scratch: Path) -> Path:
+        target = scratch / "polychord_run"
+        command = ["g++", "-std=c++14", "-O3", str(source), "-o", str(target), "-ldl"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CompileError(_first_complaint("polychord_run", done.stderr))
+        return target
+
+    return cached_build(home() / "programs" / f"nested-{digest}", "polychord_run", build)
+
+
+@cache
+def _compiler_version() -> str:
+    """Return the release of g++."""
+    command = ["g++", "-dumpfullversion"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def read_digests(folder: Path) -> dict[str, str]:
+    """Return the recorded digests of a cache folder; empty if it has none."""
+    try:
+        digests = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the cache file {folder / _MARKER} is damaged: remove {folder} and run again"
+        ) from error
+    if not isinstance(digests, dict):
+        raise InputError(
+            f"the cache file {folder / _MARKER} is damaged: remove {folder} and run again"
+        )
+    return digests
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record(folder: Path, name: str) -> None:
+    with FileLock(folder / f".{_MARKER}.lock"):
+        digests = {**read_digests(folder), name: file_digest(folder / name)}
+        partial = folder / f"{_MARKER}.partial"
+        partial.write_text(json.dumps(digests, indent=1), encoding="utf-8")
+        os.replace(partial, folder / _MARKER)
+
+
+def _verify(folder: Path, name: str) -> None:
+    path = folder / name
+    if not path.is_file() or file_digest(path) != read_digests(folder)[name]:
+        raise InputError(
+            f"the cached file {path} is damaged or gone: remove {folder} and run again"
+        )
+
+
+def _build_files(tree: Path | None) -> list[Path]:
+    if tree is None or not tree.is_dir():
+        return []
+    endings = {".hpp", ".cpp", ".h", ".mk"}
+    return sorted(
+        path
+        for path in tree.iterdir()
+        if path.is_file() and (path.suffix in endings or path.name == "Makefile")
+    )
+
+
+def _first_complaint(name: str, output: str) -> str:
+    """Return what a compiler said that matters, on few lines."""
+    output = re.sub(r"/\S*/building-\w+/", "", output)
+    lines = [line for line in re.split(r"\s*\n|(?=make: \*\*\*)", output) if line.strip()]
+    lines = [line for line in lines if not line.startswith(("make:", "Command ["))] or lines
+    marks = ("error", "Error", "Semantic", "Syntax")
+    for i, line in enumerate(lines):
+        if any(mark in line for mark in marks):
+            rest = [line for line in lines[i : i + 12] if "exited with code" not in line]
+            return f"{name} does not compile:\n" + "\n".join(rest)
+    return f"{name} does not compile:\n" + "\n".join(lines[-12:])
+
+
+@contextmanager
+def _quiet_cmdstanpy() -> Iterator[Callable[[], str]]:
+    """Keep CmdStanPy's log off the terminal, for one thread at a time, and hand it out."""
+    import logging
+
+    logger = logging.getLogger("cmdstanpy")
+    stream = StringIO()
+    handler = logging.StreamHandler(stream)
+    with _LOGGING:
+        handlers, propagate = logger.handlers[:], logger.propagate
+        logger.handlers, logger.propagate = [handler], False
+        try:
+            yield stream.getvalue
+        finally:
+            logger.handlers, logger.propagate = handlers, propagate

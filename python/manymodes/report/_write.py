@@ -1,0 +1,137 @@
+"""Putting the page together and writing it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from manymodes import __version__
+from manymodes.compare import Comparison
+from manymodes.errors import InputError
+from manymodes.plots import Scores, score
+from manymodes.report import _sections as sections
+from manymodes.report._cautions import cautions
+from manymodes.report._chain_sections import rhat_section, traces_section
+from manymodes.report._findings import called, finding
+from manymodes.report._format import NOTHING, flattened
+from manymodes.report._page import Page, Section, Table, render
+from manymodes.report._references import POLYCHORD_LICENCE, references
+from manymodes.storage import write_text
+from manymodes.toolchain import find
+
+_PACKAGES = ("numpy", "scipy", "arviz-stats", "anesthetic", "cmdstanpy", "bridgestan", "matplotlib")
+
+
+def write_report(
+    path: Path,
+    comparisons: Mapping[str, Comparison],
+    *,
+    title: str,
+    introduction: str = "",
+    settings: Mapping[str, Any] | None = None,
+    toolchain: Mapping[str, Any] | None = None,
+    test_sets: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] = (),
+    notes: Sequence[str] = (),
+    appendix: Sequence[Table] = (),
+) -> None:
+    """Write one self-contained HTML page on what was found.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is replaced in one step.
+    comparisons : mapping of str to Comparison
+        What was found about each posterior, by name.
+    title : str
+        Of the page.
+    introduction : str
+        Plain text; blank lines part its paragraphs.
+    settings : mapping, optional
+        Of the run; may be nested.
+    toolchain : mapping, optional
+        What `Toolchain.as_dict` returned; looked up if not given.
+    test_sets : sequence of (X, y)
+        Fresh data to score predictions on; used for networks only.
+    notes : sequence of str
+        Remarks on the data or the set-up.
+    appendix : sequence of Table
+        Further tables.
+
+    Raises
+    ------
+    InputError
+        There is no comparison, or the file cannot be written.
+    """
+    if not comparisons:
+        raise InputError("comparisons: there is none to report on; give at least one")
+    scores = _scores(comparisons, test_sets)
+    candidates = (
+        sections.modes_section(comparisons),
+        sections.weights_section(comparisons),
+        sections.predictions_section(comparisons),
+        sections.corner_section(comparisons),
+        sections.scores_section(comparisons, scores),
+        sections.evidence_section(comparisons),
+        rhat_section(comparisons),
+        traces_section(comparisons),
+        _appendix(appendix),
+        _record(comparisons, settings or {}, find().as_dict() if toolchain is None else toolchain),
+    )
+    page = Page(
+        title=title,
+        introduction=tuple(part.strip() for part in introduction.split("\n\n") if part.strip()),
+        findings=tuple(finding(n, comparisons, scores.get(n)) for n in comparisons),
+        cautions=tuple(
+            text for n, c in comparisons.items() for text in cautions(called(n, comparisons), c)
+        ),
+        sections=tuple(section for section in candidates if section is not None),
+        references=references(comparisons.values()),
+        licence=_licence(comparisons),
+        notes=tuple(notes),
+    )
+    write_text(path, render(page))
+
+
+def _scores(
+    comparisons: Mapping[str, Comparison],
+    test_sets: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
+) -> dict[str, Scores]:
+    found = {name: score(c, test_sets) for name, c in comparisons.items()}
+    return {name: scores for name, scores in found.items() if scores is not None}
+
+
+def _appendix(tables: Sequence[Table]) -> Section | None:
+    return Section("appendix", "Further tables", parts=tuple(tables)) if tables else None
+
+
+def _record(
+    comparisons: Mapping[str, Comparison],
+    settings: Mapping[str, Any],
+    toolchain: Mapping[str, Any],
+) -> Section:
+    """Return settings, versions and times: what it takes to do it again."""
+    versions = [("manymodes", __version__, ""), ("Python", platform.python_version(), "")]
+    for name, part in toolchain.items():
+        if isinstance(part, Mapping):
+            versions.append((name, part.get("version") or NOTHING, part.get("source") or ""))
+        else:
+            versions.append((name, str(part), ""))
+    for package in _PACKAGES:
+        try:
+            versions.append((package, metadata.version(package), "Python package"))
+        except metadata.PackageNotFoundError:
+            continue
+    tables = [sections.effort_table(comparisons)]
+    if settings:
+        tables.append(Table("Settings", ("Setting", "Value"), tuple(flattened(settings))))
+    tables.append(Table("Versions", ("Part", "Version", "Source"), tuple(versions)))
+    return Section("record", "Settings, versions and times", parts=tuple(tables))
+
+
+def _licence(comparisons: Mapping[str, Comparison]) -> str:
+    return POLYCHORD_LICENCE if any(c.nested is not None for c in comparisons.values()) else ""

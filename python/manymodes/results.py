@@ -1,0 +1,277 @@
+"""Run directories: what a run leaves on disk, and how to open it again.
+
+The directory of one posterior holds ``posterior/`` (program and data), ``chains/`` and
+``nested/`` (the raw outputs, one file for each chain and each run), ``chains.nc`` (ArviZ
+DataTree), ``nested.csv`` (anesthetic), ``summary.json`` and ``report.html``. The directory of a
+study holds one such directory for each posterior, and one summary and report for all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+import manymodes
+from manymodes.chains import Chains
+from manymodes.compare import Comparison
+from manymodes.errors import InputError, ResultsError
+from manymodes.nested import Nested
+from manymodes.network import Network
+from manymodes.posterior import Posterior
+from manymodes.program import Program
+from manymodes.storage import ensure_folder, read_json, write_json, write_text
+from manymodes.toolchain import find
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from anesthetic import NestedSamples
+
+SUMMARY = "summary.json"
+REPORT = "report.html"
+_CHAINS = "chains.nc"
+_NESTED = "nested.csv"
+_OURS = ("chains", "nested", "posterior", "settings.json", _CHAINS, _NESTED, SUMMARY, REPORT)
+
+
+# ---------------------------------------------------------------------------- posteriors
+
+
+def save_posterior(posterior: Posterior, folder: Path, file_name: str | None = None) -> None:
+    """Write a posterior's program, data and description into a folder."""
+    ensure_folder(folder)
+    name = file_name or posterior.program.stan_file.name
+    for source, text in posterior.program.sources.items():
+        target = folder / (name if source == posterior.program.stan_file.name else source)
+        write_text(target, text)
+    write_text(folder / "data.json", posterior.data_json)
+    network = posterior.network.to_dict() if posterior.network is not None else None
+    write_json(
+        folder / "posterior.json", {"name": posterior.name, "program": name, "network": network}
+    )
+
+
+def open_posterior(folder: Path) -> Posterior:
+    """Open what `save_posterior` wrote.
+
+    Raises
+    ------
+    ResultsError
+        A file is missing or damaged.
+    """
+    described = read_json(folder / "posterior.json")
+    if not {"program", "name"} <= described.keys():
+        raise ResultsError(
+            f"{folder / 'posterior.json'} is damaged (no program or no name): make it again"
+        )
+    data = read_json(folder / "data.json")
+    network = described.get("network")
+    return Posterior(
+        Program(folder / described["program"]),
+        data,
+        described["name"],
+        Network.from_dict(network) if network is not None else None,
+    )
+
+
+# ---------------------------------------------------------------------------- writing
+
+
+@contextmanager
+def run_directory(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Hold a run directory for this process alone, made if need be.
+
+    Parameters
+    ----------
+    folder : Path
+        The directory.
+    overwrite : bool
+        Remove the results of earlier runs from it first.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, another process holds it, or ``overwrite`` was asked for and it
+        holds files that are no results.
+    """
+    ensure_folder(folder)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        with lock:
+            if overwrite:
+                _remove_results(folder)
+            yield folder
+    except Timeout:
+        raise InputError(
+            f"{folder} is in use by another run: wait for it or choose another --out"
+        ) from None
+
+
+def _remove_results(folder: Path) -> None:
+    for entry in folder.iterdir():
+        known = entry.name in _OURS or (entry / "posterior").is_dir() or entry.name[0] == "."
+        if not known:
+            raise InputError(
+                f"{folder} holds {entry.name}, which is no result of manymodes: "
+                "remove it yourself or choose another --out"
+            )
+    for entry in folder.iterdir():
+        if entry.name == ".lock":
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def write_chains(chains: Chains, folder: Path) -> None:
+    """Write ``chains.nc`` in one step."""
+    partial = folder / f".{_CHAINS}.{os.getpid()}.partial"
+    tree = chains.to_datatree()
+    encoding = {
+        path: {name: {"zlib": True, "complevel": 1} for name in tree[path].data_vars}
+        for path in ("/log_likelihood",)
+        if path.strip("/") in tree.children
+    }
+    try:
+        tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
+        os.replace(partial, folder / _CHAINS)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{folder / _CHAINS} cannot be written: {error}") from error
+
+
+def write_nested(nested: Nested, folder: Path) -> None:
+    """Write ``nested.csv``, which `anesthetic.read_csv` reads, in one step."""
+    partial = folder / f".{_NESTED}.{os.getpid()}.partial"
+    try:
+        nested.samples.to_csv(partial)
+        os.replace(partial, folder / _NESTED)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{folder / _NESTED} cannot be written: {error}") from error
+
+
+def summarise(
+    comparisons: Mapping[str, Comparison], *, command: str, seed: int, **extra: Any
+) -> dict[str, Any]:
+    """Return the content of ``summary.json``."""
+    toolchain = find().as_dict()
+    return {
+        "manymodes": manymodes.__version__,
+        "command": command,
+        "seed": seed,
+        "toolchain": {
+            part: {key: toolchain[part][key] for key in ("version", "source")}
+            for part in ("cmdstan", "bridge", "polychord")
+        },
+        **extra,
+        "posteriors": {name: one.as_dict() for name, one in comparisons.items()},
+    }
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run directory, opened.
+
+    Attributes
+    ----------
+    folder : Path
+        The directory.
+    summary : dict
+        The content of ``summary.json``.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The posteriors in it."""
+        return tuple(self.summary["posteriors"])
+
+    def _folders(self) -> dict[str, Path]:
+        if (self.folder / "posterior").is_dir():
+            return dict.fromkeys(self.names, self.folder)
+        return {name: self.folder / name for name in self.names}
+
+    @cached_property
+    def chains(self) -> xr.DataTree:
+        """The draws of the chains: groups ``posterior``, ``sample_stats``, ``log_likelihood``.
+
+        With several posteriors, each has a branch of its own under its name.
+        """
+        import xarray as xr
+
+        trees = {
+            name: xr.open_datatree(_present(folder / _CHAINS), engine="h5netcdf").load()
+            for name, folder in self._folders().items()
+        }
+        if len(trees) == 1:
+            return next(iter(trees.values()))
+        return xr.DataTree(children=trees)
+
+    @cached_property
+    def nested(self) -> NestedSamples | dict[str, NestedSamples]:
+        """The nested samples; with several posteriors, by name."""
+        from anesthetic import read_csv
+
+        samples = {
+            name: read_csv(_present(folder / _NESTED)) for name, folder in self._folders().items()
+        }
+        return next(iter(samples.values())) if len(samples) == 1 else samples
+
+    @cached_property
+    def modes(self) -> pd.DataFrame:
+        """The modes with their weights, one row each, indexed by posterior and id."""
+        rows = [
+            {
+                "posterior": name,
+                **{k: v for k, v in mode.items() if k != "weight"},
+                **mode["weight"],
+            }
+            for name, entry in self.summary["posteriors"].items()
+            for mode in entry["modes"]
+        ]
+        return pd.DataFrame(rows).set_index(["posterior", "id"])
+
+    def posterior(self, name: str | None = None) -> Posterior:
+        """Return a posterior of the run, ready to be evaluated."""
+        folders = self._folders()
+        chosen = name if name is not None else next(iter(folders))
+        if chosen not in folders:
+            raise InputError(f"posterior: '{chosen}' is not one of: {', '.join(folders)}")
+        return open_posterior(folders[chosen] / "posterior")
+
+
+def load(folder: Path | str) -> Results:
+    """Open a run directory.
+
+    Raises
+    ------
+    ResultsError
+        There is no finished run in it, or its summary is damaged.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise ResultsError(f"{path}: no such run directory")
+    if not (path / SUMMARY).exists():
+        raise ResultsError(f"{path} holds no finished run (no {SUMMARY})")
+    return Results(path, read_json(path / SUMMARY))
+
+
+def _present(path: Path) -> Path:
+    if not path.exists():
+        raise ResultsError(f"{path}: the run has no such file")
+    return path

@@ -1,0 +1,184 @@
+"""Files that are either whole or not there: atomic writes, checked reads, run fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.errors import InputError, ResultsError
+
+
+def ensure_folder(path: Path) -> Path:
+    """Make a folder and check that it can be written to.
+
+    Raises
+    ------
+    InputError
+        It cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"the folder {path} cannot be written: {reason}") from error
+    return path
+
+
+@contextmanager
+def kept_folder(out: Path | str | None, name: str) -> Iterator[Path]:
+    """Hold the absolute path of the folder ``name`` below ``out``, or below a temporary one."""
+    if out is not None:
+        yield Path(out).resolve() / name
+        return
+    with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
+        yield Path(scratch).resolve() / name
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written: {reason}") from error
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file in one step; NaN and infinities become null."""
+    write_text(path, json.dumps(_finite(value), indent=1, default=_plain) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    ResultsError
+        The file is missing or damaged.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultsError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path} is damaged ({error}): remove it and run again") from error
+    if not isinstance(value, dict):
+        raise ResultsError(f"{path} is damaged (not a JSON object): remove it and run again")
+    return value
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.ArrayLike]) -> None:
+    """Write named arrays to an ``.npz`` file in one step."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
+    """Read named arrays, checking every byte against the file's checksums.
+
+    Raises
+    ------
+    ResultsError
+        The file is damaged, or lacks an array that is needed.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in {*needed, *archive.files}}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ResultsError(
+            f"{path} is damaged ({error}): remove it and run again with --resume"
+        ) from error
+    return arrays
+
+
+def claim(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+    """Bind a results folder to the settings of a run, or check that it is bound to them.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    settings : mapping
+        Everything that decides the results, as plain values.
+    resume : bool
+        Whether results that are there may be continued.
+
+    Raises
+    ------
+    InputError
+        There are results and ``resume`` is false, or they come from other settings.
+    """
+    ensure_folder(folder)
+    path = folder / "settings.json"
+    wanted = json.loads(json.dumps(_finite(settings), default=_plain))
+    if path.exists():
+        if not resume:
+            raise InputError(
+                f"{folder} holds earlier results: continue them with --resume, replace them "
+                "with --overwrite, or choose another --out"
+            )
+        found = read_json(path)
+        changed = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        if changed:
+            what = ", ".join(
+                f"{k} was {_short(found.get(k))}, is {_short(wanted.get(k))}" for k in changed
+            )
+            raise InputError(
+                f"{folder} holds a run with other settings ({what}): "
+                "use the same ones or choose another --out"
+            )
+        return
+    write_json(path, wanted)
+
+
+def digest(text: str) -> str:
+    """Return a short hash of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float | np.floating) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,28 @@
+"""Find or install CmdStan, BridgeStan and PolyChord.
+
+What the user installed is preferred; what is missing is set up below `home`, and nothing is
+written anywhere else.
+"""
+
+from __future__ import annotations
+
+from manymodes.toolchain.components import Component, Toolchain
+from manymodes.toolchain.discovery import find, require
+from manymodes.toolchain.install import setup
+from manymodes.toolchain.paths import home, stan_dir
+from manymodes.toolchain.polychord import PolyChordLibrary, polychord_library
+from manymodes.toolchain.report import doctor, render
+
+__all__ = [
+    "Component",
+    "PolyChordLibrary",
+    "Toolchain",
+    "doctor",
+    "find",
+    "home",
+    "polychord_library",
+    "render",
+    "require",
+    "setup",
+    "stan_dir",
+]

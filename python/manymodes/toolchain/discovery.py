@@ -1,0 +1,279 @@
+"""Look for the parts of the toolchain, without network and without side effects.
+
+What a user installed wins over what manymodes set up. What an environment variable names is
+taken or refused, never passed over; anything else that is found broken is passed over with a note
+when a later place has a part that works.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+from manymodes.errors import ToolchainError
+from manymodes.toolchain import platforms, polychord
+from manymodes.toolchain.components import Component, Source, Toolchain
+from manymodes.toolchain.paths import installed, stan_dir, version_key
+
+_OLDEST_CMDSTAN = "2.27"
+_TITLES = {
+    "cmdstan": "CmdStan",
+    "bridge": "BridgeStan",
+    "polychord": "PolyChord",
+    "compiler": "the C++ compiler",
+}
+
+
+def find() -> Toolchain:
+    """Look for every part of the toolchain.
+
+    Returns
+    -------
+    Toolchain
+        What was found, whether it works, and if not, what to do. Nothing is raised for a
+        part that is missing or broken; see `require`.
+    """
+    return Toolchain(
+        cmdstan=_first("cmdstan", _cmdstans()),
+        bridge=_first("bridge", _bridges()),
+        polychord=_first("polychord", _polychords()),
+        compiler=find_compiler(),
+    )
+
+
+def require(*names: str) -> Toolchain:
+    """Look for the toolchain and insist on some of its parts.
+
+    Parameters
+    ----------
+    *names
+        Names of components; all of them when none is given. The BridgeStan home of manymodes
+        itself builds on CmdStan, so ``"bridge"`` may imply ``"cmdstan"``.
+
+    Raises
+    ------
+    ToolchainError
+        When one of them is missing or broken: one line with what to do.
+    """
+    toolchain = find()
+    wanted = set(names) or set(_TITLES)
+    if "bridge" in wanted and toolchain.bridge.source == "manymodes":
+        wanted.add("cmdstan")
+    if unknown := wanted - set(_TITLES):
+        raise ValueError(f"no such component: {', '.join(sorted(unknown))}")
+    for component in toolchain.components:
+        if component.name in wanted and not component.ok:
+            title = _TITLES[component.name]
+            raise ToolchainError(f"{title}: {component.problem}; {component.remedy}")
+    return toolchain
+
+
+def find_compiler() -> Component:
+    """Look for the C++ compiler (``CXX``, else g++) and for make, by name only."""
+    compiler = (os.environ.get("CXX") or "g++").split()[0]
+    make = os.environ.get("MAKE") or "make"
+    path = shutil.which(compiler)
+    absent = [tool for tool in (compiler, make) if shutil.which(tool) is None]
+    return Component(
+        name="compiler",
+        version=None,
+        source="installed" if path else "missing",
+        path=Path(path) if path else None,
+        ok=not absent,
+        problem=f"{' and '.join(absent)} not found on PATH" if absent else "",
+        remedy="install g++ and make (Debian, Ubuntu: build-essential)" if absent else "",
+    )
+
+
+def _first(name: str, candidates: Iterator[Component]) -> Component:
+    """Return the first candidate that works or that the environment insists on."""
+    broken: list[Component] = []
+    for candidate in candidates:
+        if candidate.ok or candidate.source == "environment":
+            passed = tuple(f"passed over {it.path}: {it.problem}" for it in broken)
+            return replace(candidate, notes=candidate.notes + passed)
+        broken.append(candidate)
+    if broken:
+        return broken[0]
+    return Component(name, None, "missing", None, False, "not found", platforms.remedy(name))
+
+
+def _judged(
+    name: str,
+    version: str | None,
+    source: Source,
+    path: Path,
+    problem: str,
+    notes: tuple[str, ...] = (),
+) -> Component:
+    """Return the component: it works when there is no problem, and only a problem has a remedy."""
+    remedy = platforms.remedy(name) if problem else ""
+    return Component(name, version, source, path, not problem, problem, remedy, notes)
+
+
+def _candidates(
+    variable: str, places: list[tuple[Path, Source]], check: Callable[[Path, Source], Component]
+) -> Iterator[Component]:
+    """Yield what an environment variable names, judged, and then what is in the other places.
+
+    CmdStanPy and BridgeStan set their variable themselves once they are told a path, so a variable
+    that names one of the other places is not taken for the user's word.
+    """
+    if named := os.environ.get(variable):
+        path = Path(named).expanduser()
+        same = [source for place, source in places if place.resolve() == path.resolve()]
+        component = check(path, same[0] if same else "environment")
+        if not component.ok and not same:
+            component = replace(
+                component,
+                problem=f"{variable} is set, but {component.problem}",
+                remedy=f"correct or unset {variable}",
+            )
+        yield component
+    for path, source in places:
+        yield check(path, source)
+
+
+# --------------------------------------------------------------------------------------- CmdStan
+
+
+def _cmdstans() -> Iterator[Component]:
+    places: list[tuple[Path, Source]] = []
+    if latest := _cmdstanpy_latest():
+        places.append((latest, "cmdstanpy"))
+    places.extend((folder, mark.source) for folder, mark in installed("cmdstan"))
+    yield from _candidates("CMDSTAN", places, check_cmdstan)
+
+
+def _cmdstanpy_latest() -> Path | None:
+    """Return the CmdStan that CmdStanPy would take by itself, or None."""
+    from cmdstanpy import _DOT_CMDSTAN
+    from cmdstanpy.utils.cmdstan import get_latest_cmdstan
+
+    directory = Path("~", _DOT_CMDSTAN).expanduser()
+    latest = get_latest_cmdstan(str(directory)) if directory.is_dir() else None
+    return directory / latest if latest else None
+
+
+def check_cmdstan(folder: Path, source: Source) -> Component:
+    """Judge a CmdStan directory: its version, and whether it has been built."""
+    version, problem = _cmdstan_version(folder), ""
+    if not folder.is_dir():
+        problem = f"{folder} is not a directory"
+    elif version is None:
+        problem = f"{folder} has no makefile of CmdStan"
+    elif version_key(version) < version_key(_OLDEST_CMDSTAN):
+        problem = f"version {version} is older than {_OLDEST_CMDSTAN}"
+    elif not os.access(folder / "bin" / "stanc", os.X_OK):
+        problem = f"{folder} has not been built: no bin/stanc to run"
+    elif not any(folder.glob("src/cmdstan/main*")):
+        problem = f"{folder} is incomplete: no src/cmdstan/main.cpp"
+    elif not _has_tbb(folder):
+        problem = f"{folder} has not been built: no TBB library"
+    return _judged("cmdstan", version, source, folder, problem)
+
+
+def _cmdstan_version(folder: Path) -> str | None:
+    try:
+        makefile = (folder / "makefile").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    stated = re.search(r"^CMDSTAN_VERSION\s*:?=\s*(\S+)", makefile, re.MULTILINE)
+    return stated[1] if stated else None
+
+
+def _has_tbb(folder: Path) -> bool:
+    """Whether TBB was built, or make/local or the environment names one from elsewhere."""
+    local = folder / "make" / "local"
+    return (
+        any(folder.glob("stan/lib/stan_math/lib/tbb/libtbb.*"))
+        or "TBB_LIB" in os.environ
+        or (local.is_file() and "TBB_LIB" in local.read_text(encoding="utf-8", errors="replace"))
+    )
+
+
+# ------------------------------------------------------------------------------------ BridgeStan
+
+
+def _bridges() -> Iterator[Component]:
+    from bridgestan.download import CURRENT_BRIDGESTAN
+
+    places: list[tuple[Path, Source]] = []
+    if CURRENT_BRIDGESTAN.is_dir():
+        places.append((CURRENT_BRIDGESTAN, "installed"))
+    places.extend((folder, mark.source) for folder, mark in installed("bridgestan"))
+    places.append((stan_dir() / "bridge", "manymodes"))
+    yield from _candidates("BRIDGESTAN", places, check_bridge)
+
+
+def check_bridge(folder: Path, source: Source) -> Component:
+    """Judge a BridgeStan home: a folder whose Makefile builds models for the Python client."""
+    problem = "" if (folder / "Makefile").is_file() else f"{folder} has no Makefile"
+    version = _bridge_version(folder)
+    client = metadata.version("bridgestan")
+    notes: tuple[str, ...] = ()
+    if version and version_key(version)[:2] != version_key(client)[:2]:
+        notes = (f"its version differs from that of the Python client bridgestan, {client}",)
+    component = _judged("bridge", version, source, folder, problem, notes)
+    if problem and source == "manymodes":
+        return replace(component, remedy="reinstall manymodes")
+    return component
+
+
+def _bridge_version(folder: Path) -> str | None:
+    """Read the version of the interface from its C++ source: the official one's, or ours."""
+    for source in (folder / "src" / "version.hpp", folder / "bridgestan.cpp"):
+        if source.is_file():
+            text = source.read_text(encoding="utf-8")
+            stated = r"(?:BRIDGESTAN_|bs_)(?:major|minor|patch)(?:_version\s*=)?\s+(\d+)"
+            return ".".join(re.findall(stated, text, re.IGNORECASE)[:3]) or None
+    return None
+
+
+# ------------------------------------------------------------------------------------- PolyChord
+
+
+def _polychords() -> Iterator[Component]:
+    for package in _importable("pypolychord"):
+        yield check_polychord(package, _distribution_version("pypolychord"), "installed")
+    for folder, mark in installed("polychord"):
+        yield check_polychord(folder / "pypolychord", mark.version, mark.source)
+
+
+def _importable(package: str) -> list[Path]:
+    """Return the folders of a package that could be imported, without importing it."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    return [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+
+
+def _distribution_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_polychord(package: Path, version: str | None, source: Source) -> Component:
+    """Judge a ``pypolychord`` package folder by its shared library, without loading it."""
+    library = polychord.find_library(package)
+    if library is None:
+        problem = f"{package} has no libchord"
+    elif not polychord.exports_interface(library):
+        problem = f"{library} has no C interface"
+    elif polychord.bundles_mpi(library):
+        problem = "this build carries its own MPI, which cannot start"
+    elif version is None:
+        problem = f"{package} does not state its version"
+    else:
+        problem = ""
+    notes = tuple(note for note in (polychord.glibc_note(),) if note)
+    return _judged("polychord", version, source, library or package, problem, notes)

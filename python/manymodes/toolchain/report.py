@@ -1,0 +1,88 @@
+"""Examine the toolchain and say what was found, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+from manymodes.toolchain.components import Component, Toolchain
+from manymodes.toolchain.discovery import find
+from manymodes.toolchain.paths import home
+
+_TITLES = {
+    "cmdstan": "CmdStan",
+    "bridge": "BridgeStan",
+    "polychord": "PolyChord",
+    "compiler": "C++ and make",
+}
+_SOURCES = {
+    "environment": "named by an environment variable",
+    "cmdstanpy": "in CmdStanPy's directory",
+    "installed": "already installed",
+    "index": "set up from the package index",
+    "github": "set up from the official release",
+    "manymodes": "the one shipped with manymodes",
+    "missing": "",
+}
+_POLYCHORD_TERMS = (
+    "PolyChord is free for academic use under its own licence and asks to be cited: "
+    "Handley, Hobson and Lasenby (2015), MNRAS Letters 450, L61 and MNRAS 453, 4384."
+)
+_PROGRAM = "#include <vector>\nint main() { auto f = [](auto x) { return x; }; return f(0); }\n"
+
+
+def doctor(*, deep: bool = False) -> Toolchain:
+    """Find the toolchain; with `deep`, also have the compiler compile a small C++14 program."""
+    toolchain = find()
+    if not (deep and toolchain.compiler.ok):
+        return toolchain
+    return replace(toolchain, compiler=_try_compiler(toolchain.compiler))
+
+
+def _try_compiler(compiler: Component) -> Component:
+    command = (os.environ.get("CXX") or "g++").split()
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch, "program.cpp")
+        source.write_text(_PROGRAM, encoding="utf-8")
+        program = [*command, "-std=c++14", str(source), "-o", str(source.with_suffix(""))]
+        compiled = subprocess.run(program, capture_output=True, text=True, check=False)
+    stated = subprocess.run(
+        [*command, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False
+    )
+    version = stated.stdout.strip() or None
+    if compiled.returncode == 0:
+        return replace(compiler, version=version)
+    first = next(iter(compiled.stderr.strip().splitlines()), "no message")
+    return replace(
+        compiler,
+        version=version,
+        ok=False,
+        problem=f"{command[0]} does not compile a small C++14 program: {first}",
+        remedy="install g++ with its standard library (Debian, Ubuntu: build-essential)",
+    )
+
+
+def render(toolchain: Toolchain) -> str:
+    """Describe a toolchain in lines for a terminal, the terms of PolyChord included."""
+    lines = [line for component in toolchain.components for line in _describe(component)]
+    lines += ["", f"Installed parts and compiled programs are kept in {home()}."]
+    if toolchain.polychord.source != "missing":
+        lines += textwrap.wrap(_POLYCHORD_TERMS, width=98)
+    return "\n".join(lines)
+
+
+def _describe(component: Component) -> list[str]:
+    title = f"{_TITLES[component.name]:<13}"
+    indent = " " * len(title)
+    what = [component.version, _SOURCES[component.source]]
+    state = "ok" if component.ok else "missing" if component.source == "missing" else "BROKEN"
+    lines = [f"{title}{state:<9}{', '.join(filter(None, what))}".rstrip()]
+    if component.path is not None:
+        lines.append(f"{indent}{component.path}")
+    if not component.ok:
+        lines += [f"{indent}{component.problem}", f"{indent}→ {component.remedy}"]
+    return lines + [f"{indent}note: {note}" for note in component.notes]

@@ -1,0 +1,431 @@
+// One PolyChord run over the density of a compiled Stan program.
+//
+//   polychord_run CONFIG
+//
+// PolyChord samples the unit cube. Coordinate i of the cube is mapped by the quantile
+// function of its base measure q_i to the unconstrained coordinate eta_i, and the
+// likelihood is p(y, theta(eta)) |J(eta)| / q(eta), so that the evidence is the
+// integral of the program's density whatever q is. Every evaluation stays in this
+// process: BridgeStan's shared object and PolyChord's library are opened here, and no
+// interpreter is in the loop.
+//
+// CONFIG is a text file of "key value" lines (see `Config`). Progress goes to standard
+// output in lines that begin with "@"; anything else there comes from PolyChord or
+// from a `print` of the Stan program. The dead points go to a binary file: two int64
+// (rows, columns) and the rows as doubles, a row being the cube coordinates, the
+// log likelihood of the birth contour and the log likelihood.
+//
+// Exit status: 0 finished; 2 the configuration or a library cannot be used; whatever
+// PolyChord stops with otherwise.
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+const double kPi = 3.14159265358979323846;
+const double kEpsilon = std::numeric_limits<double>::epsilon();
+const double kLogZero = -1e30;  // PolyChord: at or below is outside the prior
+
+// ---------------------------------------------------------------- base measures
+
+enum class Family { normal, logistic, student4 };
+
+// Quantile of the standard normal: Wichura (1988), Applied Statistics 37, AS 241,
+// PPND16; relative accuracy about 1e-16.
+double normal_quantile(double p) {
+  const double q = p - 0.5;
+  if (std::fabs(q) <= 0.425) {
+    const double r = 0.180625 - q * q;
+    const double num =
+        (((((((2509.0809287301226727 * r + 33430.575583588128105) * r +
+              67265.770927008700853) * r + 45921.953931549871457) * r +
+            13731.693765509461125) * r + 1971.5909503065514427) * r +
+          133.14166789178437745) * r + 3.387132872796366608);
+    const double den =
+        (((((((5226.495278852545925 * r + 28729.085735721942674) * r +
+              39307.89580009271061) * r + 21213.794301586595867) * r +
+            5394.1960214247511077) * r + 687.1870074920579083) * r +
+          42.313330701600911252) * r + 1.0);
+    return q * num / den;
+  }
+  double r = std::sqrt(-std::log(q < 0 ? p : 1.0 - p));
+  double value;
+  if (r <= 5.0) {
+    r -= 1.6;
+    value =
+        (((((((7.7454501427834140764e-4 * r + 0.0227238449892691845833) * r +
+              0.24178072517745061177) * r + 1.27045825245236838258) * r +
+            3.64784832476320460504) * r + 5.7694972214606914055) * r +
+          4.6303378461565452959) * r + 1.42343711074968357734) /
+        (((((((1.05075007164441684324e-9 * r + 5.475938084995344946e-4) * r +
+              0.0151986665636164571966) * r + 0.14810397642748007459) * r +
+            0.68976733498510000455) * r + 1.6763848301838038494) * r +
+          2.05319162663775882187) * r + 1.0);
+  } else {
+    r -= 5.0;
+    value =
+        (((((((2.01033439929228813265e-7 * r + 2.71155556874348757815e-5) * r +
+              0.0012426609473880784386) * r + 0.026532189526576123093) * r +
+            0.29656057182850489123) * r + 1.7848265399172913358) * r +
+          5.4637849111641143699) * r + 6.6579046435011037772) /
+        (((((((2.04426310338993978564e-15 * r + 1.4215117583164458887e-7) * r +
+              1.8463183175100546818e-5) * r + 7.868691311456132591e-4) * r +
+            0.0148753612908506148525) * r + 0.13692988092273580531) * r +
+          0.59983220655588793769) * r + 1.0);
+  }
+  return q < 0 ? -value : value;
+}
+
+// Quantile of Student's t with four degrees of freedom, in closed form (Shaw 2006,
+// Journal of Computational Finance 9(4), section 3).
+double student4_quantile(double p) {
+  const double a = std::sqrt(4.0 * p * (1.0 - p));
+  const double q = std::cos(std::acos(std::min(a, 1.0)) / 3.0) / a;
+  return std::copysign(2.0 * std::sqrt(std::max(q - 1.0, 0.0)), p - 0.5);
+}
+
+struct Coordinate {
+  Family family;
+  double location;
+  double scale;
+
+  // The unconstrained value at cube coordinate u and the log density of the base
+  // measure there.
+  double map(double u, double* log_q) const {
+    double z = 0.0;
+    double log_density = -std::log(scale);
+    switch (family) {
+      case Family::normal:
+        z = normal_quantile(u);
+        log_density += -0.5 * z * z - 0.5 * std::log(2.0 * kPi);
+        break;
+      case Family::logistic:
+        z = std::log(u / (1.0 - u));
+        log_density += std::log(u * (1.0 - u));
+        break;
+      case Family::student4:
+        z = student4_quantile(u);
+        log_density += std::log(0.375) - 2.5 * std::log1p(0.25 * z * z);
+        break;
+    }
+    *log_q = log_density;
+    return location + scale * z;
+  }
+};
+
+// ---------------------------------------------------------------- configuration
+
+struct Config {
+  std::string model_library, data_file, polychord_library, output;
+  std::vector<std::string> preload;
+  std::vector<Coordinate> coordinates;
+  bool newer_interface = false;  // argument list of PolyChord 1.20 and later
+  bool clustering = false;
+  int nlive = 0, nprior = 0, num_repeats = 0, seed = 0, max_ndead = -1, nfail = -1;
+  double precision = 1e-3, compression = std::exp(-1.0);
+};
+
+Coordinate parse_coordinate(const std::string& value) {
+  std::istringstream in(value);
+  std::string family;
+  Coordinate c{};
+  in >> family >> c.location >> c.scale;
+  if (!in || !(c.scale > 0)) {
+    throw std::runtime_error("bad coordinate: " + value);
+  }
+  if (family == "normal") {
+    c.family = Family::normal;
+  } else if (family == "logistic") {
+    c.family = Family::logistic;
+  } else if (family == "student4") {
+    c.family = Family::student4;
+  } else {
+    throw std::runtime_error("unknown base measure: " + family);
+  }
+  return c;
+}
+
+Config read_config(const char* path) {
+  std::ifstream file(path);
+  if (!file) {
+    throw std::runtime_error(std::string("cannot read ") + path);
+  }
+  Config config;
+  std::string line;
+  while (std::getline(file, line)) {
+    const auto space = line.find(' ');
+    const std::string key = line.substr(0, space);
+    const std::string value = space == std::string::npos ? "" : line.substr(space + 1);
+    if (key == "model_library") config.model_library = value;
+    else if (key == "data_file") config.data_file = value;
+    else if (key == "polychord_library") config.polychord_library = value;
+    else if (key == "preload") config.preload.push_back(value);
+    else if (key == "output") config.output = value;
+    else if (key == "coordinate") config.coordinates.push_back(parse_coordinate(value));
+    else if (key == "newer_interface") config.newer_interface = value == "1";
+    else if (key == "clustering") config.clustering = value == "1";
+    else if (key == "nlive") config.nlive = std::stoi(value);
+    else if (key == "nprior") config.nprior = std::stoi(value);
+    else if (key == "num_repeats") config.num_repeats = std::stoi(value);
+    else if (key == "nfail") config.nfail = std::stoi(value);
+    else if (key == "max_ndead") config.max_ndead = std::stoi(value);
+    else if (key == "seed") config.seed = std::stoi(value);
+    else if (key == "precision") config.precision = std::stod(value);
+    else throw std::runtime_error("unknown key: " + key);
+  }
+  return config;
+}
+
+// ---------------------------------------------------------------- the run
+//
+// PolyChord's callbacks carry no user pointer, hence one run per process and the
+// state at namespace scope.
+
+using LogDensity = int (*)(const void*, bool, bool, const double*, double*, char**);
+using FreeError = void (*)(char*);
+
+struct State {
+  Config config;
+  const void* model = nullptr;
+  LogDensity log_density = nullptr;
+  FreeError free_error = nullptr;
+  std::vector<double> eta;
+  int64_t evaluations = 0;
+  int64_t outside = 0;        // density exactly zero
+  int64_t failures = 0;       // exception or NaN
+  int64_t prior_trials = 0;   // draws of the base measure until nprior were inside
+  int64_t prior_inside = 0;
+  std::string first_failure;
+  bool wrote = false;
+} state;
+
+double count_failure(const char* message) {
+  if (state.failures++ == 0) {
+    state.first_failure = message;
+  }
+  return kLogZero;
+}
+
+double evaluate(const double* cube) {
+  double log_q = 0.0;
+  for (std::size_t i = 0; i < state.eta.size(); ++i) {
+    const double u = std::min(std::max(cube[i], 1e-300), 1.0 - 0.5 * kEpsilon);
+    double term;
+    state.eta[i] = state.config.coordinates[i].map(u, &term);
+    log_q += term;
+  }
+  double log_p = 0.0;
+  char* error = nullptr;
+  if (state.log_density(state.model, false, true, state.eta.data(), &log_p, &error)) {
+    const double value = count_failure(error ? error : "the density threw");
+    if (error) state.free_error(error);
+    return value;
+  }
+  const double value = log_p - log_q;
+  if (std::isnan(value)) {
+    return count_failure("the density is not a number");
+  }
+  if (!(value > kLogZero)) {
+    ++state.outside;
+    return kLogZero;
+  }
+  return std::min(value, std::numeric_limits<double>::max());
+}
+
+extern "C" double log_likelihood(double* cube, int, double*, int) {
+  ++state.evaluations;
+  const double value = evaluate(cube);
+  if (state.prior_inside < state.config.nprior) {
+    ++state.prior_trials;
+    state.prior_inside += value > kLogZero;
+  }
+  return value;
+}
+
+extern "C" void prior(double* cube, double* theta, int n) {
+  std::copy(cube, cube + n, theta);
+}
+
+// log of the evidence that the live points still hold, on PolyChord's own estimate of
+// the volume: only for the progress display.
+double live_log_z(int ndead, int nlive, int npars, const double* live) {
+  if (nlive == 0) {
+    return -std::numeric_limits<double>::infinity();
+  }
+  double top = -std::numeric_limits<double>::infinity();
+  for (int i = 0; i < nlive; ++i) {
+    top = std::max(top, live[static_cast<std::size_t>(i + 1) * npars - 1]);
+  }
+  double sum = 0.0;
+  for (int i = 0; i < nlive; ++i) {
+    sum += std::exp(live[static_cast<std::size_t>(i + 1) * npars - 1] - top);
+  }
+  const int shrinking = std::max(state.config.nprior - state.config.nlive, 0);
+  const double log_x =
+      ndead < shrinking
+          ? std::log1p(-static_cast<double>(ndead) / (state.config.nprior + 1.0))
+          : std::log((state.config.nlive + 1.0) / (shrinking + state.config.nlive + 1.0)) -
+                (ndead - shrinking) / static_cast<double>(state.config.nlive);
+  return top + std::log(sum / nlive) + log_x;
+}
+
+void write_dead(int ndead, int npars, const double* dead) {
+  const std::string partial = state.config.output + ".partial";
+  std::ofstream out(partial, std::ios::binary);
+  const int64_t shape[2] = {ndead, npars};
+  out.write(reinterpret_cast<const char*>(shape), sizeof shape);
+  out.write(reinterpret_cast<const char*>(dead),
+            static_cast<std::streamsize>(sizeof(double)) * ndead * npars);
+  out.close();
+  if (!out || std::rename(partial.c_str(), state.config.output.c_str()) != 0) {
+    std::cerr << "cannot write " << state.config.output << '\n';
+    std::_Exit(3);
+  }
+  state.wrote = true;
+}
+
+extern "C" void dumper(int ndead, int nlive, int npars, double* live, double* dead,
+                       double*, double log_z, double log_z_sd) {
+  std::cout << "@progress " << ndead << ' ' << nlive << ' ' << log_z << ' ' << log_z_sd
+            << ' ' << live_log_z(ndead, nlive, npars, live) << ' ' << state.evaluations
+            << ' ' << state.outside << ' ' << state.failures << std::endl;
+  if (nlive == 0) {
+    write_dead(ndead, npars, dead);
+  }
+}
+
+void* open_library(const std::string& path, int flags) {
+  void* handle = dlopen(path.c_str(), flags);
+  if (handle == nullptr) {
+    throw std::runtime_error(dlerror());
+  }
+  return handle;
+}
+
+template <typename Function>
+Function symbol(void* library, const char* name) {
+  void* address = dlsym(library, name);
+  if (address == nullptr) {
+    throw std::runtime_error(std::string("missing symbol ") + name);
+  }
+  return reinterpret_cast<Function>(address);
+}
+
+void open_model() {
+  std::ifstream file(state.config.data_file);
+  if (!file) {
+    throw std::runtime_error("cannot read " + state.config.data_file);
+  }
+  std::stringstream data;
+  data << file.rdbuf();
+  void* library = open_library(state.config.model_library, RTLD_NOW);
+  using Construct = void* (*)(const char*, unsigned int, char**);
+  using Size = int (*)(const void*);
+  char* error = nullptr;
+  state.model = symbol<Construct>(library, "bs_model_construct")(
+      data.str().c_str(), static_cast<unsigned int>(state.config.seed), &error);
+  if (state.model == nullptr) {
+    throw std::runtime_error(error ? error : "the model cannot be constructed");
+  }
+  const int dims = symbol<Size>(library, "bs_param_unc_num")(state.model);
+  if (dims != static_cast<int>(state.config.coordinates.size())) {
+    throw std::runtime_error("the base measure has another dimension than the program");
+  }
+  state.eta.resize(dims);
+  state.log_density = symbol<LogDensity>(library, "bs_log_density");
+  state.free_error = symbol<FreeError>(library, "bs_free_error_msg");
+}
+
+using LikelihoodCallback = double (*)(double*, int, double*, int);
+using PriorCallback = void (*)(double*, double*, int);
+using DumperCallback = void (*)(int, int, int, double*, double*, double*, double, double);
+
+// The argument lists of `polychord_c_interface` before 1.20 and from 1.20 on.
+using Interface = void (*)(LikelihoodCallback, PriorCallback, DumperCallback, int, int, int,
+                           int, bool, int, double, double, int, double, bool, bool, bool,
+                           bool, bool, bool, bool, bool, bool, bool, double, int, int, char*,
+                           char*, int, double*, int*, int, double*, int*, int, int*);
+using NewerInterface = void (*)(LikelihoodCallback, PriorCallback, DumperCallback, int, int,
+                                int, int, bool, int, double, double, int, double, bool, bool,
+                                bool, bool, bool, bool, bool, bool, bool, bool, bool, double,
+                                bool, int, int, char*, char*, int, double*, int*, int, double*,
+                                int*, int, int*);
+
+void run_polychord() {
+  for (const auto& path : state.config.preload) {
+    open_library(path, RTLD_NOW | RTLD_GLOBAL);
+  }
+  void* library = open_library(state.config.polychord_library, RTLD_NOW);
+  const Config& c = state.config;
+  const int dims = static_cast<int>(state.eta.size());
+  char base_dir[] = ".";
+  char file_root[] = "polychord";
+  double grade_fraction[] = {1.0};
+  int grade_dims[] = {dims};
+  double contour[] = {0.0};
+  int contour_nlive[] = {0};
+  int communicator = 0;
+  const bool no = false;
+  if (c.newer_interface) {
+    symbol<NewerInterface>(library, "polychord_c_interface")(
+        log_likelihood, prior, dumper, c.nlive, c.num_repeats, c.nprior, c.nfail,
+        c.clustering, 0, c.precision, kLogZero, c.max_ndead, 0.0, no, no, no, no, no, no, no,
+        no, no, no, no, c.compression, true, dims, 0, base_dir, file_root, 1, grade_fraction,
+        grade_dims, 0, contour, contour_nlive, c.seed, &communicator);
+  } else {
+    symbol<Interface>(library, "polychord_c_interface")(
+        log_likelihood, prior, dumper, c.nlive, c.num_repeats, c.nprior, c.nfail,
+        c.clustering, 0, c.precision, kLogZero, c.max_ndead, 0.0, no, no, no, no, no, no, no,
+        no, no, no, c.compression, dims, 0, base_dir, file_root, 1, grade_fraction,
+        grade_dims, 0, contour, contour_nlive, c.seed, &communicator);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // End with the process that asked for the run.
+  const pid_t parent = getppid();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) {
+    return 2;
+  }
+  std::cout.precision(17);
+  try {
+    if (argc != 2) {
+      throw std::runtime_error("usage: polychord_run CONFIG");
+    }
+    state.config = read_config(argv[1]);
+    open_model();
+    run_polychord();
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+    return 2;
+  }
+  if (!state.wrote) {
+    std::cerr << "PolyChord ended without its last points\n";
+    return 3;
+  }
+  if (state.failures > 0) {
+    std::cerr << "first failed evaluation: " << state.first_failure << '\n';
+  }
+  std::cout << "@done " << state.evaluations << ' ' << state.outside << ' ' << state.failures
+            << ' ' << state.prior_trials << ' ' << state.prior_inside << std::endl;
+  return 0;
+}

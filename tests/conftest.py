@@ -1,0 +1,145 @@
+"""What many tests share: programs, posteriors, and small finished runs.
+
+A run that several tests read is made once for all workers of a session: it is kept below the
+session's temporary directory and continued (that is, read) by whoever comes second.
+"""
+
+from __future__ import annotations
+
+import os
+
+# As on the command line: climbs are many small steps, which more threads only slow down.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from manymodes import toolchain
+from manymodes.chains import Chains, run_chains
+from manymodes.compare import Comparison, compare
+from manymodes.modes import ModeSettings
+from manymodes.nested import Nested, run_nested
+from manymodes.network import Network
+from manymodes.nuts import NutsSettings
+from manymodes.polychord import PolyChordSettings
+from manymodes.posterior import Posterior
+from manymodes.program import Program
+from manymodes.studies.xor import XorData, xor_data, xor_posteriors
+
+MODELS = Path(__file__).parent / "models"
+QUICK_NUTS = NutsSettings(warmup=300, draws=200)
+QUICK_POLYCHORD = PolyChordSettings(nlive=100)
+
+Y_NORMAL = np.array([0.3, 1.9, -0.4, 1.1, 2.2])
+Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
+
+
+@pytest.fixture(scope="session")
+def tools() -> toolchain.Toolchain:
+    """The whole toolchain; a session without one fails here, with the way to mend it."""
+    return toolchain.require("cmdstan", "bridge", "polychord", "compiler")
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Return a folder by name that all workers of the session share, held by one at a time."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if root.name.startswith("popen-") else root
+
+    @contextmanager
+    def folder(name: str) -> Iterator[Path]:
+        with FileLock(root / f"{name}.lock"):
+            yield root / f"shared-{name}"
+
+    return folder
+
+
+def closed_form(
+    kind: str = "normal",
+    prior: tuple[float, float] | None = None,
+    *,
+    prior_only: bool = False,
+    unlucky: float = 0.0,
+    rejects: bool = False,
+) -> Posterior:
+    """Return a posterior of ``closed_forms.stan``: kind ``normal`` or ``bernoulli``."""
+    normal = kind == "normal"
+    y = Y_NORMAL if normal else Y_BERNOULLI
+    data = {
+        "kind": 1 if normal else 2,
+        "N": len(y),
+        "y": y.tolist(),
+        "prior": list(prior or ((2.0, 1.0) if normal else (1.0, 1.0))),
+        "prior_only": int(prior_only),
+        "unlucky": unlucky,
+        "rejects": int(rejects),
+    }
+    return Posterior(Program(MODELS / "closed_forms.stan"), data, kind)
+
+
+def two_peaks(distance: float, share: float) -> Posterior:
+    """Return a posterior of two peaks of unit width, the right one with a share of the mass."""
+    data = {"distance": distance, "share": share, "prior_only": 0}
+    return Posterior(Program(MODELS / "two_peaks.stan"), data, "two peaks")
+
+
+def small_network(
+    prior: str = "uniform:5", constraint: str = "none", *, prior_only: bool = False, n: int = 8
+) -> Posterior:
+    """Return the posterior of a network 2-2-1 on a few points, or its prior."""
+    rng = np.random.default_rng(5)
+    network = Network(2, (2,), activation="sigmoid", prior=prior, constraint=constraint)
+    posterior = Posterior.from_network(network, rng.normal(size=(n, 2)), rng.integers(0, 2, n))
+    return posterior.prior if prior_only else posterior
+
+
+@pytest.fixture(scope="session")
+def data() -> XorData:
+    """Data of the study, whatever its default seed."""
+    return xor_data(seed=1, noise_sd=0.5)
+
+
+@pytest.fixture(scope="session")
+def xor(tools: toolchain.Toolchain, data: XorData) -> dict[str, Posterior]:
+    """The study's posteriors, compiled."""
+    return {name: posterior.compile() for name, posterior in xor_posteriors(data).items()}
+
+
+@pytest.fixture(scope="session")
+def normal(tools: toolchain.Toolchain) -> Posterior:
+    """The conjugate normal mean, compiled."""
+    return closed_form().compile()
+
+
+@pytest.fixture(scope="session")
+def xor_chains(xor: dict[str, Posterior], shared: Any) -> Chains:
+    """Eight short chains of the full XOR posterior."""
+    with shared("xor") as out:
+        return run_chains(
+            xor["full"], chains=8, settings=QUICK_NUTS, out=out, resume=True, quiet=True
+        )
+
+
+@pytest.fixture(scope="session")
+def xor_nested(xor: dict[str, Posterior], shared: Any) -> Nested:
+    """Two nested runs of 100 live points on the full XOR posterior."""
+    with shared("xor") as out:
+        return run_nested(xor["full"], settings=QUICK_POLYCHORD, out=out, resume=True, quiet=True)
+
+
+@pytest.fixture(scope="session")
+def xor_comparison(xor_chains: Chains, xor_nested: Nested) -> Comparison:
+    """The comparison of the two."""
+    return compare(
+        xor_chains.posterior,
+        chains=xor_chains,
+        nested=xor_nested,
+        settings=ModeSettings(climbs=150),
+        quiet=True,
+    )

@@ -1,0 +1,328 @@
+"""The command line: its exit statuses, its one line for wrong input, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import MODELS, closed_form
+from manymodes.cli import main
+from manymodes.program import Program
+from manymodes.results import load, save_posterior
+
+NUTS = ["--chains", "2", "--warmup", "100", "--draws", "50"]
+POLYCHORD = ["--nlive", "30", "--runs", "1"]
+
+RNG = np.random.default_rng(1)
+TABLE = "a,b,y\n" + "".join(
+    f"{a:.3f},{b:.3f},{int(a > RNG.normal())}\n" for a, b in RNG.normal(size=(40, 2))
+)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "table.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a check that arguments end in status 2 and one line that says something."""
+
+    def check(*arguments: object, said: str) -> None:
+        assert main([str(argument) for argument in arguments]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.endswith("\n")
+        # The first check of data against a program compiles it, with progress.
+        lines = [line for line in err.splitlines() if not line.startswith("compiling ")]
+        assert len(lines) == 1
+        assert lines[0].startswith("manymodes: error: ")
+        assert said in lines[0]
+
+    return check
+
+
+# ---------------------------------------------------------------- wrong tables
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        (TABLE, ["--target", "z"], "no column 'z' (--target); the columns are a, b, y"),
+        ("a,y\n1,0\n,1\n2,1\n", [], "column 'a' has missing values (NaN) in line 3"),
+        ("a,y\n1,0\nNaN,1\n2,1\n", [], "column 'a' has missing values (NaN) in line 3"),
+        ("a,y\n1,0\ninf,1\n2,1\n", [], "column 'a' is infinite in line 3"),
+        ("a,y\n1,0\nx,1\n2,1\n", [], "column 'a' has 'x' in line 3, which is not a number"),
+        ("a,y\n1,0\n2,2\n", [], "row 1 (counted from 0) is 2; a bernoulli target must be 0 or 1"),
+        ("a,y\n1,0\n1,1\n", [], "column 'a' is constant (1) and cannot be standardised"),
+        ("y\n1\n0\n", [], "no column besides the target"),
+        ("a,y\n", [], "the table has no rows"),
+        ("", [], "not a CSV table"),
+        ("a,y\n1,2,0\n4,5,1\n", [], "more values than the header has names"),
+        ("a,y\n0,2,0\n1,5,1\n", [], "more values than the header has names"),
+        (TABLE, ["--constraint", "convex"], "constraint: 'convex' is unknown"),
+        (TABLE, ["--hidden", "3", "--constraint", "pd-skew"], "use hidden layers of 2 units"),
+        (TABLE, ["--prior", "uniform:-1"], "prior: 'uniform:-1' needs a positive number"),
+        (TABLE, ["--activation", "cosine"], "activation: 'cosine' is unknown"),
+        (TABLE, ["--hidden", "0"], "hidden: 0 is not allowed"),
+        (TABLE, ["--hidden", "x"], "argument --hidden"),
+        (TABLE, ["--likelihood", "poisson"], "likelihood: 'poisson' is unknown"),
+    ],
+)  # fmt: skip
+def test_a_wrong_table_or_network_is_refused(
+    tmp_path: Path, refused: Any, text: str, options: list[str], said: str
+) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    out = tmp_path / "net"
+    target = [] if "--target" in options else ["--target", "y"]
+    refused("network", tmp_path / "table.csv", *target, *options, "--out", out, said=said)
+    assert not out.exists()
+
+
+def test_a_missing_table_is_refused(tmp_path: Path, refused: Any) -> None:
+    missing = tmp_path / "absent.csv"
+    refused("network", missing, "--target", "y", "--out", tmp_path / "n", said="no such table")
+
+
+def test_an_unwritable_folder_is_refused(table: Path, refused: Any) -> None:
+    out = table / "below"
+    refused("network", table, "--target", "y", "--out", out, said="cannot be written")
+
+
+# ---------------------------------------------------------------- wrong runs
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder that looks like an earlier run, with a network's folder beside it."""
+    folder = tmp_path / "run"
+    save_posterior(closed_form(), folder / "posterior")
+    save_posterior(closed_form(), tmp_path / "net")
+    (folder / "chains").mkdir()
+    (folder / "chains" / "chain-00000.npz").write_text("earlier")
+    (folder / "summary.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "said"),
+    [
+        ("sample", ["--draws", "1"], "draws: 1 is not 4 or more"),
+        ("sample", ["--adapt-delta", "1.5"], "adapt_delta: 1.5 is not between 0 and 1"),
+        ("sample", ["--chains", "0"], "argument --chains: 0 is not a whole number, 1 or more"),
+        ("sample", ["--seed", "-1"], "argument --seed: -1 is not a whole number, 0 or more"),
+        ("sample", ["--workers", "0"], "argument --workers: 0 is not"),
+        ("sample", ["--chains", "many"], "argument --chains: many is not"),
+        ("sample", ["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        ("evidence", ["--nlive", "3"], "nlive: 3 is not 10 or more"),
+        ("evidence", ["--runs", "0"], "argument --runs: 0 is not"),
+        ("evidence", ["--precision", "nan"], "precision: nan is not between 0 and 1"),
+        ("evidence", ["--reference", "magic"], "argument --reference: invalid choice"),
+    ],
+)
+def test_wrong_options_leave_earlier_results_alone(
+    run: Path, refused: Any, command: str, options: list[str], said: str
+) -> None:
+    before = contents(run)
+    arguments = [command, run.parent / "net", "--out", run, "--overwrite", *options]
+    refused(*arguments, said=said)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("program", "data", "said"),
+    [
+        ("closed_forms.stan", '{"N": ', "data.json: not a JSON data file"),
+        ("closed_forms.stan", "[1, 2]", "the data must be a JSON object"),
+        ("closed_forms.stan", '{"N": 3}', "the data do not fit the program closed_forms"),
+        ("closed_forms.stan", '{"kind": "one", "N": 3}', "the data do not fit the program"),
+        ("absent.stan", "{}", "absent.stan: no such Stan program"),
+        ("conftest.py", "{}", "a Stan program is a file that ends in .stan"),
+        ("closed_forms.stan", None, "no such data file"),
+    ],
+)
+def test_wrong_files_leave_earlier_results_alone(
+    run: Path, refused: Any, program: str, data: str | None, said: str
+) -> None:
+    path = run.parent / "data.json"
+    if data is not None:
+        path.write_text(data)
+    before = contents(run)
+    refused("sample", MODELS / program, path, "--out", run, "--overwrite", said=said)
+    assert contents(run) == before
+
+
+def test_a_run_of_something_else_is_left_alone(run: Path, refused: Any) -> None:
+    save_posterior(closed_form("bernoulli"), run.parent / "other")
+    before = contents(run)
+    other = run.parent / "other"
+    refused("sample", other, "--out", run, "--resume", said="holds a run of another posterior")
+    assert contents(run) == before
+
+
+def test_a_directory_with_other_files_is_left_alone(run: Path, refused: Any) -> None:
+    (run / "thesis.tex").write_text("mine")
+    before = contents(run)
+    net = run.parent / "net"
+    refused("sample", net, "--out", run, "--overwrite", said="holds thesis.tex")
+    assert contents(run) == before
+
+
+def test_an_unwritable_run_directory_is_refused(run: Path, refused: Any) -> None:
+    net, out = run.parent / "net", run / "summary.json" / "below"
+    refused("sample", net, "--out", out, said="cannot be written")
+    refused("study", "xor", "--out", out, said="cannot be written")
+
+
+def test_wrong_settings_of_a_study_leave_earlier_results_alone(run: Path, refused: Any) -> None:
+    before = contents(run)
+    for options, said in (
+        (["--noise-sd", "0"], "noise-sd: 0.0 is not a positive number"),
+        (["--data-seed", "-1"], "argument --data-seed: -1 is not"),
+        (["--draws", "2"], "draws: 2 is not"),
+        (["--nlive", "100", "--nprior", "50"], "nprior: 50 is less than nlive (100)"),
+    ):
+        refused("study", "xor", "--out", run, "--overwrite", *options, said=said)
+    refused("study", "xor", said="--out is needed")
+    refused("study", "absent", "--out", run, said="invalid choice")
+    assert contents(run) == before
+
+
+@pytest.fixture
+def damaged_program(tmp_path: Path) -> Iterator[Path]:
+    """A program whose compiled form in the cache differs from its record."""
+    path = tmp_path / "damaged.stan"
+    path.write_text("parameters { real damaged_on_purpose; }\n")
+    folder = Program(path).folder
+    folder.mkdir(parents=True)
+    (folder / "model.so").write_text("half a library")
+    (folder / "model").write_text("half a program")
+    (folder / "compiled.json").write_text(json.dumps({"model.so": "0" * 64, "model": "0" * 64}))
+    yield path
+    shutil.rmtree(folder)
+
+
+def test_a_damaged_cache_is_reported(damaged_program: Path, tmp_path: Path, refused: Any) -> None:
+    (tmp_path / "data.json").write_text("{}")
+    arguments = ["sample", damaged_program, tmp_path / "data.json", "--out", tmp_path / "out"]
+    refused(*arguments, said="model.so is damaged or gone: remove ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_compare_is_refused(tmp_path: Path, refused: Any) -> None:
+    refused("compare", tmp_path, said="holds no run")
+    refused("compare", tmp_path / "absent", said="holds no run")
+    refused("sample", tmp_path / "absent", "--out", tmp_path / "o", said="give the folder")
+    refused("dance", said="invalid choice: 'dance'")
+    refused(said="the following arguments are required: COMMAND")
+
+
+# ---------------------------------------------------------------- right input
+
+
+def test_from_a_table_to_the_comparison(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a user goes: network, sample, evidence, compare; each step adds to the run."""
+    net, out = tmp_path / "net", tmp_path / "run"
+    arguments = ["network", str(table), "--target", "y", "--hidden", "1"]
+    assert main([*arguments, "--prior", "normal:1", "--out", str(net)]) == 0
+    assert "40 rows, 2 inputs, 5 parameters" in capsys.readouterr().out
+    scaling = json.loads((net / "table.json").read_text())["scaling"]
+    assert set(scaling) == {"a", "b"}
+    assert {"model.stan", "data.json"} <= {path.name for path in net.iterdir()}
+
+    assert main(["sample", str(net), *NUTS, "--out", str(out), "--quiet", "--json"]) == 0
+    said, err = capsys.readouterr()
+    summary = json.loads(said)
+    assert err == ""
+    assert summary["command"] == "sample"
+    assert summary["posteriors"]["none"]["chains"]["n"] == 2
+    assert "nested" not in summary["posteriors"]["none"]
+    chains = contents(out / "chains")
+
+    assert main(["sample", str(net), *NUTS, "--out", str(out), "--quiet"]) == 2
+    assert "holds earlier results" in capsys.readouterr().err
+    assert main(["evidence", str(net), *POLYCHORD, "--out", str(out), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert contents(out / "chains") == chains
+
+    assert main(["compare", str(out), "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)["posteriors"]["none"]
+    assert entry["chains"]["n"] == 2
+    assert entry["nested"]["runs"] == 1
+    assert load(out).posterior().network is not None
+    assert {"chains.nc", "nested.csv", "report.html"} <= {path.name for path in out.iterdir()}
+    assert main(["compare", str(out), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_users_own_program_needs_no_switches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Any
+) -> None:
+    """Neither data nor log_lik nor prior_only: chains are compared by occupancy alone."""
+    (tmp_path / "data.json").write_text("{}")
+    files = [str(MODELS / "plain.stan"), str(tmp_path / "data.json")]
+    assert main(["sample", *files, *NUTS, "--out", str(tmp_path / "run"), "--quiet", "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)["posteriors"]["plain"]
+    assert (entry["dims"], entry["n_obs"]) == (2, 0)
+    assert entry["modes"][0]["weight"]["stacking"] is None
+    refused("evidence", *files, "--out", tmp_path / "e", said="no data item 'prior_only'")
+    assert not (tmp_path / "e").exists()
+
+
+def test_failed_chains_are_told_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_posterior(closed_form(unlucky=0.4), tmp_path / "net")
+    options = ["--chains", "6", "--warmup", "50", "--draws", "20", "--quiet", "--json"]
+    assert main(["sample", str(tmp_path / "net"), *options, "--out", str(tmp_path / "run")]) == 0
+    out, err = capsys.readouterr()
+    failed = json.loads(out)["posteriors"]["normal"]["chains"]["failed"]
+    assert 0 < failed < 6
+    assert err.count("this seed is unlucky") == failed
+
+
+def test_a_run_that_fails_has_status_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_posterior(closed_form(unlucky=1.0), tmp_path / "unlucky")
+    save_posterior(closed_form(rejects=True), tmp_path / "rejects")
+    for name, command in (("rejects", "sample"), ("rejects", "evidence")):
+        arguments = [command, str(tmp_path / name), "--out", str(tmp_path / command), "--quiet"]
+        assert main(arguments) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("manymodes: error: ")
+        assert "Traceback" not in err
+
+
+def test_doctor_says_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for part in ("cmdstan", "bridge", "polychord"):
+        assert {"version", "source", "path", "ok"} <= found[part].keys()
+        assert found[part]["ok"] is True
+    assert main(["doctor"]) == 0
+    assert "CmdStan" in capsys.readouterr().out
+
+
+def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study"]) == 0
+    assert capsys.readouterr().out.startswith("xor ")

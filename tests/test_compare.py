@@ -1,0 +1,164 @@
+"""The three weights of each mode, and the entry of the summary."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from manymodes.chains import Chains
+from manymodes.compare import PROMINENT, Comparison, compare
+from manymodes.diagnostics import rhat
+from manymodes.errors import InputError
+from manymodes.modes import ModeSettings
+from manymodes.nested import Nested
+from manymodes.posterior import Posterior
+from manymodes.stacking import stack
+
+FEW = ModeSettings(climbs=60)
+
+
+def test_modes_are_numbered_by_descending_evidence(xor_comparison: Comparison) -> None:
+    values = [mode.evidence.value for mode in xor_comparison.summaries]
+    weighed = [value for value in values if not np.isnan(value)]
+    assert weighed == sorted(weighed, reverse=True)
+    assert np.isnan(values[len(weighed) :]).all()
+    assert [mode.id for mode in xor_comparison.summaries] == list(range(1, len(values) + 1))
+    assert xor_comparison.summaries[0].function == 1
+    assert xor_comparison.unweighed == xor_comparison.summaries[len(weighed) :]
+
+
+def test_labels_lead_from_basins_to_summaries(xor_comparison: Comparison) -> None:
+    c = xor_comparison
+    for basin, label in enumerate(c.labels):
+        mode = c.summaries[label - 1]
+        assert mode.height == c.modes.heights[basin]
+        share = (c.chain_modes == label).mean()
+        assert mode.occupancy.value == pytest.approx(share, abs=1e-12)
+        assert np.array_equal(c.nested_modes == label, c.modes.nested == basin)
+
+
+def test_weights_add_up(xor_comparison: Comparison) -> None:
+    c = xor_comparison
+    assert sum(mode.occupancy.value for mode in c.summaries) == pytest.approx(1)
+    assert sum(mode.stacking.value for mode in c.summaries) == pytest.approx(1)
+    assert sum(mode.chains for mode in c.summaries) == 8
+    assert c.nested_weights.sum() == pytest.approx(1)
+    for mode in c.summaries:
+        inside = c.nested_weights[c.nested_modes == mode.id].sum()
+        if not np.isnan(mode.evidence.value):
+            assert mode.evidence.value == pytest.approx(inside, rel=1e-6)
+            assert mode.evidence.sd > 0
+
+
+def test_stacking_weights_are_those_of_the_chains(xor_comparison: Comparison) -> None:
+    c = xor_comparison
+    assert c.chains is not None
+    weights = stack(c.chains.lpd.T).weights
+    for mode in c.summaries:
+        shares = (c.chain_modes == mode.id).mean(axis=1)
+        assert mode.stacking.value == pytest.approx(float(weights @ shares), abs=1e-6)
+
+
+def test_prominent_modes_are_those_of_the_paper(xor_comparison: Comparison) -> None:
+    """More than 1e-3 of the largest evidence."""
+    values = {m.id: m.evidence.value for m in xor_comparison.summaries}
+    limit = PROMINENT * np.nanmax(list(values.values()))
+    assert {m.id for m in xor_comparison.prominent} == {i for i, v in values.items() if v > limit}
+
+
+def test_rhat_is_that_of_the_chains(xor_comparison: Comparison, xor_chains: Chains) -> None:
+    np.testing.assert_allclose(xor_comparison.rhat_weights, rhat(xor_chains.eta))
+    assert xor_comparison.rhat_function.shape == (220,)
+
+
+SCHEMA: dict[str, Any] = {
+    "dims": int,
+    "n_obs": int,
+    "chains": {
+        "n": int,
+        "failed": int,
+        "draws": int,
+        "divergences": int,
+        "seconds": float,
+        "rhat_weights": float,
+        "rhat_function": float,
+    },
+    "nested": {
+        "log_z": float,
+        "log_z_sd": float,
+        "nlive": int,
+        "runs": int,
+        "evaluations": int,
+        "seconds": float,
+        "insertion_p": float,
+    },
+    "modes": [
+        {
+            "id": int,
+            "function": int,
+            "log_z": float,
+            "log_z_sd": float,
+            "weight": {"evidence": float, "evidence_sd": float, "stacking": float,
+                       "occupancy": float},
+        }
+    ],
+    "prominent_modes": int,
+    "prominent_functions": int,
+}  # fmt: skip
+"""The design's schema; entries may have more keys."""
+
+
+def assert_follows(value: Any, schema: Any, where: str = "") -> None:
+    if isinstance(schema, dict):
+        assert isinstance(value, dict), where
+        for key, inner in schema.items():
+            assert key in value, f"{where}.{key}"
+            assert_follows(value[key], inner, f"{where}.{key}")
+    elif isinstance(schema, list):
+        assert isinstance(value, list), where
+        assert value, where
+        for i, item in enumerate(value):
+            assert_follows(item, schema[0], f"{where}[{i}]")
+    else:
+        allowed = (float, int, type(None)) if schema is float else schema
+        assert isinstance(value, allowed), f"{where}: {value!r}"
+
+
+def test_the_entry_follows_the_schema(xor_comparison: Comparison) -> None:
+    entry = xor_comparison.as_dict()
+    assert_follows(entry, SCHEMA)
+    assert (entry["dims"], entry["n_obs"]) == (9, 220)
+    assert entry["chains"]["n"] == 8
+    assert entry["nested"]["nlive"] == 200
+    assert entry["prominent_modes"] == len(xor_comparison.prominent)
+    json.dumps(entry)
+
+
+def test_one_engine_is_enough(xor_chains: Chains, xor_nested: Nested) -> None:
+    posterior = xor_chains.posterior
+    by_chains = compare(posterior, chains=xor_chains, settings=FEW, quiet=True)
+    assert all(np.isnan(mode.evidence.value) for mode in by_chains.summaries)
+    occupied = [mode.occupancy.value for mode in by_chains.summaries]
+    assert occupied == sorted(occupied, reverse=True)
+    assert "nested" not in by_chains.as_dict()
+    assert by_chains.prominent
+    by_evidence = compare(posterior, nested=xor_nested, settings=FEW, quiet=True)
+    assert all(np.isnan(mode.occupancy.value) for mode in by_evidence.summaries)
+    assert by_evidence.stacking is None
+    assert "chains" not in by_evidence.as_dict()
+
+
+def test_the_same_seed_gives_the_same_comparison(xor_nested: Nested) -> None:
+    first, again = (
+        compare(xor_nested.posterior, nested=xor_nested, settings=FEW, seed=3, quiet=True)
+        for _ in range(2)
+    )
+    assert json.dumps(first.as_dict()) == json.dumps(again.as_dict())
+
+
+def test_nothing_to_compare_is_refused(normal: Posterior) -> None:
+    with pytest.raises(InputError, match="neither chains nor nested runs"):
+        compare(normal, quiet=True)

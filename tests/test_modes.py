@@ -1,0 +1,182 @@
+"""Modes, their evidence, and the functions they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from conftest import QUICK_NUTS, two_peaks
+from manymodes import symmetry
+from manymodes.chains import Chains, run_chains
+from manymodes.compare import Comparison, compare
+from manymodes.errors import InputError
+from manymodes.landscape import Landscape
+from manymodes.modes import ModeSettings, find_modes
+from manymodes.nested import Nested, run_nested
+from manymodes.polychord import PolyChordSettings
+from manymodes.posterior import Posterior
+from manymodes.reference import prior_measure
+
+FEW = ModeSettings(climbs=100)
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+def integrate(posterior: Posterior, nlive: int = 200) -> Nested:
+    return run_nested(posterior, settings=PolyChordSettings(nlive=nlive), quiet=True)
+
+
+def sample(posterior: Posterior, executor: Executor, chains: int = 8) -> Chains:
+    return run_chains(posterior, chains=chains, settings=QUICK_NUTS, executor=executor, quiet=True)
+
+
+# ---------------------------------------------------------------- two peaks
+
+
+def test_two_peaks_and_their_shares(executor: Executor) -> None:
+    """Far apart, the shares of the evidence are those of the mixture: within 3 sigma."""
+    posterior = two_peaks(12.0, 2 / 3)
+    nested = integrate(posterior)
+    found = compare(
+        posterior, chains=sample(posterior, executor), nested=nested, settings=FEW, quiet=True
+    )
+    assert found.modes.n_modes == 2
+    assert found.modes.reached.all()
+    high, low = found.summaries
+    assert found.modes.peaks[0, 0] == pytest.approx(6, abs=0.1)
+    assert found.modes.peaks[1, 0] == pytest.approx(-6, abs=0.1)
+    for mode, truth in ((high, 2 / 3), (low, 1 / 3)):
+        assert 0 < mode.evidence.sd < 0.15
+        assert abs(mode.evidence.value - truth) < 3 * mode.evidence.sd
+        whole = nested.log_z + np.log(truth)
+        assert abs(mode.log_z.value - whole) < 3 * np.hypot(mode.log_z.sd, nested.log_z_sd)
+    assert found.modes.disagreement == 0
+
+
+def test_every_draw_is_in_the_basin_that_it_lies_in(executor: Executor) -> None:
+    posterior = two_peaks(12.0, 0.5)
+    chains, nested = sample(posterior, executor), integrate(posterior, 50)
+    modes = find_modes(posterior, chains=chains, nested=nested, settings=FEW, quiet=True)
+    right = int(modes.peaks[1, 0] > 0)
+    assert modes.chains.shape == chains.eta.shape[:2]
+    np.testing.assert_array_equal(modes.chains == right, chains.eta[..., 0] > 0)
+    heavy = nested.weights > 1e-6 * nested.weights.max()
+    np.testing.assert_array_equal(modes.nested[heavy] == right, nested.eta[heavy, 0] > 0)
+
+
+@pytest.mark.parametrize(("distance", "expected"), [(3.0, 1), (5.0, 2)])
+def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) -> None:
+    """Equal peaks 3 apart dip by 0.45 nats between them; 5 apart by 2.4 nats."""
+    posterior = two_peaks(distance, 0.5)
+    base = prior_measure(posterior)
+    landscape = Landscape(posterior, base)
+    ends = [landscape.climb(np.array([s * distance / 2, 0.0]))[0] for s in (-1, 1)]
+    barrier = landscape.straight_barrier(ends[0], ends[1])
+    middle, top = (posterior.log_density([x, 0.0]) for x in (0.0, distance / 2))
+    prior = [posterior.prior.log_density([x, 0.0]) for x in (0.0, distance / 2)]
+    assert barrier == pytest.approx(top - prior[1] - middle + prior[0], abs=0.05)
+    assert (barrier < 1) == (expected == 1)
+    nested = integrate(posterior, 50)
+    modes = find_modes(posterior, nested=nested, settings=FEW, quiet=True)
+    assert modes.n_modes == expected
+
+
+def test_a_relaxed_path_goes_round_what_a_straight_one_crosses(xor_comparison: Comparison) -> None:
+    """It is never worse than the straight line, on the peaks of a network."""
+    modes = xor_comparison.modes
+    landscape = Landscape(xor_comparison.posterior, xor_comparison.nested.base)  # type: ignore[union-attr]
+    a, b = landscape.coordinates(modes.peaks[0]), landscape.coordinates(modes.peaks[1])
+    straight = landscape.straight_barrier(a, b)
+    assert 1 < landscape.relaxed_path(a, b, 1.0)[0] <= straight + 1e-9
+
+
+def test_the_height_is_the_log_likelihood(xor: dict[str, Posterior]) -> None:
+    posterior = xor["full"]
+    landscape = Landscape(posterior, prior_measure(posterior))
+    eta = np.random.default_rng(1).normal(size=9)
+    x = landscape.coordinates(eta)
+    np.testing.assert_allclose(landscape.unconstrained(x), eta, rtol=1e-10)
+    value, gradient = landscape.height_gradient(x)
+    assert value == pytest.approx(posterior.log_lik(eta).sum(), rel=1e-10)
+    assert landscape.height(x) == pytest.approx(value, rel=1e-12)
+    for i, unit in enumerate(np.eye(9) * 1e-6):
+        slope = (landscape.height(x + unit) - landscape.height(x - unit)) / 2e-6
+        assert gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-3)
+
+
+# ---------------------------------------------------------------- networks
+
+
+def exchanged(posterior: Posterior, peaks: np.ndarray) -> np.ndarray:
+    """Return the copies of peaks with the two hidden units exchanged, shape (M, 9)."""
+    assert posterior.network is not None
+    copies = symmetry.act(posterior.network, posterior.constrain(peaks), [(1, 0)], [(1, 1)])
+    rows = np.concatenate(
+        [
+            copies[v.name].swapaxes(-1, -2).reshape(len(peaks), -1)
+            if len(v.shape) == 2
+            else copies[v.name]
+            for v in posterior.variables
+            if v.size
+        ],
+        axis=1,
+    )
+    return np.asarray(posterior.unconstrain_rows(rows))
+
+
+def test_copies_of_a_network_are_one_function_of_equal_evidence(
+    xor_comparison: Comparison,
+) -> None:
+    """Exchanging hidden units is an exact symmetry of the prior and of the likelihood.
+
+    Where the few live points kept a prominent mode and its copy, the two are one function, of
+    the same height, and their log evidences differ by less than 4 standard errors.
+    """
+    found, modes = xor_comparison, xor_comparison.modes
+    landscape = Landscape(found.posterior, found.nested.base)  # type: ignore[union-attr]
+    copies = landscape.coordinates(exchanged(found.posterior, modes.peaks))
+    distances = np.abs(landscape.coordinates(modes.peaks) - copies[:, None]).max(axis=2)
+    summary = {mode.id: mode for mode in found.summaries}
+    pairs = 0
+    for k, partner in enumerate(distances.argmin(axis=1)):
+        mode, other = (summary[int(found.labels[i])] for i in (k, partner))
+        if distances[k, partner] > 0.01 or not {mode, other} <= set(found.prominent):
+            continue
+        assert partner != k
+        assert modes.heights[partner] == pytest.approx(modes.heights[k], abs=0.01)
+        assert other.function == mode.function
+        error = np.hypot(mode.log_z.sd, other.log_z.sd)
+        assert abs(mode.log_z.value - other.log_z.value) < 4 * error
+        pairs += partner > k
+    assert pairs >= 2
+    assert found.prominent_functions < len(found.prominent)
+
+
+def test_modes_are_repeatable_and_ordered(xor_chains: Chains, xor_nested: Nested) -> None:
+    first, again = (
+        find_modes(
+            xor_chains.posterior,
+            chains=xor_chains,
+            nested=xor_nested,
+            settings=ModeSettings(climbs=60),
+            quiet=True,
+        )
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.peaks, again.peaks)
+    np.testing.assert_array_equal(first.nested, again.nested)
+    assert (np.diff(first.heights) <= 0).all()
+    assert first.functions[0] == 0
+    assert 0 <= first.disagreement < 0.5
+
+
+def test_no_draws_are_refused(normal: Posterior) -> None:
+    with pytest.raises(InputError, match="neither chains nor nested runs"):
+        find_modes(normal, quiet=True)

@@ -1,0 +1,119 @@
+"""The README's tour runs as written, and so does the example."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manymodes as mm
+from manymodes.studies.xor import xor_data
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "examples" / "xor.py"
+
+
+def tour() -> list[tuple[str, str]]:
+    """Return language and text of each block of the README's tour, in order."""
+    section = README.split("\n## A five-minute tour\n")[1].split("\n## ")[0]
+    return re.findall(r"^```(bash|python)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def run(command: list[str], folder: Path, path: str | None = None) -> str:
+    """Run a command in a folder; return what it printed, or fail with what it complained of."""
+    found_first = f"{path}{os.pathsep}" if path else ""
+    environment = {**os.environ, "PATH": found_first + os.environ["PATH"]}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def toured(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which the tour was taken, and all that it printed."""
+    folder = tmp_path_factory.mktemp("tour")
+    programs = tmp_path_factory.mktemp("bin")
+    shim = programs / "manymodes"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m manymodes "$@"\n')
+    shim.chmod(0o755)
+    said = []
+    for number, (language, text) in enumerate(tour()):
+        if language == "bash":
+            command = ["bash", "-e", "-c", text]
+        else:
+            script = folder / f"block_{number}.py"
+            script.write_text(text, encoding="utf-8")
+            command = [sys.executable, script.name]
+        said.append(run(command, folder, str(programs)))
+    return folder, "".join(said)
+
+
+def test_tour_shows_both_ways_in() -> None:
+    languages = [language for language, _ in tour()]
+    assert languages.count("python") >= 2
+    commands = " ".join(text for language, text in tour() if language == "bash")
+    for command in ("network", "sample", "evidence", "compare"):
+        assert f"manymodes {command} " in commands
+
+
+def test_tour_runs_as_written(toured: tuple[Path, str]) -> None:
+    folder, said = toured
+    assert (folder / "run" / "report.html").stat().st_size > 10_000
+    assert "log_z" in said
+
+
+def test_tour_finds_the_copies_of_one_function(toured: tuple[Path, str]) -> None:
+    """Two tanh units have 2! x 2^2 = 8 copies of every mode, all with the same evidence."""
+    folder, _ = toured
+    modes = mm.load(folder / "run").modes
+    copies = modes[modes["function"] == modes["function"].iloc[0]]
+    assert len(copies) == 8
+    known = copies.dropna(subset=["log_z"])
+    assert len(known) >= 6
+    np.testing.assert_allclose(copies["height"], copies["height"].iloc[0], atol=0.01)
+
+
+def test_readme_names_only_files_that_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    """The example, imported."""
+    spec = importlib.util.spec_from_file_location("example_xor", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_example_has_the_data_of_the_study(example: ModuleType) -> None:
+    X, y = example.noisy_xor()
+    data = xor_data()
+    np.testing.assert_array_equal(X, data.X)
+    np.testing.assert_array_equal(y, data.y)
+
+
+def test_example_fits_on_a_page() -> None:
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 80
+
+
+def test_example_runs_small(tools: Any, tmp_path: Path) -> None:
+    small = ["--chains", "2", "--nlive", "50", "--out", "out"]
+    said = run([sys.executable, str(EXAMPLE), *small], tmp_path)
+    assert re.search(r"^full: log_z = -\d+\.\d\d ± ", said, re.MULTILINE)
+    assert re.search(r"^constrained: log_z = -\d+\.\d\d ± ", said, re.MULTILINE)
+    assert "<html" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

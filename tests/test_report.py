@@ -1,0 +1,534 @@
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from manymodes.chains import Chains
+from manymodes.compare import Comparison, Estimate, ModeSummary
+from manymodes.errors import InputError
+from manymodes.modes import Modes
+from manymodes.nested import Nested, NestedRun
+from manymodes.network import Network
+from manymodes.plots import can_plot_predictions, mode_colour, plot_predictions, plot_rhat, score
+from manymodes.plots._draws import pool_of
+from manymodes.report import Table, write_report
+from manymodes.report._cautions import cautions
+from manymodes.report._findings import finding, prediction_sentence, together
+from manymodes.report._format import percent, with_error
+from manymodes.stacking import stack
+
+N_OBS, DRAWS = 30, 60
+
+
+@dataclass(frozen=True)
+class StubPosterior:
+    """A posterior without a compiled model: rows and unconstrained points are the same."""
+
+    network: Network | None
+    data: dict[str, Any]
+    dims: int
+    name: str = "stub"
+    n_obs: int = N_OBS
+    has_log_lik: bool = False
+
+    def unpack(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        if self.network is None:
+            return {"mu": rows[..., 0], "theta": rows[..., 1:]}
+        found, start = {}, 0
+        for name, shape in self.network.weight_shapes.items():
+            size = math.prod(shape)
+            values = rows[..., start : start + size].reshape(*rows.shape[:-1], *shape)
+            found[name] = np.abs(values) if name == "sigma" else values
+            start += size
+        return found
+
+    def constrain_rows(self, eta: np.ndarray) -> np.ndarray:
+        return eta
+
+    def predict(self, rows: np.ndarray, X: np.ndarray) -> np.ndarray:
+        assert self.network is not None
+        return self.network.predict(self.unpack(rows), X)
+
+
+class StubBase:
+    exact = True
+
+    def quantile(self, cube: np.ndarray) -> np.ndarray:
+        return 10 * cube - 5
+
+
+def make_posterior(network: Network | None) -> StubPosterior:
+    if network is None:
+        return StubPosterior(None, {}, dims=4)
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(N_OBS, network.inputs))
+    y = {
+        "bernoulli": rng.integers(2, size=N_OBS),
+        "categorical": rng.integers(network.outputs, size=N_OBS),
+        "normal": rng.normal(size=N_OBS),
+    }[network.likelihood]
+    return StubPosterior(network, network.data(X, y), dims=network.parameter_count)
+
+
+def nested_run(dims: int, seed: int, shift: float = 0.0, nlive: int = 50) -> NestedRun:
+    """Simulate a perfect run: the volume under each point's contour is known."""
+    rng = np.random.default_rng(seed)
+
+    def height(volume: float) -> float:
+        return shift - 40 * volume ** (2 / dims)
+
+    live = [(volume, -math.inf) for volume in rng.uniform(size=nlive).tolist()]
+    dead = []
+    for _ in range(8 * nlive):
+        live.sort()
+        volume, birth = live.pop()
+        dead.append((height(volume), birth))
+        live.append((volume * float(rng.uniform()), height(volume)))
+    dead += [(height(volume), birth) for volume, birth in sorted(live, reverse=True)]
+    logl, births = map(np.array, zip(*dead, strict=True))
+    return NestedRun(
+        cube=rng.uniform(size=(len(logl), dims)),
+        logl=logl,
+        birth=births,
+        evaluations=12_345,
+        failures=0,
+        prior_trials=nlive,
+        prior_inside=nlive,
+        seconds=1.5,
+    )
+
+
+def make_nested(posterior: StubPosterior, **changes: Any) -> Nested:
+    runs = tuple(nested_run(posterior.dims, seed) for seed in (1, 2))
+    return Nested(posterior, StubBase(), nlive=50, runs=runs, failures={}, **changes)
+
+
+def make_chains(posterior: StubPosterior, labels: np.ndarray) -> Chains:
+    rng = np.random.default_rng(5)
+    rows = rng.normal(scale=0.4, size=(*labels.shape, posterior.dims)) + labels[..., None]
+    n_chains = len(labels)
+    return Chains(
+        posterior,
+        np.arange(n_chains),
+        rows=rows,
+        eta=rows,
+        stats={"diverging": np.zeros(labels.shape)},
+        lpd=rng.normal(-0.5, 0.1, size=(n_chains, N_OBS)),
+        pareto_k=np.full((n_chains, N_OBS), 0.2),
+        failures={},
+        seconds=np.full(n_chains, 2.0),
+    )
+
+
+def summary(
+    mode: int,
+    function: int,
+    evidence: tuple[float, float] = (math.nan, math.nan),
+    stacking: tuple[float, float] = (math.nan, math.nan),
+    occupancy: tuple[float, float] = (math.nan, math.nan),
+    chains: int = 0,
+) -> ModeSummary:
+    log_z = -30.0 + math.log(evidence[0]) if evidence[0] > 0 else -math.inf
+    return ModeSummary(
+        mode,
+        function,
+        height=-20.0 - mode,
+        log_z=Estimate(math.nan if math.isnan(evidence[0]) else log_z, 0.2),
+        evidence=Estimate(*evidence),
+        stacking=Estimate(*stacking),
+        occupancy=Estimate(*occupancy),
+        chains=chains,
+    )
+
+
+TWO_MODES = (
+    summary(1, 1, (0.82, 0.03), (0.55, 0.2), (0.71, 0.08), 3),
+    summary(2, 2, (0.18, 0.03), (0.45, 0.2), (0.29, 0.08), 1),
+)
+XOR = Network(2, (2,), activation="sigmoid", prior="uniform:5")
+
+
+def make(
+    network: Network | None = XOR,
+    modes: tuple[ModeSummary, ...] = TWO_MODES,
+    *,
+    chains: bool = True,
+    nested: bool = True,
+) -> Comparison:
+    posterior = make_posterior(network)
+    rng = np.random.default_rng(7)
+    n_modes = len(modes)
+    chain_labels = np.repeat(np.arange(4) % n_modes, DRAWS).reshape(4, DRAWS)
+    if n_modes > 1:
+        chain_labels[0, 20:] = 1
+    sampled = make_chains(posterior, chain_labels) if chains else None
+    integrated = make_nested(posterior) if nested else None
+    n = len(integrated.logl) if integrated else 0
+    nested_labels = rng.choice(n_modes, size=n, p=[0.82, 0.18][:n_modes] if n_modes == 2 else None)
+    if not nested:
+        modes = tuple(replace(m, evidence=Estimate(), log_z=Estimate()) for m in modes)
+    if not chains:
+        modes = tuple(replace(m, stacking=Estimate(), occupancy=Estimate()) for m in modes)
+    return Comparison(
+        posterior=posterior,
+        chains=sampled,
+        nested=integrated,
+        modes=Modes(
+            peaks=np.zeros((n_modes, posterior.dims)),
+            heights=np.array([mode.height for mode in modes]),
+            chains=chain_labels if chains else np.empty((0, 0), dtype=int),
+            nested=nested_labels,
+            reached=np.array([not math.isnan(mode.evidence.value) for mode in modes]),
+            functions=np.array([mode.function - 1 for mode in modes]),
+            disagreement=0.0,
+            climbs=10,
+        ),
+        summaries=modes,
+        labels=np.arange(1, n_modes + 1),
+        nested_weights=integrated.weights if integrated else np.empty(0),
+        stacking=stack(sampled.lpd.T) if sampled else None,
+        rhat_weights=np.linspace(1.0, 3.0, posterior.dims) if chains else np.empty(0),
+        rhat_function=np.linspace(1.0, 1.4, N_OBS) if chains and network else np.empty(0),
+    )
+
+
+def several(n: int, functions: Callable[[int], int] = lambda mode: 1) -> tuple[ModeSummary, ...]:
+    share = (1 / n, 0.01)
+    return tuple(summary(i, functions(i), share, share, share, 1) for i in range(1, n + 1))
+
+
+class Page(HTMLParser):
+    """Checks that elements are closed in order, and collects what the tests look at."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+        self.text = re.sub(r"\s+", " ", self.text.replace("\u00a0", " ").replace("\u202f", ""))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        self.text += " " * (tag in ("td", "th", "dt", "dd"))
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def sections(self) -> set[str | None]:
+        return {attributes["id"] for attributes in self.attributes("section")}
+
+
+def write(path: Path, **comparisons: Comparison) -> Page:
+    rng = np.random.default_rng(11)
+    first = next(iter(comparisons.values())).posterior.network
+    sets = []
+    if first is not None and first.likelihood == "bernoulli":
+        for _ in range(3):
+            sets.append((rng.normal(size=(20, first.inputs)), rng.integers(2, size=20)))
+    write_report(
+        path,
+        comparisons,
+        title="A <b>study</b>",
+        introduction="First & foremost.\n\nSecond.",
+        settings={"seed": 1, "nuts": {"draws": 1000}},
+        toolchain={"cmdstan": {"version": "2.27.0", "source": "index"}, "bridge": "2.9"},
+        test_sets=sets,
+        notes=("Mind the gap.",),
+        appendix=(Table("Seeds", ("Seed", "log Z"), ((1, -55.8123), (2, None)), "All of them."),),
+    )
+    return Page(path)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    full = make(modes=several(12, lambda mode: 1 + mode % 2))
+    folder = tmp_path_factory.mktemp("report")
+    return write(folder / "report.html", full=full, constrained=make())
+
+
+def test_page_needs_nothing_from_elsewhere(page: Page) -> None:
+    assert all(
+        str(a["src"]).startswith("data:image/svg+xml;base64,") for a in page.attributes("img")
+    )
+    assert all(str(a["href"]).startswith("#") for a in page.attributes("a"))
+    assert not page.attributes("script")
+    assert not page.attributes("link")
+    assert "url(" not in page.source
+    assert "@import" not in page.source
+    assert len(page.source) < 6e6
+
+
+def test_page_is_accessible(page: Page) -> None:
+    assert page.attributes("html") == [{"lang": "en"}]
+    assert all(len(str(a["alt"])) > 20 for a in page.attributes("img"))
+    assert all(a.get("scope") in ("row", "col") for a in page.attributes("th"))
+    assert len(page.attributes("h1")) == 1
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {str(a["href"])[1:] for a in page.attributes("a")} <= set(map(str, ids))
+
+
+def test_page_has_every_section_and_the_numbers(page: Page) -> None:
+    assert page.sections == {
+        *("modes", "weights", "predictions", "corner", "scores", "evidence", "rhat", "traces"),
+        *("appendix", "record", "references"),
+    }
+    assert "A <b>study</b>" in page.text
+    for said in (
+        "the chains give it 71 ± 8 % of their draws, stacking 55 ± 20 % and the evidence 82 ± 3 %",
+        "The full posterior has twelve prominent modes, which are two different functions",
+        "four prominent modes are left out",
+        "−55.81",
+        "nuts.draws 1000",
+        "cmdstan 2.27.0 index",
+        "L61",
+        "4384",
+        "free for academic use",
+        "2205.11151",
+        "Mind the gap.",
+    ):
+        assert said in page.text
+    nested = make().nested
+    assert nested is not None
+    assert f"−{-nested.log_z:.2f} ± {nested.log_z_sd:.2f}" in page.text
+
+
+def test_no_figure_is_left_open(page: Page) -> None:
+    from matplotlib import pyplot
+
+    assert pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("made_with", "absent", "said"),
+    [
+        ({"nested": False}, {"evidence"}, "Nested sampling was not run"),
+        ({"chains": False}, {"rhat", "traces"}, "No chains were run."),
+        ({"modes": several(1)}, {"weights"}, "The posterior has one prominent mode."),
+        ({"network": None}, {"predictions", "scores"}, "The parameters"),
+        ({"network": Network(3, (2,))}, {"predictions"}, "W[1,3]"),
+        ({"network": Network(1, (2,), likelihood="normal")}, set(), "How well they predict"),
+        ({"network": Network(2, (2,), 3, likelihood="categorical")}, set(), "W[2,2]"),
+    ],
+    ids=["chains", "nested", "one-mode", "any-program", "three-inputs", "curve", "classes"],
+)
+def test_any_run_gets_the_sections_that_can_be_made(
+    tmp_path: Path, made_with: dict[str, Any], absent: set[str], said: str
+) -> None:
+    comparison = make(**made_with)
+    page = write(tmp_path / "report.html", only=comparison)
+    everything = {"modes", "weights", "predictions", "corner", "scores"} | {
+        *("evidence", "rhat", "traces", "appendix", "record", "references")
+    }
+    assert page.sections == everything - absent
+    assert said in page.text
+    assert "nan" not in re.sub(r"[a-z]*nan[a-z]+|[a-z]+nan", "", page.text.lower())
+    assert ("PolyChord" in page.text) == (comparison.nested is not None)
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="comparisons"):
+        write_report(tmp_path / "r", {}, title="", introduction="", settings={}, toolchain={})
+    with pytest.raises(InputError, match="cannot be written"):
+        write(tmp_path / "missing" / "report.html", only=make(modes=several(1)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "sd", "text"),
+    [
+        (0.82, 0.03, "82 ± 3 %"),
+        (0.55, math.nan, "55 %"),
+        (0.0, 0.0, "0 %"),
+        (2e-6, math.nan, "<0.01 %"),
+        (0.0002, 0.149, "<0.1 ± 15 %"),
+        (0.083, 0.058, "8.3 ± 5.8 %"),
+        (0.9995, 0.002, "100.0 ± 0.2 %"),
+        (1.0, 0.0, "100 %"),
+        (math.nan, math.nan, "–"),
+    ],
+)
+def test_percent(value: float, sd: float, text: str) -> None:
+    shown = percent(Estimate(value, sd)).replace("\u00a0", " ").replace("\u202f", "")
+    assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("value", "sd", "text"),
+    [
+        (-55.8, 0.1461, "−55.80 ± 0.15"),
+        (-55.8, math.nan, "−55.80"),
+        (-math.inf, math.nan, "−∞"),
+        (123.4, 45.0, "123 ± 45"),
+    ],
+)
+def test_with_error(value: float, sd: float, text: str) -> None:
+    assert with_error(value, sd).replace("\u00a0", " ") == text
+
+
+def told(comparison: Comparison) -> str:
+    found = finding("only", {"only": comparison})
+    return " ".join((*found.opening, *found.points, *found.closing)).replace("\u00a0", " ")
+
+
+def test_modes_and_functions_are_counted_in_words() -> None:
+    assert "three prominent modes, all of them the same function." in told(make(modes=several(3)))
+    assert "two prominent modes, each a different function." in told(make())
+    tiny = (*TWO_MODES, summary(3, 3, (1e-5, 1e-5), (0, 0), (0.02, 0.01)))
+    text = told(make(modes=tiny))
+    assert "; one more mode has less than a thousandth of the evidence of the first." in text
+    assert "2.0 % of the draws lie in modes that are not prominent." in text
+    unseen = (*TWO_MODES, summary(3, 3, stacking=(0, 0), occupancy=(0.02, 0.01)))
+    text = told(make(modes=unseen))
+    assert "2.0 % of the draws lie in a mode that the nested runs did not reach" in text
+    assert "thousandth" not in text
+
+
+def test_chains_that_miss_modes_or_leave_them() -> None:
+    assert "Four chains of 60 draws found both. One chain left the mode" in told(make())
+    missed = (TWO_MODES[0], replace(TWO_MODES[1], occupancy=Estimate(0.0, 0.0)))
+    assert "found one of the 2 prominent modes." in told(make(modes=missed))
+    assert "found all five prominent modes." in told(make(modes=several(5)))
+    still = make()
+    labels = np.repeat([[0], [1]], DRAWS, axis=1)
+    still = replace(still, modes=replace(still.modes, chains=labels))
+    assert "No chain ever left the mode in which it began." in told(still)
+
+
+def test_functions_of_many_modes_are_summed() -> None:
+    text = told(make(modes=several(4, lambda mode: 1 + mode % 2)))
+    assert "Function 1 (modes 2 and 4): the chains give it 50" in text
+    first, *rest = several(4)
+    whole = together([first, *rest], [first, *rest])
+    assert whole.evidence.value == pytest.approx(1.0)
+    assert whole.evidence.sd == 0.0
+    three = together(rest, [first, *rest])
+    assert three.evidence.sd == pytest.approx(0.01)
+
+
+def test_nothing_is_said_of_errors_that_are_not_known() -> None:
+    unknown = tuple(replace(m, evidence=Estimate(m.evidence.value)) for m in TWO_MODES)
+    assert "the evidence 82 %." in told(make(modes=unknown))
+
+
+def test_cautions() -> None:
+    good = make()
+    assert cautions("it", good) == []
+    assert good.chains is not None
+    assert good.nested is not None
+
+    def caution(**changes: Any) -> str:
+        texts = cautions("it", replace(good, **changes))
+        assert len(texts) == 1
+        return texts[0]
+
+    failed = replace(good.chains, failures={7: "out of memory"})
+    assert "one chain of 5 failed and is left out" in caution(chains=failed)
+    diverged = np.zeros((4, DRAWS))
+    diverged[0, :3] = 1
+    stats = {"diverging": diverged}
+    assert "three transitions" in caution(chains=replace(good.chains, stats=stats))
+    bad = np.full((4, N_OBS), 0.9)
+    assert "Pareto k" in caution(chains=replace(good.chains, pareto_k=bad))
+    runs = (nested_run(9, 1), nested_run(9, 2, shift=5.0))
+    assert "differ by more" in caution(nested=replace(good.nested, runs=runs))
+    lost = replace(good.nested, failures={1: "killed", 2: "killed"})
+    assert "two nested runs of 4 failed and are left out" in caution(nested=lost)
+    assert "rough" in caution(modes=replace(good.modes, disagreement=0.2))
+    unseen = (TWO_MODES[0], replace(TWO_MODES[1], evidence=Estimate(), height=-10.0))
+    assert "did not reach mode 2, which chains found and which stands" in caution(summaries=unseen)
+    low = (TWO_MODES[0], replace(TWO_MODES[1], evidence=Estimate()))
+    assert cautions("it", replace(good, summaries=low)) == []
+
+
+def test_small_insertion_p_is_a_caution() -> None:
+    run = nested_run(9, 1)
+    alive = np.isneginf(run.birth).sum()
+    late = replace(run, birth=np.r_[np.full(alive, -np.inf), run.logl[:-alive]])  # always on top
+    comparison = make()
+    comparison = replace(comparison, nested=replace(comparison.nested, runs=(late,)))
+    assert any("insertion-index test has p =" in text for text in cautions("it", comparison))
+
+
+def test_score_of_the_whole_averages_probabilities() -> None:
+    comparison = make(chains=False)
+    network = comparison.posterior.network
+    assert network is not None
+    rows = np.zeros_like(comparison.nested.rows)  # only the output bias differs between modes
+    logits = np.where(comparison.nested_modes == 1, 2.0, -1.0)
+    rows[:, -1] = logits
+    comparison.nested.__dict__["rows"] = rows
+    weights = np.where(comparison.nested_modes == 1, 0.75, 0.25)
+    for mode in (1, 2):
+        weights[comparison.nested_modes == mode] /= (comparison.nested_modes == mode).sum()
+    comparison = replace(comparison, nested_weights=weights)
+    X, y = np.zeros((4, 2)), np.array([1, 1, 1, 0])
+    scores = score(comparison, [(X, y)], draws=400)
+    assert scores is not None
+    p = 1 / (1 + np.exp(-np.array([2.0, -1.0])))
+    whole = 0.75 * p[0] + 0.25 * p[1]
+    expected = [(3 * np.log(q) + np.log(1 - q)) / 4 for q in (whole, *p)]
+    assert scores.modes == (None, 1, 2)
+    np.testing.assert_allclose(scores.test_density[:, 0], expected, rtol=1e-12)
+    gain, error = scores.gain(2)
+    assert gain == pytest.approx(expected[0] - expected[2])
+    assert math.isnan(error)
+    assert prediction_sentence(scores, comparison) == (
+        "On the test set the whole predicts better than mode 2 and worse than mode 1 on their own."
+        if expected[0] < expected[1]
+        else "On the test set the whole predicts better than either mode on their own."
+    )
+
+
+def test_draws_keep_the_shares_of_modes() -> None:
+    pool = pool_of(make(chains=False))
+    picks = pool.draws(None, 500)
+    for mode in (1, 2):
+        share = pool.weights[pool.modes == mode].sum()
+        assert abs((pool.modes[picks] == mode).mean() - share) <= 1 / 500
+        assert set(pool.modes[pool.draws(mode, 50)]) == {mode}
+    assert pool.draws(3, 10) is None
+
+
+def test_rhat_that_is_endless_or_undefined_is_drawn() -> None:
+    figure = plot_rhat(replace(make(), rhat_weights=np.array([1.0, np.nan, np.inf, 0.9999])))
+    heights = [sum(p.get_path().vertices[:, 1].max() for p in a.patches) for a in figure.axes]
+    assert heights == [2, max(heights[1], 1)]  # two at the lower end
+
+
+def test_predictions_need_few_inputs() -> None:
+    assert can_plot_predictions(XOR)
+    assert not can_plot_predictions(None)
+    assert not can_plot_predictions(Network(3, (2,)))
+    with pytest.raises(InputError, match="one or two inputs"):
+        plot_predictions(make(Network(3, (2,))))
+
+
+def test_modes_have_their_own_colours() -> None:
+    colours = [mode_colour(mode) for mode in range(1, 19)]
+    assert len(set(colours)) == 18
+    assert mode_colour(19) == mode_colour(40)

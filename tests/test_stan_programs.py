@@ -1,0 +1,270 @@
+"""The Stan programs: gradients, likelihoods, normalised priors and the constrained region."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from manymodes import toolchain
+from manymodes.network import PROGRAMS, Network
+from manymodes.posterior import Posterior
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu")
+LIKELIHOODS = ("bernoulli", "categorical", "normal")
+PRIORS = ("normal:1.5", "uniform:3")
+N_OBS = 12
+SOURCES = [Network(2, (2,), constraint=name).program for name in PROGRAMS]
+SOURCES += sorted((toolchain.stan_dir() / "functions").glob("*.stanfunctions"))
+X = np.random.default_rng(1).normal(size=(N_OBS, 2))
+
+
+@cache
+def posterior(network: Network) -> Posterior:
+    """Return the posterior of a network given the same few observations as always."""
+    rng = np.random.default_rng(2)
+    targets = {
+        "bernoulli": rng.integers(0, 2, N_OBS),
+        "categorical": rng.integers(0, 3, N_OBS),
+        "normal": rng.normal(size=N_OBS),
+    }
+    return Posterior.from_network(network, X, targets[network.likelihood])
+
+
+def make(
+    constraint: str = "none",
+    activation: str = "sigmoid",
+    likelihood: str = "bernoulli",
+    prior: str = "uniform:3",
+    hidden: tuple[int, ...] = (2,),
+    inputs: int = 2,
+) -> Network:
+    outputs = 3 if likelihood == "categorical" else 1
+    return Network(inputs, hidden, outputs, activation, likelihood, prior, constraint)
+
+
+def interior_point(network: Network, rng: np.random.Generator) -> Any:
+    """Return an unconstrained point where the density is positive."""
+    dims = posterior(network).dims
+    points = (rng.normal(size=dims) for _ in range(10_000))
+    return next(eta for eta in points if math.isfinite(posterior(network).log_density(eta)))
+
+
+COMBINATIONS = [
+    make(*combination)
+    for combination in product(PROGRAMS, ACTIVATIONS, LIKELIHOODS, PRIORS, [(2,), (2, 2)])
+]
+
+
+def label(value: object) -> str:
+    if isinstance(value, Network):
+        shape = "-".join(map(str, value.hidden))
+        return f"{value.constraint}/{value.activation}/{value.likelihood}/{value.prior}/{shape}"
+    return str(value)
+
+
+@pytest.mark.parametrize("constraint", PROGRAMS)
+def test_stanc_has_nothing_to_say(constraint: str) -> None:
+    cmdstan = toolchain.require("cmdstan").cmdstan.path
+    assert cmdstan is not None
+    program = make(constraint).program
+    includes = f"--include-paths={toolchain.stan_dir() / 'functions'}"
+    stanc = str(cmdstan / "bin" / "stanc")
+    command = [stanc, "--warn-pedantic", "--o=/dev/null", includes, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_sources_have_short_lines_and_no_tabs(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "\t" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("network", COMBINATIONS, ids=label)
+def test_gradient_agrees_with_finite_differences(network: Network) -> None:
+    density = posterior(network)
+    eta = interior_point(network, np.random.default_rng(3))
+    value, gradient = density.gradient(eta)
+    assert value == pytest.approx(density.log_density(eta), rel=1e-12)
+    step = 1e-5
+    for i, unit in enumerate(np.eye(len(eta)) * step):
+        difference = density.log_density(eta + unit) - density.log_density(eta - unit)
+        assert gradient[i] == pytest.approx(difference / (2 * step), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("network", COMBINATIONS, ids=label)
+def test_likelihood_agrees_with_numpy(network: Network) -> None:
+    """The density less that of the prior alone, and log_lik, are what NumPy computes."""
+    density = posterior(network)
+    eta = interior_point(network, np.random.default_rng(4))
+    y = np.array(density.data["y_real"] or density.data["y_int"])
+    y = y - (network.likelihood == "categorical")
+    expected = network.log_lik(density.constrain(eta), X, y)
+    np.testing.assert_allclose(density.log_lik(eta), expected, rtol=1e-9, atol=1e-12)
+    likelihood = density.log_density(eta) - density.prior.log_density(eta)
+    assert likelihood == pytest.approx(expected.sum(), rel=1e-10)
+
+
+@pytest.mark.parametrize("constraint", PROGRAMS)
+def test_dimensions_and_names(constraint: str) -> None:
+    for network in (make(constraint, likelihood="normal", hidden=(2, 2)), make(constraint)):
+        density = posterior(network)
+        assert density.dims == network.parameter_count
+        shapes = {variable.name: variable.shape for variable in density.variables}
+        assert network.weight_shapes.items() <= shapes.items()
+        assert "log_lik" not in shapes
+
+
+def test_a_normal_prior_leaves_weights_where_they_are() -> None:
+    """Infinite bounds are no bounds: the unconstrained coordinates are the weights."""
+    density = posterior(make(prior="normal:1.5", hidden=(3, 2)))
+    eta = np.random.default_rng(5).normal(size=density.dims)
+    np.testing.assert_array_equal(density.constrain_rows(eta), eta)
+    expected = stats.norm.logpdf(eta, scale=1.5).sum()
+    assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_uniform_prior_is_logistic_on_the_unconstrained_scale() -> None:
+    density = posterior(make(prior="uniform:3", hidden=(3, 2)))
+    eta = np.random.default_rng(6).normal(size=density.dims)
+    expected = stats.logistic.logpdf(eta).sum()
+    assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(density.constrain_rows(eta), 6 * stats.logistic.cdf(eta) - 3)
+
+
+def test_noise_has_a_half_normal_prior() -> None:
+    network = Network(2, (2,), likelihood="normal", prior="normal:1", sigma_scale=0.7)
+    density = Posterior.from_network(network, X, X[:, 0]).prior
+    eta = np.random.default_rng(7).normal(size=density.dims)
+    sigma = math.exp(eta[-1])
+    expected = stats.norm.logpdf(eta[:-1]).sum() + stats.halfnorm.logpdf(sigma, scale=0.7)
+    assert density.log_density(eta) == pytest.approx(expected + eta[-1], rel=1e-12)
+
+
+def in_region(W: Any) -> Any:
+    """Whether matrices (..., M, M) lie in the pd-skew region."""
+    i, j = np.triu_indices(W.shape[-1], 1)
+    transposed = np.swapaxes(W, -1, -2)
+    skew = np.all((W - transposed)[..., i, j] > 0, axis=-1)
+    return skew & (np.linalg.eigvalsh(W + transposed)[..., 0] > 0)
+
+
+@pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_weights_lie_in_the_region(constraint: str, prior: str, size: int) -> None:
+    network = make(constraint, prior=prior, hidden=(size, size), inputs=size)
+    density = Posterior.from_network(network, np.ones((1, size)), [1])
+    eta = np.random.default_rng(8).logistic(size=(200, density.dims))
+    weights = density.constrain(eta)
+    W = weights["W"].reshape(-1, size, size)
+    W_deep = np.swapaxes(weights["W_deep"].reshape(-1, size, size), -1, -2)
+    for matrices in (W, W_deep):
+        assert np.all(in_region(matrices))
+        if prior == "uniform:3" and constraint == "pd-skew":
+            assert np.all(np.abs(matrices) < 3)
+
+
+def log_abs_det_jacobian(function: Callable[[Any], Any], eta: Any) -> float:
+    """Return log |det| of the Jacobian of a map R^D to R^D by central differences."""
+    step = 1e-5
+    columns = [
+        (function(eta + h) - function(eta - h)) / (2 * step) for h in np.eye(len(eta)) * step
+    ]
+    return float(np.linalg.slogdet(np.stack(columns, axis=1))[1])
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_pd_skew_prior_is_that_of_its_weights_renormalised(
+    prior: str, size: int, layers: int
+) -> None:
+    """At every point: the density of the weights, over the region's mass, times the Jacobian."""
+    network = make("pd-skew", prior=prior, hidden=(size,) * layers, inputs=size)
+    density = Posterior.from_network(network, np.ones((1, size)), [1]).prior
+    rng = np.random.default_rng(9)
+
+    def weights(eta: Any) -> Any:
+        named = density.constrain(eta)
+        return np.concatenate([named[name].ravel() for name in network.effective_names])
+
+    scale = float(prior.split(":")[1])
+    for _ in range(5):
+        eta = rng.normal(size=density.dims)
+        if prior.startswith("uniform"):
+            log_prior = -network.parameter_count * math.log(2 * scale)
+        else:
+            log_prior = stats.norm.logpdf(weights(eta), scale=scale).sum()
+        expected = log_prior - network.region.log_mass + log_abs_det_jacobian(weights, eta)
+        assert density.log_density(eta) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
+def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
+    """Importance sampling over the unconstrained space from Student-t distributions."""
+    network = make(constraint, prior=prior)
+    density = posterior(network).prior
+    rng = np.random.default_rng(10)
+    proposal = stats.t(df=4, scale=1.5)
+    hidden = 4  # the coordinates of W come first; the others factorise exactly
+    eta = np.zeros((40_000, density.dims))
+    eta[:, :hidden] = proposal.rvs(size=(len(eta), hidden), random_state=rng)
+    rest = stats.logistic.logpdf(0.0) if prior == "uniform:3" else stats.norm.logpdf(0, scale=1.5)
+    log_p = np.array([density.log_density(point) for point in eta]) - 5 * rest
+    weights = np.exp(log_p - proposal.logpdf(eta[:, :hidden]).sum(axis=1))
+    error = weights.std() / math.sqrt(len(weights))
+    assert error < 0.05
+    assert abs(weights.mean() - 1) < 3 * error
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_prior_on_triangular_factors_is_that_of_its_elements(prior: str) -> None:
+    density = posterior(make("pd-skew:lu", prior=prior)).prior
+    eta = np.random.default_rng(11).normal(size=density.dims)
+    named = density.constrain(eta)
+    t, low, u = named["t"][0], named["T_low"][0], named["u"][0]
+    T = np.array([[t[0], 0], [low[0], t[1]]])
+    U = np.array([[0, u[0]], [0, 0]])
+    np.testing.assert_allclose(named["W"], T @ T.T + U - U.T, rtol=1e-12)
+    if prior == "uniform:3":
+        expected = stats.logistic.logpdf(eta).sum()
+    else:
+        positive = np.array([*t, *u])
+        expected = stats.halfnorm.logpdf(positive, scale=1.5).sum() + np.log(positive).sum()
+        expected += stats.norm.logpdf(np.delete(eta, [0, 1, 3]), scale=1.5).sum()
+    assert density.log_density(eta) == pytest.approx(expected, rel=1e-12)
+
+
+def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> None:
+    rejection, full = (
+        posterior(make("pd-skew:reject", hidden=(2, 2))),
+        posterior(make(hidden=(2, 2))),
+    )
+    eta = np.random.default_rng(12).normal(size=(2000, full.dims))
+    weights = full.constrain(eta)
+    inside = in_region(weights["W"])
+    inside &= in_region(np.swapaxes(weights["W_deep"].reshape(-1, 2, 2), -1, -2))
+    assert 5 < inside.sum() < 100
+    expected = [full.log_density(e) if ok else -math.inf for e, ok in zip(eta, inside, strict=True)]
+    np.testing.assert_allclose([rejection.log_density(e) for e in eta], expected, rtol=1e-12)
+
+
+def test_inverse_transform_returns_to_the_same_point() -> None:
+    for constraint, prior in product(PROGRAMS, PRIORS):
+        density = posterior(make(constraint, prior=prior, hidden=(2, 2)))
+        eta = np.random.default_rng(13).normal(size=(20, density.dims))
+        np.testing.assert_allclose(
+            density.unconstrain_rows(density.constrain_rows(eta)), eta, atol=1e-9
+        )
