@@ -14,9 +14,12 @@ PACKAGE = ROOT / "python" / "manymodes"
 MAX_LINES = 420
 
 LEAVES = {"storage", "progress", "volumes", "forward", "errors", "_simplex", "_ranks", "_columns"}
-LEAVES |= {"_ess", "_insertion"}
+LEAVES |= {"_ess", "_insertion", "_cells", "_mixture", "encodings", "frames"}
 ORDER = (
+    "prior",
+    "likelihood",
     "region",
+    "catalogue",
     "network",
     "table",
     "symmetry",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from manymodes import forward
+from manymodes.catalogue import PROGRAMS
 from manymodes.errors import InputError
-from manymodes.network import PROGRAMS, Network, Prior
+from manymodes.network import Network
+from manymodes.prior import Prior
 
 RNG = np.random.default_rng(20220511)
 X = RNG.normal(size=(6, 2))
@@ -124,6 +127,8 @@ def test_data_are_json_and_complete() -> None:
         "likelihood": 1,
         "prior_family": 2,
         "prior_scale": 5.0,
+        "prior_nu": 1.0,
+        "ard": 0,
         "sigma_scale": 1.0,
         "y_int": [0, 1, 1, 0, 1, 0],
         "y_real": [],
@@ -137,15 +142,18 @@ def test_classes_are_counted_from_one_in_stan() -> None:
     assert data["y_int"] == [1, 2, 3, 1, 2, 3]
 
 
-def test_only_the_renormalised_program_gets_the_mass_of_its_region() -> None:
-    y = [0, 1, 1, 0, 1, 0]
-    log_region = {
-        name: Network(2, (2, 2), prior="uniform:5", constraint=name).data(X, y).get("log_region")
-        for name in PROGRAMS
-    }
-    renormalised = log_region.pop("pd-skew")
-    assert renormalised == pytest.approx(2 * math.log(23 / 288))
-    assert set(log_region.values()) == {None}
+def test_programs_get_what_belongs_to_their_constraint() -> None:
+    def extra(constraint: str, prior: str = "uniform:5") -> dict[str, Any]:
+        network = Network(2, (2, 2), prior=prior, constraint=constraint)
+        data = network.data(X, [0, 1, 1, 0, 1, 0])
+        return {name: data[name] for name in ("log_region", "positive", "ard") if name in data}
+
+    assert extra("none") == {"ard": 0}
+    assert extra("none", "ard:2") == {"ard": 1}
+    assert extra("ordered") == {"positive": 0, "ard": 0}
+    assert extra("ordered-signed", "ard:2") == {"positive": 1, "ard": 1}
+    assert extra("svd", "normal:1") == extra("pd-skew:lu") == extra("pd-skew:reject") == {}
+    assert extra("pd-skew") == {"log_region": pytest.approx(2 * math.log(23 / 288))}
     assert Network(2, (2,), constraint="pd-skew:lu").region.log_mass == 0.0
 
 
@@ -162,8 +170,12 @@ def test_sizes_and_programs() -> None:
     assert network.effective_names == ("W", "W_deep", "b", "V", "c")
     assert Network(2, (2,)).parameter_count == 9
     assert Network(2, (2,), likelihood="normal").effective_names == ("W", "b", "V", "c", "sigma")
-    for constraint in PROGRAMS:
-        assert Network(2, (2,), constraint=constraint).program.is_file()
+
+
+@pytest.mark.parametrize("constraint", PROGRAMS)
+def test_every_constraint_has_its_program(constraint: str) -> None:
+    activation = "relu" if constraint == "unit-norm" else "tanh"
+    assert Network(2, (2,), activation=activation, constraint=constraint).program.is_file()
 
 
 def test_a_network_survives_its_dict() -> None:
@@ -176,21 +188,6 @@ def test_a_network_survives_its_dict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "prior"), [("normal:1", Prior("normal", 1.0)), ("uniform:2.5", Prior("uniform", 2.5))]
-)
-def test_priors_are_read(text: str, prior: Prior) -> None:
-    assert Prior.parse(text) == prior
-
-
-@pytest.mark.parametrize(
-    "text", ["", "normal", "normal:", "normal:x", "normal:-1", "normal:0", "uniform:inf", "gamma:1"]
-)
-def test_bad_priors_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match="prior"):
-        Prior.parse(text)
-
-
-@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"inputs": 0}, "inputs: 0"),
@@ -199,15 +196,23 @@ def test_bad_priors_are_refused(text: str) -> None:
         ({"hidden": (2, 0)}, "hidden: 0"),
         ({"activation": "elu"}, "allowed are sigmoid, tanh, relu"),
         ({"likelihood": "poisson"}, "allowed are bernoulli, categorical, normal"),
-        ({"constraint": "sorted"}, "allowed are none, pd-skew"),
-        ({"prior": "cauchy:1"}, "normal:SD and uniform:B"),
+        ({"constraint": "sorted"}, "allowed are none, ordered, ordered-signed, unit-norm, pd-skew"),
+        ({"prior": "cauchy:1"}, "normal:SD, uniform:B"),
         ({"outputs": 2}, "use likelihood 'categorical'"),
         ({"likelihood": "categorical"}, "at least 2"),
         ({"sigma_scale": 0.0}, "sigma_scale"),
         (
             {"hidden": (3,), "constraint": "pd-skew"},
-            "hidden layers of 2 units, or constraint 'none'",
+            "hidden layers of 2 units, or constraint 'svd'",
         ),
+        ({"constraint": "unit-norm"}, "use activation 'relu', or constraint 'ordered-signed'"),
+        (
+            {"constraint": "ordered-signed", "activation": "relu"},
+            "use constraint 'unit-norm' or 'ordered'",
+        ),
+        ({"constraint": "svd", "prior": "uniform:1"}, "use prior 'normal:SD'"),
+        ({"constraint": "svd", "prior": "ard"}, "use prior 'normal:1', or constraint 'ordered'"),
+        ({"constraint": "pd-skew", "prior": "ard:2"}, "use prior 'normal:2'"),
         ({"hidden": (2, 3), "constraint": "pd-skew:lu"}, "hidden layers of 2 units"),
     ],
 )
@@ -216,6 +221,58 @@ def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], wor
         Network(**{"inputs": 2, "hidden": (2,), **arguments})
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_mass_of_a_region_counts_its_copies() -> None:
+    network = Network(3, (4, 2), constraint="ordered")
+    assert network.region.log_mass == pytest.approx(-math.log(24 * 2))
+    assert replace(network, constraint="ordered-signed").region.log_mass == pytest.approx(
+        -math.log(24 * 2 * 2**6)
+    )
+    assert replace(network, constraint="svd").region.log_mass == pytest.approx(
+        -math.log(2 ** (3 + 2))
+    )
+    assert network.region.exact
+
+
+PRIORS = ["normal:2", "uniform:2", "laplace:0.7", "student:4,0.7", "ard:0.5"]
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_log_prior_is_that_of_every_weight(prior: str) -> None:
+    network = Network(2, (3, 2), likelihood="normal", prior=prior)
+    draws = network.sample_prior(np.random.default_rng(1), 4)
+    each = Prior.parse(prior)
+    expected = np.zeros(4)
+    for name in ("W", "W_deep", "b", "V", "c"):
+        scale = draws["input_scale"][:, None, :] if name == "W" and each.ard else each.scale
+        z = draws[name] / scale
+        one = replace(each, scale=1.0)
+        expected += (one.log_density(z) - np.log(scale)).reshape(4, -1).sum(axis=1)
+    np.testing.assert_allclose(network.log_prior(draws), expected, rtol=1e-12)
+    reshaped = {name: value.reshape(2, 2, *value.shape[1:]) for name, value in draws.items()}
+    np.testing.assert_allclose(network.log_prior(reshaped), expected.reshape(2, 2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_draws_of_the_prior_have_its_shapes_and_spread(prior: str) -> None:
+    network = Network(2, (3, 2), likelihood="normal", prior=prior, sigma_scale=0.3)
+    draws = network.sample_prior(np.random.default_rng(2), 20_000)
+    shapes = {name: value.shape[1:] for name, value in draws.items() if name != "input_scale"}
+    assert shapes == network.weight_shapes
+    distribution = Prior.parse(prior).distribution
+    for name in ("W_deep", "b", "V", "c"):
+        share = np.mean(np.abs(draws[name]) < distribution.ppf(0.75))
+        assert abs(share - 0.5) < 4 * 0.5 / math.sqrt(draws[name].size)
+    assert draws["sigma"].min() > 0
+    assert np.mean(draws["sigma"] ** 2) == pytest.approx(0.09, rel=0.05)
+
+
+def test_weights_outside_of_the_box_have_no_prior() -> None:
+    network = Network(2, (2,), prior="uniform:1")
+    draws = network.sample_prior(np.random.default_rng(3), 2)
+    draws["c"][1] = 1.01
+    np.testing.assert_allclose(network.log_prior(draws), [-9 * math.log(2), -math.inf])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ weights, which have the same names in every program:
 ``c``       (outputs,)            output biases
 ``sigma``   (1,)                  noise standard deviation, normal likelihood only
 ========  ====================  ==============================================================
+
+A prior with `ard` adds ``input_scale``, shape (inputs,), which predictions do not need.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, log_softmax, softmax
 
+from manymodes.catalogue import PROGRAMS, check_constraint, constraint_mass
 from manymodes.errors import InputError
 from manymodes.forward import (
     ACTIVATIONS,
@@ -35,54 +37,9 @@ from manymodes.forward import (
     linear_outputs,
     numbers,
 )
-from manymodes.region import RegionMass, region_mass
-
-LIKELIHOODS = ("bernoulli", "categorical", "normal")
-PRIOR_FAMILIES = ("normal", "uniform")
-PROGRAMS = {
-    "none": "mlp",
-    "pd-skew": "mlp_pd_skew",
-    "pd-skew:lu": "mlp_pd_skew_lu",
-    "pd-skew:reject": "mlp_pd_skew_reject",
-}
-
-
-@dataclass(frozen=True)
-class Prior:
-    """The prior of every weight and bias, independently.
-
-    Parameters
-    ----------
-    family : {"normal", "uniform"}
-        Normal with mean 0, or uniform on (-scale, scale).
-    scale : float
-        Standard deviation, or bound.
-    """
-
-    family: str
-    scale: float
-
-    @classmethod
-    def parse(cls, text: str) -> Prior:
-        """Read a prior from a string such as ``normal:1`` or ``uniform:5``.
-
-        Raises
-        ------
-        InputError
-            If the family is unknown or the scale is not a positive finite number.
-        """
-        family, _, number = text.partition(":")
-        if family not in PRIOR_FAMILIES:
-            raise InputError(f"prior: '{text}' is unknown; allowed are normal:SD and uniform:B")
-        try:
-            scale = float(number)
-        except ValueError:
-            scale = math.nan
-        if not (math.isfinite(scale) and scale > 0):
-            raise InputError(
-                f"prior: '{text}' needs a positive number after the colon, as in '{family}:1'"
-            )
-        return cls(family, scale)
+from manymodes.likelihood import LIKELIHOODS, check_target, log_density, mean
+from manymodes.prior import FAMILIES, Prior
+from manymodes.region import RegionMass
 
 
 @dataclass(frozen=True)
@@ -103,15 +60,34 @@ class Network:
         Bernoulli with a logit link, categorical with a softmax over all outputs, or normal
         with unknown noise.
     prior : str
-        Prior of every weight and bias: ``normal:SD``, or ``uniform:B`` on (-B, B).
-    constraint : {"none", "pd-skew", "pd-skew:lu", "pd-skew:reject"}
-        Constraint on the hidden layers, which must be square unless it is ``none``.
-        ``pd-skew``: (W + W')/2 positive definite and (W - W')/2 positive above its diagonal,
-        with the prior restricted to that region and renormalised (Yallup et al. 2022).
-        ``pd-skew:lu``: the same region, with the prior on L and U, where
-        W = LL' + U - U', L lower triangular with a positive diagonal, U strictly upper
-        triangular and positive. ``pd-skew:reject``: the prior cut off outside of the region and
-        not renormalised, so that log_z is lower by the region's log prior mass.
+        Prior of every weight and bias: ``normal:SD``, ``uniform:B`` on (-B, B),
+        ``laplace:SCALE``, ``student:NU,SCALE``, or ``ard:SCALE`` (``ard`` for ``ard:1``): normal
+        with this standard deviation, and for the weights from input m with a sampled one,
+        half-Student-t with 4 degrees of freedom and this scale.
+    constraint : str
+        What is asked of the hidden layers; the prior is that of ``none``, restricted to the
+        region and renormalised.
+
+        ``none``
+            Nothing.
+        ``ordered``
+            Biases increase within each hidden layer.
+        ``ordered-signed``
+            And weights to the first output, or the first unit of the next layer, are positive
+            (Chen, Lu and Hecht-Nielsen 1993).
+        ``unit-norm``
+            Relu only: weights into each unit have unit length, its scale is in the weights that
+            leave it, and biases increase (Pourzanjani, Jiang and Petzold 2017). The same model as
+            ``ordered``.
+        ``pd-skew``
+            Square layers: (W + W')/2 is positive definite and (W - W')/2 positive above its
+            diagonal (Yallup et al. 2022). ``pd-skew:lu``: the same region with the prior on
+            L and U, where W = LL' + U - U', L lower triangular with a positive diagonal, U
+            strictly upper triangular and positive. ``pd-skew:reject``: the prior cut off outside
+            of the region and not renormalised, so that log_z is lower by its log prior mass.
+        ``svd``
+            Singular vectors of each layer's matrix, left and right, are oriented: products of
+            plane rotations by less than a right angle.
     sigma_scale : float
         Scale of the half-normal prior on the noise of the normal likelihood.
 
@@ -141,16 +117,11 @@ class Network:
         _choice("activation", self.activation, ACTIVATIONS)
         _choice("likelihood", self.likelihood, LIKELIHOODS)
         _choice("constraint", self.constraint, tuple(PROGRAMS))
-        Prior.parse(self.prior)
+        prior = Prior.parse(self.prior)
         if not (math.isfinite(self.sigma_scale) and self.sigma_scale > 0):
             raise InputError(f"sigma_scale: {self.sigma_scale} is not a positive finite number")
         self._check_outputs()
-        if self.constraint != "none" and any(width != self.inputs for width in self.hidden):
-            raise InputError(
-                f"constraint: '{self.constraint}' splits square matrices, but {self.inputs} inputs"
-                f" and hidden layers {self.hidden} are not of one width;"
-                f" use hidden layers of {self.inputs} units, or constraint 'none'"
-            )
+        check_constraint(self.constraint, self.inputs, self.hidden, self.activation, prior)
 
     def _check_outputs(self) -> None:
         if self.likelihood == "categorical" and self.outputs < 2:
@@ -191,18 +162,63 @@ class Network:
     @property
     def parameter_count(self) -> int:
         """Number of unconstrained parameters, the same under every constraint."""
-        return sum(math.prod(shape) for shape in self.weight_shapes.values())
+        scales = self.inputs if Prior.parse(self.prior).ard else 0
+        return scales + sum(math.prod(shape) for shape in self.weight_shapes.values())
 
     @property
     def region(self) -> RegionMass:
-        """Log prior mass, in nats, of the constrained region: 0 without a region.
+        """Log mass, in nats, of the constrained region under the prior of ``none``.
 
-        The program of ``pd-skew`` is renormalised by it; the log evidence of
-        ``pd-skew:reject`` lies lower by it. The prior of ``pd-skew:lu`` needs no such mass.
+        The programs are renormalised by it, but for ``pd-skew:reject``, whose log evidence lies
+        lower by it, and ``pd-skew:lu``, whose prior is another one (its mass is given as 0).
         """
-        if self.constraint not in ("pd-skew", "pd-skew:reject"):
-            return RegionMass(0.0, 0.0, True)
-        return region_mass(self.inputs, Prior.parse(self.prior).family).power(len(self.hidden))
+        return constraint_mass(self.constraint, self.inputs, self.hidden, Prior.parse(self.prior))
+
+    def sample_prior(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
+        """Return draws of the prior of ``none``, whatever the constraint.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Where randomness comes from.
+        draws : int
+            Number n of draws.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n, *weight_shapes[name])
+            Effective weights, and ``input_scale``, shape (n, inputs), under an `ard` prior.
+        """
+        weights = Prior.parse(self.prior).sample_weights(self.weight_shapes, draws, rng)
+        if "sigma" in weights:
+            weights["sigma"] = self.sigma_scale * np.abs(rng.standard_normal((draws, 1)))
+        return weights
+
+    def log_prior(self, weights: Weights) -> Array:
+        """Return the log density of the prior of ``none``, whatever the constraint.
+
+        Parameters
+        ----------
+        weights : mapping of str to array_like, shape (..., *weight_shapes[name])
+            Effective weights, without ``sigma``; under an `ard` prior with ``input_scale``, shape
+            (..., inputs), given which the density is.
+
+        Returns
+        -------
+        ndarray, shape (...,)
+            Log density of W, W_deep, b, V and c in nats; -inf outside the support.
+
+        Raises
+        ------
+        InputError
+            If the weights have the wrong shape.
+        """
+        prior = Prior.parse(self.prior)
+        shapes = {name: size for name, size in self.weight_shapes.items() if name != "sigma"}
+        if prior.ard:
+            shapes["input_scale"] = (self.inputs,)
+        draws, lead = flatten_draws(weights, shapes)
+        return prior.log_density_of_weights(draws).reshape(lead)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the arguments as a dict that JSON can hold."""
@@ -263,8 +279,9 @@ class Network:
             "hidden": list(self.hidden),
             "activation": ACTIVATIONS.index(self.activation) + 1,
             "likelihood": LIKELIHOODS.index(self.likelihood) + 1,
-            "prior_family": PRIOR_FAMILIES.index(prior.family) + 1,
+            "prior_family": FAMILIES.index(prior.family) + 1,
             "prior_scale": prior.scale,
+            "prior_nu": prior.nu if math.isfinite(prior.nu) else 1.0,
             "sigma_scale": float(self.sigma_scale),
             "X": inputs.tolist(),
             "y_int": labels,
@@ -272,6 +289,10 @@ class Network:
             "prior_only": int(prior_only),
             "save_log_lik": int(log_lik),
         }
+        if not self.constraint.startswith("pd-skew") and self.constraint != "svd":
+            data["ard"] = int(prior.ard)
+        if PROGRAMS[self.constraint] == "mlp_ordered":
+            data["positive"] = int(self.constraint == "ordered-signed")
         if self.constraint == "pd-skew":
             data["log_region"] = self.region.log_mass
         return data
@@ -299,9 +320,7 @@ class Network:
         """
 
         def link(eta: Array, draws: Mapping[str, Array]) -> Array:
-            if self.likelihood == "categorical":
-                return np.asarray(softmax(eta, axis=-1))
-            return np.asarray(expit(eta[..., 0])) if self.likelihood == "bernoulli" else eta[..., 0]
+            return mean(self.likelihood, eta)
 
         inputs = self._check_inputs(X)
         classes = (self.outputs,) if self.likelihood == "categorical" else ()
@@ -334,14 +353,7 @@ class Network:
         target = self._check_target(y, len(inputs))
 
         def log_likelihoods(eta: Array, draws: Mapping[str, Array]) -> Array:
-            if self.likelihood == "categorical":
-                log_p = np.asarray(log_softmax(eta, axis=-1))
-                label = target.astype(int)[None, :, None]
-                return np.take_along_axis(log_p, label, axis=-1)[..., 0]
-            if self.likelihood == "bernoulli":
-                return -np.logaddexp(0.0, (1 - 2 * target) * eta[..., 0])
-            z = (target - eta[..., 0]) / draws["sigma"]
-            return -0.5 * z**2 - np.log(draws["sigma"]) - 0.5 * math.log(2 * math.pi)
+            return log_density(self.likelihood, target, eta, draws.get("sigma"))
 
         return self._over_draws(
             log_likelihoods, weights, self.weight_shapes, inputs, (len(inputs),)
@@ -384,20 +396,7 @@ class Network:
             raise InputError(
                 f"y: shape {target.shape} does not fit X with {length} rows; give ({length},)"
             )
-        if self.likelihood == "normal":
-            wrong, allowed = ~np.isfinite(target), "a finite number"
-        elif self.likelihood == "bernoulli":
-            wrong = ~np.isin(target, (0, 1))
-            allowed = "0 or 1 (likelihood 'categorical' takes more classes)"
-        else:
-            wrong = ~np.isin(target, np.arange(self.outputs))
-            allowed = f"a class label 0 to {self.outputs - 1}"
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise InputError(
-                f"y: row {row} (counted from 0) is {target[row]:g};"
-                f" a {self.likelihood} target must be {allowed}"
-            )
+        check_target(self.likelihood, target, self.outputs)
         return target
 
 

@@ -2,12 +2,13 @@
 
 The region of a square matrix W: its symmetric part S = (W + W')/2 is positive definite, and its
 skew part A = (W - W')/2 is positive above the diagonal (Yallup et al. 2022, arXiv 2205.11151).
-Both priors of independent weights are free of scale here, so the mass depends on the size of
-the matrix and the family alone.
+The priors of independent weights are free of scale here, so the mass depends on the size of
+the matrix and the family alone (for Student-t weights, on its degrees of freedom too).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,8 +17,10 @@ import numpy.typing as npt
 from scipy.special import betaln, gammaln
 
 from manymodes.errors import InputError
+from manymodes.prior import FAMILIES
 
-FAMILIES = ("normal", "uniform")
+Array = npt.NDArray[np.float64]
+
 _BLOCK = 20_000
 
 
@@ -49,7 +52,7 @@ class RegionMass:
 
 @lru_cache(maxsize=64)
 def region_mass(
-    size: int, family: str, *, draws: int = 400_000, seed: int = 20220511
+    size: int, family: str, nu: float = math.inf, *, draws: int = 400_000, seed: int = 20220511
 ) -> RegionMass:
     r"""Return the prior mass of the pd-skew region of a matrix of `size` x `size` weights.
 
@@ -58,28 +61,29 @@ def region_mass(
     orthogonal ensemble, independent of A.
 
     Elsewhere a Monte Carlo average over the coordinates d = diag S and R, its correlation
-    matrix, in which the region has a known volume. With B the bound (uniform), N the size:
+    matrix, in which the region has a known volume. With f the density of a weight and g that of
+    the average of two, at unit scale, N the size (the signs of A are independent of S):
 
     .. math::
 
-        2^{N(N-1)/2} \int \prod_i d_i^{(N-1)/2} \prod_{i<j} (B - |S_{ij}|) \,dd\,dR / (2B)^{N^2}
+        2^{-N(N-1)/2} \int \prod_i f(d_i) d_i^{(N-1)/2}
+        \prod_{i<j} g\bigl(\sqrt{d_i d_j} R_{ij}\bigr) \,dd\,dR.
 
-    and for the normal prior, of unit scale and without its skew parts,
-
-    .. math::
-
-        2^{-N(N-1)/2} \int \prod_i \phi(d_i) d_i^{(N-1)/2}
-        \prod_{i<j} \pi^{-1/2} \exp(-d_i d_j R_{ij}^2) \,dd\,dR.
-
-    Powers of d are integrated by sampling d from them, R is uniform on the correlation
-    matrices, and the remaining product is averaged.
+    R is uniform on the correlation matrices, d is drawn from f, times its power of d where that
+    has a name, and the remaining product is averaged. Normal: g is normal with variance 1/2.
+    Uniform on (-1, 1): g(s) = 1 - \|s\|. Laplace: g(s) = (1/2 + \|s\|) exp(-2 \|s\|). Student-t: g
+    is itself averaged over the variances of the two normal weights that it mixes. Errors of the
+    last two grow fast with the size: about 0.01 nats at width 4, 0.2 at width 8 (under 0.01 for
+    the first two).
 
     Parameters
     ----------
     size : int
         Width N of the square matrix.
-    family : {"normal", "uniform"}
+    family : {"normal", "uniform", "laplace", "student"}
         Family of the independent weights' prior, centred at zero.
+    nu : float
+        Degrees of freedom of the Student-t family, more than (size - 1)/2.
     draws : int
         Monte Carlo draws, at least 2.
     seed : int
@@ -93,7 +97,7 @@ def region_mass(
     Raises
     ------
     InputError
-        If `size`, `family` or `draws` is not allowed.
+        If `size`, `family`, `nu` or `draws` is not allowed.
     """
     if family not in FAMILIES:
         raise InputError(f"family: '{family}' is unknown; allowed are {', '.join(FAMILIES)}")
@@ -104,13 +108,18 @@ def region_mass(
     closed = _closed_form(size, family)
     if closed is not None:
         return RegionMass(float(np.log(closed)), 0.0, True)
+    if family == "student" and nu <= (size - 1) / 2:
+        raise InputError(
+            f"prior: {nu:g} degrees of freedom are too few for pd-skew matrices of width {size}: "
+            f"give more than {(size - 1) / 2:g}, or another prior"
+        )
     rng = np.random.default_rng(np.random.SeedSequence([seed, size, FAMILIES.index(family)]))
-    average = uniform_average if family == "uniform" else normal_average
     blocks = [min(_BLOCK, draws - start) for start in range(0, draws, _BLOCK)]
-    factor = np.concatenate([average(size, n, rng) for n in blocks])
+    factor = np.concatenate([_factor(size, family, nu, n, rng) for n in blocks])
     mean = float(factor.mean())
     error = float(factor.std(ddof=1) / np.sqrt(draws)) / mean
-    return RegionMass(_log_volume(size, family) + float(np.log(mean)), error, False)
+    constant = log_correlation_volume(size) - math.comb(size, 2) * np.log(2)
+    return RegionMass(float(constant + np.log(mean)), error, False)
 
 
 def _closed_form(size: int, family: str) -> float | None:
@@ -123,18 +132,35 @@ def _closed_form(size: int, family: str) -> float | None:
     return 0.5 if size == 1 else known.get((size, family))
 
 
-def _log_volume(size: int, family: str) -> float:
-    """Return the log of everything in the integrand that needs no averaging."""
-    pairs = size * (size - 1) // 2
-    log_d: float
-    if family == "uniform":
-        log_d = np.log(2 / (size + 1))
-        constant = pairs * np.log(2) - size**2 * np.log(2)
+def _factor(size: int, family: str, nu: float, draws: int, rng: np.random.Generator) -> Array:
+    """Return draws, shape (draws,), of what is averaged."""
+    shape = (draws, size)
+    power = (size - 1) / 2
+    half = (size + 1) / 4
+    if family == "normal":
+        d = np.sqrt(2 * rng.gamma(half, size=shape))
+        log_f = (half - 0.5) * np.log(2) + gammaln(half) - 0.5 * np.log(4 * np.pi)
+    elif family == "uniform":
+        d = rng.random(shape) ** (1 / (2 * half))
+        log_f = -np.log(4 * half)
+    elif family == "laplace":
+        d = rng.gamma(2 * half, size=shape)
+        log_f = gammaln(2 * half) - np.log(2)
     else:
-        shape = (size + 1) / 4
-        log_d = (shape - 0.5) * np.log(2) + gammaln(shape) - 0.5 * np.log(4 * np.pi)
-        constant = -pairs * (np.log(2) + 0.5 * np.log(np.pi))
-    return float(size * log_d + constant + log_correlation_volume(size))
+        d = np.abs(rng.standard_t(nu, size=shape))
+        log_f = power * np.log(d) - np.log(2)
+    i, j = np.triu_indices(size, 1)
+    s = np.sqrt(d[:, i] * d[:, j]) * np.abs(correlations(size, draws, rng))
+    if family == "normal":
+        log_g = -(s**2) - 0.5 * np.log(np.pi)
+    elif family == "uniform":
+        log_g = np.log1p(-s)
+    elif family == "laplace":
+        log_g = np.log(0.5 + s) - 2 * s
+    else:
+        variance = (nu / rng.chisquare(nu, size=(2, *s.shape))).sum(axis=0) / 4
+        log_g = -0.5 * (s**2 / variance + np.log(2 * np.pi * variance))
+    return np.asarray(np.exp(np.sum(np.broadcast_to(log_f, shape), axis=1) + log_g.sum(axis=1)))
 
 
 def log_correlation_volume(size: int) -> float:
@@ -146,23 +172,7 @@ def log_correlation_volume(size: int) -> float:
     return float(np.sum(k**2 * np.log(2) + k * betaln((k + 1) / 2, (k + 1) / 2)))
 
 
-def uniform_average(size: int, draws: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return draws, shape (draws,), of the factor to average for the prior uniform on (-1, 1)."""
-    d = rng.random((draws, size)) ** (2 / (size + 1))
-    i, j = np.triu_indices(size, 1)
-    s = np.sqrt(d[:, i] * d[:, j]) * correlations(size, draws, rng)
-    return np.asarray(np.prod(1 - np.abs(s), axis=1))
-
-
-def normal_average(size: int, draws: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return draws, shape (draws,), of the factor to average for the standard normal prior."""
-    d = np.sqrt(2 * rng.gamma((size + 1) / 4, size=(draws, size)))
-    i, j = np.triu_indices(size, 1)
-    r = correlations(size, draws, rng)
-    return np.asarray(np.exp(-np.sum(d[:, i] * d[:, j] * r**2, axis=1)))
-
-
-def correlations(size: int, draws: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def correlations(size: int, draws: int, rng: np.random.Generator) -> Array:
     """Return the upper triangles, shape (draws, pairs), of uniform correlation matrices.
 
     The correlation matrix of a Wishart matrix with nu degrees of freedom and unit scale has a

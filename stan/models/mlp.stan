@@ -1,5 +1,6 @@
 // Bayesian neural network: fully connected, any number of hidden layers.
-// Every weight and bias has the same prior, independently.
+// Every weight and bias has the same prior, independently; with ard, weights
+// from an input are normal with a scale of their own.
 functions {
   #include network.stanfunctions
   #include priors.stanfunctions
@@ -13,8 +14,10 @@ data {
   array[L] int<lower=1> hidden; // units in each hidden layer
   int<lower=1, upper=3> activation; // 1 sigmoid, 2 tanh, 3 relu
   int<lower=1, upper=3> likelihood; // 1 Bernoulli, 2 categorical, 3 normal
-  int<lower=1, upper=2> prior_family; // 1 normal, 2 uniform
-  real<lower=0> prior_scale; // standard deviation, or bound of (-B, B)
+  int<lower=1, upper=4> prior_family; // normal, uniform, Laplace, Student-t
+  real<lower=0> prior_scale; // standard deviation, bound of (-B, B), or scale
+  real<lower=0> prior_nu; // degrees of freedom of Student-t
+  int<lower=0, upper=1> ard; // 1: sample a scale for every input
   real<lower=0> sigma_scale; // scale of the half-normal prior on sigma
   matrix[N, M] X; // inputs
   array[likelihood == 3 ? 0 : N] int<lower=0> y_int; // 0/1, or class 1:K
@@ -26,28 +29,40 @@ transformed data {
   matrix[N, M + 1] X1 = append_col(X, rep_vector(1, N)); // with a bias column
   int deep = sum(hidden) - hidden[1]; // units after the first layer
   real bound = prior_family == 2 ? prior_scale : positive_infinity();
+  real raw_scale = ard ? 1 : prior_scale; // of W_raw
 }
 parameters {
-  matrix<lower=-bound, upper=bound>[hidden[1], M] W; // inputs to first layer
+  vector<lower=0>[ard ? M : 0] input_scale; // scales of the inputs' weights
+  matrix<lower=-bound, upper=bound>[hidden[1], M] W_raw; // W, or W unscaled
   vector<lower=-bound, upper=bound>[deep_size(hidden)] W_deep; // later layers
   vector<lower=-bound, upper=bound>[sum(hidden)] b; // hidden biases
   matrix<lower=-bound, upper=bound>[K, hidden[L]] V; // last layer to outputs
   vector<lower=-bound, upper=bound>[K] c; // output biases
   vector<lower=0>[likelihood == 3] sigma; // noise of the normal likelihood
 }
+transformed parameters {
+  matrix[hidden[1], M] W; // inputs to first layer
+  if (ard) {
+    W = diag_post_multiply(W_raw, input_scale);
+  } else {
+    W = W_raw;
+  }
+}
 model {
   // Prior: constants of the family, then the terms with the scale.
-  target += prior_constant(num_elements(W), prior_family);
+  target += positive_prior_constant(num_elements(input_scale), 4);
+  target += prior_constant(num_elements(W_raw), prior_family);
   target += prior_constant(num_elements(W_deep), prior_family);
   target += prior_constant(num_elements(b), prior_family);
   target += prior_constant(num_elements(V), prior_family);
   target += prior_constant(num_elements(c), prior_family);
   target += positive_prior_constant(num_elements(sigma), 1);
-  target += prior_kernel(append_row(append_row(to_vector(W), W_deep),
-                                    append_row(append_row(b, to_vector(V)),
-                                               c)),
-                         prior_family, prior_scale);
-  target += prior_kernel(sigma, 1, sigma_scale);
+  target += prior_kernel(input_scale, 4, prior_scale, 4);
+  target += prior_kernel(to_vector(W_raw), prior_family, raw_scale, prior_nu);
+  target += prior_kernel(append_row(append_row(W_deep, b),
+                                    append_row(to_vector(V), c)),
+                         prior_family, prior_scale, prior_nu);
+  target += prior_kernel(sigma, 1, sigma_scale, 1);
   if (!prior_only) {
     matrix[N, hidden[L]] A = hidden_units(X1, hidden, activation,
                                           append_col(W, head(b, hidden[1])),

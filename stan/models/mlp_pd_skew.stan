@@ -16,8 +16,9 @@ data {
   array[L] int<lower=M, upper=M> hidden; // units in each hidden layer
   int<lower=1, upper=3> activation; // 1 sigmoid, 2 tanh, 3 relu
   int<lower=1, upper=3> likelihood; // 1 Bernoulli, 2 categorical, 3 normal
-  int<lower=1, upper=2> prior_family; // 1 normal, 2 uniform
-  real<lower=0> prior_scale; // standard deviation, or bound of (-B, B)
+  int<lower=1, upper=4> prior_family; // normal, uniform, Laplace, Student-t
+  real<lower=0> prior_scale; // standard deviation, bound of (-B, B), or scale
+  real<lower=0> prior_nu; // degrees of freedom of Student-t
   real<lower=0> sigma_scale; // scale of the half-normal prior on sigma
   real<upper=0> log_region; // log prior mass of the region, all layers
   matrix[N, M] X; // inputs
@@ -75,8 +76,8 @@ model {
   target += prior_kernel(append_row(append_row(to_vector(W), W_deep),
                                     append_row(append_row(b, to_vector(V)),
                                                c)),
-                         prior_family, prior_scale);
-  target += prior_kernel(sigma, 1, sigma_scale);
+                         prior_family, prior_scale, prior_nu);
+  target += prior_kernel(sigma, 1, sigma_scale, 1);
   target += -log_region;
   if (!prior_only) {
     matrix[N, hidden[L]] A = hidden_units(X1, hidden, activation,

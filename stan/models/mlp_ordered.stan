@@ -1,0 +1,105 @@
+// Bayesian neural network with the biases of every hidden layer in increasing
+// order and, if signed, positive weights from its units to the first unit of
+// what follows. The prior is that of mlp.stan, restricted to this region and
+// renormalised: of the copies of a network by permutation, and by the sign
+// flips of its units, it holds one.
+functions {
+  #include network.stanfunctions
+  #include priors.stanfunctions
+  #include likelihoods.stanfunctions
+  #include ordered.stanfunctions
+}
+data {
+  int<lower=0> N; // observations
+  int<lower=1> M; // inputs
+  int<lower=1> L; // hidden layers
+  int<lower=1> K; // outputs: classes (categorical), otherwise 1
+  array[L] int<lower=1> hidden; // units in each hidden layer
+  int<lower=1, upper=3> activation; // 1 sigmoid, 2 tanh, 3 relu
+  int<lower=1, upper=3> likelihood; // 1 Bernoulli, 2 categorical, 3 normal
+  int<lower=1, upper=4> prior_family; // normal, uniform, Laplace, Student-t
+  real<lower=0> prior_scale; // standard deviation, bound of (-B, B), or scale
+  real<lower=0> prior_nu; // degrees of freedom of Student-t
+  int<lower=0, upper=1> ard; // 1: sample a scale for every input
+  int<lower=0, upper=1> positive; // 1: weights to a first unit are positive
+  real<lower=0> sigma_scale; // scale of the half-normal prior on sigma
+  matrix[N, M] X; // inputs
+  array[likelihood == 3 ? 0 : N] int<lower=0> y_int; // 0/1, or class 1:K
+  vector[likelihood == 3 ? N : 0] y_real; // outcomes of the normal likelihood
+  int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
+  int<lower=0, upper=1> save_log_lik; // 1: save log_lik with every draw
+}
+transformed data {
+  matrix[N, M + 1] X1 = append_col(X, rep_vector(1, N)); // with a bias column
+  int deep = sum(hidden) - hidden[1]; // units after the first layer
+  real bound = prior_family == 2 ? prior_scale : positive_infinity();
+  real raw_scale = ard ? 1 : prior_scale; // of W_raw
+  real step_bound = prior_family == 2 ? 1 : positive_infinity();
+  real first = positive ? 0 : -bound; // lowest weight to a first unit
+  vector[deep_size(hidden)] W_deep_lower // lower bounds of W_deep
+    = deep_lower_bounds(hidden, first, -bound);
+  matrix[K, hidden[L]] V_lower = rep_matrix(-bound, K, hidden[L]); // of V
+  real log_copies = positive ? sum(hidden) * log2() : 0; // copies left out
+  V_lower[1] = rep_row_vector(first, hidden[L]);
+  for (l in 1:L) {
+    log_copies += lgamma(hidden[l] + 1);
+  }
+}
+parameters {
+  vector<lower=0>[ard ? M : 0] input_scale; // scales of the inputs' weights
+  matrix<lower=-bound, upper=bound>[hidden[1], M] W_raw; // W, or W unscaled
+  vector<lower=W_deep_lower, upper=bound>[deep_size(hidden)] W_deep; // later
+  vector<lower=-bound, upper=bound>[L] b_low; // lowest bias of each layer
+  vector<lower=0, upper=step_bound>[sum(hidden) - L] b_step; // to the next one
+  matrix<lower=V_lower, upper=bound>[K, hidden[L]] V; // last layer to outputs
+  vector<lower=-bound, upper=bound>[K] c; // output biases
+  vector<lower=0>[likelihood == 3] sigma; // noise of the normal likelihood
+}
+transformed parameters {
+  matrix[hidden[1], M] W; // inputs to first layer
+  vector[sum(hidden)] b // hidden biases
+    = ordered_biases(hidden, b_low, b_step, bound);
+  if (ard) {
+    W = diag_post_multiply(W_raw, input_scale);
+  } else {
+    W = W_raw;
+  }
+}
+model {
+  // Jacobian of the biases' coordinates.
+  target += ordered_log_jacobian(hidden, b, bound);
+  // Prior: constants of the family, then the terms with the scale.
+  target += positive_prior_constant(num_elements(input_scale), 4);
+  target += prior_constant(num_elements(W_raw), prior_family);
+  target += prior_constant(num_elements(W_deep), prior_family);
+  target += prior_constant(num_elements(b_low), prior_family);
+  target += prior_constant(num_elements(b_step), prior_family);
+  target += prior_constant(num_elements(V), prior_family);
+  target += prior_constant(num_elements(c), prior_family);
+  target += positive_prior_constant(num_elements(sigma), 1);
+  target += prior_kernel(input_scale, 4, prior_scale, 4);
+  target += prior_kernel(to_vector(W_raw), prior_family, raw_scale, prior_nu);
+  target += prior_kernel(append_row(append_row(W_deep, b),
+                                    append_row(to_vector(V), c)),
+                         prior_family, prior_scale, prior_nu);
+  target += prior_kernel(sigma, 1, sigma_scale, 1);
+  target += log_copies;
+  if (!prior_only) {
+    matrix[N, hidden[L]] A = hidden_units(X1, hidden, activation,
+                                          append_col(W, head(b, hidden[1])),
+                                          W_deep, tail(b, deep));
+    target += log_likelihood(y_int, y_real, likelihood, A,
+                             outgoing(append_col(V, c), activation), sigma);
+  }
+}
+generated quantities {
+  vector[save_log_lik ? N : 0] log_lik; // log likelihood of each observation
+  if (save_log_lik) {
+    matrix[N, hidden[L]] A = hidden_units(X1, hidden, activation,
+                                          append_col(W, head(b, hidden[1])),
+                                          W_deep, tail(b, deep));
+    log_lik = pointwise_log_likelihood(y_int, y_real, likelihood, A,
+                                       outgoing(append_col(V, c),
+                                                activation), sigma);
+  }
+}

@@ -1,0 +1,97 @@
+// Bayesian neural network whose hidden layers are matrices W = U diag(s) V'
+// with decreasing singular values s and frames U and V of fixed orientation.
+// The prior on them is that of mlp.stan, restricted to this region and
+// renormalised; svd.stanfunctions has the transform and the region's mass.
+functions {
+  #include network.stanfunctions
+  #include priors.stanfunctions
+  #include likelihoods.stanfunctions
+  #include svd.stanfunctions
+}
+data {
+  int<lower=0> N; // observations
+  int<lower=1> M; // inputs
+  int<lower=1> L; // hidden layers
+  int<lower=1> K; // outputs: classes (categorical), otherwise 1
+  array[L] int<lower=1> hidden; // units in each hidden layer
+  int<lower=1, upper=3> activation; // 1 sigmoid, 2 tanh, 3 relu
+  int<lower=1, upper=3> likelihood; // 1 Bernoulli, 2 categorical, 3 normal
+  int<lower=1, upper=4> prior_family; // 1 normal, 3 Laplace, 4 Student-t
+  real<lower=0> prior_scale; // standard deviation (normal), or scale
+  real<lower=0> prior_nu; // degrees of freedom of Student-t
+  real<lower=0> sigma_scale; // scale of the half-normal prior on sigma
+  matrix[N, M] X; // inputs
+  array[likelihood == 3 ? 0 : N] int<lower=0> y_int; // 0/1, or class 1:K
+  vector[likelihood == 3 ? N : 0] y_real; // outcomes of the normal likelihood
+  int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
+  int<lower=0, upper=1> save_log_lik; // 1: save log_lik with every draw
+}
+transformed data {
+  matrix[N, M + 1] X1 = append_col(X, rep_vector(1, N)); // with a bias column
+  int deep = sum(hidden) - hidden[1]; // units after the first layer
+  array[L + 1] int units = append_array({M}, hidden); // inputs, then layers
+  array[L] int rank = svd_ranks(units); // singular values in each layer
+  int n_U = frame_sizes(hidden, rank); // angles of U, all layers
+  int n_V = frame_sizes(units[1:L], rank); // angles of V, all layers
+  vector[n_U + n_V] power // of the cosines in the Jacobian
+    = append_row(frame_powers(hidden, rank), frame_powers(units[1:L], rank));
+  if (prior_family == 2) {
+    reject("a box around the weights has no simple form here; use mlp.stan");
+  }
+}
+parameters {
+  vector<lower=-pi() / 2, upper=pi() / 2>[n_U] theta_U; // angles of U
+  vector<lower=-pi() / 2, upper=pi() / 2>[n_V] theta_V; // angles of V
+  vector<lower=0>[sum(rank)] s_gap; // s_1 - s_2, ..., and s_k, by layers
+  vector[sum(hidden)] b; // hidden biases
+  matrix[K, hidden[L]] V; // last layer to outputs
+  vector[K] c; // output biases
+  vector<lower=0>[likelihood == 3] sigma; // noise of the normal likelihood
+}
+transformed parameters {
+  vector[sum(rank)] s = svd_values(rank, s_gap); // by layers
+  matrix[hidden[1], M] W; // inputs to first layer
+  vector[deep_size(hidden)] W_deep; // later layers, each by columns
+  {
+    vector[deep_size(units)] w = svd_weights(units, theta_U, s, theta_V);
+    W = to_matrix(head(w, hidden[1] * M), hidden[1], M);
+    W_deep = tail(w, deep_size(hidden));
+  }
+}
+model {
+  // Jacobian of the weights' coordinates.
+  target += dot_product(power, log(cos(append_row(theta_U, theta_V))));
+  target += svd_log_jacobian(units, s, s_gap);
+  // Prior: constants of the family, then the terms with the scale. Of each
+  // layer's matrices, 1 in 2^rank is in the region.
+  target += sum(rank) * log2();
+  target += prior_constant(num_elements(W), prior_family);
+  target += prior_constant(num_elements(W_deep), prior_family);
+  target += prior_constant(num_elements(b), prior_family);
+  target += prior_constant(num_elements(V), prior_family);
+  target += prior_constant(num_elements(c), prior_family);
+  target += positive_prior_constant(num_elements(sigma), 1);
+  target += prior_kernel(append_row(append_row(to_vector(W), W_deep),
+                                    append_row(append_row(b, to_vector(V)),
+                                               c)),
+                         prior_family, prior_scale, prior_nu);
+  target += prior_kernel(sigma, 1, sigma_scale, 1);
+  if (!prior_only) {
+    matrix[N, hidden[L]] A = hidden_units(X1, hidden, activation,
+                                          append_col(W, head(b, hidden[1])),
+                                          W_deep, tail(b, deep));
+    target += log_likelihood(y_int, y_real, likelihood, A,
+                             outgoing(append_col(V, c), activation), sigma);
+  }
+}
+generated quantities {
+  vector[save_log_lik ? N : 0] log_lik; // log likelihood of each observation
+  if (save_log_lik) {
+    matrix[N, hidden[L]] A = hidden_units(X1, hidden, activation,
+                                          append_col(W, head(b, hidden[1])),
+                                          W_deep, tail(b, deep));
+    log_lik = pointwise_log_likelihood(y_int, y_real, likelihood, A,
+                                       outgoing(append_col(V, c),
+                                                activation), sigma);
+  }
+}
