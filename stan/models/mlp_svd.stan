@@ -62,11 +62,11 @@ model {
   // Jacobian of the weights' coordinates.
   target += dot_product(power, log(cos(append_row(theta_U, theta_V))));
   target += svd_log_jacobian(units, s, s_gap);
-  // Prior: constants of the family, then the terms with the scale. Of each
-  // layer's matrices, 1 in 2^rank is in the region.
-  target += sum(rank) * log2();
-  target += prior_constant(num_elements(W), prior_family);
-  target += prior_constant(num_elements(W_deep), prior_family);
+  // Prior: constants of the family, then the terms with the scale. There are
+  // as many coordinates as weights; every singular value halves the region.
+  target += prior_constant(num_elements(theta_U), prior_family);
+  target += prior_constant(num_elements(theta_V), prior_family);
+  target += positive_prior_constant(num_elements(s_gap), prior_family);
   target += prior_constant(num_elements(b), prior_family);
   target += prior_constant(num_elements(V), prior_family);
   target += prior_constant(num_elements(c), prior_family);
