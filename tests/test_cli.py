@@ -65,17 +65,6 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Any:
     ("text", "options", "said"),
     [
         (TABLE, ["--target", "z"], "no column 'z' (--target); the columns are a, b, y"),
-        ("a,y\n1,0\n,1\n2,1\n", [], "column 'a' has missing values (NaN) in line 3"),
-        ("a,y\n1,0\nNaN,1\n2,1\n", [], "column 'a' has missing values (NaN) in line 3"),
-        ("a,y\n1,0\ninf,1\n2,1\n", [], "column 'a' is infinite in line 3"),
-        ("a,y\n1,0\nx,1\n2,1\n", [], "column 'a' has 'x' in line 3, which is not a number"),
-        ("a,y\n1,0\n2,2\n", [], "row 1 (counted from 0) is 2; a bernoulli target must be 0 or 1"),
-        ("a,y\n1,0\n1,1\n", [], "column 'a' is constant (1) and cannot be standardised"),
-        ("y\n1\n0\n", [], "no column besides the target"),
-        ("a,y\n", [], "the table has no rows"),
-        ("", [], "not a CSV table"),
-        ("a,y\n1,2,0\n4,5,1\n", [], "more values than the header has names"),
-        ("a,y\n0,2,0\n1,5,1\n", [], "more values than the header has names"),
         (TABLE, ["--constraint", "convex"], "constraint: 'convex' is unknown"),
         (TABLE, ["--hidden", "3", "--constraint", "pd-skew"], "use hidden layers of 2 units"),
         (TABLE, ["--prior", "uniform:-1"], "prior: 'uniform:-1' needs a positive number"),
@@ -83,6 +72,9 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Any:
         (TABLE, ["--hidden", "0"], "hidden: 0 is not allowed"),
         (TABLE, ["--hidden", "x"], "argument --hidden"),
         (TABLE, ["--likelihood", "poisson"], "likelihood: 'poisson' is unknown"),
+        (TABLE, ["--sigma-scale", "0"], "sigma_scale: 0.0 is not a positive finite number"),
+        (TABLE, ["--holdout", "1"], "--holdout: 1 is not between 0 and 1"),
+        ("a,y\n1,0\nx,1\n", [], "column 'a' has 'x' in line 3, which is not a number"),
     ],
 )  # fmt: skip
 def test_a_wrong_table_or_network_is_refused(
@@ -244,8 +236,8 @@ def test_from_a_table_to_the_comparison(
     arguments = ["network", str(table), "--target", "y", "--hidden", "1"]
     assert main([*arguments, "--prior", "normal:1", "--out", str(net)]) == 0
     assert "40 rows, 2 inputs, 5 parameters" in capsys.readouterr().out
-    scaling = json.loads((net / "table.json").read_text())["scaling"]
-    assert set(scaling) == {"a", "b"}
+    columns = json.loads((net / "table.json").read_text())["columns"]
+    assert [column["name"] for column in columns] == ["a", "b"]
     assert {"model.stan", "data.json"} <= {path.name for path in net.iterdir()}
 
     assert main(["sample", str(net), *NUTS, "--out", str(out), "--quiet", "--json"]) == 0
@@ -268,6 +260,7 @@ def test_from_a_table_to_the_comparison(
     assert entry["chains"]["n"] == 2
     assert entry["nested"]["runs"] == 1
     assert load(out).posterior().network is not None
+    assert (out / "posterior" / "table.json").read_text() == (net / "table.json").read_text()
     assert {"chains.nc", "nested.csv", "report.html"} <= {path.name for path in out.iterdir()}
     assert main(["compare", str(out), "--quiet"]) == 0
     assert capsys.readouterr().out == ""

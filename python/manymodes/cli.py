@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from manymodes.errors import InputError, ManymodesError
 from manymodes.options import parser
+from manymodes.table_commands import network_command, predict_command
 
 if TYPE_CHECKING:
     from manymodes.chains import Chains
     from manymodes.compare import Comparison
     from manymodes.nested import Nested
     from manymodes.posterior import Posterior
+    from manymodes.table import Table
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -74,35 +76,6 @@ def _setup(options: argparse.Namespace) -> int:
 # -------------------------------------------------------------------------- one posterior
 
 
-def _network(options: argparse.Namespace) -> int:
-    from manymodes.network import Network
-    from manymodes.posterior import Posterior
-    from manymodes.results import save_posterior
-    from manymodes.storage import write_json
-    from manymodes.table import read_table
-
-    table = read_table(
-        options.table, options.target, options.likelihood, standardise=not options.no_standardise
-    )
-    network = Network(
-        inputs=len(table.columns),
-        hidden=tuple(options.hidden),
-        outputs=len(table.classes) or 1,
-        activation=options.activation,
-        likelihood=options.likelihood,
-        prior=options.prior,
-        constraint=options.constraint,
-    )
-    posterior = Posterior.from_network(network, table.X, table.y)
-    save_posterior(posterior, options.out, "model.stan")
-    write_json(options.out / "table.json", table.as_dict())
-    print(
-        f"{options.out / 'model.stan'} and {options.out / 'data.json'}: {len(table.y)} rows, "
-        f"{len(table.columns)} inputs, {network.parameter_count} parameters"
-    )
-    return 0
-
-
 def _named_posterior(files: Sequence[Path]) -> Posterior:
     from manymodes.posterior import Posterior
     from manymodes.results import open_posterior
@@ -125,12 +98,19 @@ def _checked_posterior(options: argparse.Namespace) -> Posterior:
     return posterior
 
 
+def _table_of(files: Sequence[Path]) -> Table | None:
+    """Return how the folder of a network was made from a table, if it was."""
+    from manymodes.table import TABLE, Table
+
+    return Table.load(files[0]) if (files[0] / TABLE).is_file() else None
+
+
 def _sample(options: argparse.Namespace) -> int:
     from manymodes.chains import run_chains
     from manymodes.results import run_directory, save_posterior, write_chains
 
     settings = _nuts_settings(options)
-    posterior = _checked_posterior(options)
+    posterior, table = _checked_posterior(options), _table_of(options.posterior)
     with run_directory(options.out, overwrite=options.overwrite):
         _bind(options, posterior)
         chains = run_chains(
@@ -144,6 +124,8 @@ def _sample(options: argparse.Namespace) -> int:
             quiet=options.quiet,
         )
         save_posterior(posterior, options.out / "posterior")
+        if table is not None:
+            table.save(options.out / "posterior")
         write_chains(chains, options.out)
         for index, message in chains.failures.items():
             print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
@@ -155,7 +137,7 @@ def _evidence(options: argparse.Namespace) -> int:
     from manymodes.results import run_directory, save_posterior, write_nested
 
     settings = _polychord_settings(options)
-    posterior = _checked_posterior(options)
+    posterior, table = _checked_posterior(options), _table_of(options.posterior)
     posterior.prior  # noqa: B018 - a program without the switch is refused first
     with run_directory(options.out, overwrite=options.overwrite):
         _bind(options, posterior)
@@ -171,6 +153,8 @@ def _evidence(options: argparse.Namespace) -> int:
             quiet=options.quiet,
         )
         save_posterior(posterior, options.out / "posterior")
+        if table is not None:
+            table.save(options.out / "posterior")
         write_nested(nested, options.out)
         for index, message in nested.failures.items():
             print(f"manymodes: nested run {index} failed: {message}", file=sys.stderr)
@@ -336,9 +320,10 @@ def _polychord_settings(options: argparse.Namespace) -> Any:
 _COMMANDS: dict[str, Command] = {
     "doctor": _doctor,
     "setup": _setup,
-    "network": _network,
+    "network": network_command,
     "sample": _sample,
     "evidence": _evidence,
     "compare": _compare,
+    "predict": predict_command,
     "study": _study,
 }

@@ -61,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     comparing.add_argument("run_folder", type=Path, metavar="RUN", help="a run directory")
     _add_output(comparing)
 
+    _add_predict(commands)
+
     study = commands.add_parser("study", help="the case studies")
     study.add_argument(
         "name",
@@ -90,19 +92,82 @@ def _default_data_seed() -> int:
 
 def _add_network(commands: Any) -> None:
     network = commands.add_parser("network", help="a table of data to a network's Stan program")
-    network.add_argument("table", type=Path, metavar="TABLE.csv", help="a CSV file with a header")
-    network.add_argument("--target", required=True, help="the column with the target")
     network.add_argument(
+        "table", type=Path, metavar="TABLE", help="CSV with a header, or Parquet (by its name)"
+    )
+    columns = network.add_argument_group("columns")
+    columns.add_argument("--target", required=True, metavar="COL", help="what to predict")
+    columns.add_argument(
+        "--categorical",
+        nargs="+",
+        default=[],
+        metavar="COL",
+        help="inputs that are categories: a 0/1 input COL=level for each level",
+    )
+    columns.add_argument(
+        "--ignore", nargs="+", default=[], metavar="COL", help="columns to leave out"
+    )
+    columns.add_argument("--positive", metavar="NAME", help="bernoulli: the class that is 1")
+    columns.add_argument(
+        "--no-standardise", action="store_true", help="take numbers in the units they have"
+    )
+    rows = network.add_argument_group("rows")
+    rows.add_argument(
+        "--holdout",
+        type=float,
+        metavar="SHARE",
+        help="hold out this share of the rows, by class, in OUT/holdout.csv (or .parquet)",
+    )
+    rows.add_argument("--seed", type=_natural, default=1, help="decides which rows are held out")
+    model = network.add_argument_group("network")
+    model.add_argument(
         "--hidden", type=int, nargs="+", default=[2], metavar="H", help="units of each hidden layer"
     )
-    network.add_argument("--activation", default="tanh", help="sigmoid, tanh or relu")
-    network.add_argument("--likelihood", default="bernoulli", help="bernoulli, categorical, normal")
-    network.add_argument("--prior", default="normal:1", help="normal:SD or uniform:B")
-    network.add_argument(
-        "--constraint", default="none", help="none, pd-skew, pd-skew:lu or pd-skew:reject"
+    model.add_argument("--activation", default="tanh", help="sigmoid, tanh or relu")
+    model.add_argument("--likelihood", default="bernoulli", help="bernoulli, categorical, normal")
+    model.add_argument(
+        "--prior",
+        default="normal:1",
+        help="normal:SD, uniform:B, laplace:SCALE, student:NU,SCALE or ard[:SCALE]",
     )
-    network.add_argument("--no-standardise", action="store_true", help="take columns as they are")
+    model.add_argument(
+        "--sigma-scale",
+        type=float,
+        default=1.0,
+        help="normal likelihood: scale of the half-normal prior on the noise (of the "
+        "standardised target)",
+    )
+    model.add_argument(
+        "--constraint",
+        default="none",
+        help="none, ordered, ordered-signed, unit-norm, pd-skew, pd-skew:lu, pd-skew:reject or svd",
+    )
     network.add_argument("--out", type=Path, required=True, help="the folder to write")
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser("predict", help="predictions of a sampled network for a table")
+    predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run made from a table")
+    predict.add_argument(
+        "table", type=Path, metavar="TABLE", help="CSV or Parquet; with the target, it is scored"
+    )
+    predict.add_argument(
+        "--out", type=Path, help="where to write: .csv or .parquet (default: CSV to the terminal)"
+    )
+    predict.add_argument(
+        "--interval", type=float, default=0.9, metavar="SHARE", help="what intervals hold"
+    )
+    predict.add_argument(
+        "--engine", choices=("chains", "nested"), help="whose draws (default: the chains', if any)"
+    )
+    predict.add_argument(
+        "--weights", default="stacking", choices=("stacking", "uniform"), help="of the chains"
+    )
+    predict.add_argument(
+        "--thin", type=_positive, default=1, metavar="K", help="use every K-th draw of a chain"
+    )
+    predict.add_argument("--json", action="store_true", help="as JSON on standard output")
+    predict.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
 def _add_posterior(parser: argparse.ArgumentParser) -> None:

@@ -1,165 +1,333 @@
-"""A table of data on disk, turned into the inputs and targets of a network."""
+"""How the columns of a table become inputs and targets of a network, and back again.
+
+A `Table` is fitted to the training part of a data set and keeps what it took from it: means and
+standard deviations, levels of categories, names of classes. It is kept as ``table.json`` and
+applied to any other table with the same columns.
+"""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from manymodes.errors import InputError
+from manymodes._cells import labels, refuse_missing
+from manymodes.encodings import Column, FloatArray, Scaling, Target
+from manymodes.errors import InputError, ResultsError
+from manymodes.frames import UNNAMED, Frame, as_frame
+from manymodes.storage import read_json, write_json
 
-FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+AnyTable: TypeAlias = Frame | pd.DataFrame | Path | str
 
-
-@dataclass(frozen=True)
-class Scaling:
-    """The shift and scale that made columns have mean 0 and standard deviation 1."""
-
-    mean: float = 0.0
-    sd: float = 1.0
-
-    @classmethod
-    def of(cls, name: str, values: FloatArray) -> Scaling:
-        """Return the scaling of a column; raise `InputError` if it is constant."""
-        sd = float(values.std())
-        if sd == 0:
-            raise InputError(
-                f"column '{name}' is constant ({values[0]:g}) and cannot be standardised: "
-                "leave it out or use --no-standardise"
-            )
-        return cls(float(values.mean()), sd)
-
-    def apply(self, values: FloatArray) -> FloatArray:
-        """Return the standardised values."""
-        return (values - self.mean) / self.sd
+TABLE = "table.json"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Inputs X, shape (N, M), targets y, shape (N,), and how they were made.
-
-    Attributes
-    ----------
-    X, y : arrays
-        Inputs and targets; classes are 0 to C - 1.
-    columns : tuple of str
-        The names of the inputs.
-    target : str
-        The name of the target.
-    classes : tuple of str
-        The names of the classes, for a categorical target.
-    scaling : dict
-        The scaling of each standardised column.
-    """
-
-    X: FloatArray
-    y: FloatArray
-    columns: tuple[str, ...]
-    target: str
-    classes: tuple[str, ...] = ()
-    scaling: dict[str, Scaling] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what is needed to treat another table alike."""
-        return {
-            "columns": list(self.columns),
-            "target": self.target,
-            "classes": list(self.classes),
-            "scaling": {name: {"mean": s.mean, "sd": s.sd} for name, s in self.scaling.items()},
-        }
-
-
-def read_table(path: Path, target: str, likelihood: str, *, standardise: bool = True) -> Table:
-    """Read a CSV file with a header, the target in one column and the inputs in the others.
+    """How a table becomes the inputs and targets of a network.
 
     Parameters
     ----------
-    path : Path
-        The file.
-    target : str
+    columns : tuple of Column
+        The columns that become inputs, in their order.
+    target : Target
         The column with the target.
-    likelihood : {"bernoulli", "categorical", "normal"}
-        What the target is: 0 or 1, names of classes, or a number.
-    standardise : bool
-        Standardise the inputs, and a normal target.
+    ignored : tuple of str
+        Columns left out on purpose.
+    """
+
+    columns: tuple[Column, ...]
+    target: Target
+    ignored: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        table: AnyTable,
+        target: str,
+        likelihood: str,
+        *,
+        categorical: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        positive: str | None = None,
+        standardise: bool = True,
+    ) -> Table:
+        """Decide how columns are taken, from the training part of a table.
+
+        Parameters
+        ----------
+        table : Frame, DataFrame or path
+            The training part.
+        target : str
+            The column with the target; all others but the ignored ones become inputs.
+        likelihood : {"bernoulli", "categorical", "normal"}
+            What the target is: one of two classes, one of several, or a number.
+        categorical : sequence of str
+            Columns that hold categories: a 0/1 input for each level.
+        ignore : sequence of str
+            Columns to leave out.
+        positive : str, optional
+            The class that is 1 under ``bernoulli``; the last in sorted order by default.
+        standardise : bool
+            Standardise numeric inputs, and a normal target. True and false, and the levels of
+            categories, stay 0 and 1.
+
+        Raises
+        ------
+        InputError
+            A column or a value is not as it must be; the message names it.
+        """
+        frame = as_frame(table)
+        inputs = _input_names(frame, target, categorical, ignore)
+        refuse_missing(frame, (*inputs, target))
+        columns = tuple(
+            Column.fit(frame, name, category=name in categorical, standardise=standardise)
+            for name in inputs
+        )
+        fitted = cls(
+            columns,
+            Target.fit(frame, target, likelihood, positive, standardise=standardise),
+            tuple(ignore),
+        )
+        names = fitted.input_names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"{frame.name}: two inputs are named '{twice}': rename a column")
+        return fitted
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the M inputs."""
+        return tuple(chain.from_iterable(column.inputs for column in self.columns))
+
+    def inputs(self, table: AnyTable) -> FloatArray:
+        """Return the inputs of a table, shape (N, M); the order of its columns is free.
+
+        Raises
+        ------
+        InputError
+            A column is missing, or a value is missing, no number, or a level that the training
+            part did not have.
+        """
+        frame = as_frame(table)
+        names = [column.name for column in self.columns]
+        absent = [name for name in names if name not in frame.columns]
+        if absent:
+            raise InputError(
+                f"{frame.name}: no column {', '.join(map(repr, absent))}, which the network was "
+                f"trained on; the columns are {', '.join(frame.columns)}"
+            )
+        refuse_missing(frame, names)
+        return np.hstack([column.encode(frame) for column in self.columns])
+
+    def targets(self, table: AnyTable) -> FloatArray:
+        """Return the targets of a table, shape (N,): class numbers, or standardised values.
+
+        Raises
+        ------
+        InputError
+            The column or a value is missing, or a value is no number or no class of the
+            training part.
+        """
+        frame = as_frame(table)
+        frame.column(self.target.name)
+        refuse_missing(frame, (self.target.name,))
+        return self.target.encode(frame)
+
+    def has_target(self, table: AnyTable) -> bool:
+        """Whether a table has the target's column, with at least one value in it."""
+        frame = as_frame(table)
+        name = self.target.name
+        return name in frame.columns and bool(frame.data[name].notna().any())
+
+    def extra(self, table: AnyTable) -> tuple[str, ...]:
+        """Return the columns of a table that are neither used nor ignored on purpose."""
+        known = {self.target.name, *self.ignored, *(column.name for column in self.columns)}
+        return tuple(name for name in as_frame(table).columns if name not in known)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table as a dict that JSON can hold."""
+        return {
+            "columns": [{**asdict(c), "levels": list(c.levels)} for c in self.columns],
+            "target": {**asdict(self.target), "classes": list(self.target.classes)},
+            "ignored": list(self.ignored),
+        }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Table:
+        """Make a table from what `as_dict` returned."""
+        return cls(
+            tuple(
+                Column(c["name"], c["kind"], Scaling(**c["scaling"]), tuple(c["levels"]))
+                for c in kept["columns"]
+            ),
+            Target(
+                kept["target"]["name"],
+                kept["target"]["likelihood"],
+                tuple(kept["target"]["classes"]),
+                Scaling(**kept["target"]["scaling"]),
+            ),
+            tuple(kept["ignored"]),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``table.json`` into a folder."""
+        write_json(folder / TABLE, self.as_dict())
+
+    @classmethod
+    def load(cls, folder: Path) -> Table:
+        """Read ``table.json`` from a folder.
+
+        Raises
+        ------
+        ResultsError
+            It is missing or damaged.
+        """
+        kept = read_json(folder / TABLE)
+        try:
+            return cls.from_dict(kept)
+        except (KeyError, TypeError) as error:
+            raise ResultsError(
+                f"{folder / TABLE} is damaged, or of an earlier version ({error!r}): make it again"
+            ) from error
+
+
+def split(
+    table: AnyTable, target: str, likelihood: str, share: float, seed: int
+) -> tuple[Frame, Frame]:
+    """Split a table by rows into a training part and a held-out part.
+
+    Parameters
+    ----------
+    table : Frame, DataFrame or path
+        The table.
+    target, likelihood : str
+        As in `Table.fit`; classes are held out in proportion, each keeping at least one row.
+    share : float
+        The share of the rows to hold out, between 0 and 1.
+    seed : int
+        Decides which.
+
+    Returns
+    -------
+    tuple of Frame
+        Training and held-out part, each with its rows in their order.
 
     Raises
     ------
     InputError
-        The file, a column or a value is not as it must be; the message names it.
+        The share leaves one of the parts empty.
     """
-    frame = _read_csv(path)
-    if target not in frame.columns:
+    frame = as_frame(table)
+    if not 0 < share < 1:
+        raise InputError(f"--holdout: {share:g} is not between 0 and 1 (a share of the rows)")
+    strata = np.zeros(len(frame), dtype=np.intp)
+    if likelihood != "normal":
+        frame.column(target)
+        refuse_missing(frame, (target,))
+        strata = pd.factorize(pd.Series(labels(frame, target)))[0].astype(np.intp)
+    sizes = np.bincount(strata)
+    wanted = np.minimum(share * sizes, sizes - 1)
+    counts = np.floor(wanted).astype(int)
+    short = max(0, round(wanted.sum()) - int(counts.sum()))
+    counts[np.argsort(counts - wanted, kind="stable")[:short]] += 1
+    if counts.sum() == 0:
+        raise InputError(f"--holdout: {share:g} of {len(frame)} rows is none: hold out more")
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    held = np.zeros(len(frame), dtype=bool)
+    for stratum, count in enumerate(counts):
+        held[rng.permutation(np.flatnonzero(strata == stratum))[:count]] = True
+    return frame.take(np.flatnonzero(~held)), frame.take(np.flatnonzero(held))
+
+
+# ---------------------------------------------------------------------------- checks
+
+
+def _input_names(
+    frame: Frame, target: str, categorical: Sequence[str], ignore: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the columns that become inputs."""
+    for option, names in (
+        ("--target", (target,)),
+        ("--categorical", categorical),
+        ("--ignore", ignore),
+    ):
+        for name in names:
+            if name not in frame.columns:
+                raise InputError(
+                    f"{frame.name}: no column '{name}' ({option}); the columns are "
+                    f"{', '.join(frame.columns)}"
+                )
+            if option != "--target" and name == target:
+                raise InputError(f"{option}: '{name}' is the target")
+    both = sorted(set(categorical) & set(ignore))
+    if both:
+        raise InputError(f"--categorical: '{both[0]}' is left out by --ignore")
+    inputs = tuple(name for name in frame.columns if name != target and name not in ignore)
+    if not inputs:
+        raise InputError(f"{frame.name}: no column besides the target '{target}'")
+    unnamed = next((name for name in inputs if name.startswith(UNNAMED)), None)
+    if unnamed is not None:
         raise InputError(
-            f"{path}: no column '{target}' (--target); the columns are {', '.join(frame.columns)}"
+            f"{frame.name}: column {int(unnamed.removeprefix(UNNAMED)) + 1} has no name, as row "
+            f"numbers that pandas wrote: leave it out with --ignore {shlex.quote(unnamed)}, or "
+            "give it a name"
         )
-    inputs = frame.drop(columns=target)
-    if inputs.shape[1] == 0:
-        raise InputError(f"{path}: no column besides the target '{target}'")
-    _refuse_missing(path, frame)
-    X = np.column_stack([_numbers(path, inputs[name]) for name in inputs.columns])
-    classes: tuple[str, ...] = ()
-    if likelihood == "categorical":
-        codes, names = pd.factorize(frame[target].astype(str), sort=True)
-        y, classes = codes.astype(float), tuple(map(str, names))
-    else:
-        y = _numbers(path, frame[target])
-    scaling: dict[str, Scaling] = {}
-    if standardise:
-        for i, name in enumerate(inputs.columns):
-            scaling[name] = Scaling.of(name, X[:, i])
-            X[:, i] = scaling[name].apply(X[:, i])
-        if likelihood == "normal":
-            scaling[target] = Scaling.of(target, y)
-            y = scaling[target].apply(y)
-    return Table(X, y, tuple(inputs.columns), target, classes, scaling)
+    return inputs
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A table made ready: how its columns are taken, and its training and held-out parts."""
+
+    table: Table
+    train: Frame
+    held_out: Frame | None = None
+
+
+def prepare(
+    source: AnyTable,
+    target: str,
+    likelihood: str,
+    *,
+    holdout: float | None = None,
+    seed: int = 1,
+    **choices: Any,
+) -> Parts:
+    """Split a table if asked for, and fit its training part.
+
+    Parameters
+    ----------
+    source, target, likelihood
+        As in `Table.fit`.
+    holdout : float, optional
+        The share of the rows to hold out.
+    seed : int
+        Decides which.
+    **choices
+        The other arguments of `Table.fit`.
+
+    Raises
+    ------
+    InputError
+        As `Table.fit` and `split`; the held-out part has a level that the training part lacks.
+    """
+    frame = as_frame(source)
+    if holdout is None:
+        return Parts(Table.fit(frame, target, likelihood, **choices), frame)
+    train, held_out = split(frame, target, likelihood, holdout, seed)
+    fitted = Table.fit(train, target, likelihood, **choices)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, index_col=False)  # no column holds the rows' names
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such table") from None
-    except pd.errors.ParserWarning:
-        raise InputError(f"{path}: a row has more values than the header has names") from None
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a CSV table with a header: {reason}") from error
-    if frame.empty:
-        raise InputError(f"{path}: the table has no rows")
-    return frame.rename(columns=str)
-
-
-def _refuse_missing(path: Path, frame: pd.DataFrame) -> None:
-    missing = frame.isna()
-    if missing.to_numpy().any():
-        column = next(name for name in frame.columns if missing[name].any())
-        lines = (np.flatnonzero(missing[column]) + 2).tolist()
-        shown = ", ".join(map(str, lines[:5])) + (" ..." if len(lines) > 5 else "")
-        raise InputError(
-            f"{path}: column '{column}' has missing values (NaN) in line {shown}: "
-            "fill them in or remove those rows"
-        )
-
-
-def _numbers(path: Path, column: pd.Series[Any]) -> FloatArray:
-    try:
-        values = column.to_numpy(dtype=float)
-    except (TypeError, ValueError):
-        text = pd.to_numeric(column, errors="coerce").isna()
-        line = int(np.argmax(text)) + 2
-        raise InputError(
-            f"{path}: column '{column.name}' has '{column[line - 2]}' in line {line}, "
-            "which is not a number"
-        ) from None
-    if not np.isfinite(values).all():
-        line = int(np.argmin(np.isfinite(values))) + 2
-        raise InputError(f"{path}: column '{column.name}' is infinite in line {line}")
-    return np.asarray(values)
+        fitted.inputs(held_out)
+        fitted.targets(held_out)
+    except InputError as error:
+        raise InputError(f"{error} (among the rows held out; another --seed splits it)") from None
+    return Parts(fitted, train, held_out)

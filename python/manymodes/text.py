@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from manymodes.compare import Comparison
+    from manymodes.network import Network
+    from manymodes.predict import Predictions
+    from manymodes.table import Parts
 
 
 def comparison_table(name: str, comparison: Comparison) -> str:
@@ -51,3 +55,41 @@ def comparison_table(name: str, comparison: Comparison) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number and its noun, in the plural unless the number is 1."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | None) -> str:
+    """Return what ``manymodes network`` wrote, and how it took the target."""
+    target = parts.table.target
+    lines = [
+        f"{folder / 'model.stan'} and {folder / 'data.json'}: {counted(len(parts.train), 'row')}, "
+        f"{counted(network.inputs, 'input')}, {counted(network.parameter_count, 'parameter')}"
+    ]
+    if target.likelihood == "bernoulli":
+        no, yes = target.classes
+        lines.append(f"target {target.name}: class 1 is '{yes}', class 0 is '{no}'")
+    elif target.classes:
+        lines.append(f"target {target.name}: {', '.join(target.classes)}")
+    if parts.held_out is not None:
+        lines.append(f"{held_out}: {counted(len(parts.held_out), 'row')} held out")
+    return "\n".join(lines)
+
+
+def prediction_text(found: Predictions, out: Path | None) -> str:
+    """Return where predictions come from and how well they did."""
+    kept = "" if out is None else f"{out}: "
+    lines = [
+        f"{kept}{counted(len(found.frame), 'row')} predicted by {found.described}; "
+        f"intervals hold {100 * found.interval:g} %"
+    ]
+    if found.score is not None:
+        score = found.score
+        measure = (
+            f"accuracy {100 * score.value:.1f} %"
+            if score.measure == "accuracy"
+            else f"root mean square error {score.value:.4g}"
+        )
+        lines.append(
+            f"log predictive density of the target: {score.mean:.3f} ± {score.sd_of_mean:.3f} "
+            f"nats a row, {score.sum:.2f} in sum; {measure}"
+        )
+    return "\n".join(lines)

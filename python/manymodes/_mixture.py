@@ -1,0 +1,125 @@
+"""Mixtures over weighted draws: moments, quantiles and log densities, for many rows at once.
+
+A draw s has the weight w_s; weights add up to one. Arrays have one row a draw and one column a
+row of the table, shape (S, N).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, ndtri
+
+Array = npt.NDArray[np.float64]
+
+_STEPS = 200
+_CLOSE = 1e-7  # of a standard deviation: the step after such a step is far below rounding
+_THIN = 16
+
+
+def log_mean_exp(weights: Array, log_density: Array) -> Array:
+    """Return log sum_s w_s exp(log_density_s), shape (N,), in nats; no exponential underflows."""
+    top = log_density.max(axis=0)
+    finite = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(weights @ np.exp(log_density - finite)) + finite)
+
+
+def moments(weights: Array, mean: Array, sd: Array) -> tuple[Array, Array, Array]:
+    """Return moments of a mixture of normals.
+
+    Parameters
+    ----------
+    weights : array of shape (S,)
+        Of the draws.
+    mean : array of shape (S, N)
+        Of each component.
+    sd : array of shape (S,)
+        Of each draw's components.
+
+    Returns
+    -------
+    tuple of arrays of shape (N,)
+        The mixture's mean, the spread of the components' means about it, and the mixture's
+        standard deviation.
+    """
+    centre = weights @ mean
+    between = weights @ (mean - centre) ** 2
+    return centre, np.sqrt(between), np.sqrt(between + weights @ sd**2)
+
+
+def normal_quantiles(weights: Array, mean: Array, sd: Array, levels: Sequence[float]) -> Array:
+    """Return quantiles of mixtures of normals: roots of the mixture's distribution function.
+
+    Parameters
+    ----------
+    weights, mean, sd : arrays
+        As in `moments`.
+    levels : sequence of float
+        Probabilities, each between 0 and 1.
+
+    Returns
+    -------
+    array of shape (len(levels), N)
+        The quantiles, exact up to rounding.
+
+    Notes
+    -----
+    Newton's method on the probit of the distribution function, which is nearly a straight line,
+    kept between the least and the largest of the components' own quantiles, where the root must
+    lie. A step that would leave that interval halves it instead.
+    """
+    centre, _, spread = moments(weights, mean, sd)
+    few = weights[::_THIN]
+    if len(few) > 256 and few.sum() > 0:
+        found = normal_quantiles(few / few.sum(), mean[::_THIN], sd[::_THIN], levels)
+    else:
+        found = centre + np.outer(ndtri(levels), spread)
+    for quantile, level in zip(found, levels, strict=True):
+        z = float(ndtri(level))
+        low, high = (extreme(mean + z * sd[:, None], axis=0) for extreme in (np.min, np.max))
+        quantile[:] = np.clip(quantile, low, high)
+        open_ = np.flatnonzero(high > low)
+        for _ in range(_STEPS):
+            if open_.size == 0:
+                break
+            at = quantile[open_]
+            scaled = (at - mean[:, open_]) / sd[:, None]
+            below = weights @ ndtr(scaled)
+            density = (weights / sd) @ np.exp(-0.5 * scaled**2) / np.sqrt(2 * np.pi)
+            low[open_] = np.where(below < level, at, low[open_])
+            high[open_] = np.where(below > level, at, high[open_])
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                probit = ndtri(below)
+                slope = density * np.sqrt(2 * np.pi) * np.exp(0.5 * probit**2)
+                step = at - (probit - z) / slope
+            newton = ((step > low[open_]) & (step < high[open_])) | (step == at)
+            step = np.where(newton, step, 0.5 * (low[open_] + high[open_]))
+            exact = below == level
+            quantile[open_] = np.where(exact, at, step)
+            done = exact | (
+                newton
+                & (np.abs(step - at) <= _CLOSE * spread[open_])
+                & (np.abs(below - level) <= _CLOSE * min(level, 1 - level))
+            )
+            done |= high[open_] - low[open_] <= 1e-15 * np.abs(at) + 1e-12 * spread[open_]
+            open_ = open_[~done]
+    return found
+
+
+def weighted_quantiles(weights: Array, values: Array, levels: Sequence[float]) -> Array:
+    """Return quantiles of weighted draws, shape (len(levels), N).
+
+    The quantile at a level is the smallest value whose draws, with all below, weigh that much.
+    """
+    order = np.argsort(values, axis=0)
+    below = np.cumsum(weights[order], axis=0)
+    below /= below[-1]
+    found = np.empty((len(levels), values.shape[1]))
+    for quantile, level in zip(found, levels, strict=True):
+        # Rounding must not move a level that the weights hit exactly to the next draw.
+        first = np.argmax(below >= level - 1e-12, axis=0)
+        quantile[:] = np.take_along_axis(values, np.take_along_axis(order, first[None], 0), 0)[0]
+    return found

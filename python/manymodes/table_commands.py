@@ -1,0 +1,97 @@
+"""The commands that begin and end with a table: ``network`` and ``predict``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+
+def network_command(options: argparse.Namespace) -> int:
+    """Write a network's program and data for a table, and the table's held-out part."""
+    from manymodes.frames import PARQUET, write_frame
+    from manymodes.network import Network
+    from manymodes.posterior import Posterior
+    from manymodes.results import save_posterior
+    from manymodes.table import prepare
+    from manymodes.text import network_text
+
+    parts = prepare(
+        options.table,
+        options.target,
+        options.likelihood,
+        categorical=options.categorical,
+        ignore=options.ignore,
+        positive=options.positive,
+        standardise=not options.no_standardise,
+        holdout=options.holdout,
+        seed=options.seed,
+    )
+    table, classes = parts.table, parts.table.target.classes
+    network = Network(
+        inputs=len(table.input_names),
+        hidden=tuple(options.hidden),
+        outputs=len(classes) if options.likelihood == "categorical" else 1,
+        activation=options.activation,
+        likelihood=options.likelihood,
+        prior=options.prior,
+        constraint=options.constraint,
+        sigma_scale=options.sigma_scale,
+    )
+    posterior = Posterior.from_network(
+        network, table.inputs(parts.train), table.targets(parts.train)
+    )
+    save_posterior(posterior, options.out, "model.stan")
+    table.save(options.out)
+    for suffix in (".csv", ".parquet"):
+        (options.out / f"holdout{suffix}").unlink(missing_ok=True)
+    kept = None
+    if parts.held_out is not None:
+        parquet = options.table.suffix.lower() in PARQUET
+        kept = options.out / f"holdout{'.parquet' if parquet else '.csv'}"
+        write_frame(kept, parts.held_out.data)
+    print(network_text(options.out, network, parts, kept))
+    return 0
+
+
+def predict_command(options: argparse.Namespace) -> int:
+    """Predict the rows of a table by a run."""
+    from manymodes.frames import check_suffix, write_frame
+    from manymodes.predict import predict_table
+    from manymodes.progress import Progress
+    from manymodes.text import prediction_text
+
+    if options.out is not None:
+        check_suffix(options.out, "--out")
+    progress = Progress("predictions", quiet=options.quiet)
+
+    def on_rows(done: int, rows: int) -> None:
+        if progress.seconds > 2:
+            progress.update(f"{done} of {rows} rows", now=done == rows)
+
+    found = predict_table(
+        options.run_folder,
+        options.table,
+        interval=options.interval,
+        engine=options.engine,
+        weights=options.weights,
+        thin=options.thin,
+        on_rows=on_rows,
+    )
+    if found.extra and not options.quiet:
+        print(f"manymodes: columns not used: {', '.join(found.extra)}", file=sys.stderr)
+    entry = found.as_dict()
+    if options.out is not None:
+        write_frame(options.out, found.frame)
+        entry["out"] = str(options.out)
+    else:
+        entry["predictions"] = found.frame.to_dict("records")
+    if options.json:
+        print(json.dumps(entry, indent=1))
+        return 0
+    if options.out is None:
+        print(found.frame.to_csv(index=False), end="")
+    if not options.quiet:
+        where = sys.stderr if options.out is None else sys.stdout
+        print(prediction_text(found, options.out), file=where)
+    return 0
