@@ -39,6 +39,7 @@ transformed data {
   vector[deep_size(hidden)] W_deep_lower // lower bounds of W_deep
     = deep_lower_bounds(hidden, first, -bound);
   matrix[K, hidden[L]] V_lower = rep_matrix(-bound, K, hidden[L]); // of V
+  vector[sum(hidden)] one = rep_vector(1, sum(hidden)); // biases as they are
   real log_copies = positive ? sum(hidden) * log2() : 0; // copies left out
   V_lower[1] = rep_row_vector(first, hidden[L]);
   for (l in 1:L) {
@@ -58,7 +59,7 @@ parameters {
 transformed parameters {
   matrix[hidden[1], M] W; // inputs to first layer
   vector[sum(hidden)] b // hidden biases
-    = ordered_biases(hidden, b_low, b_step, bound);
+    = ordered_biases(hidden, b_low, b_step, one, bound);
   if (ard) {
     W = diag_post_multiply(W_raw, input_scale);
   } else {
@@ -67,7 +68,7 @@ transformed parameters {
 }
 model {
   // Jacobian of the biases' coordinates.
-  target += ordered_log_jacobian(hidden, b, bound);
+  target += ordered_log_jacobian(hidden, b, one, bound);
   // Prior: constants of the family, then the terms with the scale.
   target += positive_prior_constant(num_elements(input_scale), 4);
   target += prior_constant(num_elements(W_raw), prior_family);
