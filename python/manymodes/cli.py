@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manymodes.audit_command import audit_command
 from manymodes.errors import InputError, ManymodesError
 from manymodes.options import parser
 from manymodes.table_commands import network_command, predict_command
@@ -325,5 +326,6 @@ _COMMANDS: dict[str, Command] = {
     "evidence": _evidence,
     "compare": _compare,
     "predict": predict_command,
+    "audit": audit_command,
     "study": _study,
 }

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 import manymodes
 from manymodes.errors import InputError
 
+_CONSTRAINTS = "none, ordered, ordered-signed, unit-norm, pd-skew, pd-skew:lu, pd-skew:reject"
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line."""
@@ -62,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     _add_output(comparing)
 
     _add_predict(commands)
+    _add_audit(commands)
 
     study = commands.add_parser("study", help="the case studies")
     study.add_argument(
@@ -120,6 +123,19 @@ def _add_network(commands: Any) -> None:
     )
     rows.add_argument("--seed", type=_natural, default=1, help="decides which rows are held out")
     model = network.add_argument_group("network")
+    _add_model(model)
+    model.add_argument(
+        "--sigma-scale",
+        type=float,
+        default=1.0,
+        help="normal likelihood: scale of the half-normal prior on the noise (of the "
+        "standardised target)",
+    )
+    model.add_argument("--constraint", default="none", help=f"{_CONSTRAINTS} or svd")
+    network.add_argument("--out", type=Path, required=True, help="the folder to write")
+
+
+def _add_model(model: Any) -> None:
     model.add_argument(
         "--hidden", type=int, nargs="+", default=[2], metavar="H", help="units of each hidden layer"
     )
@@ -130,19 +146,24 @@ def _add_network(commands: Any) -> None:
         default="normal:1",
         help="normal:SD, uniform:B, laplace:SCALE, student:NU,SCALE or ard[:SCALE]",
     )
-    model.add_argument(
-        "--sigma-scale",
-        type=float,
-        default=1.0,
-        help="normal likelihood: scale of the half-normal prior on the noise (of the "
-        "standardised target)",
+
+
+def _add_audit(commands: Any) -> None:
+    audit = commands.add_parser("audit", help="what a constraint does: copies kept, functions lost")
+    audit.add_argument("--inputs", type=_positive, required=True, metavar="M", help="inputs")
+    _add_model(audit)
+    audit.add_argument(
+        "--outputs", type=_positive, default=1, metavar="K", help="classes (categorical)"
     )
-    model.add_argument(
-        "--constraint",
-        default="none",
-        help="none, ordered, ordered-signed, unit-norm, pd-skew, pd-skew:lu, pd-skew:reject or svd",
+    audit.add_argument(
+        "--constraint", default="all", help=f"{_CONSTRAINTS}, svd or all (default: side by side)"
     )
-    network.add_argument("--out", type=Path, required=True, help="the folder to write")
+    audit.add_argument(
+        "--orbits", type=_positive, default=5000, metavar="N", help="random functions"
+    )
+    audit.add_argument("--seed", type=_natural, default=1, help="decides everything random")
+    audit.add_argument("--json", action="store_true", help="as JSON on standard output")
+    audit.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .pdf or .svg")
 
 
 def _add_predict(commands: Any) -> None:

@@ -1,7 +1,8 @@
-"""Figures of what was found: each function takes a comparison, or several, and returns a figure."""
+"""Figures of what was found: each function takes a comparison or an audit, or several of them."""
 
 from __future__ import annotations
 
+from manymodes.plots._audit import plot_audit, plot_audits
 from manymodes.plots._chains import plot_rhat, plot_traces
 from manymodes.plots._corner import corner_names, plot_corner
 from manymodes.plots._predictions import can_plot_predictions, plot_predictions
@@ -15,6 +16,8 @@ __all__ = [
     "can_plot_predictions",
     "corner_names",
     "mode_colour",
+    "plot_audit",
+    "plot_audits",
     "plot_corner",
     "plot_evidence",
     "plot_predictions",

@@ -1,0 +1,70 @@
+"""The command ``audit``: what a constraint does to a network's copies."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manymodes.errors import InputError
+
+if TYPE_CHECKING:
+    from manymodes.audit import Audit
+
+ALL = "all"
+_SIDE_BY_SIDE = ("none", "ordered", "ordered-signed", "unit-norm", "pd-skew", "svd")
+
+
+def audit_command(options: argparse.Namespace) -> int:
+    """Print an audit, or those of all constraints side by side; draw it on demand."""
+    from manymodes.audit import audit, side_by_side
+    from manymodes.network import Network
+
+    network = Network(
+        inputs=options.inputs,
+        hidden=tuple(options.hidden),
+        outputs=options.outputs,
+        activation=options.activation,
+        likelihood=options.likelihood,
+        prior=options.prior,
+        constraint="none" if options.constraint == ALL else options.constraint,
+    )
+    audits: list[Audit] = []
+    refused: dict[str, str] = {}
+    for name in _SIDE_BY_SIDE if options.constraint == ALL else (options.constraint,):
+        try:
+            constrained = replace(network, constraint=name)
+        except InputError as error:
+            refused[name] = str(error).removeprefix(f"constraint: '{name}' ")
+            continue
+        audits.append(audit(constrained, orbits=options.orbits, seed=options.seed))
+    alone = audits[0] if options.constraint != ALL else None
+    if options.json:
+        print(json.dumps(_json(audits, refused, alone), indent=1, allow_nan=False))
+    else:
+        print(alone.text if alone else side_by_side(audits, refused))
+    if options.figure is not None:
+        _draw(audits, alone, options.figure)
+        if not options.json:
+            print(f"\nFigure: {options.figure}")
+    return 0
+
+
+def _json(audits: list[Audit], refused: dict[str, str], alone: Audit | None) -> dict[str, Any]:
+    if alone is not None:
+        return alone.as_dict()
+    found = {audit.network.constraint: audit.as_dict() for audit in audits}
+    return {"constraints": found, "refused": refused}
+
+
+def _draw(audits: list[Audit], alone: Audit | None, path: Path) -> None:
+    from manymodes.plots import plot_audit, plot_audits
+
+    figure = plot_audit(alone) if alone else plot_audits(audits)
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--figure: '{path}' cannot be written: {reason}") from error
