@@ -1,0 +1,405 @@
+"""The scikit-learn face: scikit-learn's own checks, predictions from draws, units, and errors."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.special import expit, logsumexp
+from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.linear_model import BayesianRidge
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from manymodes import Posterior, estimators
+from manymodes.chains import load_chains
+from manymodes.errors import InputError, SamplingError
+from manymodes.estimators import BayesianMLPClassifier, BayesianMLPRegressor
+from manymodes.results import open_posterior
+from manymodes.stacking import stack
+from manymodes.toolchain import Toolchain
+
+pytestmark = pytest.mark.usefixtures("tools")
+
+SMALL: dict[str, Any] = {
+    "hidden": (3,),
+    "chains": 2,
+    "warmup": 80,
+    "draws": 60,
+    "max_treedepth": 5,
+    "random_state": 0,
+}
+
+
+@parametrize_with_checks([BayesianMLPClassifier(**SMALL), BayesianMLPRegressor(**SMALL)])
+def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+# ---------------------------------------------------------------- fitted once
+
+
+@pytest.fixture(scope="module")
+def points() -> tuple[np.ndarray, np.ndarray]:
+    """Inputs on very different scales, and a noisy target in units of thousands."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(40, 2)) * [1, 100] + [0, 5000]
+    noise = rng.normal(scale=300, size=40)
+    return X, 1e4 + 1000 * np.tanh(2 * X[:, 0]) + 5 * (X[:, 1] - 5000) + noise
+
+
+@pytest.fixture(scope="module")
+def regressor(tools: Toolchain, points: Any) -> BayesianMLPRegressor:
+    return BayesianMLPRegressor(**{**SMALL, "chains": 3}).fit(*points)
+
+
+@pytest.fixture(scope="module")
+def binary(tools: Toolchain, points: Any) -> BayesianMLPClassifier:
+    X, y = points
+    return BayesianMLPClassifier(**SMALL).fit(X, np.where(y > 1e4, "yes", "no"))
+
+
+@pytest.fixture(scope="module")
+def three(tools: Toolchain, points: Any) -> BayesianMLPClassifier:
+    X, y = points
+    labels = np.array(["low", "middle", "top"])[np.digitize(y, [9500, 10500])]
+    return BayesianMLPClassifier(**SMALL, stacking=False).fit(X, labels)
+
+
+def outputs(model: Any, X: np.ndarray) -> np.ndarray:
+    """Return the outputs (chains, draws, rows, outputs) of a network of one tanh layer."""
+    w = model.draws_
+    inputs = (X - X.mean(axis=0)) / X.std(axis=0) / np.sqrt(X.shape[1])
+    units = np.tanh(np.einsum("cshm,nm->csnh", w["W"], inputs) + w["b"][:, :, None, :])
+    return np.einsum("csnh,cskh->csnk", units, w["V"]) + w["c"][:, :, None, :]
+
+
+def test_regression_is_the_mixture_over_draws(regressor: Any, points: Any) -> None:
+    """Mean, standard deviation and density of the mixture of normals, in the target's units."""
+    X, y = points
+    mean = y.mean() + y.std() * outputs(regressor, X)[..., 0]
+    sigma = y.std() * regressor.draws_["sigma"]
+    shape = regressor.chains_.n_chains, regressor.chains_.n_draws
+    weights = np.broadcast_to(regressor.weights_[:, None, None] / shape[1], (*shape, 1))
+    found, sd = regressor.predict(X, return_std=True)
+    np.testing.assert_allclose(found, (weights * mean).sum(axis=(0, 1)), rtol=1e-10)
+    np.testing.assert_array_equal(regressor.predict(X), found)
+    second = (weights * (mean**2 + sigma**2)).sum(axis=(0, 1))
+    np.testing.assert_allclose(sd, np.sqrt(second - found**2), rtol=1e-8)
+    density = logsumexp(stats.norm.logpdf(y, mean, sigma), b=weights, axis=(0, 1))
+    np.testing.assert_allclose(regressor.log_predictive_density(X, y), density, rtol=1e-10)
+
+
+def test_regression_densities_integrate_to_one(regressor: Any, points: Any) -> None:
+    X, _ = points
+    grid = np.linspace(0, 2e4, 4001)
+    density = np.exp(regressor.log_predictive_density(np.repeat(X[:1], len(grid), axis=0), grid))
+    assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-3)
+
+
+def test_regression_learns(regressor: Any, points: Any) -> None:
+    """Better than a line, and the noise of 300 within 4 standard errors, 300 / sqrt(2 x 40)."""
+    X, y = points
+    mean, sd = BayesianRidge().fit(X, y).predict(X, return_std=True)
+    line = stats.norm.logpdf(y, mean, sd).mean()
+    assert regressor.log_predictive_density(X, y).mean() > line + 0.1
+    assert regressor.score(X, y) > 0.9
+    assert abs(regressor.draws_["sigma"].mean() * y.std() - 300) < 4 * 300 / np.sqrt(80)
+
+
+def test_other_units_change_nothing_but_the_units(regressor: Any, points: Any) -> None:
+    """The network sees the same numbers up to rounding, which chains do not forget for ever."""
+    X, y = points
+    other = clone(regressor).fit(X * [1e3, 1e-2], y / 1e3)
+    np.testing.assert_allclose(other.posterior_.data["X"], regressor.posterior_.data["X"])
+    np.testing.assert_allclose(other.posterior_.data["y_real"], regressor.posterior_.data["y_real"])
+    eta = regressor.chains_.eta[0, :3]
+    for point in eta:
+        assert other.posterior_.log_density(point) == pytest.approx(
+            regressor.posterior_.log_density(point), rel=1e-9
+        )
+    assert other.predict(X * [1e3, 1e-2]).mean() == pytest.approx(y.mean() / 1e3, rel=0.05)
+
+
+def test_binary_classification_is_the_mixture_over_draws(binary: Any, points: Any) -> None:
+    X, y = points
+    p = np.einsum("c,csn->n", binary.weights_, expit(outputs(binary, X)[..., 0]))
+    p /= binary.chains_.n_draws
+    np.testing.assert_allclose(binary.predict_proba(X), np.column_stack([1 - p, p]), rtol=1e-9)
+    np.testing.assert_allclose(binary.predict_log_proba(X), np.log(binary.predict_proba(X)))
+    assert binary.classes_.tolist() == ["no", "yes"]
+    labels = np.where(y > 1e4, "yes", "no")
+    np.testing.assert_array_equal(binary.predict(X), np.where(p > 0.5, "yes", "no"))
+    assert binary.score(X, labels) > 0.8
+    expected = np.log(np.where(labels == "yes", p, 1 - p))
+    np.testing.assert_allclose(binary.log_predictive_density(X, labels), expected, rtol=1e-9)
+
+
+def test_more_classes_are_a_categorical_mixture(three: Any, points: Any) -> None:
+    X, _ = points
+    eta = outputs(three, X)
+    p = np.exp(eta - logsumexp(eta, axis=-1, keepdims=True)).mean(axis=(0, 1))
+    assert three.weights_.tolist() == [0.5, 0.5]
+    np.testing.assert_allclose(three.predict_proba(X), p, rtol=1e-9)
+    np.testing.assert_allclose(three.predict_log_proba(X), np.log(p), rtol=1e-9)
+    labels = three.classes_[[2, 0, 1]]
+    expected = np.log(p[np.arange(3), [2, 0, 1]])
+    np.testing.assert_allclose(three.log_predictive_density(X[:3], labels), expected, rtol=1e-9)
+    assert three.network_.likelihood == "categorical"
+
+
+def test_log_probabilities_do_not_underflow(binary: Any) -> None:
+    """Far from the data a draw may be certain; its logarithm is still a finite number."""
+    sure = clone(binary)
+    sure.__dict__.update(binary.__dict__)
+    sure.draws_ = {**binary.draws_, "V": binary.draws_["V"] * 0, "c": binary.draws_["c"] * 0 + 900}
+    log_p = sure.predict_log_proba(np.zeros((1, 2)))
+    np.testing.assert_allclose(log_p, [[-900, 0]], atol=1e-9)
+
+
+def test_rows_in_blocks_are_the_rows(monkeypatch: Any, regressor: Any, points: Any) -> None:
+    X, y = points
+    whole = regressor.predict(X, return_std=True), regressor.log_predictive_density(X, y)
+    monkeypatch.setattr(estimators, "_BLOCK", 3 * regressor.weights_.size * SMALL["draws"])
+    parts = regressor.predict(X, return_std=True), regressor.log_predictive_density(X, y)
+    np.testing.assert_allclose(parts[0], whole[0], rtol=1e-12)
+    np.testing.assert_allclose(parts[1], whole[1], rtol=1e-12)
+
+
+# ---------------------------------------------------------------- the posterior behind it
+
+
+def test_the_posterior_is_reachable(regressor: Any) -> None:
+    chains = regressor.chains_
+    assert (chains.n_chains, chains.n_draws) == (3, SMALL["draws"])
+    assert isinstance(regressor.posterior_, Posterior)
+    assert regressor.posterior_.network == regressor.network_
+    np.testing.assert_array_equal(regressor.draws_["W"], chains.variables()["W"])
+    np.testing.assert_allclose(regressor.weights_, stack(chains.lpd.T).weights)
+    assert chains.to_datatree()["posterior"]["W"].shape == (3, SMALL["draws"], 3, 2)
+
+
+def test_parameters_reach_network_and_sampler(points: Any) -> None:
+    X, y = points
+    model = BayesianMLPRegressor(
+        hidden=[2, 3],
+        activation="sigmoid",
+        prior="normal:2",
+        chains=1,
+        warmup=20,
+        draws=30,
+        max_treedepth=2,
+        standardise=False,
+        random_state=np.random.RandomState(1),
+    ).fit(X / 5000, y / 1e4)
+    network = model.network_
+    assert network.hidden == (2, 3)
+    assert (network.activation, network.prior) == ("sigmoid", "normal:2")
+    np.testing.assert_array_equal(model.posterior_.data["X"], X / 5000)
+    assert model.chains_.eta.shape == (1, 30, network.parameter_count)
+    assert model.chains_.stats["tree_depth"].max() <= 2
+
+
+def test_the_same_random_state_gives_the_same_predictions(regressor: Any, points: Any) -> None:
+    """However many chains run at once."""
+    X, y = points
+    again = clone(regressor).set_params(n_jobs=2).fit(X, y)
+    np.testing.assert_array_equal(again.chains_.eta, regressor.chains_.eta)
+    np.testing.assert_array_equal(again.predict(X), regressor.predict(X))
+    other = clone(regressor).set_params(random_state=1).fit(X, y)
+    assert (other.chains_.eta != regressor.chains_.eta).any()
+
+
+def test_a_pickle_predicts_without_the_compiled_library(
+    binary: Any, points: Any, tmp_path: Path
+) -> None:
+    """In another process, where neither CmdStan nor BridgeStan can be found."""
+    X, _ = points
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(binary))
+    np.save(tmp_path / "X.npy", X)
+    script = (
+        "import os, pickle, sys; import numpy as np\n"
+        "os.environ['MANYMODES_HOME'] = 'nowhere'\n"
+        "model = pickle.load(open('model.pickle', 'rb'))\n"
+        "np.save('p.npy', model.predict_proba(np.load('X.npy')))\n"
+        "assert 'model' not in vars(model.posterior_)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), binary.predict_proba(X))
+    loaded = pickle.loads((tmp_path / "model.pickle").read_bytes())
+    eta = binary.chains_.eta[0, 0]
+    assert loaded.posterior_.log_density(eta) == binary.posterior_.log_density(eta)
+
+
+def test_out_keeps_the_run_and_a_second_fit_samples_nothing(
+    points: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    X, y = points
+    model = BayesianMLPRegressor(**SMALL, out=tmp_path / "run").fit(X, y)
+    posterior = open_posterior(tmp_path / "run" / "posterior")
+    kept = load_chains(posterior, tmp_path / "run")
+    assert kept is not None
+    np.testing.assert_array_equal(kept.eta, model.chains_.eta)
+    assert (tmp_path / "run" / "chains.nc").stat().st_size > 0
+    monkeypatch.setattr("manymodes.chains.sample_chain", None)
+    np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), model.predict(X))
+    with pytest.raises(InputError, match=r"other settings .*choose another --?out"):
+        clone(model).fit(X, y + X[:, 0])
+
+
+def test_a_search_over_parameters_runs(points: Any) -> None:
+    X, y = points
+    search = GridSearchCV(
+        BayesianMLPRegressor(**{**SMALL, "warmup": 30, "draws": 20}),
+        {"hidden": [(1,), (2,)]},
+        scoring=lambda model, X, y: model.log_predictive_density(X, y).mean(),
+        cv=2,
+    )
+    assert search.fit(X, y).best_params_["hidden"] in [(1,), (2,)]
+
+
+# ---------------------------------------------------------------- unusual data
+
+
+def test_names_of_columns_are_kept_and_checked(points: Any) -> None:
+    X, y = points
+    frame = pd.DataFrame(X, columns=["dose", "mass"])
+    model = BayesianMLPRegressor(**{**SMALL, "warmup": 20, "draws": 20}).fit(frame, y)
+    assert model.feature_names_in_.tolist() == ["dose", "mass"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[["mass", "dose"]])
+    with pytest.raises(ValueError, match="3 features"):
+        model.log_predictive_density(np.zeros((1, 3)), [0.0])
+
+
+def test_a_constant_column_keeps_its_scale(points: Any) -> None:
+    X, y = points
+    with_constant = np.column_stack([X, np.full(len(X), 7.1)])
+    model = BayesianMLPRegressor(**{**SMALL, "warmup": 20, "draws": 20}).fit(with_constant, y)
+    assert np.abs(np.array(model.posterior_.data["X"])[:, 2]).max() < 1e-12
+    assert np.isfinite(model.predict(np.add(with_constant, [0, 0, 1]))).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -1e6])
+def test_a_constant_target_is_fitted_with_a_warning(points: Any, value: float) -> None:
+    X, _ = points
+    with pytest.warns(UserWarning, match=r"y is constant .* noise of standard deviation 0.01"):
+        model = BayesianMLPRegressor(**SMALL).fit(X, np.full(len(X), value))
+    mean, sd = model.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, value, atol=0.1)
+    assert (sd < 0.2).all()
+
+
+def test_a_target_in_a_column_is_taken_with_a_warning(points: Any, regressor: Any) -> None:
+    X, y = points
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        model = clone(regressor).fit(X, y[:, None])
+    np.testing.assert_array_equal(model.predict(X), regressor.predict(X))
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_one_class_is_refused_in_one_line(points: Any) -> None:
+    X, _ = points
+    with pytest.raises(InputError, match="y: has only one class") as caught:
+        BayesianMLPClassifier(**SMALL).fit(X, ["sick"] * len(X))
+    assert "sick" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(points: Any, regressor: Any, bad: float) -> None:
+    X, y = points
+    broken = np.where(np.arange(len(X))[:, None] == 3, bad, X)
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+        BayesianMLPRegressor(**SMALL).fit(broken, y)
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+        BayesianMLPRegressor(**SMALL).fit(X, broken[:, 0])
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+        regressor.predict(broken)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        ("hidden", (0,), "hidden: 0 is not allowed"),
+        ("hidden", "8", "hidden: '8' is not allowed"),
+        ("activation", "gelu", "activation: 'gelu' is unknown"),
+        ("prior", "cauchy:1", "prior: 'cauchy:1' is unknown"),
+        ("constraint", "sorted", "constraint: 'sorted' is unknown"),
+        ("chains", 0, "chains: 0 is not 1 or more"),
+        ("draws", 2, "draws: 2 is not 4 or more"),
+        ("adapt_delta", 1.5, "adapt_delta: 1.5 is not between 0 and 1"),
+    ],
+)
+def test_parameters_that_are_not_allowed_are_named(
+    points: Any, parameter: str, value: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        BayesianMLPRegressor(**{**SMALL, parameter: value}).fit(*points)
+
+
+def test_a_class_that_was_not_fitted_has_no_density(binary: Any, points: Any) -> None:
+    X, _ = points
+    with pytest.raises(InputError, match=r"y: row 1 \(counted from 0\) is .*maybe"):
+        binary.log_predictive_density(X[:2], ["yes", "maybe"])
+
+
+def test_nothing_is_predicted_before_fitting(points: Any) -> None:
+    X, y = points
+    with pytest.raises(NotFittedError):
+        BayesianMLPClassifier().predict_log_proba(X)
+    with pytest.raises(NotFittedError):
+        BayesianMLPRegressor().log_predictive_density(X, y)
+
+
+def test_a_failed_chain_is_a_warning_and_all_of_them_an_error(
+    points: Any, monkeypatch: Any
+) -> None:
+    X, y = points
+    real = estimators.run_chains
+
+    def unlucky(failing: range) -> Any:
+        def sample(*arguments: Any) -> Any:
+            if int(arguments[-1].stem.split("-")[1]) in failing:
+                raise SamplingError("CmdStan: no luck")
+            return kept(*arguments)
+
+        return sample
+
+    from manymodes import chains
+
+    kept = chains.sample_chain
+    monkeypatch.setattr(chains, "sample_chain", unlucky(range(1)))
+    assert real is chains.run_chains
+    with pytest.warns(UserWarning, match="1 of 2 chains failed and are left out.*no luck"):
+        model = BayesianMLPRegressor(**SMALL).fit(X, y)
+    assert model.weights_.tolist() == [1.0]
+    assert np.isfinite(model.predict(X)).all()
+    monkeypatch.setattr(chains, "sample_chain", unlucky(range(2)))
+    with pytest.raises(SamplingError, match="no chain finished: CmdStan: no luck"):
+        BayesianMLPRegressor(**SMALL).fit(X, y)
+
+
+def test_without_scikit_learn_the_error_is_one_line() -> None:
+    """And the rest of the package does not need it."""
+    script = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "import manymodes; [getattr(manymodes, name) for name in manymodes.__all__]\n"
+        "try:\n    import manymodes.estimators\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("\n") == 1
+    assert "needs scikit-learn 1.6 or later" in done.stdout
