@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _WHOLE = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _TRUTH = {"true": "True", "false": "False"}
 
 
@@ -40,7 +41,7 @@ def is_boolean(frame: Frame, name: str) -> bool:
         return True
     if not _is_text(column):
         return False
-    return all(isinstance(v, bool) or str(v).lower() in _TRUTH for v in pd.unique(column))
+    return all(str(value).lower() in _TRUTH for value in column)
 
 
 def numbers(frame: Frame, name: str, hint: str = "") -> FloatArray:
@@ -65,7 +66,10 @@ def numbers(frame: Frame, name: str, hint: str = "") -> FloatArray:
         dates = types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column)
         what = "dates or times" if dates else str(column.dtype)
         raise InputError(f"{frame.name}: column '{name}' holds {what}, which are not numbers{hint}")
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+    if _is_text(column):
+        values = np.array([_number(str(value).strip()) for value in column])
+    else:
+        values = column.to_numpy(dtype=float)
     wrong = np.isnan(values)
     if wrong.any():
         first = int(np.argmax(wrong))
@@ -101,7 +105,7 @@ def truths(frame: Frame, name: str) -> FloatArray:
 
 def labels(frame: Frame, name: str) -> list[str]:
     """Return the cells of a column as names: a number has one name, however it is written."""
-    codes, values = pd.factorize(frame.data[name])
+    codes, values = pd.factorize(frame.data[name].astype(str))
     names = [label(value) for value in values]
     return [names[code] for code in codes]
 
@@ -154,6 +158,11 @@ def indicators(frame: Frame, name: str, levels: Sequence[str], word: str) -> Flo
 def listed(names: Sequence[str], most: int = 8) -> str:
     """Return names as text, the first few of them."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" * (len(names) > most))
+
+
+def _number(text: str) -> float:
+    """Return the number nearest to a text; NaN if it is none."""
+    return float(text) if _NUMBER.fullmatch(text) or _INFINITE.fullmatch(text) else np.nan
 
 
 def _is_text(column: pd.Series) -> bool:
