@@ -38,6 +38,7 @@ ORDER = (
     "chains",
     "nested",
     "landscape",
+    "atlas",
     "modes",
     "compare",
     "results",

@@ -10,10 +10,11 @@ import pytest
 
 from conftest import QUICK_NUTS, two_peaks
 from manymodes import symmetry
+from manymodes.atlas import MAX_PAIRWISE, Atlas
 from manymodes.chains import Chains, run_chains
 from manymodes.compare import Comparison, compare
 from manymodes.errors import InputError
-from manymodes.landscape import Landscape
+from manymodes.landscape import LOWEST, Landscape
 from manymodes.modes import ModeSettings, find_modes
 from manymodes.nested import Nested, run_nested
 from manymodes.polychord import PolyChordSettings
@@ -120,11 +121,8 @@ def exchanged(posterior: Posterior, peaks: np.ndarray) -> np.ndarray:
     copies = symmetry.act(posterior.network, posterior.constrain(peaks), [(1, 0)], [(1, 1)])
     rows = np.concatenate(
         [
-            copies[v.name].swapaxes(-1, -2).reshape(len(peaks), -1)
-            if len(v.shape) == 2
-            else copies[v.name]
-            for v in posterior.variables
-            if v.size
+            np.swapaxes(copies[name], 1, -1).reshape(len(peaks), -1)  # W_raw comes first
+            for name in ("W", "b", "V", "c")
         ],
         axis=1,
     )
@@ -175,6 +173,48 @@ def test_modes_are_repeatable_and_ordered(xor_chains: Chains, xor_nested: Nested
     assert (np.diff(first.heights) <= 0).all()
     assert first.functions[0] == 0
     assert 0 <= first.disagreement < 0.5
+
+
+class Pits:
+    """A landscape of many equal maxima on a line, each pair parted by a deep pit."""
+
+    def __init__(self) -> None:
+        self.relaxed = 0
+
+    def climb(self, eta: np.ndarray) -> tuple[np.ndarray, float]:
+        return np.round(eta), 0.0
+
+    def straight_barrier(self, a: np.ndarray, b: np.ndarray, enough: float = np.inf) -> float:
+        return 0.0 if (a == b).all() else 5.0
+
+    def relaxed_path(self, a: np.ndarray, b: np.ndarray, enough: float) -> tuple[float, np.ndarray]:
+        self.relaxed += 1
+        return 4.0, np.array([a, b])
+
+    def level(self, x: np.ndarray) -> float:
+        return 0.0
+
+    def pass_level(self, path: np.ndarray) -> float:
+        return -5.0
+
+
+@pytest.mark.parametrize("maxima", [MAX_PAIRWISE, 400])
+def test_the_work_does_not_grow_with_the_square_of_the_maxima(maxima: int) -> None:
+    pits = Pits()
+    atlas = Atlas(pits, 1.0)  # type: ignore[arg-type]
+    places = np.random.default_rng(1).permutation(maxima).astype(float)
+    labels = [atlas.locate(np.array([place])) for place in (*places, *places + 0.2)]
+    assert labels == [*range(maxima), *range(maxima)]
+    joined = atlas.join()
+    assert len(joined.heights) == maxima
+    neighbours = joined.passes[np.triu_indices(maxima, 1)] > LOWEST
+    if maxima == MAX_PAIRWISE:
+        assert neighbours.all()
+        assert pits.relaxed >= maxima * (maxima - 1) / 2
+    else:
+        assert neighbours.sum() <= 10 * maxima
+        assert pits.relaxed == 200
+    assert atlas.join(passes=False).passes.size == 0
 
 
 def test_no_draws_are_refused(normal: Posterior) -> None:

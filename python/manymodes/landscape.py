@@ -20,7 +20,8 @@ from manymodes.reference import LOGISTIC, BaseMeasure
 
 _EDGE = 1e-6
 _FAR = 12.0
-_LOWEST = -1e10
+LOWEST = -1e10
+"""The height where the density is zero (nats)."""
 _PATH_NODES = 17
 _RELAXATIONS = 80
 
@@ -72,7 +73,7 @@ class Landscape:
         value = self.posterior.log_density(eta)
         if self._prior is not None:
             value -= self._prior.log_density(eta)
-        return value if np.isfinite(value) else _LOWEST
+        return value if np.isfinite(value) else LOWEST
 
     def height_gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
         """Return the height (nats) and its gradient in climbing coordinates."""
@@ -83,9 +84,9 @@ class Landscape:
                 prior_value, prior_gradient = self._prior.gradient(eta)
                 value, gradient = value - prior_value, gradient - prior_gradient
         except DensityError:
-            return _LOWEST, np.zeros_like(x)
+            return LOWEST, np.zeros_like(x)
         if not np.isfinite(value) or not np.isfinite(gradient).all():
-            return _LOWEST, np.zeros_like(x)
+            return LOWEST, np.zeros_like(x)
         u = np.where(self._on_interval, x, 0.5)
         slope = self.base.scale * np.where(self._on_interval, 1 / (u * (1 - u)), 1.0)
         return value, gradient * slope
@@ -135,7 +136,7 @@ class Landscape:
         """
         eta = self.unconstrained(x)
         value = self.posterior.log_density(eta) - float(self.base.log_density(eta))
-        return value if np.isfinite(value) else _LOWEST
+        return value if np.isfinite(value) else LOWEST
 
     def pass_level(self, path: FloatArray) -> float:
         """Return the lowest level on a path, shape (nodes, D)."""

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from manymodes.atlas import Atlas
 from manymodes.chains import Chains
 from manymodes.errors import InputError
-from manymodes.landscape import Landscape, straight_path
+from manymodes.landscape import Landscape
 from manymodes.nested import Nested
 from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
 from manymodes.progress import Progress
@@ -26,10 +27,7 @@ from manymodes.reference import NORMAL, BaseMeasure, prior_measure
 
 IntArray = npt.NDArray[np.intp]
 
-_CLOSE = 1e-3
-_HOPELESS = 30.0
 _NEGLIGIBLE = 1e-9
-_PARTNERS = 2
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,8 @@ class Modes:
         How many draws climbed.
     passes : array of shape (M, M)
         The level (log likelihood against the base measure, nats) of the highest pass known
-        between two modes, a lower bound, since a better path may exist; on the diagonal that of
-        the peaks.
+        between two modes, a lower bound, since a better path may exist (-1e10 where none was
+        looked for); on the diagonal that of the peaks. Empty without nested runs.
     """
 
     peaks: FloatArray
@@ -132,7 +130,7 @@ def find_modes(
     pools = _pools(landscape, chains, nested)
     progress = Progress(f"{posterior.name}: modes", quiet=quiet)
     rng = np.random.default_rng(seed)
-    atlas = _Atlas(landscape, settings)
+    atlas = Atlas(landscape, settings.barrier)
     climbed = [pool.choose(settings.climbs, rng) for pool in pools]
     total = sum(len(picks) for picks in climbed)
     done = 0
@@ -145,7 +143,7 @@ def find_modes(
             progress.update(f"{done} of {total} draws climbed, {len(atlas.peaks)} maxima")
         ends.append(labels)
     progress.update("joining maxima by relaxed paths", now=True)
-    joined = atlas.join()
+    joined = atlas.join(passes=nested is not None)
     heights = joined.heights
     ends = [joined.mode_of_peak[labels] for labels in ends]
 
@@ -236,110 +234,6 @@ def _pools(landscape: Landscape, chains: Chains | None, nested: Nested | None) -
     if nested is not None:
         pools.append(_Pool("nested", nested.eta, landscape.coordinates(nested.eta), nested.weights))
     return pools
-
-
-class _Atlas:
-    """The maxima that climbs have reached so far."""
-
-    def __init__(self, landscape: Landscape, settings: ModeSettings) -> None:
-        self._landscape = landscape
-        self._settings = settings
-        self.peaks: list[FloatArray] = []
-        self._heights: list[float] = []
-
-    def locate(self, eta: FloatArray) -> int:
-        """Climb from a point; return the number of the maximum it belongs to.
-
-        A climb that ends within a barrier of a known maximum belongs to that; a higher end
-        becomes its new peak.
-        """
-        x, height = self._landscape.climb(eta)
-        if not self.peaks:
-            return self._add(x, height)
-        far = np.abs(np.array(self.peaks) - x).max(axis=1)
-        for i in np.argsort(far):
-            if far[i] < _CLOSE or self._joined(self.peaks[i], x):
-                if height > self._heights[i]:
-                    self.peaks[i], self._heights[i] = x, height
-                return int(i)
-        return self._add(x, height)
-
-    def _joined(self, a: FloatArray, b: FloatArray) -> bool:
-        limit = self._settings.barrier
-        return self._landscape.straight_barrier(a, b, enough=limit) <= limit
-
-    def _add(self, x: FloatArray, height: float) -> int:
-        self.peaks.append(x)
-        self._heights.append(height)
-        return len(self.peaks) - 1
-
-    def join(self) -> _Joined:
-        """Join maxima that a relaxed path connects, and find the passes between the others."""
-        group = list(range(len(self.peaks)))
-
-        def root(i: int) -> int:
-            while group[i] != i:
-                i = group[i]
-            return i
-
-        barriers = sorted(
-            (self._landscape.straight_barrier(self.peaks[i], self.peaks[j], _HOPELESS), i, j)
-            for i, j in combinations(range(len(self.peaks)), 2)
-        )
-        limit = self._settings.barrier
-        paths: list[tuple[int, int, FloatArray]] = []
-        for barrier, i, j in barriers:
-            if root(i) == root(j) or barrier > _HOPELESS:
-                continue
-            if barrier > limit:
-                barrier, path = self._landscape.relaxed_path(self.peaks[i], self.peaks[j], limit)
-                paths.append((i, j, path))
-            if barrier <= limit:
-                high, low = sorted((root(i), root(j)), key=lambda k: -self._heights[k])
-                group[low] = high
-        roots = sorted({root(i) for i in range(len(group))}, key=lambda k: -self._heights[k])
-        number = {k: m for m, k in enumerate(roots)}
-        mode_of_peak = np.array([number[root(i)] for i in range(len(group))], dtype=np.intp)
-        peaks = np.array([self.peaks[k] for k in roots])
-        passes = self._straight_passes(peaks)
-        known = {
-            (int(mode_of_peak[i]), int(mode_of_peak[j])): self._landscape.pass_level(path)
-            for i, j, path in paths
-        }
-        for a, b in _closest_pairs(passes, _PARTNERS):
-            if (a, b) not in known and (b, a) not in known:
-                path = self._landscape.relaxed_path(peaks[a], peaks[b], 0.0)[1]
-                known[a, b] = self._landscape.pass_level(path)
-        for (a, b), level in known.items():
-            passes[a, b] = passes[b, a] = max(passes[a, b], level)
-        return _Joined(mode_of_peak, peaks, np.array([self._heights[k] for k in roots]), passes)
-
-    def _straight_passes(self, peaks: FloatArray) -> FloatArray:
-        passes = np.diag([self._landscape.level(peak) for peak in peaks])
-        for a, b in combinations(range(len(peaks)), 2):
-            level = self._landscape.pass_level(straight_path(peaks[a], peaks[b]))
-            passes[a, b] = passes[b, a] = level
-        return passes
-
-
-def _closest_pairs(passes: FloatArray, partners: int) -> set[tuple[int, int]]:
-    """Return the pairs of each mode with those that it has the highest passes to."""
-    pairs = set()
-    for a, levels in enumerate(passes):
-        for b in np.argsort(-levels)[: partners + 1].tolist():
-            if a != b:
-                pairs.add((min(a, b), max(a, b)))
-    return pairs
-
-
-@dataclass(frozen=True)
-class _Joined:
-    """Modes made of maxima: the mode of each maximum, their peaks, heights and passes."""
-
-    mode_of_peak: IntArray
-    peaks: FloatArray
-    heights: FloatArray
-    passes: FloatArray
 
 
 def _disagreement(tree: cKDTree, modes: IntArray, share: FloatArray) -> float:
