@@ -266,6 +266,27 @@ def test_from_a_table_to_the_comparison(
     assert capsys.readouterr().out == ""
 
 
+def test_draws_without_modes(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The draws are there for `predict` and `compare`; a stale summary is not."""
+    net, out = str(tmp_path / "net"), tmp_path / "run"
+    arguments = ["network", str(table), "--target", "y", "--hidden", "1"]
+    assert main([*arguments, "--out", net]) == 0
+    out.mkdir()
+    (out / "summary.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["sample", net, *NUTS, "--out", str(out), "--no-modes", "--quiet", "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)["posteriors"]["none"]["chains"]
+    assert (entry["n"], entry["draws"]) == (2, 50)
+    assert main(["evidence", net, *POLYCHORD, "--out", str(out), "--no-modes"]) == 0
+    assert f"for modes: manymodes compare {out}" in capsys.readouterr().out
+    assert {"chains.nc", "nested.csv"} <= {path.name for path in out.iterdir()}
+    assert not (out / "summary.json").exists()
+    assert main(["predict", str(out), str(table), "--quiet"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 41
+
+
 def test_a_users_own_program_needs_no_switches(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Any
 ) -> None:

@@ -130,6 +130,13 @@ def _sample(options: argparse.Namespace) -> int:
         write_chains(chains, options.out)
         for index, message in chains.failures.items():
             print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
+        if options.no_modes:
+            said = {
+                "n": chains.n_chains,
+                "draws": chains.n_draws,
+                "divergences": chains.divergences,
+            }
+            return _finish_without_modes(options, posterior, "chains", said)
         return _finish(options, posterior, "sample", chains=chains)
 
 
@@ -159,6 +166,9 @@ def _evidence(options: argparse.Namespace) -> int:
         write_nested(nested, options.out)
         for index, message in nested.failures.items():
             print(f"manymodes: nested run {index} failed: {message}", file=sys.stderr)
+        if options.no_modes:
+            said = {"log_z": nested.log_z, "log_z_sd": nested.log_z_sd, "runs": len(nested.runs)}
+            return _finish_without_modes(options, posterior, "nested", said)
         return _finish(options, posterior, "evidence", nested=nested)
 
 
@@ -218,6 +228,22 @@ def _finish(
     )
     write_json(options.out / SUMMARY, summary)
     _show(options, comparisons, summary)
+    return 0
+
+
+def _finish_without_modes(
+    options: argparse.Namespace, posterior: Posterior, engine: str, said: Mapping[str, float]
+) -> int:
+    """Say what was drawn; a summary of earlier draws would no longer be true."""
+    from manymodes.results import REPORT, SUMMARY
+
+    for name in (SUMMARY, REPORT):
+        (options.out / name).unlink(missing_ok=True)
+    if options.json:
+        print(json.dumps({"posteriors": {posterior.name: {engine: said}}}, indent=1))
+    elif not options.quiet:
+        figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())
+        print(f"{options.out}: {engine}: {figures}; for modes: manymodes compare {options.out}")
     return 0
 
 

@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     _add_posterior(sample)
     _add_nuts(sample, chains=64)
     _add_common(sample)
+    _add_no_modes(sample)
 
     evidence = commands.add_parser("evidence", help="nested sampling: the evidence of every mode")
     _add_posterior(evidence)
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
         "--reference", default="prior", choices=("prior",), help="the base measure"
     )
     _add_common(evidence)
+    _add_no_modes(evidence)
 
     comparing = commands.add_parser("compare", help="modes and their three weights; the report")
     comparing.add_argument("run_folder", type=Path, metavar="RUN", help="a run directory")
@@ -232,6 +234,14 @@ def _add_common(parser: argparse.ArgumentParser, *, out_required: bool = True) -
     parser.add_argument("--overwrite", action="store_true", help="replace the results in --out")
     parser.add_argument("--workers", type=_positive, help="local processes (default: cores)")
     _add_output(parser)
+
+
+def _add_no_modes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-modes",
+        action="store_true",
+        help="only draw: predictions need no modes, and `compare` finds them later",
+    )
 
 
 def _positive(text: str) -> int:
