@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from manymodes.constraints import admits, pd_skew, pivots, svd
 from manymodes.network import Network
+from manymodes.posterior import Posterior
 from manymodes.symmetry import canonical
 
 N = 40_000
@@ -108,6 +109,36 @@ def test_canonical_weights_are_admitted(hidden: tuple[int, ...]) -> None:
     for activation, constraint in (("tanh", "ordered-signed"), ("relu", "unit-norm")):
         network = Network(2, hidden, activation=activation, constraint=constraint)
         assert admits(network, canonical(network, of_prior(network, 200))).all()
+
+
+@pytest.mark.parametrize(
+    ("constraint", "activation", "inputs", "hidden", "prior"),
+    [
+        ("ordered", "sigmoid", 2, (3, 2), "student:4,1"),
+        ("ordered-signed", "tanh", 2, (3, 2), "uniform:3"),
+        ("unit-norm", "relu", 2, (3, 2), "ard"),
+        ("unit-norm", "relu", 3, (2,), "uniform:2"),
+        ("pd-skew", "tanh", 3, (3, 3), "uniform:2"),
+        ("pd-skew:lu", "tanh", 3, (3,), "normal:1"),
+        ("pd-skew:reject", "tanh", 2, (2,), "normal:1"),
+        ("svd", "tanh", 2, (3, 2), "normal:1"),
+        ("svd", "relu", 3, (2, 4), "laplace:1"),
+        ("svd", "sigmoid", 3, (3,), "student:4,1"),
+    ],
+)
+def test_whatever_the_stan_program_makes_is_admitted(
+    constraint: str, activation: str, inputs: int, hidden: tuple[int, ...], prior: str
+) -> None:
+    """Weights at random points of the unconstrained space, wherever the density is positive."""
+    network = Network(inputs, hidden, activation=activation, prior=prior, constraint=constraint)
+    posterior = Posterior.from_network(network, np.eye(inputs), np.arange(inputs) % 2)
+    eta = np.random.default_rng(6).normal(size=(300, posterior.dims))
+    eta = eta[[math.isfinite(posterior.log_density(point)) for point in eta]]
+    assert len(eta) >= 15
+    assert admits(network, posterior.constrain(eta)).all()
+    free = Network(inputs, hidden, activation=activation, prior=prior)
+    rejected = ~admits(network, of_prior(free, 300))
+    assert rejected.any()
 
 
 # -------------------------------------------------------------------------- matrices

@@ -198,7 +198,9 @@ def _digits(value: float) -> str:
         return "0" if value == 0 else "-"
     if abs(value) < 0.001 or abs(value) >= 1e7:
         return f"{value:.2g}"
-    return f"{value:.0f}" if value == round(value) else f"{value:.3f}"
+    if abs(value - round(value)) < 1e-9:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 
 def _order(audit: Audit) -> str:
@@ -219,7 +221,7 @@ def _domain(audit: Audit) -> str:
     elif audit.fundamental_domain:
         words = (
             f"none of {audit.orbits} random functions had no copy or several. That is no proof: "
-            f"at most {100 * audit.at_most:.2g} % of functions are exceptions (95 % limit)."
+            f"at most {100 * audit.at_most:.3g} % of functions are exceptions (95 % limit)."
         )
     else:
         words = "no. That would be exactly one copy of every function."
@@ -243,9 +245,9 @@ def _lost(audit: Audit) -> str:
     if lost.best == 0:
         if lost.exact == 0:
             return "nothing. Every function has a copy."
-        return f"no function of {audit.orbits}; at most {100 * audit.at_most:.2g} % (95 % limit)."
+        return f"no function of {audit.orbits}; at most {100 * audit.at_most:.3g} % (95 % limit)."
     everything = lost.value == 1 and lost.exact is None
-    share = f"all {audit.orbits}" if everything else percent(lost)
+    share = f"all {audit.orbits}" if everything else f"{percent(lost)} of"
     words = f"{share} functions drawn from the prior have no copy left"
     if audit.lost_to_support.value > 0:
         words += (
