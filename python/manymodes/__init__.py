@@ -33,6 +33,9 @@ _PUBLIC = {
     "Comparison": "compare",
     "compare": "compare",
     "write_report": "report",
+    "Table": "table",
+    "Predictions": "predict",
+    "predict_table": "predict",
     "Results": "results",
     "load": "results",
     "ManymodesError": "errors",
@@ -58,11 +61,14 @@ if TYPE_CHECKING:
     from manymodes.nuts import NutsSettings as NutsSettings
     from manymodes.polychord import PolyChordSettings as PolyChordSettings
     from manymodes.posterior import Posterior as Posterior
+    from manymodes.predict import Predictions as Predictions
+    from manymodes.predict import predict_table as predict_table
     from manymodes.program import Program as Program
     from manymodes.report import write_report as write_report
     from manymodes.results import Results as Results
     from manymodes.results import load as load
     from manymodes.stacking import stack as stack
+    from manymodes.table import Table as Table
 
 
 def __getattr__(name: str) -> Any:

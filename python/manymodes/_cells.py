@@ -94,11 +94,12 @@ def truths(frame: Frame, name: str) -> FloatArray:
     """
     known = {"True": 1.0, "1": 1.0, "False": 0.0, "0": 0.0}
     said = labels(frame, name)
-    wrong = np.array([text not in known for text in said])
-    if wrong.any():
+    unknown = next((text for text in said if text not in known), None)
+    if unknown is not None:
+        rows = np.array([text == unknown for text in said])
         raise InputError(
-            f"{frame.name}: column '{name}' has '{said[int(np.argmax(wrong))]}' in "
-            f"{frame.where(wrong)}, which is neither true nor false"
+            f"{frame.name}: column '{name}' has '{unknown}' in {frame.where(rows)}, "
+            "which is neither true nor false"
         )
     return np.array([known[text] for text in said])
 
@@ -145,14 +146,15 @@ def indicators(frame: Frame, name: str, levels: Sequence[str], word: str) -> Flo
     """
     said = labels(frame, name)
     known = set(levels)
-    wrong = np.array([text not in known for text in said])
-    if wrong.any():
+    unknown = next((text for text in said if text not in known), None)
+    if unknown is not None:
+        rows = np.array([text == unknown for text in said])
         raise InputError(
-            f"{frame.name}: column '{name}' has the {word} '{said[int(np.argmax(wrong))]}' in "
-            f"{frame.where(wrong)}, which the training part did not have; it had "
+            f"{frame.name}: column '{name}' has the {word} '{unknown}' in {frame.where(rows)}, "
+            "which the training part did not have; it had "
             f"{listed(levels)}"
         )
-    return np.array([[float(text == level) for level in levels] for text in said])
+    return np.asarray(np.array(said)[:, None] == np.array(levels), dtype=float)
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:

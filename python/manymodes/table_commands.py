@@ -59,10 +59,12 @@ def predict_command(options: argparse.Namespace) -> int:
     from manymodes.frames import check_suffix, write_frame
     from manymodes.predict import predict_table
     from manymodes.progress import Progress
+    from manymodes.storage import ensure_folder
     from manymodes.text import prediction_text
 
     if options.out is not None:
         check_suffix(options.out, "--out")
+        ensure_folder(options.out.absolute().parent)
     progress = Progress("predictions", quiet=options.quiet)
 
     def on_rows(done: int, rows: int) -> None:
