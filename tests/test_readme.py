@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import manymodes as mm
@@ -22,9 +23,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "xor.py"
 
 
-def tour() -> list[tuple[str, str]]:
-    """Return language and text of each block of the README's tour, in order."""
-    section = README.split("\n## A five-minute tour\n")[1].split("\n## ")[0]
+def blocks(heading: str) -> list[tuple[str, str]]:
+    """Return language and text of each block of code of a section of the README, in order."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return re.findall(r"^```(bash|python)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
@@ -39,16 +40,15 @@ def run(command: list[str], folder: Path, path: str | None = None) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def toured(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder in which the tour was taken, and all that it printed."""
-    folder = tmp_path_factory.mktemp("tour")
+def take(heading: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run a section's blocks in a new folder; return the folder and all that they printed."""
+    folder = tmp_path_factory.mktemp("section")
     programs = tmp_path_factory.mktemp("bin")
     shim = programs / "manymodes"
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m manymodes "$@"\n')
     shim.chmod(0o755)
     said = []
-    for number, (language, text) in enumerate(tour()):
+    for number, (language, text) in enumerate(blocks(heading)):
         if language == "bash":
             command = ["bash", "-e", "-c", text]
         else:
@@ -57,6 +57,17 @@ def toured(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
             command = [sys.executable, script.name]
         said.append(run(command, folder, str(programs)))
     return folder, "".join(said)
+
+
+def tour() -> list[tuple[str, str]]:
+    """Return the blocks of the tour."""
+    return blocks("A five-minute tour")
+
+
+@pytest.fixture(scope="module")
+def toured(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which the tour was taken, and all that it printed."""
+    return take("A five-minute tour", tmp_path_factory)
 
 
 def test_tour_shows_both_ways_in() -> None:
@@ -82,6 +93,20 @@ def test_tour_finds_the_copies_of_one_function(toured: tuple[Path, str]) -> None
     known = copies.dropna(subset=["log_z"])
     assert len(known) >= 6
     np.testing.assert_allclose(copies["height"], copies["height"].iloc[0], atol=0.01)
+
+
+def test_tables_run_as_written(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Every line that the section shows is printed, up to digits that chains may change."""
+    folder, said = take("From a table to predictions", tmp_path_factory)
+    section = README.split("\n## From a table to predictions\n")[1]
+    shown = section.split("\nIt says\n\n")[1].split("\n\n")[0]
+    for line in shown.splitlines():
+        pattern = re.sub(r"\d+\\\.\d+", r"[\\d.]+", re.escape(line.strip()))
+        assert re.search(pattern, said), line
+    written = pd.read_csv(folder / "predictions.csv")
+    assert len(written) == 110
+    nats = float(re.search(r"target: (-[\d.]+)", shown).group(1))  # type: ignore[union-attr]
+    assert written["log_density"].mean() == pytest.approx(nats, abs=0.03)
 
 
 def test_readme_names_only_files_that_exist() -> None:
