@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -452,3 +453,33 @@ def test_wrong_input_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert said in lines[0]
+
+
+# -------------------------------------------------------------------------- the README
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SECTION = README.split("\n## What a constraint does\n")[1].split("\n## ")[0]
+
+
+def test_the_readme_shows_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    outside = re.sub(r"```.*?```", "", SECTION, flags=re.DOTALL).replace("\\\n", "")
+    block = [line[4:] for line in outside.splitlines() if line.startswith("    ")]
+    commands = [line.split() for line in block if line.startswith("manymodes ")]
+    assert len(commands) == 2
+    for command in commands:
+        assert main(command[1:]) == 0
+    said = capsys.readouterr().out.splitlines()
+    shown = [line for line in block if not line.startswith("manymodes ")]
+    assert len(shown) > 25
+    assert [line for line in shown if line not in said] == []
+
+
+def test_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", SECTION, flags=re.DOTALL)
+    exec(code, {})
+    assert f"prints `{capsys.readouterr().out.strip()}`" in SECTION

@@ -139,7 +139,10 @@ def _pd_skew(network: Network) -> Known:
     one = (copies * math.exp(mass.log_mass / layers)) ** layers
     inside = _inside_box(size, network.outputs) if bounded(network) else 1.0
     sd = one * inside * mass.standard_error
-    return Known(1 - one * inside, one * inside, 0.0, sd, _PD_SKEW[size])
+    why = _PD_SKEW[size]
+    if bounded(network):
+        why += f" And {inside:.4f} of those copies have their output biases in the box."
+    return Known(1 - one * inside, one * inside, 0.0, sd, why)
 
 
 _PD_SKEW = {
@@ -149,8 +152,8 @@ _PD_SKEW = {
         "(a b; c d) and its other order (c d; a b) both passed, each with its flips. If ab and cd "
         "have different signs, a positive skew part of one excludes the other. If not, positive "
         "definiteness needs 4|ad| > (|b| + |c|)^2 >= 4|bc| and 4|bc| > (|a| + |d|)^2 >= 4|ad|, "
-        "which cannot be. So the share of functions with one copy is the number of copies times "
-        "the region's share of the prior."
+        "which cannot be. So the share of functions with a copy in the region is the number of "
+        "copies times the region's share of the prior."
     ),
 }
 

@@ -31,8 +31,9 @@ class Estimate:
 
     @property
     def best(self) -> float:
-        """The exact value where it is known without error, otherwise the estimate."""
-        return self.value if self.exact is None or self.exact_sd > 0 else self.exact
+        """The exact value where it is known better than the estimate, otherwise the estimate."""
+        known = self.exact is not None and (self.exact_sd == 0 or self.exact_sd < self.sd)
+        return self.exact if self.exact is not None and known else self.value
 
     def as_dict(self) -> dict[str, float | None]:
         """Return value, error and exact value; None for what is not finite."""

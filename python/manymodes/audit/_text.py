@@ -85,16 +85,23 @@ def side_by_side(audits: Sequence[Audit], refused: Mapping[str, str]) -> str:
         "    'none'",
     ]
     for audit in audits:
-        copies = number(audit.copies.best) if math.isfinite(audit.copies.value) else "?"
+        copies = number(audit.copies.best)
+        if math.isnan(audit.copies.value):
+            copies = "?" if audit.method == "sample" else "-"
         shares = "".join(f"{percent(share):>10}" for share in audit.shares.values())
         lines.append(
             f"{audit.network.constraint:14}  {percent(audit.region):>10} {shares}"
-            f"{copies + ('*' if audit.continuum else ''):>18}{_yes_no(audit):>11}"
+            f"{copies + ('*' if audit.continuum and copies != '-' else ''):>18}{_yes_no(audit):>11}"
             f"{'kept' if audit.evidence.same else 'changed':>10}"
         )
-    lines += ["", f"Shares of {first.orbits} random functions (seed {first.seed}), ? not counted."]
+    lines += ["", f"{first.orbits} functions, drawn from the prior (seed {first.seed})."]
+    if any(audit.method == "sample" for audit in audits):
+        lines.append("? not counted: a function has too many copies.")
     if any(audit.continuum for audit in audits):
-        lines.append("* times a continuum: every relu unit can still be rescaled.")
+        lines.append(
+            "* times a continuum: every relu unit can still be rescaled. That may bring back a\n"
+            "  function that has no copy here, so that 'none' is an upper limit."
+        )
     lines += [_paragraph(f"{name}:", f"refused: {why}") for name, why in refused.items()]
     return "\n".join(lines)
 
@@ -150,9 +157,12 @@ def _group(audit: Audit) -> str:
             ", and each of them lies in a continuum of more: (w, b, v) and (r w, r b, v / r) are "
             "the same unit for every r > 0."
         )
-    words += ": without a constraint, every mode has so many copies."
+    words += ": without a constraint, every mode comes in that many copies."
     if network.activation == "sigmoid":
-        words += " A flip of a sigmoid unit moves its outgoing weight to the next bias."
+        words += (
+            " Flipping a sigmoid unit moves its outgoing weight to the next bias, so that copies "
+            "differ in prior density."
+        )
     return words
 
 
@@ -184,7 +194,7 @@ def _table(audit: Audit) -> str:
             f"\n  The mean must be copies × prior mass: {_order(audit)} × {share} % = "
             f"{_digits(audit.members.exact)}"
             + (
-                " (whatever the box)."
+                " (in the box or not)."
                 if math.isfinite(audit.copies.value) and _boxed(audit)
                 else "."
             )
@@ -225,7 +235,9 @@ def _domain(audit: Audit) -> str:
         )
     else:
         words = "no. That would be exactly one copy of every function."
-        if audit.members.exact is not None and audit.members.exact < 1 - 1e-9:
+        if audit.continuum:
+            words += " Copies that differ by a rescaling of units are all left."
+        elif audit.members.exact is not None and audit.members.exact < 1 - 1e-9:
             words += (
                 f" There is not enough room: with {_digits(audit.members.exact)} copies in the "
                 f"mean, at most {_digits(100 * audit.members.exact)} % of functions have any."
@@ -276,7 +288,8 @@ def _left(audit: Audit) -> str:
             f"{number(audit.members.value)} ± {number(audit.members.sd)} copies of any function."
         )
     elif copies.best == 1:
-        words = "one copy of each kept function, so that modes that remain are different functions."
+        words = "one copy of each kept function"
+        words += "." if audit.continuum else ", so that no mode is a copy of another."
     else:
         words = (
             f"{number(copies.best)} copies of each kept function"

@@ -91,8 +91,9 @@ def plot_audits(audits: Sequence[Audit]) -> Figure:
                 )
             left += share
         copies = audit.copies.best
-        words = f"{copies:.3g} {'copy' if copies == 1 else 'copies'}" if copies > 0 else "nothing"
-        axes.text(101.5, row, words + (" × rescaling" if audit.continuum else ""), va="center")
+        words = f"{copies:.4g} {'copy' if copies == 1 else 'copies'}"
+        words += " × rescaling" if audit.continuum else ""
+        axes.text(101.5, row, words if copies > 0 else "none found", va="center")
     axes.set_yticks(range(len(counted)), [audit.network.constraint for audit in counted])
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
