@@ -60,6 +60,7 @@ def mixed(tmp_path: Path) -> Path:
         ("a,y\n1,0\n\n2,1\ninf,1\n", {}, "column 'a' is infinite in line 5"),
         ("a,y\n1,0\nx,1\n2,1\n", {}, "has 'x' in line 3, which is not a number: name it in "
          "--categorical a, or leave it out with --ignore a"),
+        ("a,b,c,y\nu,1,v,0\nu,2,v,1\n", {}, "--ignore a (as do c)"),
         ('a,y\n1,0\n"x\nx",1\n2,1\nz,0\n', {"ignore": ["a"]}, "no column besides the target"),
         ('b,a,y\n"1\n",1,0\n2,x,1\n', {}, "has 'x' in line 4"),
         ("a,y\n1,0\n1,1\n", {}, "column 'a' is constant (1) and cannot be standardised"),
@@ -364,6 +365,15 @@ def test_a_level_that_is_only_held_out_is_refused() -> None:
     data.loc[0, "c"] = "v"
     with pytest.raises(InputError, match=r"level 'w' in row 19 .* another --seed"):
         prepare(data, "y", "normal", holdout=0.3, seed=seeds[0], categorical=["c"])
+
+
+def test_the_whole_table_is_checked_before_it_is_split() -> None:
+    """What is wrong with the target is said, not what follows from it for the split."""
+    data = pd.DataFrame({"a": range(30), "y": range(30)})
+    with pytest.raises(InputError, match="30 different numbers .* use --likelihood normal"):
+        prepare(data, "y", "categorical", holdout=0.2)
+    with pytest.raises(InputError, match=r"no column 'z' \(--target\)"):
+        prepare(data, "z", "categorical", holdout=0.2)
 
 
 def test_too_little_to_hold_out_is_refused() -> None:

@@ -84,6 +84,14 @@ def numbers(frame: Frame, name: str, hint: str = "") -> FloatArray:
     return np.asarray(values)
 
 
+def has_text(frame: Frame, name: str) -> bool:
+    """Whether a column has text in it that is neither a number nor true or false."""
+    column = frame.data[name]
+    if not _is_text(column) or is_boolean(frame, name):
+        return False
+    return any(np.isnan(_number(str(value).strip())) for value in column)
+
+
 def truths(frame: Frame, name: str) -> FloatArray:
     """Return a column of true and false (or 1 and 0) as 1 and 0, shape (N,).
 

@@ -95,7 +95,7 @@ class Column:
             constant = names[0] if len(fitted.levels) == 1 else None
         else:
             boolean = is_boolean(frame, name)
-            values = truths(frame, name) if boolean else numbers(frame, name, _input_hint(name))
+            values = truths(frame, name) if boolean else numbers(frame, name)
             fitted = cls(name, "boolean" if boolean else "number")
             constant = f"{values[0]:g}" if (values == values[0]).all() else None
             if standardise and not boolean and constant is None:
@@ -212,8 +212,3 @@ def _scaling(frame: Frame, name: str, values: FloatArray) -> Scaling:
             f"standard deviation {scaling.sd:g}): shift or rescale it"
         )
     return scaling
-
-
-def _input_hint(name: str) -> str:
-    quoted = shlex.quote(name)
-    return f": name it in --categorical {quoted}, or leave it out with --ignore {quoted}"

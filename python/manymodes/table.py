@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from manymodes._cells import labels, refuse_missing
+from manymodes._cells import has_text, labels, numbers, refuse_missing
 from manymodes.encodings import Column, FloatArray, Scaling, Target
 from manymodes.errors import InputError, ResultsError
 from manymodes.frames import UNNAMED, Frame, as_frame
@@ -88,6 +88,7 @@ class Table:
         frame = as_frame(table)
         inputs = _input_names(frame, target, categorical, ignore)
         refuse_missing(frame, (*inputs, target))
+        _refuse_text(frame, [name for name in inputs if name not in categorical])
         columns = tuple(
             Column.fit(frame, name, category=name in categorical, standardise=standardise)
             for name in inputs
@@ -274,14 +275,27 @@ def _input_names(
     inputs = tuple(name for name in frame.columns if name != target and name not in ignore)
     if not inputs:
         raise InputError(f"{frame.name}: no column besides the target '{target}'")
-    unnamed = next((name for name in inputs if name.startswith(UNNAMED)), None)
-    if unnamed is not None:
-        raise InputError(
-            f"{frame.name}: column {int(unnamed.removeprefix(UNNAMED)) + 1} has no name, as row "
-            f"numbers that pandas wrote: leave it out with --ignore {shlex.quote(unnamed)}, or "
-            "give it a name"
-        )
+    for name in inputs:
+        if name.startswith(UNNAMED) and name.removeprefix(UNNAMED).isdigit():
+            raise InputError(
+                f"{frame.name}: column {int(name.removeprefix(UNNAMED)) + 1} has no name, as row "
+                f"numbers that pandas wrote: leave it out with --ignore {shlex.quote(name)}, or "
+                "give it a name"
+            )
     return inputs
+
+
+def _refuse_text(frame: Frame, names: Sequence[str]) -> None:
+    """Raise `InputError` if columns that are to be numbers hold text, naming them all."""
+    texts = [name for name in names if has_text(frame, name)]
+    if texts:
+        first, *others = map(shlex.quote, texts)
+        more = f" (as do {', '.join(others)})" if others else ""
+        numbers(
+            frame,
+            texts[0],
+            f": name it in --categorical {first}, or leave it out with --ignore {first}{more}",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,8 +335,9 @@ def prepare(
         As `Table.fit` and `split`; the held-out part has a level that the training part lacks.
     """
     frame = as_frame(source)
+    fitted = Table.fit(frame, target, likelihood, **choices)
     if holdout is None:
-        return Parts(Table.fit(frame, target, likelihood, **choices), frame)
+        return Parts(fitted, frame)
     train, held_out = split(frame, target, likelihood, holdout, seed)
     fitted = Table.fit(train, target, likelihood, **choices)
     try:
