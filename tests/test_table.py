@@ -370,7 +370,7 @@ def test_a_level_that_is_only_held_out_is_refused() -> None:
 def test_the_whole_table_is_checked_before_it_is_split() -> None:
     """What is wrong with the target is said, not what follows from it for the split."""
     data = pd.DataFrame({"a": range(30), "y": range(30)})
-    with pytest.raises(InputError, match="30 different numbers .* use --likelihood normal"):
+    with pytest.raises(InputError, match=r"30 different numbers .* use --likelihood normal"):
         prepare(data, "y", "categorical", holdout=0.2)
     with pytest.raises(InputError, match=r"no column 'z' \(--target\)"):
         prepare(data, "z", "categorical", holdout=0.2)
