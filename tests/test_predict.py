@@ -370,7 +370,8 @@ def test_new_tables_in_other_shapes(run: Path, capsys: pytest.CaptureFixture[str
 def test_both_engines_and_weightings_predict_alike(run: Path) -> None:
     """One posterior: chains and nested points agree within their Monte Carlo errors.
 
-    180 correlated draws and about 100 effective points leave errors of about 0.03.
+    Draws spread by up to 0.2; about 60 effective draws and 290 effective points leave an error
+    of 0.03, of which 4 are allowed.
     """
     held = run / "net" / "holdout.csv"
     chains = predict_table(run / "run", held, weights="uniform")
@@ -379,7 +380,7 @@ def test_both_engines_and_weightings_predict_alike(run: Path) -> None:
     assert nested.described.endswith(
         "points of nested sampling, weighted by their posterior weights"
     )
-    np.testing.assert_allclose(chains.frame["p(yes)"], nested.frame["p(yes)"], atol=0.15)
+    np.testing.assert_allclose(chains.frame["p(yes)"], nested.frame["p(yes)"], atol=0.12)
 
 
 @pytest.mark.parametrize(
