@@ -31,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("tools")
 
 SMALL: dict[str, Any] = {
     "hidden": (3,),
+    "activation": "tanh",
     "chains": 2,
     "warmup": 80,
     "draws": 60,

@@ -55,6 +55,7 @@ Array = npt.NDArray[np.float64]
 
 _BLOCK = 2_000_000  # most predictions held at once
 _CONSTANT_NOISE = 0.01  # noise given to a target without any, in units of the target's scale
+_PRIORS = {"normal": "normal:1", "bernoulli": "normal:2", "categorical": "normal:2"}
 
 
 class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
@@ -64,14 +65,14 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         self,
         hidden: int | Sequence[int] = (8,),
         *,
-        activation: str = "tanh",
-        prior: str = "normal:1",
+        activation: str = "relu",
+        prior: str | None = None,
         constraint: str = "none",
         chains: int = 4,
-        warmup: int = 500,
-        draws: int = 500,
+        warmup: int = 300,
+        draws: int = 300,
         adapt_delta: float = 0.8,
-        max_treedepth: int = 10,
+        max_treedepth: int = 7,
         stacking: bool = True,
         standardise: bool = True,
         random_state: int | np.random.RandomState | None = None,
@@ -106,7 +107,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
             outputs,
             self.activation,
             likelihood,
-            self.prior,
+            _PRIORS[likelihood] if self.prior is None else self.prior,
             self.constraint,
         )
         settings = NutsSettings(self.warmup, self.draws, self.adapt_delta, self.max_treedepth)
@@ -193,10 +194,12 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
     ----------
     hidden : int or tuple of int
         Units of each hidden layer.
-    activation : {"tanh", "sigmoid", "relu"}
+    activation : {"relu", "tanh", "sigmoid"}
         Activation of the hidden units.
-    prior : str
-        Prior of every weight and bias, as in `manymodes.Network`.
+    prior : str or None
+        Prior of every weight and bias, as in `manymodes.Network`. None is ``normal:2`` in
+        classification, where log odds of 5 and more are common, and ``normal:1`` in regression,
+        where the target has standard deviation 1.
     constraint : str
         Constraint on the hidden layers, as in `manymodes.Network`.
     chains : int
@@ -206,7 +209,8 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
     adapt_delta : float
         Target acceptance rate of NUTS, in (0, 1).
     max_treedepth : int
-        Longest trajectory of NUTS is 2**max_treedepth leapfrog steps.
+        Longest trajectory of NUTS is 2**max_treedepth leapfrog steps. The default bounds the
+        time of a fit: predictions need less of a chain than weights do.
     stacking : bool
         Weight chains by stacking their leave-one-out predictive densities [2]_; otherwise
         equally.
