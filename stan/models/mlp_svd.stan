@@ -1,7 +1,8 @@
-// Bayesian neural network whose hidden layers are matrices W = U diag(s) V'
-// with decreasing singular values s and frames U and V of fixed orientation.
-// The prior on them is that of mlp.stan, restricted to this region and
-// renormalised; svd.stanfunctions has the transform and the region's mass.
+// Bayesian neural network whose hidden layers are given by their singular
+// values s and by rotation angles of their left and right singular vectors,
+// below a right angle, which fixes the signs of both. The prior on the weights
+// is that of mlp.stan, restricted to this region and renormalised;
+// svd.stanfunctions has the transform and the region's mass.
 functions {
   #include network.stanfunctions
   #include priors.stanfunctions
@@ -31,25 +32,26 @@ transformed data {
   int deep = sum(hidden) - hidden[1]; // units after the first layer
   array[L + 1] int units = append_array({M}, hidden); // inputs, then layers
   array[L] int rank = svd_ranks(units); // singular values in each layer
-  int n_U = frame_sizes(hidden, rank); // angles of U, all layers
-  int n_V = frame_sizes(units[1:L], rank); // angles of V, all layers
+  int n_U = frame_sizes(hidden, rank); // angles of left singular vectors
+  int n_V = frame_sizes(units[1:L], rank); // angles of right ones
   vector[n_U + n_V] power // of the cosines in the Jacobian
     = append_row(frame_powers(hidden, rank), frame_powers(units[1:L], rank));
   if (prior_family == 2) {
-    reject("a box around the weights has no simple form here; use mlp.stan");
+    reject("a uniform prior's box has no form in these coordinates: use ",
+           "mlp.stan");
   }
 }
 parameters {
-  vector<lower=-pi() / 2, upper=pi() / 2>[n_U] theta_U; // angles of U
-  vector<lower=-pi() / 2, upper=pi() / 2>[n_V] theta_V; // angles of V
-  vector<lower=0>[sum(rank)] s_gap; // s_1 - s_2, ..., and s_k, by layers
+  vector<lower=-pi() / 2, upper=pi() / 2>[n_U] theta_U; // left angles
+  vector<lower=-pi() / 2, upper=pi() / 2>[n_V] theta_V; // right angles
+  vector<lower=0>[sum(rank)] s_gap; // steps down to the next s, the last to 0
   vector[sum(hidden)] b; // hidden biases
   matrix[K, hidden[L]] V; // last layer to outputs
   vector[K] c; // output biases
   vector<lower=0>[likelihood == 3] sigma; // noise of the normal likelihood
 }
 transformed parameters {
-  vector[sum(rank)] s = svd_values(rank, s_gap); // by layers
+  vector[sum(rank)] s = svd_values(rank, s_gap); // singular values, by layers
   matrix[hidden[1], M] W; // inputs to first layer
   vector[deep_size(hidden)] W_deep; // later layers, each by columns
   {

@@ -69,13 +69,16 @@ transformed parameters {
   r = incoming_lengths(hidden, W, W_deep_raw, bound);
   W = diag_pre_multiply(inv(head(r, hidden[1])), W);
   W_deep = W_deep_raw ./ r[after];
-  b = ordered_biases(hidden, b_low, b_step, r, bound);
-  if (prior_family == 2) {
+  if (prior_family == 2) { // raw weights are relative to r
     W_deep = W_deep .* r[before[1:n_deep]];
     V = diag_post_multiply(V, tail(r, hidden[L]));
   }
+  b = ordered_biases(hidden, b_low, b_step, r, bound);
 }
 model {
+  // Weights of the unconstrained network, in place of W_deep and V.
+  vector[n_deep + hidden[L] * K] w
+    = append_row(W_deep .* r[after], to_vector(V)) ./ r[before];
   // Jacobian of the unconstrained weights given the coordinates.
   target += ordered_log_jacobian(hidden, b, r, bound);
   target += dot_product(power, log(r));
@@ -90,10 +93,8 @@ model {
   target += positive_prior_constant(num_elements(sigma), 1);
   target += prior_kernel(input_scale, 4, prior_scale, 4);
   target += prior_kernel(to_vector(W_raw), prior_family, raw_scale, prior_nu);
-  target += prior_kernel(append_row(append_row(W_deep .* r[after],
-                                               to_vector(V)) ./ r[before],
-                                    append_row(b .* r, c)),
-                         prior_family, prior_scale, prior_nu);
+  target += prior_kernel(append_row(w, append_row(b .* r, c)), prior_family,
+                         prior_scale, prior_nu);
   target += prior_kernel(sigma, 1, sigma_scale, 1);
   target += log_copies;
   if (!prior_only) {
