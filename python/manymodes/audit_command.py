@@ -41,13 +41,13 @@ def audit_command(options: argparse.Namespace) -> int:
             continue
         audits.append(audit(constrained, orbits=options.orbits, seed=options.seed))
     alone = audits[0] if options.constraint != ALL else None
+    if options.figure is not None:
+        _draw(audits, alone, options.figure)
     if options.json:
         print(json.dumps(_json(audits, refused, alone), indent=1, allow_nan=False))
     else:
         print(alone.text if alone else side_by_side(audits, refused))
-    if options.figure is not None:
-        _draw(audits, alone, options.figure)
-        if not options.json:
+        if options.figure is not None:
             print(f"\nFigure: {options.figure}")
     return 0
 

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 
 from manymodes.audit._count import Booleans, count_copies, list_copies
-from manymodes.audit._invariance import invariance
+from manymodes.audit._invariance import Invariance, invariance
 from manymodes.audit._known import Known, known, region
 from manymodes.audit._orders import Count, Draws
 from manymodes.audit._result import Audit, Estimate, Evidence
@@ -17,13 +17,15 @@ from manymodes.errors import InputError, ManymodesError
 from manymodes.forward import Array
 from manymodes.network import Network
 from manymodes.region import RegionMass
-from manymodes.symmetry import group_order
+from manymodes.symmetry import generators, group_order
 
 ORBITS = 5_000
 _MEASURED = 2_000  # draws on which changes of the prior are measured
 _LISTED = 40_000  # copies that are gone through to check the counts
 _MOST_LISTED = 400  # orbits
 _LARGEST_LISTED = 1_000  # group order
+_MOST_NUMBERS = 100_000_000  # weights of all draws
+_MEASURED_NUMBERS = 20_000_000  # weights of all copies whose prior is measured
 _NOT_COUNTED = Estimate(math.nan, math.nan)
 
 
@@ -49,6 +51,12 @@ def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
     InputError
         If `orbits` or `seed` is not allowed.
     """
+    most = _MOST_NUMBERS // network.parameter_count
+    if orbits > max(2, most):
+        raise InputError(
+            f"orbits: {orbits} draws of {network.parameter_count} weights are too many;"
+            f" give {max(2, most)} at most"
+        )
     if orbits < 2:
         raise InputError(f"orbits: {orbits} are too few for an error; give 2 or more")
     if seed < 0:
@@ -82,9 +90,15 @@ def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
         fundamental_domain=domain,
         certain=certain,
         enumerated=_enumerated(network, weights, count),
-        invariance=invariance(network, {k: v[:_MEASURED] for k, v in weights.items()}),
+        invariance=_invariance(network, weights),
         evidence=_evidence(network, knowledge, mass),
     )
+
+
+def _invariance(network: Network, weights: Draws) -> tuple[Invariance, ...]:
+    numbers = network.parameter_count * len(generators(network))
+    most = min(_MEASURED, max(20, _MEASURED_NUMBERS // numbers))
+    return invariance(network, {name: value[:most] for name, value in weights.items()})
 
 
 def binomial(hits: Booleans, exact: float | None = None, exact_sd: float = 0.0) -> Estimate:
@@ -97,7 +111,7 @@ def binomial(hits: Booleans, exact: float | None = None, exact_sd: float = 0.0) 
 def _times(base: int, factor: float) -> float:
     """Return a product that may be too large for a float, then infinite."""
     try:
-        return float(base) * factor
+        return math.nan if math.isnan(factor) else float(base) * factor
     except OverflowError:
         return math.inf if factor > 0 else 0.0
 
@@ -133,9 +147,9 @@ def _shares(
 
 def _copies(count: Count, knowledge: Known) -> Estimate:
     """Return the mean number of copies of orbits that have any."""
-    if not count.exact:
+    if not count.exact and knowledge.none != 0:
         return _NOT_COUNTED
-    mean, sd = _mean(count.supported[count.supported > 0])
+    mean, sd = _mean(count.supported[count.supported > 0] if count.exact else count.supported)
     alike = len(set(count.supported.tolist())) == 1 and knowledge.none == 0
     exact = _times(count.base, mean) if alike and knowledge.one is not None else None
     if knowledge.several == 0:
@@ -146,8 +160,8 @@ def _copies(count: Count, knowledge: Known) -> Estimate:
 def _members(network: Network, count: Count, mass: RegionMass | None) -> Estimate:
     """Return the mean number of admitted copies, whatever the support, and what it must be."""
     mean, sd = _mean(count.admitted)
-    if mean == 0:
-        sd = 1 / len(count.admitted)  # as if there had been one
+    if mean == 0:  # as if there had been one; of samples this would say nothing
+        mean, sd = (0.0, 1 / len(count.admitted)) if count.exact else (math.nan, math.nan)
     moving = (
         network.activation == "sigmoid"
         and network.constraint == "ordered-signed"

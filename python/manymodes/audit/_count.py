@@ -23,10 +23,12 @@ from manymodes.symmetry import IntArray, act, group_order, members, random_membe
 Booleans = npt.NDArray[np.bool_]
 
 _DRAWS = 500  # draws that are searched at once
-_MOST_NODES = 2_000_000  # partial placements of a block
+_FEWEST = 8  # so few draws are not split further
+_MOST_NUMBERS = 20_000_000  # weights of a block's partial placements
 _WIDEST = 10  # widest layer whose flips, or sets of units, are listed
 _MOST_LISTED = 400  # members of a group that is gone through
-_SAMPLED = 64  # members drawn for each draw where nothing else is left
+_SAMPLED = 64  # most members drawn for each draw where nothing else is left
+_MOST_WORK = 2e9  # multiplications for those
 
 
 class _TooMany(Exception):
@@ -88,12 +90,15 @@ def sample_copies(network: Network, weights: Draws, rng: np.random.Generator) ->
     order, n = group_order(network), len(weights["b"])
     if order <= _MOST_LISTED:
         return list_copies(network, weights)
+    widths = (network.inputs, *network.hidden)
+    work = sum(before * width * min(before, width) for before, width in itertools.pairwise(widths))
+    sampled = int(np.clip(_MOST_WORK / (n * work), 1, _SAMPLED))
     admitted, supported = np.zeros(n), np.zeros(n)
-    for _ in range(_SAMPLED):
+    for _ in range(sampled):
         copy = act(network, weights, *random_members(network, n, rng))
         good = admits(network, copy)
-        admitted += good / _SAMPLED
-        supported += (good & in_support(network, copy)) / _SAMPLED
+        admitted += good / sampled
+        supported += (good & in_support(network, copy)) / sampled
     return Count(order, admitted, supported, exact=False)
 
 
@@ -113,12 +118,18 @@ def in_support(network: Network, weights: Draws) -> Booleans:
 
 
 def _in_blocks(
-    search: Callable[[Network, Draws], Count], network: Network, weights: Draws
+    search: Callable[[Network, Draws], Count], network: Network, weights: Draws, size: int = _DRAWS
 ) -> Count:
-    parts = [
-        search(network, {name: value[start : start + _DRAWS] for name, value in weights.items()})
-        for start in range(0, len(weights["b"]), _DRAWS)
-    ]
+    """Search block after block, in smaller ones where a block has too many placements."""
+    parts = []
+    for start in range(0, len(weights["b"]), size):
+        block = {name: value[start : start + size] for name, value in weights.items()}
+        try:
+            parts.append(search(network, block))
+        except _TooMany:
+            if size < _FEWEST:
+                raise
+            parts.append(_in_blocks(search, network, block, size // 8))
     admitted = np.concatenate([part.admitted for part in parts])
     return Count(parts[0].base, admitted, np.concatenate([part.supported for part in parts]))
 
@@ -239,7 +250,7 @@ def _place(matrix: Array, flips: bool) -> tuple[IntArray, IntArray, Array]:
     sign = np.empty((len(matrix), 0))
     placed = np.empty((len(matrix), 0, matrix.shape[2]))
     for place in range(matrix.shape[2]):
-        if len(node) * matrix.shape[1] > _MOST_NODES:
+        if len(node) * matrix.shape[1] * matrix.shape[2] > _MOST_NUMBERS:
             raise _TooMany
         rows = matrix[node]
         free = np.ones(rows.shape[:2], dtype=bool)

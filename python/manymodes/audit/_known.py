@@ -83,6 +83,8 @@ def known(network: Network) -> Known:
             return _pd_skew(network)
 
 
+_WIDEST_REGION = 32
+
 _SVD = (
     "A flip of unit i changes the sign of the i-th pivot of U alone (of none, if U has fewer "
     "than i columns). So whatever the order of the units, all pivots can be made positive, and "
@@ -171,6 +173,8 @@ def _inside_box(units: int, outputs: int) -> float:
 def region(network: Network) -> RegionMass | None:
     """Return the log mass (nats) of the region under the prior of ``none``, if it can be had."""
     base = network.constraint.split(":")[0]
+    if base == "pd-skew" and network.inputs > _WIDEST_REGION:
+        return None
     try:
         return replace(network, constraint=base).region
     except InputError:

@@ -114,7 +114,7 @@ def shape(network: Network) -> str:
 def number(value: float) -> str:
     """Return a number with as many digits as one reads."""
     if not math.isfinite(value):
-        return "too many to write"
+        return "more than 10^308"
     if value == round(value) and value < 1e7:
         return f"{value:.0f}"
     return f"{value:.3g}" if value < 1000 or value >= 1e7 else f"{value:.1f}"
@@ -147,10 +147,9 @@ def _group(audit: Audit) -> str:
     ]
     words = "; ".join(moves)
     words = words[0].upper() + words[1:]
-    if audit.group_order < 10**7:
-        order = f"{audit.group_order}"
-    else:
-        order = f"{audit.group_order} (10^{math.log10(audit.group_order):.1f})"
+    order = _order(audit)
+    if 10**7 <= audit.group_order < 10**24:
+        order = f"{audit.group_order} ({order})"
     words += f". So {order} sets of weights compute the same function"
     if relu:
         return words + (
@@ -179,7 +178,7 @@ def _table(audit: Audit) -> str:
     lines = [f"  {functions:31}  {'counted':>23}  {'exact':>20}"]
     for name, estimate, scale, unit in rows:
         value = "-"
-        if math.isfinite(estimate.value):
+        if not math.isnan(estimate.value):
             value = f"{_digits(scale * estimate.value)} ± {_digits(scale * estimate.sd)}{unit}"
         exact = ""
         if estimate.exact is not None:
@@ -188,8 +187,8 @@ def _table(audit: Audit) -> str:
                 error = _digits(scale * estimate.exact_sd)
                 exact = f"{_digits(scale * estimate.exact)} ± {error}{unit}"
         lines.append(f"  {name:31}  {value:>23}  {exact:>20}")
-    if audit.members.exact is not None:
-        share = _digits(100 * (audit.region.exact or math.nan))
+    if audit.members.exact and audit.region.exact and math.isfinite(audit.members.exact):
+        share = _digits(100 * audit.region.exact)
         lines.append(
             f"\n  The mean must be copies × prior mass: {_order(audit)} × {share} % = "
             f"{_digits(audit.members.exact)}"
@@ -205,7 +204,7 @@ def _table(audit: Audit) -> str:
 def _digits(value: float) -> str:
     """Return a number with three digits after the point, or three in all if it is small."""
     if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else "-"
+        return "0" if value == 0 else "> 10^308" if value > 0 else "-"
     if abs(value) < 0.001 or abs(value) >= 1e7:
         return f"{value:.2g}"
     if abs(value - round(value)) < 1e-9:
@@ -214,7 +213,9 @@ def _digits(value: float) -> str:
 
 
 def _order(audit: Audit) -> str:
-    return f"{audit.group_order}" if audit.group_order < 10**7 else f"{audit.group_order:.2e}"
+    """Return the order of the group, as a power of ten where it is long."""
+    order = audit.group_order
+    return f"{order}" if order < 10**7 else f"10^{math.log10(order):.1f}"
 
 
 def _boxed(audit: Audit) -> bool:
@@ -252,16 +253,18 @@ def _domain(audit: Audit) -> str:
 
 def _lost(audit: Audit) -> str:
     lost = audit.none
+    if lost.exact == 0:
+        return "nothing. Every function has a copy."
     if math.isnan(lost.value):
         return "not counted: a function has too many copies."
     if lost.best == 0:
-        if lost.exact == 0:
-            return "nothing. Every function has a copy."
         return f"no function of {audit.orbits}; at most {100 * audit.at_most:.3g} % (95 % limit)."
     everything = lost.value == 1 and lost.exact is None
     share = f"all {audit.orbits}" if everything else f"{percent(lost)} of"
     words = f"{share} functions drawn from the prior have no copy left"
-    if audit.lost_to_support.value > 0:
+    if audit.lost_to_support.value == lost.value:
+        words += ", because flips push a bias of the admitted copy out of the prior's box"
+    elif audit.lost_to_support.value > 0:
         words += (
             f"; {100 * audit.lost_to_support.value:.1f} % because flips push a bias of every "
             "admitted copy out of the prior's box"
@@ -282,7 +285,9 @@ def _left(audit: Audit) -> str:
     copies = audit.copies
     if math.isnan(copies.value) and audit.method != "sample":
         return "no function was found that has a copy left."
-    if math.isnan(copies.value):
+    if math.isnan(copies.value) and math.isnan(audit.members.value):
+        words = "not counted; no random member of the group gave a copy that is admitted."
+    elif math.isnan(copies.value):
         words = (
             f"not counted; in the mean, random members of the group give "
             f"{number(audit.members.value)} ± {number(audit.members.sd)} copies of any function."

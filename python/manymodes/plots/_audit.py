@@ -48,8 +48,7 @@ def plot_audit(audit: Audit) -> Figure:
     InputError
         If nothing was counted: the copies were sampled.
     """
-    if not audit.histogram:
-        raise InputError("figure: the copies of one function are too many to count")
+    _check((audit,))
     draw = _domain_drawing(audit)
     figure = new_figure(3.5, 10.2 if draw else 6.8)
     axes = figure.subplots(1, 3 if draw else 2, width_ratios=[1.2, 1, 1.3] if draw else [1.1, 1])
@@ -70,8 +69,7 @@ def plot_audits(audits: Sequence[Audit]) -> Figure:
         Of one network under several constraints. Those whose copies were sampled are left out.
     """
     counted = [audit for audit in audits if audit.histogram]
-    if not counted:
-        raise InputError("figure: the copies of one function are too many to count")
+    _check(counted)
     figure = new_figure(1.1 + 0.42 * len(counted))
     axes = figure.subplots()
     for row, audit in enumerate(counted):
@@ -102,6 +100,14 @@ def plot_audits(audits: Sequence[Audit]) -> Figure:
     handles = [Line2D([], [], color=_COLOURS[k], lw=7, label=_words(k)) for k in _KINDS]
     figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1)
     return figure
+
+
+def _check(audits: Sequence[Audit]) -> None:
+    """Refuse what has no numbers that a figure could show."""
+    if not audits or not all(audit.histogram for audit in audits):
+        raise InputError("figure: the copies of a function are too many to count")
+    if any(audit.group_order > 1e300 for audit in audits):
+        raise InputError("figure: the copies of a function are too many to draw")
 
 
 def _words(kind: str) -> str:
