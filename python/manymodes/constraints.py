@@ -80,7 +80,12 @@ def svd(matrix: npt.ArrayLike) -> Booleans:
     """
     u, _, vt = np.linalg.svd(np.asarray(matrix, dtype=float), full_matrices=False)
     v = np.swapaxes(vt, -1, -2)
-    return np.asarray((pivots(u) * pivots(v) > 0).all(axis=-1))
+    # The first i pivots of a frame have the sign of its leading minor i as their product.
+    same = [
+        np.linalg.slogdet(u[..., :i, :i])[0] * np.linalg.slogdet(v[..., :i, :i])[0] > 0
+        for i in range(1, u.shape[-1] + 1)
+    ]
+    return np.asarray(np.all(same, axis=0))
 
 
 def pivots(frame: npt.ArrayLike) -> Array:
