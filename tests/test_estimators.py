@@ -86,8 +86,9 @@ def outputs(model: Any, X: np.ndarray) -> np.ndarray:
 def test_regression_is_the_mixture_over_draws(regressor: Any, points: Any) -> None:
     """Mean, standard deviation and density of the mixture of normals, in the target's units."""
     X, y = points
-    mean = y.mean() + y.std() * outputs(regressor, X)[..., 0]
-    sigma = y.std() * regressor.draws_["sigma"]
+    scale = y.std() / np.sqrt(3)  # a network of three units
+    mean = y.mean() + scale * outputs(regressor, X)[..., 0]
+    sigma = scale * regressor.draws_["sigma"]
     shape = regressor.chains_.n_chains, regressor.chains_.n_draws
     weights = np.broadcast_to(regressor.weights_[:, None, None] / shape[1], (*shape, 1))
     found, sd = regressor.predict(X, return_std=True)
@@ -113,7 +114,8 @@ def test_regression_learns(regressor: Any, points: Any) -> None:
     line = stats.norm.logpdf(y, mean, sd).mean()
     assert regressor.log_predictive_density(X, y).mean() > line + 0.1
     assert regressor.score(X, y) > 0.9
-    assert abs(regressor.draws_["sigma"].mean() * y.std() - 300) < 4 * 300 / np.sqrt(80)
+    sigma = regressor.draws_["sigma"].mean() * regressor.target_scale_
+    assert abs(sigma - 300) < 4 * 300 / np.sqrt(80)
 
 
 def test_other_units_change_nothing_but_the_units(regressor: Any, points: Any) -> None:
@@ -332,7 +334,8 @@ def test_numbers_that_are_not_finite_are_refused(points: Any, regressor: Any, ba
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("hidden", (0,), "hidden: 0 is not allowed"),
+        ("hidden", (-1,), "hidden: -1 is not allowed"),
+        ("hidden", (), r"hidden: \(\) has no layer"),
         ("hidden", "8", "hidden: '8' is not allowed"),
         ("activation", "gelu", "activation: 'gelu' is unknown"),
         ("prior", "cauchy:1", "prior: 'cauchy:1' is unknown"),

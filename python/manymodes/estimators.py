@@ -65,7 +65,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         self,
         hidden: int | Sequence[int] = (8,),
         *,
-        activation: str = "relu",
+        activation: str = "tanh",
         prior: str | None = None,
         constraint: str = "none",
         chains: int = 4,
@@ -98,17 +98,20 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
 
     # ------------------------------------------------------------ fitting
 
-    def _sample(self, X: Array, target: Array, likelihood: str, outputs: int = 1) -> None:
+    def _sample(
+        self, X: Array, target: Array, likelihood: str, outputs: int = 1, sigma_scale: float = 1.0
+    ) -> None:
         """Sample the posterior of a network, given what the user gave and a scaled target."""
         self.scaler_ = StandardScaler(with_mean=self.standardise, with_std=self.standardise).fit(X)
         self.network_ = Network(
             X.shape[1],
-            tuple(np.atleast_1d(np.asarray(self.hidden, dtype=object)).tolist()),
+            self._widths(),
             outputs,
             self.activation,
             likelihood,
             _PRIORS[likelihood] if self.prior is None else self.prior,
             self.constraint,
+            sigma_scale,
         )
         settings = NutsSettings(self.warmup, self.draws, self.adapt_delta, self.max_treedepth)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -140,6 +143,10 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         self.weights_ = np.full(self.chains_.n_chains, 1 / self.chains_.n_chains)
         if self.stacking:
             self.weights_ = stack(self.chains_.lpd.T).weights
+
+    def _widths(self) -> tuple[Any, ...]:
+        """Return the units of each hidden layer; `Network` checks them."""
+        return tuple(np.atleast_1d(np.asarray(self.hidden, dtype=object)).tolist())
 
     def _warn(self, chains: Chains) -> None:
         name = type(self).__name__
@@ -194,12 +201,11 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
     ----------
     hidden : int or tuple of int
         Units of each hidden layer.
-    activation : {"relu", "tanh", "sigmoid"}
+    activation : {"tanh", "sigmoid", "relu"}
         Activation of the hidden units.
     prior : str or None
         Prior of every weight and bias, as in `manymodes.Network`. None is ``normal:2`` in
-        classification, where log odds of 5 and more are common, and ``normal:1`` in regression,
-        where the target has standard deviation 1.
+        classification, where log odds of 5 and more are common, and ``normal:1`` in regression.
     constraint : str
         Constraint on the hidden layers, as in `manymodes.Network`.
     chains : int
@@ -216,9 +222,10 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         equally.
     standardise : bool
         Give the network inputs with mean 0 and standard deviation 1 (a constant column keeps
-        its scale), divided by the square root of their number, so that what reaches a hidden
-        unit has the scale of a single weight however many inputs there are; and in regression a
-        standardised target. Otherwise the network sees the numbers as they are.
+        its scale), divided by the square root of their number, and in regression a standardised
+        target, multiplied by the square root of the number of units in the last hidden layer:
+        the prior on functions then does not depend on how many inputs and units there are [1]_.
+        Otherwise the network sees the numbers as they are.
     random_state : int, RandomState or None
         Decides every draw.
     n_jobs : int or None
@@ -325,7 +332,8 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
     Attributes
     ----------
     target_mean_, target_scale_ : float
-        Mean and standard deviation of the target (0 and 1 without ``standardise``).
+        What is subtracted from the target, and what it is then divided by, before the network
+        learns it (0 and 1 without ``standardise``).
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
@@ -344,22 +352,24 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
             self, X, y, dtype=np.float64, ensure_min_samples=2, y_numeric=True
         )
         values = values.astype(float)
-        self.target_mean_, self.target_scale_ = 0.0, 1.0
+        self.target_mean_, self.target_scale_, sd = 0.0, 1.0, 1.0
         if self.standardise:
+            sd = math.sqrt(Network(1, self._widths()).hidden[-1])
             scaler = StandardScaler().fit(values[:, None])
-            self.target_mean_, self.target_scale_ = float(scaler.mean_[0]), float(scaler.scale_[0])
+            self.target_mean_ = float(scaler.mean_[0])
+            self.target_scale_ = float(scaler.scale_[0]) / sd
         target = (values - self.target_mean_) / self.target_scale_
         if np.ptp(values) == 0:
             # The likelihood has no bound where a constant is learnt without noise.
-            noise = _CONSTANT_NOISE * self.target_scale_
+            noise = _CONSTANT_NOISE * sd
             warnings.warn(
                 f"{type(self).__name__}: y is constant ({values[0]:g}), which says nothing of its"
-                f" noise: noise of standard deviation {noise:g} is assumed",
+                f" noise: noise of standard deviation {noise * self.target_scale_:g} is assumed",
                 stacklevel=2,
             )
             ranks = np.random.default_rng(0).permutation(len(values))  # of no input's order
-            target = target + _CONSTANT_NOISE * ndtri((ranks + 0.5) / len(values))
-        self._sample(inputs, target, "normal")
+            target = target + noise * ndtri((ranks + 0.5) / len(values))
+        self._sample(inputs, target, "normal", sigma_scale=sd)
         return self
 
     def predict(self, X: npt.ArrayLike, return_std: bool = False) -> Array | tuple[Array, Array]:
