@@ -9,7 +9,7 @@ from pathlib import Path
 from timing import alternate, ratio, show
 
 from manymodes.chains import Chains, run_chains
-from manymodes.compare import predictions_by_input
+from manymodes.comparison import predictions_by_input
 from manymodes.diagnostics import rhat, rhat_function
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import Posterior

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from manymodes import toolchain
 from manymodes.chains import Chains, run_chains
-from manymodes.compare import Comparison, compare
+from manymodes.comparison import Comparison, compare
 from manymodes.modes import ModeSettings
 from manymodes.nested import Nested, run_nested
 from manymodes.network import Network

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import manymodes
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "manymodes"
 MAX_LINES = 420
@@ -24,7 +26,7 @@ ORDER = (
     "table",
     "symmetry",
     "constraints",
-    "audit",
+    "audits",
     "toolchain",
     "program",
     "posterior",
@@ -40,7 +42,7 @@ ORDER = (
     "landscape",
     "atlas",
     "modes",
-    "compare",
+    "comparison",
     "results",
     "predict",
     "estimators",
@@ -98,6 +100,11 @@ def test_a_room_imports_only_rooms_to_its_left(room: str) -> None:
         if other not in allowed
     ]
     assert wrong == []
+
+
+def test_no_public_name_is_that_of_a_room() -> None:
+    """Importing a room binds its name in the package, over a function that is called alike."""
+    assert not set(manymodes.__all__) & set(rooms())
 
 
 def test_leaves_stand_alone() -> None:

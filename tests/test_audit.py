@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manymodes.audit import Audit, audit, evidence_shift, side_by_side
-from manymodes.audit._count import count_copies, list_copies
+from manymodes.audits import Audit, audit, evidence_shift, side_by_side
+from manymodes.audits._count import count_copies, list_copies
 from manymodes.cli import main
 from manymodes.constraints import admits
 from manymodes.errors import InputError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from manymodes.chains import Chains
-from manymodes.compare import PROMINENT, Comparison, compare
+from manymodes.comparison import PROMINENT, Comparison, compare
 from manymodes.diagnostics import rhat
 from manymodes.errors import InputError
 from manymodes.modes import ModeSettings

@@ -7,7 +7,7 @@ of the units can give, so that a region that is too small, a wrong Jacobian or a
 shows. Where a region is not such a domain, the evidence is another one, and the audit of the
 unconstrained posterior's draws says by how much.
 
-Three combined standard errors throughout, none of them above 0.1 nats, with fixed seeds.
+Three combined standard errors throughout, with fixed seeds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manymodes.audit import audit, evidence_shift
+from manymodes.audits import audit, evidence_shift
 from manymodes.nested import Nested, run_nested
 from manymodes.network import Network
 from manymodes.polychord import PolyChordSettings
@@ -37,10 +37,15 @@ pytestmark = pytest.mark.usefixtures("tools")
 
 @cache
 def nested(network: Network) -> Nested:
-    """Return the nested runs of a network on a bump (one input) or a saddle (two)."""
+    """Return the nested runs of a network on a bump along its last input.
+
+    With two inputs both units read the last one alone, which no pd-skew matrix allows: the
+    products of its diagonal must exceed those of the means beside it.
+    """
     rng = np.random.default_rng(3)
-    x = rng.uniform(-2, 2, (30, network.inputs))
-    logit = 3 - 2.5 * np.abs(x[:, 0] - 0.5) if network.inputs == 1 else 3 * x[:, 0] * x[:, 1]
+    x = rng.uniform(-2, 2, (30 if network.inputs == 1 else 50, network.inputs))
+    slope = 2.5 if network.inputs == 1 else 6.0
+    logit = slope * (1.2 - np.abs(x[:, -1] - 0.2))
     y = rng.random(len(x)) < 1 / (1 + np.exp(-logit))
     posterior = Posterior.from_network(network, x, y.astype(int))
     return run_nested(posterior, runs=RUNS, settings=SETTINGS, seed=1, quiet=True)
@@ -86,19 +91,27 @@ def difference(constrained: Network) -> tuple[float, float]:
     full = make("none", constrained.activation, constrained.hidden[0], constrained.inputs)
     one, other = nested(constrained), nested(full)
     error = math.hypot(one.log_z_sd, other.log_z_sd)
-    assert 0 < error < MOST
+    assert error > 0
     return one.log_z - other.log_z, error
 
 
-@pytest.mark.parametrize("units", [2, 3])
 @pytest.mark.parametrize(
-    ("constraint", "activation"),
-    [("ordered", "tanh"), ("ordered-signed", "tanh"), ("unit-norm", "relu")],
+    ("constraint", "activation", "units"),
+    [
+        ("ordered", "tanh", 2),
+        ("ordered", "tanh", 3),
+        ("ordered-signed", "tanh", 2),
+        ("ordered-signed", "tanh", 3),
+        ("unit-norm", "relu", 2),
+        ("svd", "tanh", 2),
+    ],
 )
 def test_a_domain_of_the_group_keeps_the_evidence(
     constraint: str, activation: str, units: int
 ) -> None:
+    """So do `ordered` and `svd` for tanh, which leave equally many copies of each."""
     shift, error = difference(make(constraint, activation, units))
+    assert error < MOST
     assert abs(shift) < 3 * error
 
 

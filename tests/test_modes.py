@@ -12,7 +12,7 @@ from conftest import QUICK_NUTS, two_peaks
 from manymodes import symmetry
 from manymodes.atlas import MAX_PAIRWISE, Atlas
 from manymodes.chains import Chains, run_chains
-from manymodes.compare import Comparison, compare
+from manymodes.comparison import Comparison, compare
 from manymodes.errors import InputError
 from manymodes.landscape import LOWEST, Landscape
 from manymodes.modes import ModeSettings, find_modes

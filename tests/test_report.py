@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from manymodes.chains import Chains
-from manymodes.compare import Comparison, Estimate, ModeSummary
+from manymodes.comparison import Comparison, Estimate, ModeSummary
 from manymodes.errors import InputError
 from manymodes.modes import Modes
 from manymodes.nested import Nested, NestedRun

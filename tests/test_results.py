@@ -14,7 +14,7 @@ from filelock import FileLock
 import manymodes
 from conftest import closed_form
 from manymodes.chains import Chains
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.errors import InputError, ResultsError
 from manymodes.nested import Nested
 from manymodes.posterior import Posterior

@@ -30,8 +30,11 @@ _PUBLIC = {
     "find_modes": "modes",
     "psis_loo": "loo",
     "stack": "stacking",
-    "Comparison": "compare",
-    "compare": "compare",
+    "Comparison": "comparison",
+    "compare": "comparison",
+    "Audit": "audits",
+    "audit": "audits",
+    "evidence_shift": "audits",
     "write_report": "report",
     "Table": "table",
     "Predictions": "predict",
@@ -45,10 +48,13 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
+    from manymodes.audits import Audit as Audit
+    from manymodes.audits import audit as audit
+    from manymodes.audits import evidence_shift as evidence_shift
     from manymodes.chains import Chains as Chains
     from manymodes.chains import run_chains as run_chains
-    from manymodes.compare import Comparison as Comparison
-    from manymodes.compare import compare as compare
+    from manymodes.comparison import Comparison as Comparison
+    from manymodes.comparison import compare as compare
     from manymodes.errors import InputError as InputError
     from manymodes.errors import ManymodesError as ManymodesError
     from manymodes.loo import psis_loo as psis_loo

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from manymodes.errors import InputError
 
 if TYPE_CHECKING:
-    from manymodes.audit import Audit
+    from manymodes.audits import Audit
 
 ALL = "all"
 _SIDE_BY_SIDE = ("none", "ordered", "ordered-signed", "unit-norm", "pd-skew", "svd")
@@ -19,7 +19,7 @@ _SIDE_BY_SIDE = ("none", "ordered", "ordered-signed", "unit-norm", "pd-skew", "s
 
 def audit_command(options: argparse.Namespace) -> int:
     """Print an audit, or those of all constraints side by side; draw it on demand."""
-    from manymodes.audit import audit, side_by_side
+    from manymodes.audits import audit, side_by_side
     from manymodes.network import Network
 
     network = Network(

@@ -21,7 +21,7 @@ from manymodes.table_commands import network_command, predict_command
 
 if TYPE_CHECKING:
     from manymodes.chains import Chains
-    from manymodes.compare import Comparison
+    from manymodes.comparison import Comparison
     from manymodes.nested import Nested
     from manymodes.posterior import Posterior
     from manymodes.table import Table
@@ -202,7 +202,7 @@ def _finish(
 ) -> int:
     """Compare what was run with what else the directory holds; write summary and report."""
     from manymodes.chains import load_chains
-    from manymodes.compare import compare
+    from manymodes.comparison import compare
     from manymodes.nested import load_nested
     from manymodes.report import write_report
     from manymodes.results import REPORT, SUMMARY, summarise

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 import manymodes
 from manymodes.chains import Chains
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.errors import InputError, ResultsError
 from manymodes.nested import Nested
 from manymodes.network import Network

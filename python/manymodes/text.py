@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from manymodes.compare import Comparison
+    from manymodes.comparison import Comparison
     from manymodes.network import Network
     from manymodes.predict import Predictions
     from manymodes.table import Parts

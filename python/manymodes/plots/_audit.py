@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from manymodes.audit import Audit
+from manymodes.audits import Audit
 from manymodes.constraints import Booleans, admits
 from manymodes.errors import InputError
 from manymodes.forward import Array

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.errors import InputError
 from manymodes.plots._corner import corner_columns
 from manymodes.plots._style import (

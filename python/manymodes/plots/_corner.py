@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.plots._draws import pool_of
 from manymodes.plots._style import POSTERIORS, WIDTH, by_name, styled
 from manymodes.posterior import FloatArray, Posterior

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.posterior import FloatArray, Posterior
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.errors import InputError
 from manymodes.network import Network
 from manymodes.plots._draws import Pool, pool_of, training_data

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from scipy.special import logsumexp
 from scipy.stats import gaussian_kde
 
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.plots._draws import pool_of, training_data
 from manymodes.plots._style import (
     MOST_MODES,

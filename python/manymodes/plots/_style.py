@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from manymodes.compare import Comparison, ModeSummary
+from manymodes.comparison import Comparison, ModeSummary
 from manymodes.errors import InputError
 
 P = ParamSpec("P")

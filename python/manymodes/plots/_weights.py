@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from manymodes.compare import Comparison, Estimate, ModeSummary
+from manymodes.comparison import Comparison, Estimate, ModeSummary
 from manymodes.plots._style import (
     WHOLE,
     by_name,

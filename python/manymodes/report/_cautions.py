@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from manymodes.compare import Comparison, Estimate
+from manymodes.comparison import Comparison, Estimate
 from manymodes.nested import Nested
 from manymodes.report._findings import UNLIKELY, WORTH_TELLING
 from manymodes.report._format import modes_named, number, percent, sentence, things

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from manymodes.compare import Estimate
+from manymodes.comparison import Estimate
 from manymodes.plots import plot_rhat, plot_traces
 from manymodes.report._findings import called, left_their_mode, worst
 from manymodes.report._format import number, percent, sentence

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from manymodes.compare import Comparison, Estimate, ModeSummary
+from manymodes.comparison import Comparison, Estimate, ModeSummary
 from manymodes.nested import Nested
 from manymodes.plots import Scores
 from manymodes.report._format import (

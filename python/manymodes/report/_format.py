@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from manymodes.compare import Estimate
+from manymodes.comparison import Estimate
 
 NOTHING = "–"
 _PLUS_MINUS = "\u00a0±\u00a0"

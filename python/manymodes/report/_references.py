@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 
 _STAN = (
     "Carpenter, Gelman, Hoffman, Lee, Goodrich, Betancourt, Brubaker, Guo, Li, Riddell (2017). "

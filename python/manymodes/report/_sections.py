@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.plots import (
     MOST_MODES,
     Scores,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from manymodes import __version__
-from manymodes.compare import Comparison
+from manymodes.comparison import Comparison
 from manymodes.errors import InputError
 from manymodes.plots import Scores, score
 from manymodes.report import _sections as sections

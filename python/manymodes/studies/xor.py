@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.chains import run_chains
-from manymodes.compare import Comparison, Estimate, compare
+from manymodes.comparison import Comparison, Estimate, compare
 from manymodes.errors import InputError
 from manymodes.nested import run_nested
 from manymodes.network import Network

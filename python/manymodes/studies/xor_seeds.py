@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from manymodes.compare import Comparison, compare
+from manymodes.comparison import Comparison, compare
 from manymodes.errors import InputError
 from manymodes.nested import run_nested
 from manymodes.polychord import PolyChordSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from manymodes.audit._count import bounded
+from manymodes.audits._count import bounded
 from manymodes.errors import InputError
 from manymodes.network import Network
 from manymodes.region import RegionMass

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from manymodes.audit._audit import audit
-from manymodes.audit._invariance import Invariance, invariance
-from manymodes.audit._result import Audit, Estimate, Evidence
-from manymodes.audit._shift import evidence_shift
-from manymodes.audit._text import side_by_side
+from manymodes.audits._audit import audit
+from manymodes.audits._invariance import Invariance, invariance
+from manymodes.audits._result import Audit, Estimate, Evidence
+from manymodes.audits._shift import evidence_shift
+from manymodes.audits._text import side_by_side
 
 __all__ = [
     "Audit",

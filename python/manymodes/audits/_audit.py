@@ -7,11 +7,11 @@ from collections import Counter
 
 import numpy as np
 
-from manymodes.audit._count import Booleans, count_copies, list_copies
-from manymodes.audit._invariance import Invariance, invariance
-from manymodes.audit._known import Known, known, region
-from manymodes.audit._orders import Count, Draws
-from manymodes.audit._result import Audit, Estimate, Evidence
+from manymodes.audits._count import Booleans, count_copies, list_copies
+from manymodes.audits._invariance import Invariance, invariance
+from manymodes.audits._known import Known, known, region
+from manymodes.audits._orders import Count, Draws
+from manymodes.audits._result import Audit, Estimate, Evidence
 from manymodes.constraints import admits
 from manymodes.errors import InputError, ManymodesError
 from manymodes.forward import Array

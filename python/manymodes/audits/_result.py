@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from manymodes.audit._invariance import Invariance
+from manymodes.audits._invariance import Invariance
 from manymodes.network import Network
 
 
@@ -166,7 +166,7 @@ class Audit:
     @property
     def text(self) -> str:
         """The audit as a table and in words."""
-        from manymodes.audit._text import audit_text
+        from manymodes.audits._text import audit_text
 
         return audit_text(self)
 

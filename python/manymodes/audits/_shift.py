@@ -7,9 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.audit._count import count_copies
-from manymodes.audit._known import region
-from manymodes.audit._result import Estimate
+from manymodes.audits._count import count_copies
+from manymodes.audits._known import region
+from manymodes.audits._result import Estimate
 from manymodes.constraints import admits
 from manymodes.errors import InputError
 from manymodes.forward import Weights, flatten_draws

@@ -6,8 +6,8 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from manymodes.audit._invariance import Invariance
-from manymodes.audit._result import Audit, Estimate
+from manymodes.audits._invariance import Invariance
+from manymodes.audits._result import Audit, Estimate
 from manymodes.network import Network
 
 _WIDTH = 88

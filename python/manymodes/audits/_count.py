@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.audit._orders import Count, Draws, count_orders
+from manymodes.audits._orders import Count, Draws, count_orders
 from manymodes.constraints import admits
 from manymodes.forward import Array, layers
 from manymodes.network import Network
