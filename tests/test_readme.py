@@ -109,6 +109,12 @@ def test_tables_run_as_written(tools: Any, tmp_path_factory: pytest.TempPathFact
     assert written["log_density"].mean() == pytest.approx(nats, abs=0.03)
 
 
+def test_scikit_learn_runs_as_written(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    _, said = take("With scikit-learn", tmp_path_factory)
+    nats = float(re.search(r"(-[\d.]+) nats a row", said).group(1))  # type: ignore[union-attr]
+    assert nats > -0.3  # a third for each class would be -1.1
+
+
 def test_readme_names_only_files_that_exist() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
