@@ -1,8 +1,8 @@
 // Bayesian neural network with the biases of every hidden layer in increasing
-// order and, if signed, positive weights from its units to the first unit of
-// what follows. The prior is that of mlp.stan, restricted to this region and
-// renormalised: of the copies of a network by permutation, and by the sign
-// flips of its units, it holds one.
+// order and, if so chosen, positive weights from its units to the first unit
+// of what follows. The prior is that of mlp.stan, restricted to this region
+// and renormalised: of the copies of a network by permutation, and by the
+// sign flips of its units, it holds one.
 functions {
   #include network.stanfunctions
   #include priors.stanfunctions
