@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,14 +102,19 @@ def truths(frame: Frame, name: str) -> FloatArray:
     """
     known = {"True": 1.0, "1": 1.0, "False": 0.0, "0": 0.0}
     said = labels(frame, name)
-    unknown = next((text for text in said if text not in known), None)
-    if unknown is not None:
-        rows = np.array([text == unknown for text in said])
+    if strange := _first_unknown(frame, said, known):
         raise InputError(
-            f"{frame.name}: column '{name}' has '{unknown}' in {frame.where(rows)}, "
-            "which is neither true nor false"
+            f"{frame.name}: column '{name}' has {strange}, which is neither true nor false"
         )
     return np.array([known[text] for text in said])
+
+
+def _first_unknown(frame: Frame, said: Sequence[str], known: Container[str]) -> str:
+    """Return the first name that is not known, and all its places; empty if there is none."""
+    unknown = next((text for text in said if text not in known), None)
+    if unknown is None:
+        return ""
+    return f"'{unknown}' in {frame.where(np.array([text == unknown for text in said]))}"
 
 
 def labels(frame: Frame, name: str) -> list[str]:
@@ -153,14 +158,10 @@ def indicators(frame: Frame, name: str, levels: Sequence[str], word: str) -> Flo
         A name is no level; it is called a ``word`` in the message.
     """
     said = labels(frame, name)
-    known = set(levels)
-    unknown = next((text for text in said if text not in known), None)
-    if unknown is not None:
-        rows = np.array([text == unknown for text in said])
+    if strange := _first_unknown(frame, said, set(levels)):
         raise InputError(
-            f"{frame.name}: column '{name}' has the {word} '{unknown}' in {frame.where(rows)}, "
-            "which the training part did not have; it had "
-            f"{listed(levels)}"
+            f"{frame.name}: column '{name}' has the {word} {strange}, "
+            f"which the training part did not have; it had {listed(levels)}"
         )
     return np.asarray(np.array(said)[:, None] == np.array(levels), dtype=float)
 

@@ -21,10 +21,12 @@ _THIN = 16
 
 def log_mean_exp(weights: Array, log_density: Array) -> Array:
     """Return log sum_s w_s exp(log_density_s), shape (N,), in nats; no exponential underflows."""
-    top = log_density.max(axis=0)
-    finite = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(weights @ np.exp(log_density - finite)) + finite)
+    with np.errstate(divide="ignore"):  # a draw may have weight zero
+        terms = log_density + np.log(weights)[:, None]
+        top = terms.max(axis=0)
+        finite = np.where(np.isfinite(top), top, 0.0)
+        terms -= finite  # in place: blocks of draws x rows are large
+        return np.asarray(np.log(np.exp(terms, out=terms).sum(axis=0)) + finite)
 
 
 def moments(weights: Array, mean: Array, sd: Array) -> tuple[Array, Array, Array]:

@@ -26,7 +26,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp, ndtri
+from scipy.special import ndtri
 
 try:
     from joblib import effective_n_jobs
@@ -41,6 +41,7 @@ except ImportError as error:
         f" ({error})"
     ) from error
 
+from manymodes._mixture import log_mean_exp
 from manymodes.chains import Chains, run_chains
 from manymodes.errors import InputError
 from manymodes.network import Network
@@ -182,12 +183,12 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
 
     def _log_density(self, inputs: Array, target: Array) -> Array:
         """Return the log predictive density (nats) of each target, shape (N,), as scaled."""
-        with np.errstate(divide="ignore"):  # a chain may have weight zero
-            log_weights = np.log(self.weights_ / self.chains_.n_draws)[:, None, None]
+        draws = self.chains_.n_draws
+        weights = np.repeat(self.weights_ / draws, draws)
 
         def block(rows: slice) -> Array:
             log_lik = self.network_.log_lik(self.draws_, inputs[rows], target[rows])
-            return np.asarray(logsumexp(log_lik + log_weights, axis=(0, 1)))
+            return log_mean_exp(weights, log_lik.reshape(len(weights), -1))
 
         return self._by_rows(block, len(inputs))
 
