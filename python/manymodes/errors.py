@@ -31,5 +31,13 @@ class SamplingError(ManymodesError, RuntimeError):
     """A sampler failed: no chain or no nested run finished."""
 
 
+class EngineError(ManymodesError, RuntimeError):
+    """The workers of a run are gone for good: what is finished is kept, `--resume` goes on."""
+
+
+class StorageError(ManymodesError, OSError):
+    """Results or scratch files cannot be written: the disk is full, or failed."""
+
+
 class ResultsError(InputError):
     """A run directory is missing, incomplete, or holds files that cannot be read."""
