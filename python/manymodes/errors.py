@@ -31,6 +31,10 @@ class SamplingError(ManymodesError, RuntimeError):
     """A sampler failed: no chain or no nested run finished."""
 
 
+class TimeLimitError(SamplingError):
+    """A chain's time limit came before it had draws to keep."""
+
+
 class EngineError(ManymodesError, RuntimeError):
     """The workers of a run are gone for good: what is finished is kept, `--resume` goes on."""
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -42,6 +43,11 @@ class Program:
     stan_file : Path
         The program. Its includes are looked for beside it and in manymodes' own
         ``stan/functions``.
+
+    Notes
+    -----
+    Sources are read once. A pickled program carries them: where it is opened it is found in
+    that machine's cache, or compiled into it with that machine's toolchain.
     """
 
     stan_file: Path
@@ -54,6 +60,17 @@ class Program:
         if not path.is_file():
             raise InputError(f"{path}: no such Stan program")
         object.__setattr__(self, "stan_file", path.resolve())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Carry the sources: another machine has neither the file nor, maybe, its includes.
+
+        What belongs to this machine (toolchain, cache folder) is found anew over there.
+        """
+        return {"stan_file": self.stan_file, "sources": self.sources}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the carried sources for the program, whatever is at their path here."""
+        self.__dict__.update(state)
 
     @property
     def name(self) -> str:
@@ -110,6 +127,10 @@ class Program:
     def _toolchain(self) -> Toolchain:
         return require("cmdstan", "bridge", "compiler")
 
+    @property
+    def _has_our_bridge(self) -> bool:
+        return self._toolchain.bridge.source == "manymodes"
+
     @cached_property
     def folder(self) -> Path:
         """The program's folder in the cache."""
@@ -118,6 +139,9 @@ class Program:
     def executable(self) -> Path:
         """Return the CmdStan executable, compiling it if the cache has none.
 
+        Our own BridgeStan home makes it with the library, from one object: a program is compiled
+        once, and both engines run the same machine code.
+
         Raises
         ------
         CompileError
@@ -125,6 +149,8 @@ class Program:
         InputError
             The cached file is damaged.
         """
+        if self._has_our_bridge and _EXECUTABLE not in read_digests(self.folder):
+            self.library()
         return cached_build(self.folder, _EXECUTABLE, self._compile_cmdstan)
 
     def library(self) -> Path:
@@ -138,6 +164,19 @@ class Program:
             The cached file is damaged.
         """
         return cached_build(self.folder, _LIBRARY, self._compile_bridge)
+
+    def compile(self) -> None:
+        """Have both compiled forms in the cache.
+
+        Raises
+        ------
+        CompileError
+            The program does not compile.
+        InputError
+            A cached file is damaged.
+        """
+        self.library()
+        self.executable()
 
     def is_compiled(self) -> bool:
         """Whether both compiled forms are in the cache."""
@@ -169,7 +208,10 @@ class Program:
     def _compile_bridge(self, scratch: Path) -> Path:
         stan_file = self._write_sources(scratch)
         target = stan_file.with_name(f"{stan_file.stem}_model.so")
+        executable = stan_file.with_suffix("")
         command = ["make", f"STANCFLAGS=--include-paths={scratch}", str(target)]
+        if self._has_our_bridge:
+            command.append(f"EXECUTABLE={executable}")
         variables = {
             **os.environ,
             "CMDSTAN": str(self._toolchain.cmdstan.path),
@@ -185,6 +227,8 @@ class Program:
         )
         if done.returncode != 0:
             raise CompileError(_first_complaint(self.name, f"{done.stdout}\n{done.stderr}"))
+        if self._has_our_bridge:
+            cached_build(self.folder, _EXECUTABLE, lambda _: executable)
         return target
 
 
