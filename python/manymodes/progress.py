@@ -1,15 +1,22 @@
-"""Progress on standard error: one live line in a terminal, a plain line now and then in a log."""
+"""Progress of a long job: a live line in a terminal or a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import threading
 import time
-from typing import TextIO
+import unicodedata
+from importlib import import_module
+from typing import Any, TextIO
 
 
 class Progress:
     """Tell a user how far a long job is.
+
+    In a terminal that is one line, never wider than the terminal; in a notebook one output of
+    the cell, updated in place; elsewhere (a log) a plain line now and then.
 
     Parameters
     ----------
@@ -18,9 +25,9 @@ class Progress:
     quiet : bool
         Say nothing.
     stream : TextIO, optional
-        Where to; standard error by default.
+        Where to; a notebook's output, or standard error, by default.
     every : float
-        Seconds between two plain lines where the stream is not a terminal.
+        Seconds between two plain lines.
     """
 
     def __init__(
@@ -29,8 +36,9 @@ class Progress:
         self.label = label
         self._stream = stream if stream is not None else sys.stderr
         self._quiet = quiet
-        self._live = self._stream.isatty()
-        self._every = 0.2 if self._live else every
+        self._output = _notebook_output(label) if stream is None and not quiet else None
+        self._live = self._output is None and self._stream.isatty()
+        self._every = 0.2 if self._live or self._output is not None else every
         self._begun = time.monotonic()
         self._last = -float("inf")
         self._width = 0
@@ -43,26 +51,74 @@ class Progress:
 
     def update(self, text: str, *, now: bool = False) -> None:
         """Show a state, unless one was shown a moment ago (``now`` shows it anyway)."""
+        self._show(text, now=now, last=False)
+
+    def done(self, text: str) -> None:
+        """Show the last state, whole, and end the line."""
+        self._show(text, now=True, last=True)
+
+    def _show(self, text: str, *, now: bool, last: bool) -> None:
         with self._lock:
             moment = time.monotonic()
             if self._quiet or (not now and moment - self._last < self._every):
                 return
             self._last = moment
-            line = f"{self.label}: {text} [{format_seconds(self.seconds)}]"
-            if self._live:
-                padding = " " * max(self._width - len(line), 0)
-                self._stream.write(f"\r{line}{padding}")
+            line, spent = f"{self.label}: {text}", f" [{format_seconds(self.seconds)}]"
+            if self._output is not None:
+                self._output.update({"text/plain": line + spent}, raw=True)
+            elif not self._live:
+                self._write(f"{line}{spent}\n")
             else:
-                self._stream.write(line + "\n")
-            self._width = len(line)
-            self._stream.flush()
+                if not last:
+                    line = _cut(line, _columns(self._stream) - 1 - len(spent))
+                line += spent
+                padding = " " * max(self._width - _wide(line), 0)
+                self._write(f"\r{line}{padding}" + "\n" * last)
+                self._width = _wide(line)
 
-    def done(self, text: str) -> None:
-        """Show the last state and end the line."""
-        self.update(text, now=True)
-        if self._live and not self._quiet:
-            self._stream.write("\n")
-            self._stream.flush()
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def _notebook_output(label: str) -> Any:
+    """Return a handle on a new output of the notebook cell that runs; None outside notebooks.
+
+    It belongs to the cell whose thread asks for it, so it is made before any work begins.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if not any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__):
+        return None
+    display = import_module("IPython.display").display
+    return display({"text/plain": f"{label}: ..."}, raw=True, display_id=True)
+
+
+def _columns(stream: TextIO) -> int:
+    """Return the width of a terminal."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        columns = 0
+    return columns or shutil.get_terminal_size().columns
+
+
+def _wide(line: str) -> int:
+    """Return how many columns of a terminal a line takes."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in line
+    )
+
+
+def _cut(line: str, columns: int) -> str:
+    """Return a line on one row of at most so many columns; what is left out is dots."""
+    line = " ".join(line.splitlines())
+    if _wide(line) <= columns:
+        return line
+    while line and _wide(line) > columns - 3:
+        line = line[:-1]
+    return (line + "...")[: max(columns, 0)]
 
 
 def format_seconds(seconds: float) -> str:
