@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,11 +14,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.errors import InputError, SamplingError
+from manymodes.cmdstan import console, disk_is_full, explained, guarded
+from manymodes.errors import (
+    DensityError,
+    InputError,
+    ResultsError,
+    SamplingError,
+    StorageError,
+    TimeLimitError,
+)
 from manymodes.posterior import Posterior
+from manymodes.stan_csv import StanCsv, read_stan_csv
 
 FloatArray = npt.NDArray[np.float64]
 
+MIN_DRAWS = 4
+"""The fewest draws a chain may have: split in halves, each still has a variance."""
+MAX_SEED = 2**31 - 1
+
+_DEFAULT_RADIUS = 2.0
 _STATS = {
     "lp__": "lp",
     "accept_stat__": "acceptance_rate",
@@ -27,6 +43,9 @@ _STATS = {
     "energy__": "energy",
 }
 """CmdStan's columns and ArviZ's names for them."""
+
+STATS = tuple(_STATS.values())
+"""The statistics of every draw, whatever the sampler."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +60,26 @@ class NutsSettings:
         Target acceptance rate in (0, 1).
     max_treedepth : int
         Longest trajectory is 2**max_treedepth leapfrog steps.
-    init_radius : float
-        Each chain starts at a point uniform in (-radius, radius) on the unconstrained scale.
     """
 
     warmup: int = 1000
     draws: int = 1000
     adapt_delta: float = 0.8
     max_treedepth: int = 10
-    init_radius: float = 2.0
 
     def __post_init__(self) -> None:
         """Check the ranges; raise `InputError` naming the first setting out of its range."""
         checks = {
             "warmup": self.warmup >= 0,
-            "draws": self.draws >= 4,
+            "draws": self.draws >= MIN_DRAWS,
             "adapt_delta": 0 < self.adapt_delta < 1,
             "max_treedepth": self.max_treedepth >= 1,
-            "init_radius": self.init_radius >= 0,
         }
         allowed = {
             "warmup": "0 or more",
-            "draws": "4 or more",
+            "draws": f"{MIN_DRAWS} or more",
             "adapt_delta": "between 0 and 1",
             "max_treedepth": "1 or more",
-            "init_radius": "0 or more",
         }
         for name, ok in checks.items():
             if not ok:
@@ -74,6 +88,25 @@ class NutsSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What a chain is offered of the warm-up of others.
+
+    Attributes
+    ----------
+    inv_metric : array of shape (D,)
+        The diagonal of the inverse metric. It is kept: only the step size goes on adapting.
+    step_size : float
+        Where the adaptation of the step size begins.
+    warmup : int
+        Iterations of warm-up, in place of those of the settings; 0 for none at all.
+    """
+
+    inv_metric: FloatArray
+    step_size: float
+    warmup: int
 
 
 @dataclass(frozen=True)
@@ -90,13 +123,25 @@ class NutsChain:
         Sampler statistics under ArviZ's names; ``lp`` is CmdStan's ``lp__`` (nats, which may
         lack constants).
     seconds : float
-        Wall time of the chain, CmdStan's start included.
+        Wall time of the chain, the sampler's start included.
+    sampling_seconds : float
+        The sampler's own time of warm-up and draws.
+    inv_metric : array of shape (D,)
+        The diagonal of the inverse metric that the draws were made with.
+    step_size : float
+        The step size that the draws were made with.
+    cut : bool
+        Whether the time limit left fewer draws than were asked for.
     """
 
     rows: FloatArray
     eta: FloatArray
     stats: Mapping[str, FloatArray]
     seconds: float
+    sampling_seconds: float
+    inv_metric: FloatArray
+    step_size: float
+    cut: bool
 
 
 def run_chain(
@@ -104,9 +149,14 @@ def run_chain(
     settings: NutsSettings,
     seed: int,
     scratch: Path,
-    init: Mapping[str, Any] | None = None,
+    *,
+    start: FloatArray | None = None,
+    adapted: Adapted | None = None,
+    time_limit: float | None = None,
 ) -> NutsChain:
     """Run one chain and return its draws.
+
+    CmdStan does not outlive the process that runs this, where ``setpriv`` of util-linux is found.
 
     Parameters
     ----------
@@ -115,60 +165,214 @@ def run_chain(
     settings : NutsSettings
         The sampler's settings.
     seed : int
-        CmdStan's seed, 1 to 2**31 - 1: decides the initial point and every draw.
+        CmdStan's seed, 1 to 2**31 - 1: decides every draw.
     scratch : Path
-        An existing empty folder for CmdStan's files.
-    init : mapping, optional
-        Initial values of all parameters instead of random ones.
+        An existing folder for CmdStan's files, which are left there; it may be shared.
+    start : array of shape (D,), optional
+        The point to start from, in the unconstrained space; CmdStan's own choice, uniform in
+        (-2, 2), by default.
+    adapted : Adapted, optional
+        Metric, step size and length of warm-up learned from other chains.
+    time_limit : float, optional
+        Seconds after which CmdStan is stopped; the draws that it has made by then are kept.
 
     Raises
     ------
+    InputError
+        The seed, the start, the warm-up on offer or the time limit is not allowed.
     SamplingError
         The chain failed; the message is Stan's own.
+    TimeLimitError
+        The time limit left fewer than 4 draws.
+    StorageError
+        The disk of ``scratch`` is full.
     """
-    import cmdstanpy
-
-    data_file = scratch / "data.json"
-    data_file.write_text(posterior.data_json, encoding="utf-8")
-    logging.getLogger("cmdstanpy").disabled = True  # what matters of it is in the error
+    check_chain(posterior, seed, start, adapted, time_limit)
     executable = posterior.program.executable()
     begun = time.monotonic()
-    model = cmdstanpy.CmdStanModel(exe_file=str(executable))
     try:
-        fit = model.sample(
-            data=str(data_file),
+        folder = Path(tempfile.mkdtemp(prefix="chain-", dir=scratch))
+        options = _prepared(posterior, settings, seed, folder, start, adapted)
+        runnable = guarded(executable, folder)
+    except OSError as error:
+        raise StorageError(f"{scratch}: {error.strerror or error}") from error
+    failure = _sample(runnable, folder, options, time_limit)
+    stopped = isinstance(failure, TimeoutError)
+    if failure is not None and not stopped:
+        raise explained(folder, failure) from failure
+    return _collect(posterior, settings, folder, adapted, time_limit if stopped else None, begun)
+
+
+def check_chain(
+    posterior: Posterior,
+    seed: int,
+    start: FloatArray | None,
+    adapted: Adapted | None,
+    time_limit: float | None,
+) -> None:
+    """Check the arguments of one chain, whatever the sampler.
+
+    Raises
+    ------
+    InputError
+        One is not allowed.
+    """
+    if not 1 <= seed <= MAX_SEED:
+        raise InputError(f"seed: {seed} of a chain is not between 1 and {MAX_SEED}")
+    if time_limit is not None and not 0 < time_limit < np.inf:
+        raise InputError(f"time_limit: {time_limit} is not a positive number of seconds")
+    if start is not None:
+        _check_point("start", start, posterior.dims)
+    if adapted is not None:
+        _check_point("inv_metric", adapted.inv_metric, posterior.dims)
+        if not (np.asarray(adapted.inv_metric) > 0).all():
+            raise InputError("inv_metric: has an entry that is not positive")
+        if not 0 < adapted.step_size < np.inf:
+            raise InputError(f"step_size: {adapted.step_size} is not a positive number")
+        if adapted.warmup < 0:
+            raise InputError(f"warmup: {adapted.warmup} is not 0 or more")
+
+
+def _check_point(name: str, value: FloatArray, dims: int) -> None:
+    point = np.asarray(value, dtype=float)
+    if point.shape != (dims,):
+        raise InputError(f"{name}: shape {point.shape} does not fit the posterior; give ({dims},)")
+    if not np.isfinite(point).all():
+        raise InputError(f"{name}: has an entry that is not finite")
+
+
+def initial_values(posterior: Posterior, start: FloatArray) -> str:
+    """Return CmdStan's initial values (JSON) of an unconstrained point, to the last digit.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Names the parameters.
+    start : array of shape (D,)
+        The point.
+    """
+    row = posterior.constrain_rows(start)
+    n_parameters = posterior.model.param_num()
+    named = {v.name: v.take(row) for v in posterior.variables if v.start < n_parameters}
+    return json.dumps({name: value.tolist() for name, value in named.items()})
+
+
+def _prepared(
+    posterior: Posterior,
+    settings: NutsSettings,
+    seed: int,
+    folder: Path,
+    start: FloatArray | None,
+    adapted: Adapted | None,
+) -> dict[str, Any]:
+    """Write CmdStan's input files; return the arguments of `CmdStanModel.sample`."""
+
+    def written(name: str, text: str) -> str:
+        (folder / name).write_text(text, encoding="utf-8")
+        return str(folder / name)
+
+    warmup = settings.warmup if adapted is None else adapted.warmup
+    options: dict[str, Any] = {
+        "data": written("data.json", posterior.data_json),
+        "inits": _DEFAULT_RADIUS,
+        "seed": seed,
+        "iter_warmup": warmup,
+        "iter_sampling": settings.draws,
+        "max_treedepth": settings.max_treedepth,
+        "adapt_engaged": warmup > 0,
+    }
+    if start is not None:
+        options["inits"] = written("start.json", initial_values(posterior, start))
+    if warmup > 0:
+        options["adapt_delta"] = settings.adapt_delta
+    if adapted is not None:
+        metric = {"inv_metric": np.asarray(adapted.inv_metric).tolist()}
+        options["inv_metric"] = written("metric.json", json.dumps(metric))
+        options["step_size"] = float(adapted.step_size)
+        if warmup > 0:  # no window in which the metric is learned again
+            options["adapt_init_phase"] = options["adapt_metric_window"] = 0
+            options["adapt_step_size"] = warmup
+    return options
+
+
+def _sample(
+    executable: Path,
+    folder: Path,
+    options: Mapping[str, Any],
+    time_limit: float | None,
+) -> Exception | None:
+    """Run CmdStan in a folder; return what CmdStanPy complains about, if it does."""
+    import cmdstanpy
+
+    logging.getLogger("cmdstanpy").disabled = True  # what matters of it is in the error
+    try:
+        cmdstanpy.CmdStanModel(exe_file=str(executable)).sample(
             chains=1,
-            seed=seed,
-            inits=dict(init) if init is not None else settings.init_radius,
-            iter_warmup=settings.warmup,
-            iter_sampling=settings.draws,
-            adapt_delta=settings.adapt_delta,
-            max_treedepth=settings.max_treedepth,
-            output_dir=str(scratch),
+            output_dir=str(folder),
             sig_figs=18,
             show_progress=False,
+            timeout=time_limit,
+            **options,
         )
-        table = fit.draws(concat_chains=True)
-    except (RuntimeError, ValueError) as error:
-        raise SamplingError(_said_by_stan(scratch, error)) from error
-    columns = list(fit.column_names)
-    stats = {
-        name: np.ascontiguousarray(table[:, columns.index(theirs)])
-        for theirs, name in _STATS.items()
-    }
+    except (RuntimeError, ValueError, OSError) as error:  # TimeoutError is an OSError
+        return error
+    return None
+
+
+def _collect(
+    posterior: Posterior,
+    settings: NutsSettings,
+    folder: Path,
+    adapted: Adapted | None,
+    stopped_after: float | None,
+    begun: float,
+) -> NutsChain:
+    """Read what CmdStan has left in its folder."""
     first = len(_STATS)
     n_values = int(posterior.model.param_num(include_tp=True))
-    rows = np.ascontiguousarray(table[:, first : first + n_values])
-    eta = posterior.unconstrain_rows(rows)
-    return NutsChain(rows, eta, stats, time.monotonic() - begun)
+    try:
+        output = read_stan_csv(next(folder.glob("*.csv"), folder / "csv"), first + n_values)
+    except ResultsError as error:
+        raise explained(folder, error) from error
+    n_draws = len(output.draws)
+    if n_draws < settings.draws and (stopped_after is None or disk_is_full(folder)):
+        short = SamplingError(f"CmdStan left {n_draws} of {settings.draws} draws")
+        raise explained(folder, short)
+    if stopped_after is not None and n_draws < min(MIN_DRAWS, settings.draws):
+        raise TimeLimitError(_too_late(folder, output, stopped_after))
+    columns = {name: column for column, name in enumerate(output.columns)}
+    stats = {
+        name: np.ascontiguousarray(output.draws[:, columns[theirs]])
+        for theirs, name in _STATS.items()
+    }
+    rows = np.ascontiguousarray(output.draws[:, first:])
+    inv_metric = output.inv_metric
+    if inv_metric is None:  # no adaptation
+        inv_metric = np.ones(posterior.dims) if adapted is None else np.array(adapted.inv_metric)
+    try:
+        eta = posterior.unconstrain_rows(rows)
+    except DensityError as error:
+        raise SamplingError(f"a draw is on the edge of the support: {error}") from error
+    seconds = time.monotonic() - begun
+    own = output.seconds
+    return NutsChain(
+        rows,
+        eta,
+        stats,
+        seconds,
+        sampling_seconds=own if own is not None else min(seconds, stopped_after or seconds),
+        inv_metric=inv_metric,
+        step_size=float(stats["step_size"][-1]),
+        cut=n_draws < settings.draws,
+    )
 
 
-def _said_by_stan(scratch: Path, error: Exception) -> str:
-    """Return Stan's own complaint from the chain's console output."""
-    for console in sorted(scratch.glob("*stdout*.txt")) + sorted(scratch.glob("*-stderr*.txt")):
-        lines = [x.strip() for x in console.read_text(errors="replace").splitlines() if x.strip()]
-        marks = ("rror", "xception", "ejecting", "nitialization", "Unrecoverable")
-        complaints = [line for line in lines if any(mark in line for mark in marks)]
-        if complaints:
-            return "CmdStan: " + " / ".join(dict.fromkeys(complaints[-3:]))
-    return " ".join(str(error).split())[:500]
+def _too_late(folder: Path, output: StanCsv, seconds: float) -> str:
+    """Say how far CmdStan was when the time limit stopped it."""
+    phase = "while sampling" if output.adapted or len(output.draws) else "in warm-up"
+    lines = [line for line in console(folder) if line.startswith("Iteration:")]
+    where = " ".join(lines[-1].split()[1:4]) if lines else "0"
+    return (
+        f"the time limit of {seconds:g} s came {phase}, at iteration {where}, with "
+        f"{len(output.draws)} draws made, and a chain needs {MIN_DRAWS}: give it more time"
+    )
