@@ -1,12 +1,14 @@
-"""Stacking weights: closed forms, certificates, invariances, and comparison with scipy."""
+"""Stacking weights: closed forms, certificates, invariances, and comparison with other solvers."""
 
 from __future__ import annotations
 
+import clarabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
@@ -114,6 +116,77 @@ def test_at_least_as_good_as_slsqp(n: int, k: int, scale: float) -> None:
     assert best - ours.objective <= ours.objective_certificate + 1e-9
 
 
+def conic_optimum(lpd: np.ndarray, lam: float) -> float:
+    """Return the best objective by clarabel's interior point method on exponential cones.
+
+    Each log u is a variable t with (t, 1, u) in the cone e^t <= u; u is linear in the weights.
+    """
+    n, k = lpd.shape
+    top = lpd.max(axis=1, keepdims=True)
+    n_logs = n + (k if lam > 1 else 0)
+    inside = np.vstack([np.exp(lpd - top), np.eye(k)])[:n_logs]
+    triples = np.zeros((n_logs, 3, k + n_logs))
+    triples[:, 0, k:] = np.eye(n_logs)
+    triples[:, 2, :k] = inside
+    total = np.r_[np.ones(k), np.zeros(n_logs)]
+    positive = np.eye(k, k + n_logs)
+    matrix = np.vstack([total, -triples.reshape(3 * n_logs, -1), -positive])
+    offset = np.r_[1.0, np.tile([0.0, 1.0, 0.0], n_logs), np.zeros(k)]
+    cost = -np.r_[np.zeros(k), np.ones(n), np.full(n_logs - n, lam - 1)]
+    options = clarabel.DefaultSettings()
+    options.verbose = False
+    options.tol_gap_abs = options.tol_gap_rel = options.tol_feas = 1e-10
+    cones = [clarabel.ZeroConeT(1), *([clarabel.ExponentialConeT()] * n_logs)]
+    cones.append(clarabel.NonnegativeConeT(k))
+    quadratic = sparse.csc_matrix((k + n_logs, k + n_logs))
+    found = clarabel.DefaultSolver(
+        quadratic, cost, sparse.csc_matrix(matrix), offset, cones, options
+    ).solve()
+    w = np.maximum(np.array(found.x[:k]), 1e-15)
+    return objective(lpd, w / w.sum(), lam)
+
+
+def hard_case(name: str) -> np.ndarray:
+    rng = np.random.default_rng(20)
+    if name == "tall":
+        return random_lpd(300, 10, seed=1)
+    if name == "wide":
+        return random_lpd(25, 60, seed=2)
+    modes = rng.normal(size=(120, 4))[:, rng.integers(4, size=24)]
+    if name == "near ties":
+        return modes + 1e-4 * rng.normal(size=modes.shape)
+    if name == "duplicates":
+        return modes
+    if name == "zeros":
+        return np.where(rng.random(modes.shape) < 0.3, -np.inf, modes)
+    assert name == "low"
+    return 1e4 * modes - 1e5
+
+
+@pytest.mark.parametrize("lam", [1.0, LAM])
+@pytest.mark.parametrize("name", ["tall", "wide", "near ties", "duplicates", "zeros", "low"])
+@pytest.mark.parametrize("subsets", [False, True])
+def test_same_optimum_as_a_convex_solver(
+    name: str, lam: float, subsets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if subsets:
+        use_subsets(monkeypatch)
+    lpd = hard_case(name)
+    ours = stack(lpd, lam=lam)
+    assert ours.converged
+    assert ours.objective == pytest.approx(objective(lpd, ours.weights, lam), rel=1e-12, abs=1e-9)
+    theirs = conic_optimum(lpd, lam)
+    assert theirs <= ours.objective + 1e-6
+    assert theirs == pytest.approx(ours.objective, abs=1e-6)
+
+
+def use_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small problems be solved as large ones are."""
+    monkeypatch.setattr(_simplex, "_LARGE", 0)
+    monkeypatch.setattr(_simplex, "_SKETCH", 20)
+    monkeypatch.setattr(_simplex, "_FEWEST", 2)
+
+
 def test_certificate_bounds_the_regret_on_a_grid() -> None:
     lpd = random_lpd(25, 3, seed=4)
     s = stack(lpd, lam=1.3)
@@ -182,6 +255,82 @@ def test_hundreds_of_near_equal_chains() -> None:
     assert s.converged
     assert s.iterations < 60
     assert s.certificate <= 256 * (LAM - 1) + 1e-8
+
+
+def crowd(n: int = 300, k: int = 120, spread: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lpd of chains in six modes, which predict nearly alike within one."""
+    rng = np.random.default_rng(6)
+    member = rng.integers(6, size=k)
+    lpd = rng.normal(size=(n, 6))[:, member] + spread * rng.normal(size=(n, k))
+    return lpd, np.eye(6)[member]
+
+
+@pytest.mark.parametrize("lam", [1.0, LAM])
+def test_subsets_lead_to_the_same_weights(lam: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    lpd, modes = crowd()
+    at_once = stack(lpd, lam=lam)
+    use_subsets(monkeypatch)
+    by_subsets = stack(lpd, lam=lam)
+    assert by_subsets.converged
+    assert by_subsets.objective == pytest.approx(at_once.objective, abs=2e-8)
+    np.testing.assert_allclose(by_subsets.weights @ modes, at_once.weights @ modes, atol=1e-5)
+
+
+def test_subset_is_proven_by_the_gradient_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_subsets(monkeypatch)
+    density = np.exp(crowd()[0])
+    counts = 300 * np.random.default_rng(1).dirichlet(np.ones(300))
+    allowed = 120e-4
+    found = _simplex.grow(density, counts, 1e-4, allowed, np.array([0, 1]))
+    assert found.proven
+    assert 3 < len(found.chains) <= 60
+    w = np.zeros(120)
+    w[found.chains] = found.weights
+    gradient = density.T @ (counts / (density @ w))
+    np.testing.assert_allclose(found.gradient, gradient, rtol=1e-12)
+    assert gradient.max() <= 300 + allowed
+    best = _simplex.maximise(density, counts, 0.0, 1e-8).weights
+    regret = counts @ (np.log(density @ best) - np.log(density @ w))
+    assert 0 <= regret <= allowed
+
+
+def test_a_first_subset_without_density_is_mended() -> None:
+    density = np.tile(np.eye(4), (50, 1))[:, [0, 0, 1, 2, 3, 3, 3, 3]]
+    found = _simplex.grow(density, np.ones(200), 1e-4, 8e-4, np.array([0]))
+    assert found.proven
+    np.testing.assert_allclose(found.weights, 0.25, atol=1e-6)
+
+
+def test_a_crowd_without_a_small_subset_is_solved_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every chain is needed: each is by far the best for one observation."""
+    use_subsets(monkeypatch)
+    lpd = np.where(np.eye(30) == 1, 0.0, -9.0)
+    assert not _simplex.grow(np.exp(lpd), np.ones(30), 1e-4, 3e-3).proven
+    s = stack(lpd)
+    assert s.converged
+    np.testing.assert_allclose(s.weights, 1 / 30, atol=1e-9)
+    w = weight_errors(lpd, n_boot=3, rng=np.random.default_rng(0))
+    assert (w.replications > 0).all()  # the weights of the barrier: nobody is left out
+
+
+def test_weight_errors_by_subsets_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    lpd, modes = crowd()
+    at_once = weight_errors(lpd, modes, n_boot=5, rng=np.random.default_rng(3))
+    use_subsets(monkeypatch)
+    by_subsets = weight_errors(lpd, modes, n_boot=5, rng=np.random.default_rng(3))
+    difference = np.abs(by_subsets.replications - at_once.replications)
+    assert 0 < difference.max() < 1e-3
+    assert at_once.sd.min() > 0.01
+
+
+def test_a_thousand_chains() -> None:
+    """The whole search for subsets on a problem of its own size, a tenth of the largest."""
+    lpd, _ = crowd(1000, 1000, 0.05)
+    assert _simplex.is_large(lpd)
+    s = stack(lpd - 1e5)
+    assert s.converged
+    assert s.objective_certificate <= 1e-8
+    assert s.certificate <= 1000 * (LAM - 1) + 1e-8
 
 
 def test_a_search_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,8 +434,27 @@ def test_draw_stacked_edges() -> None:
     for weights in ([0.5, 0.6], [-0.5, 1.5], [[1.0]], [np.nan, 1.0]):
         with pytest.raises(InputError, match="not probabilities"):
             draw_stacked(weights, 3, 7, rng)
-    with pytest.raises(InputError, match="n_draws_per_chain is 0"):
+    with pytest.raises(InputError, match="n_draws_per_chain is 0 for chain 0, whose weight is 1"):
         draw_stacked([1.0], 0, 7, rng)
+    with pytest.raises(InputError, match="n is -1"):
+        draw_stacked([1.0], 3, -1, rng)
+    for lengths in ([3, 3], 2.5):
+        with pytest.raises(InputError, match="one whole number or one for each of 3 chains"):
+            draw_stacked([0.5, 0.5, 0.0], lengths, 7, rng)
+
+
+def test_draw_stacked_of_chains_cut_short() -> None:
+    rng = np.random.default_rng(13)
+    lengths = np.array([100, 7, 0, 30])
+    chain, draw = draw_stacked([0.5, 0.3, 0.0, 0.2], lengths, 100, rng)
+    assert np.bincount(chain).tolist() == [50, 30, 0, 20]
+    assert (draw < lengths[chain]).all()
+    for k, uses in ((0, {0, 1}), (1, {4, 5}), (3, {0, 1})):
+        assert set(np.bincount(draw[chain == k], minlength=lengths[k])) == uses
+    with pytest.raises(InputError, match=r"is 0 for chain 2, whose weight is 0\.1"):
+        draw_stacked([0.5, 0.3, 0.1, 0.1], lengths, 100, rng)
+    with pytest.raises(InputError, match="is -1 for chain 1"):
+        draw_stacked([1.0, 0.0], [3, -1], 7, rng)
 
 
 def test_input_errors() -> None:

@@ -22,12 +22,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from manymodes._simplex import maximise
+from manymodes._simplex import grow, heaviest, is_large, maximise
 from manymodes.errors import InputError
 
 __all__ = ["GroupWeights", "Stacking", "draw_stacked", "pseudo_bma_plus", "stack", "weight_errors"]
 
 Array = NDArray[np.float64]
+
+_AT_ONCE = 100  # replications of pseudo-BMA+ that share a pass over the lpd
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Stacking:
     effective_chains
         1 / sum_k w_k^2.
     iterations
-        Newton steps taken.
+        Newton steps taken, those over subsets of the chains included.
     converged
         Whether `objective_certificate` is within the tolerance.
     """
@@ -116,7 +118,8 @@ def stack(lpd: ArrayLike, *, lam: float = 1.0001, tol: float = 1e-8) -> Stacking
     p = exp(lpd). The score is concave and its gradient g has sum_k w_k g_k = N, so no weights
     gain more than max_k g_k - N: the certificate. Each row is divided by its largest density
     first, so lpd of any size is safe. The cost is that of about 20 products of a
-    (min(N, K), max(N, K)) matrix with its transpose.
+    (min(N, K), max(N, K)) matrix with its transpose; of large problems, of about 5, because the
+    search over all chains begins where one over a subset of them has ended.
     """
     density, top = _densities(lpd)
     _check_settings(lam, tol)
@@ -181,6 +184,12 @@ def weight_errors(
     Each replication weights the observations by N times a draw from Dirichlet(1, ..., 1) [3]_
     and stacks anew. An interior-point method gains nothing from starting at the weights of the
     whole data set, so each replication costs what `stack` costs.
+
+    Of large problems (a product of N, K and the smaller of the two from 1e8) each replication
+    stacks a subset of chains, to which those are added that would gain: its score is within
+    max(K (lam - 1), tol) of the best that any weights reach, the bound that `stack` gives for
+    its own score, and chains that it does not need have no weight. That leaves the sums by
+    group as they are; how equal chains share a weight, it does not tell.
     """
     density, _ = _densities(lpd)
     _check_settings(lam, tol)
@@ -188,9 +197,18 @@ def weight_errors(
     shares = np.eye(n_chains) if groups is None else _shares(groups, n_chains)
     if n_boot < 2:
         raise InputError(f"n_boot is {n_boot}: give at least 2 replications.")
+    barrier = max(lam - 1, tol / (2 * n_chains))
+    allowed = max(n_chains * (lam - 1), tol)
+    found = grow(density, np.ones(n_obs), barrier, allowed) if is_large(density) else None
+    first = found.chains[heaviest(found.weights)] if found and found.proven else None
     replications = np.empty((n_boot, shares.shape[1]))
     for b in range(n_boot):
         counts = n_obs * rng.dirichlet(np.ones(n_obs))
+        if first is not None:
+            found = grow(density, counts, barrier, allowed, first)
+            if found.proven:
+                replications[b] = found.weights @ shares[found.chains]
+                continue
         replications[b] = maximise(density, counts, lam - 1, tol).weights @ shares
     return GroupWeights(replications.mean(axis=0), replications.std(axis=0, ddof=1), replications)
 
@@ -231,15 +249,15 @@ def pseudo_bma_plus(lpd: ArrayLike, *, n_boot: int = 1000, rng: np.random.Genera
         )
     if n_boot < 1:
         raise InputError(f"n_boot is {n_boot}: give at least 1 replication.")
-    n_obs = len(array)
     total = np.zeros(array.shape[1])
-    for _ in range(n_boot):
-        total += softmax(n_obs * rng.dirichlet(np.ones(n_obs)) @ array)
+    for start in range(0, n_boot, _AT_ONCE):
+        alpha = rng.dirichlet(np.ones(len(array)), size=min(_AT_ONCE, n_boot - start))
+        total += softmax(len(array) * alpha @ array, axis=1).sum(axis=0)
     return total / n_boot
 
 
 def draw_stacked(
-    weights: ArrayLike, n_draws_per_chain: int, n: int, rng: np.random.Generator
+    weights: ArrayLike, n_draws_per_chain: ArrayLike, n: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Choose draws of the stacked mixture.
 
@@ -248,7 +266,8 @@ def draw_stacked(
     weights
         Weight of each chain, shape (K,), adding up to 1.
     n_draws_per_chain
-        How many draws every chain has.
+        How many draws every chain has: one number, or shape (K,). A chain without weight may
+        have none.
     n
         How many draws of the mixture to choose.
     rng
@@ -262,7 +281,8 @@ def draw_stacked(
     Raises
     ------
     InputError
-        If `weights` is not a vector of probabilities, `n_draws_per_chain` < 1 or `n` < 0.
+        If `weights` is not a vector of probabilities, a chain with weight has no draw,
+        `n_draws_per_chain` does not fit, or `n` < 0.
 
     Notes
     -----
@@ -276,11 +296,22 @@ def draw_stacked(
             f"weights (shape {w.shape}, sum {w.sum()}) are not probabilities: "
             "give one weight per chain, none negative, adding up to 1."
         )
-    if n_draws_per_chain < 1 or n < 0:
+    lengths = np.asarray(n_draws_per_chain)
+    if lengths.shape not in ((), w.shape) or not np.issubdtype(lengths.dtype, np.integer):
         raise InputError(
-            f"n_draws_per_chain is {n_draws_per_chain} and n is {n}: "
-            "give at least 1 draw per chain and n of at least 0."
+            f"n_draws_per_chain has shape {lengths.shape} and type {lengths.dtype}: give one "
+            f"whole number or one for each of {len(w)} chains."
         )
+    lengths = np.broadcast_to(lengths, w.shape)
+    short = (lengths < 0) | ((lengths < 1) & (w > 0))
+    if short.any():
+        k = int(short.argmax())
+        raise InputError(
+            f"n_draws_per_chain is {lengths[k]} for chain {k}, whose weight is {w[k]:g}: "
+            "give at least 1 draw for every chain with weight."
+        )
+    if n < 0:
+        raise InputError(f"n is {n}: give 0 or more draws of the mixture.")
     order = rng.permutation(len(w))
     edges = np.cumsum(w[order])
     edges /= edges[-1]
@@ -290,9 +321,10 @@ def draw_stacked(
     counts[order] = np.diff(marks, prepend=0)
     chain = np.repeat(np.arange(len(w)), counts)
     rounds = [
-        rng.permutation(n_draws_per_chain)[: count - used]
-        for count in counts
-        for used in range(0, count, n_draws_per_chain)
+        rng.permutation(length)[: count - used]
+        for count, length in zip(counts, lengths, strict=True)
+        if count
+        for used in range(0, count, length)
     ]
     draw = np.concatenate([np.empty(0, dtype=np.int64), *rounds])
     shuffled = rng.permutation(n)
@@ -313,21 +345,21 @@ def _matrix(lpd: ArrayLike) -> Array:
 def _densities(lpd: ArrayLike) -> tuple[Array, Array]:
     """Return densities divided by the largest of their row, and the log of that, (N,)."""
     array = _matrix(lpd)
-    bad = np.isnan(array) | (array == np.inf)
-    if bad.any():
-        obs, chain = np.argwhere(bad)[0]
+    top: Array = array.max(axis=1)
+    if np.isnan(top).any() or (top == np.inf).any():
+        obs, chain = np.argwhere(np.isnan(array) | (array == np.inf))[0]
         raise InputError(
             f"lpd is {array[obs, chain]} at observation {obs}, chain {chain}: "
             "a log density must be a number below infinity; leave that chain out."
         )
-    top: Array = array.max(axis=1)
     if np.isneginf(top).any():
         obs = int(np.isneginf(top).argmax())
         raise InputError(
             f"lpd is -inf under every chain at observation {obs}: "
             "no weights give it a density; leave that observation out."
         )
-    return np.exp(array - top[:, None]), top
+    density = array - top[:, None]
+    return np.exp(density, out=density), top
 
 
 def _shares(groups: ArrayLike, n_chains: int) -> Array:
