@@ -13,13 +13,16 @@ import pytest
 from scipy import stats
 
 from conftest import Y_NORMAL, closed_form
-from manymodes.chains import Chains, chain_file, chain_seeds, load_chains, run_chains
+from manymodes.chains import Chains, load_chains, run_chains
+from manymodes.driver import chain_seeds, retry_seed
 from manymodes.errors import InputError, ResultsError, SamplingError
 from manymodes.loo import psis_loo
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import Posterior
+from manymodes.records import record_file
 
 SHORT = NutsSettings(warmup=100, draws=60)
+COLLIDING = 139
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,26 @@ def test_seeds_do_not_depend_on_the_number_of_chains() -> None:
     assert len(set(seeds)) == 300
     assert all(1 <= seed < 2**31 for seed in seeds)
     assert chain_seeds(2, 1) != chain_seeds(1, 1)
+
+
+def test_no_two_chains_of_a_large_run_share_a_seed() -> None:
+    """Seed 139 is one of those whose chains, drawn without a look at the others, would."""
+    n = 10_000
+    drawn = [
+        int(child.generate_state(1)[0] % (2**31 - 1)) + 1
+        for child in np.random.SeedSequence(COLLIDING).spawn(n)
+    ]
+    seeds = chain_seeds(COLLIDING, n)
+    assert len(set(drawn)) < len(set(seeds)) == n
+    assert sum(a != b for a, b in zip(drawn, seeds, strict=True)) == n - len(set(drawn))
+
+
+def test_a_further_attempt_has_a_seed_that_no_chain_has() -> None:
+    seeds = chain_seeds(1, 50)
+    first = retry_seed(1, 3, 1, seeds)
+    assert first not in seeds
+    assert retry_seed(1, 3, 1, [*seeds, first]) != first
+    assert len({retry_seed(1, i, a, seeds) for i in range(50) for a in (1, 2)}) == 100
 
 
 def test_the_same_seed_gives_the_same_draws(normal: Posterior, executor: Executor) -> None:
@@ -135,11 +158,11 @@ def test_only_a_missing_chain_is_run_again(
 ) -> None:
     before = run(normal, executor, out=tmp_path)
     folder = tmp_path / "chains"
-    kept = {i: identity(chain_file(folder, i)) for i in (0, 2)}
-    chain_file(folder, 1).unlink()
+    kept = {i: identity(record_file(folder, i)) for i in (0, 2)}
+    record_file(folder, 1).unlink()
     (folder / ".running-left").mkdir()
     after = run(normal, executor, out=tmp_path, resume=True)
-    assert {i: identity(chain_file(folder, i)) for i in (0, 2)} == kept
+    assert {i: identity(record_file(folder, i)) for i in (0, 2)} == kept
     np.testing.assert_array_equal(before.eta, after.eta)
     assert not (folder / ".running-left").exists()
     loaded = load_chains(normal, tmp_path)
@@ -149,11 +172,15 @@ def test_only_a_missing_chain_is_run_again(
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
-def test_a_damaged_chain_file_is_reported(
-    normal: Posterior, executor: Executor, tmp_path: Path, damage: str
+def test_a_damaged_chain_is_reported_and_run_again(
+    normal: Posterior,
+    executor: Executor,
+    tmp_path: Path,
+    damage: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run(normal, executor, chains=1, out=tmp_path)
-    path = chain_file(tmp_path / "chains", 0)
+    before = run(normal, executor, chains=1, out=tmp_path)
+    path = record_file(tmp_path / "chains", 0)
     content = bytearray(path.read_bytes())
     if damage == "cut":
         content = content[: len(content) // 2]
@@ -163,8 +190,24 @@ def test_a_damaged_chain_file_is_reported(
         content = bytearray()
     path.write_bytes(content)
     with pytest.raises(ResultsError, match=r"chain-00000\.npz is damaged") as caught:
-        run(normal, executor, chains=2, out=tmp_path, resume=True)
+        load_chains(normal, tmp_path)
     assert "\n" not in str(caught.value)
+    after = run(normal, executor, chains=2, out=tmp_path, resume=True)
+    assert capsys.readouterr().err == "manymodes: damaged chains are run again: 0\n"
+    np.testing.assert_array_equal(before.eta[0], after.eta[0])
+    assert path.with_suffix(".damaged").read_bytes() == bytes(content)
+
+
+def test_a_chain_of_another_run_is_not_taken_for_one_of_this(
+    normal: Posterior, executor: Executor, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    first = run(normal, executor, out=here)
+    run(normal, executor, out=there, seed=2)
+    record_file(there / "chains", 1).replace(record_file(here / "chains", 1))
+    record_file(there / "chains", 0).replace(record_file(here / "chains", 2))
+    again = run(normal, executor, out=here, resume=True)
+    np.testing.assert_array_equal(first.eta, again.eta)
 
 
 def test_other_settings_are_not_continued(
@@ -203,7 +246,6 @@ def test_options_out_of_range_are_refused(
         {"adapt_delta": 1.0},
         {"adapt_delta": float("nan")},
         {"max_treedepth": 0},
-        {"init_radius": -1.0},
     ],
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:

@@ -1,37 +1,51 @@
-"""Many independent NUTS chains of one posterior, each its own task and its own file."""
+"""Many independent chains of one posterior: the draws of those that finished."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.diagnostics import r_eff
-from manymodes.engine import Outcome, run_tasks
-from manymodes.errors import InputError, SamplingError
-from manymodes.loo import psis_loo
-from manymodes.nuts import NutsSettings, run_chain
+from manymodes.driver import FAILURES, RunSettings, run_missing
+from manymodes.errors import SamplingError
+from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.progress import Progress, format_seconds
-from manymodes.storage import claim, kept_folder, read_arrays, write_arrays
+from manymodes.records import read_record, record_file, record_numbers
+from manymodes.storage import kept_folder, read_json
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_STAT = "stat_"
-_ARRAYS = ("rows", "eta", "lpd", "pareto_k", "seconds")
+IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+
+_OF_RECORDS = {
+    name: name
+    for name in (
+        "lpd",
+        "pareto_k",
+        "r_eff",
+        "inv_metric",
+        "step_size",
+        "seconds",
+        "sampling_seconds",
+        "shared",
+    )
+} | {"starts": "start", "attempts": "attempt"}
+"""What is stacked over chains: the name here, and in a record."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chains:
     """The chains of one posterior that finished.
+
+    A chain that its time limit ended has fewer draws than S; its missing ones are NaN.
 
     Attributes
     ----------
@@ -45,26 +59,52 @@ class Chains:
         The draws in the unconstrained space.
     stats : dict of arrays of shape (C, S)
         Sampler statistics under ArviZ's names.
+    lengths : int array of shape (C,)
+        How many draws each chain has.
     lpd : array of shape (C, N)
         PSIS-LOO log predictive density of each observation under each chain (nats); empty
         where the program has no ``log_lik``.
-    pareto_k : array of shape (C, N)
-        Its Pareto k-hat.
+    pareto_k, r_eff : arrays of shape (C, N)
+        Its Pareto k-hat, and the relative efficiency that went into it.
+    starts : array of shape (C, D)
+        Where each chain began, in the unconstrained space.
+    inv_metric : array of shape (C, D)
+        Diagonal of each chain's inverse metric.
+    step_size : array of shape (C,)
+        Step size after warm-up.
+    seconds, sampling_seconds : float arrays of shape (C,)
+        Wall time of each chain, and the sampler's own time in it.
+    attempts : int array of shape (C,)
+        How many attempts failed before the one that gave each chain.
+    shared : bool array of shape (C,)
+        Which chains were offered the warm-up of an earlier one.
     failures : dict
         The message of each chain that failed, by number.
-    seconds : float array of shape (C,)
-        Wall time of each chain.
+    superchain : int
+        How many chains in a row share a starting point; 1 where all differ.
+    max_treedepth : int
+        The sampler's largest tree depth, at which a trajectory is cut off.
     """
 
     posterior: Posterior
-    index: npt.NDArray[np.intp]
+    index: IntArray
     rows: FloatArray
     eta: FloatArray
     stats: dict[str, FloatArray]
+    lengths: IntArray
     lpd: FloatArray
     pareto_k: FloatArray
-    failures: dict[int, str]
+    r_eff: FloatArray
+    starts: FloatArray
+    inv_metric: FloatArray
+    step_size: FloatArray
     seconds: FloatArray
+    sampling_seconds: FloatArray
+    attempts: IntArray
+    shared: BoolArray
+    failures: dict[int, str]
+    superchain: int = 1
+    max_treedepth: int = 10
 
     @property
     def n_chains(self) -> int:
@@ -73,13 +113,46 @@ class Chains:
 
     @property
     def n_draws(self) -> int:
-        """The number S of draws of each chain."""
+        """The number S of draws of a chain that was not cut short."""
         return int(self.eta.shape[1])
+
+    @property
+    def total_draws(self) -> int:
+        """How many draws there are in all chains."""
+        return int(self.lengths.sum())
 
     @property
     def divergences(self) -> int:
         """The number of divergent transitions after warm-up."""
-        return int(self.stats["diverging"].sum())
+        return int(np.nansum(self.stats["diverging"]))
+
+    @cached_property
+    def present(self) -> BoolArray:
+        """Which draws there are, shape (C, S)."""
+        return np.asarray(np.arange(self.n_draws) < self.lengths[:, None])
+
+    @property
+    def cut(self) -> BoolArray:
+        """Which chains their time limit cut short, shape (C,)."""
+        return np.asarray(self.lengths < self.n_draws)
+
+    def flat(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return values of every draw, shape (C, S, ...), as those of the draws there are."""
+        if not self.cut.any():
+            return values.reshape(-1, *values.shape[2:])
+        return np.asarray(values[self.present])
+
+    @property
+    def whole(self) -> Chains:
+        """The chains that have all S draws, for what needs chains of equal length."""
+        return self.select(~self.cut) if self.cut.any() else self
+
+    def select(self, chosen: BoolArray) -> Chains:
+        """Return some of the chains: ``chosen`` of shape (C,)."""
+        taken = {name: getattr(self, name)[chosen] for name in _ARRAYS}
+        stats = {name: values[chosen] for name, values in self.stats.items()}
+        superchain = self.superchain if chosen.all() else 1
+        return replace(self, stats=stats, superchain=superchain, **taken)
 
     def variables(self) -> dict[str, FloatArray]:
         """Return the named variables, each of shape (C, S, *dims)."""
@@ -97,22 +170,23 @@ class Chains:
         Returns
         -------
         DataTree
-            Groups ``posterior``, ``sample_stats`` and, if asked for, ``log_likelihood``.
+            Groups ``posterior``, ``sample_stats`` and, if asked for, ``log_likelihood``. Draws
+            that a chain lacks, because its time limit ended it, are NaN.
         """
         from arviz_base import from_dict
 
         groups: dict[str, dict[str, Any]] = {
             "posterior": self.variables(),
             "sample_stats": {
-                name: values.astype(bool if name == "diverging" else float)
+                name: np.nan_to_num(values).astype(bool) if name == "diverging" else values
                 for name, values in self.stats.items()
             },
         }
         if log_likelihood and self.posterior.has_log_lik:
             shape = (self.n_chains, self.n_draws, self.posterior.n_obs)
-            values = np.empty(shape, dtype=np.float32)
-            for chain, eta in zip(values, self.eta, strict=True):
-                chain[:] = self.posterior.log_lik(eta)
+            values = np.full(shape, np.nan, dtype=np.float32)
+            for chain, eta, length in zip(values, self.eta, self.lengths, strict=True):
+                chain[:length] = self.posterior.log_lik(eta[:length])
             groups["log_likelihood"] = {"y": values}
         return from_dict(
             groups,
@@ -122,12 +196,21 @@ class Chains:
         )
 
 
+_ARRAYS = ["index", "rows", "eta", "lengths", *_OF_RECORDS]
+
+
 def run_chains(
     posterior: Posterior,
     *,
     chains: int = 64,
     settings: NutsSettings | None = None,
     seed: int = 1,
+    sampler: str = "cmdstan",
+    init: str = "radius:2",
+    superchain: int = 1,
+    share_warmup: int = 0,
+    retries: int = 2,
+    time_limit: float | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     executor: Executor | None = None,
@@ -146,12 +229,27 @@ def run_chains(
         The sampler's settings.
     seed : int
         Decides every chain: chain i has the i-th child of this seed's sequence.
+    sampler : {"cmdstan", "nutpie"}
+        Whose NUTS; both sample the same compiled program.
+    init : str
+        Where chains start: ``radius:R`` (uniform in (-R, R) on the unconstrained scale), ``prior``,
+        ``pathfinder``, a file of initial values, or the directory of an earlier run. Every
+        chain has a point of its own.
+    superchain : int
+        How many chains in a row share a starting point, for nested R-hat.
+    share_warmup : int
+        How many chains (the first ones) warm up in full; the others are offered the metric and
+        step size of the one in whose basin they start. 0 shares nothing.
+    retries : int
+        How often a chain that fails is tried again, each time with another seed and start.
+    time_limit : float, optional
+        Seconds of wall time after which a chain is stopped and its draws so far are kept.
     out : path, optional
         Folder that keeps each chain as soon as it is finished; a temporary one by default.
     resume : bool
         Run only the chains that ``out`` does not hold yet.
     executor : concurrent.futures.Executor, optional
-        Where the chains run; local processes by default.
+        Where the chains run; local processes by default. Its workers need no common disk.
     workers : int, optional
         The number of local processes; the number of cores by default.
     quiet : bool
@@ -163,117 +261,34 @@ def run_chains(
         A setting is out of its range, or ``out`` holds another run.
     SamplingError
         Not one chain finished; the message is that of the first failure.
+    StorageError
+        The disk is full; what is finished is kept.
+    EngineError
+        The executor's workers are gone; what is finished is kept.
     """
-    if chains < 1:
-        raise InputError(f"chains: {chains} is not 1 or more")
-    if seed < 0:
-        raise InputError(f"seed: {seed} is not 0 or more")
-    settings = settings or NutsSettings()
+    run = RunSettings(
+        chains=chains,
+        seed=seed,
+        nuts=settings or NutsSettings(),
+        sampler=sampler,
+        init=init,
+        superchain=superchain,
+        share_warmup=share_warmup,
+        retries=retries,
+        time_limit=time_limit,
+    )
     posterior.model  # noqa: B018 - data that do not fit are refused before anything is written
     with kept_folder(out, "chains") as folder:
-        claim(folder, _identity(posterior, settings, seed), resume=resume)
-        posterior.compile(quiet=quiet)
-        progress = Progress(f"{posterior.name}: NUTS", quiet=quiet)
-        failures = _run_missing(
-            posterior, chains, settings, seed, folder, executor, workers, progress
+        run_missing(
+            posterior,
+            run,
+            folder,
+            resume=resume,
+            executor=executor,
+            workers=workers,
+            quiet=quiet,
         )
-        return _load(posterior, folder, range(chains), failures)
-
-
-def _identity(posterior: Posterior, settings: NutsSettings, seed: int) -> dict[str, Any]:
-    """Everything that decides a chain, so that another run is not continued by mistake."""
-    return {
-        **posterior.identity,
-        "seed": seed,
-        **settings.as_dict(),
-    }
-
-
-def chain_seeds(seed: int, chains: int) -> list[int]:
-    """Return CmdStan's seed of each chain; the first ones do not depend on their number."""
-    children = np.random.SeedSequence(seed).spawn(chains)
-    return [int(child.generate_state(1)[0] % (2**31 - 1)) + 1 for child in children]
-
-
-def chain_file(folder: Path, index: int) -> Path:
-    """Return the file that holds chain ``index``."""
-    return folder / f"chain-{index:05d}.npz"
-
-
-def sample_chain(
-    posterior: Posterior, settings: NutsSettings, seed: int, target: Path
-) -> tuple[float, int]:
-    """Run one chain, score it and keep it in ``target``: the task that a worker carries out.
-
-    Returns
-    -------
-    tuple
-        Wall time in seconds and the number of divergent transitions.
-    """
-    scratch = Path(tempfile.mkdtemp(prefix=".running-", dir=target.parent))
-    try:
-        chain = run_chain(posterior, settings, seed, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    lpd = pareto_k = np.empty(0)
-    if posterior.has_log_lik:
-        log_lik = posterior.log_lik(chain.eta)
-        loo = psis_loo(log_lik, r_eff=r_eff(log_lik))
-        lpd, pareto_k = loo.elpd_i, loo.pareto_k
-    write_arrays(
-        target,
-        {
-            "rows": chain.rows,
-            "eta": chain.eta,
-            "lpd": lpd,
-            "pareto_k": pareto_k,
-            "seconds": chain.seconds,
-            **{_STAT + name: values for name, values in chain.stats.items()},
-        },
-    )
-    return chain.seconds, int(chain.stats["diverging"].sum())
-
-
-def _run_missing(
-    posterior: Posterior,
-    chains: int,
-    settings: NutsSettings,
-    seed: int,
-    folder: Path,
-    executor: Executor | None,
-    workers: int | None,
-    progress: Progress,
-) -> dict[int, str]:
-    seeds = chain_seeds(seed, chains)
-    for leftover in folder.glob(".running-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    missing = [i for i in range(chains) if not chain_file(folder, i).exists()]
-    finished = chains - len(missing)
-    failures: dict[int, str] = {}
-    divergences = 0
-    done = 0
-
-    def on_done(index: int, outcome: Outcome[tuple[float, int]]) -> None:
-        nonlocal divergences, done
-        done += 1
-        if outcome.error is not None:
-            failures[index] = outcome.error
-        elif outcome.value is not None:
-            divergences += outcome.value[1]
-        left = progress.seconds / done * (len(missing) - done)
-        rate = done * settings.draws / progress.seconds
-        failed = f", {len(failures)} failed" if failures else ""
-        progress.update(
-            f"{finished + done} of {chains} chains{failed}, {rate:.0f} draws/s, "
-            f"{divergences} divergences, {format_seconds(left)} left"
-        )
-
-    tasks = {i: (posterior, settings, seeds[i], chain_file(folder, i)) for i in missing}
-    run_tasks(sample_chain, tasks, executor=executor, workers=workers, on_done=on_done)
-    kept = f", {finished} kept from before" if finished else ""
-    failed = f", {len(failures)} failed" if failures else ""
-    progress.done(f"{chains - len(failures)} of {chains} chains{kept}{failed}")
-    return failures
+        return _load(posterior, folder, range(chains))
 
 
 def load_chains(posterior: Posterior, out: Path) -> Chains | None:
@@ -285,32 +300,53 @@ def load_chains(posterior: Posterior, out: Path) -> Chains | None:
         A chain's file is damaged.
     """
     folder = out / "chains"
-    numbers = sorted(int(path.stem.split("-")[1]) for path in folder.glob("chain-*.npz"))
-    return _load(posterior, folder, numbers, {}) if numbers else None
+    numbers = record_numbers(folder)
+    return _load(posterior, folder, numbers) if numbers else None
 
 
-def _load(
-    posterior: Posterior, folder: Path, numbers: Iterable[int], failures: dict[int, str]
-) -> Chains:
-    index = [i for i in numbers if chain_file(folder, i).exists()]
+def _load(posterior: Posterior, folder: Path, numbers: Iterable[int]) -> Chains:
+    index = [i for i in numbers if record_file(folder, i).exists()]
+    failures = {int(i): str(text) for i, text in read_json(folder / FAILURES).items()}
     if not index:
         first = next(iter(failures.values()), "no chain was run")
         raise SamplingError(f"{posterior.name}: no chain finished: {first}")
-    files = [read_arrays(chain_file(folder, i), *_ARRAYS) for i in index]
-
-    def stack(name: str) -> npt.NDArray[Any]:
-        return np.stack([file[name] for file in files])
-
+    settings = read_json(folder / "settings.json")
+    lengths = np.zeros(len(index), dtype=np.intp)
+    rows = eta = np.empty((len(index), 0, 0))
+    stats: dict[str, FloatArray] = {}
+    single: dict[str, list[Any]] = {name: [] for name in _OF_RECORDS}
+    for c, number in enumerate(index):
+        record = read_record(folder, number)
+        if record.n_draws > rows.shape[1]:  # the first whole chain sets the room for all
+            rows, eta = _roomier(rows, record.rows), _roomier(eta, record.eta)
+            stats = {
+                k: _roomier(stats.get(k, np.empty((len(index), 0))), v)
+                for k, v in record.stats.items()
+            }
+        lengths[c] = record.n_draws
+        for target, values in ((rows, record.rows), (eta, record.eta)):
+            target[c, : lengths[c]] = values
+        for name, values in record.stats.items():
+            stats[name][c, : lengths[c]] = values
+        for name, found in single.items():
+            found.append(getattr(record, _OF_RECORDS[name]))
     return Chains(
         posterior,
         np.array(index),
-        rows=stack("rows"),
-        eta=stack("eta"),
-        stats={
-            name.removeprefix(_STAT): stack(name) for name in files[0] if name.startswith(_STAT)
-        },
-        lpd=stack("lpd"),
-        pareto_k=stack("pareto_k"),
+        rows,
+        eta,
+        stats,
+        lengths,
         failures=failures,
-        seconds=stack("seconds"),
+        superchain=int(settings["superchain"]),
+        max_treedepth=int(settings["max_treedepth"]),
+        **{name: np.array(found) for name, found in single.items()},
     )
+
+
+def _roomier(values: FloatArray, one: FloatArray) -> FloatArray:
+    """Return values of shape (C, s, ...) in an array with room for the draws of ``one``."""
+    larger = np.full((len(values), *one.shape), np.nan)
+    if values.size:
+        larger[:, : values.shape[1]] = values
+    return larger

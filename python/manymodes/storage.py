@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.errors import InputError, ResultsError
+from manymodes.errors import InputError, ResultsError, StorageError
 
 
 def ensure_folder(path: Path) -> Path:
@@ -83,17 +83,43 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.ArrayLike]) -> None:
-    """Write named arrays to an ``.npz`` file in one step."""
+    """Write named arrays to an ``.npz`` file in one step, and make sure that they are there.
+
+    The file gets its name after it was forced to the disk and read back, so that one that has
+    its name is whole, whatever happens to the machine.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or fails.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
             np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
+        with zipfile.ZipFile(partial) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise OSError(f"'{damaged}' does not read back as it was written")
         os.replace(partial, path)
-    except OSError as error:
+        _sync_folder(path.parent)
+    except (OSError, zipfile.BadZipFile) as error:
         partial.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(
+            f"{path} cannot be written: {reason}; make room and go on with --resume"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the names of a folder's files to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:

@@ -1,0 +1,393 @@
+"""The driver of a run of chains: on any executor, whatever happens to workers, disks and chains.
+
+A worker gets the posterior, draws a chain, scores it and sends it back; it keeps nothing. The
+driver keeps each chain on disk before it counts, tries chains that failed again, and tells how
+far the run is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manymodes.diagnostics import r_eff
+from manymodes.engine import Outcome, Parcel, as_completed
+from manymodes.errors import InputError, SamplingError, StorageError, TimeLimitError
+from manymodes.loo import psis_loo
+from manymodes.nuts import NutsSettings
+from manymodes.posterior import FloatArray, Posterior
+from manymodes.progress import Progress, format_seconds
+from manymodes.records import (
+    Record,
+    read_record,
+    record_file,
+    record_numbers,
+    set_damaged_aside,
+    write_record,
+)
+from manymodes.samplers import check_sampler, sampler_named
+from manymodes.starts import Starts, make_starts, parse_init
+from manymodes.storage import claim, digest, write_json
+from manymodes.warmups import Warmup, offered, peak_of
+
+FAILURES = "failures.json"
+
+_RUNNING = ".running-"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings of a run of chains; the parameters of `manymodes.run_chains` say what they mean."""
+
+    chains: int
+    seed: int
+    nuts: NutsSettings
+    sampler: str = "cmdstan"
+    init: str = "radius:2"
+    superchain: int = 1
+    share_warmup: int = 0
+    retries: int = 2
+    time_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges; raise `InputError` naming the first setting out of its range."""
+        for name, least in (
+            ("chains", 1),
+            ("seed", 0),
+            ("superchain", 1),
+            ("share_warmup", 0),
+            ("retries", 0),
+        ):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not {least} or more")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise InputError(f"time_limit: {self.time_limit} is not a positive number of seconds")
+        if self.chains % self.superchain:
+            raise InputError(
+                f"superchain: {self.chains} chains cannot be put in groups of {self.superchain}"
+            )
+        if self.share_warmup and self.nuts.warmup == 0:
+            raise InputError("share_warmup: with warmup 0 there is nothing to share")
+        check_sampler(self.sampler, share_warmup=self.share_warmup > 0)
+        parse_init(self.init)
+
+    def identity(self, posterior: Posterior, starts: Starts) -> dict[str, Any]:
+        """Everything that decides a chain, so that another run is not continued by mistake.
+
+        The number of chains is no part of it, since a run may be given more of them; neither is
+        what only decides about chains that fail or take too long.
+        """
+        return {
+            **posterior.identity,
+            "seed": self.seed,
+            **asdict(self.nuts),
+            "sampler": self.sampler,
+            "init": starts.identity,
+            "superchain": self.superchain,
+            "share_warmup": self.share_warmup,
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is common to all chains of a run, as it travels to the workers."""
+
+    posterior: Posterior
+    run: RunSettings
+    starts: Starts
+    warmups: tuple[Warmup, ...] = ()
+    scratch: Path | None = None
+
+
+def chain_seeds(seed: int, chains: int) -> list[int]:
+    """Return the sampler's seed of each chain, all different.
+
+    The first ones do not depend on their number. A seed that an earlier chain has, which is
+    likely once among ten thousand chains, is replaced by the next one of the chain's stream.
+    """
+    seeds: dict[int, None] = {}
+    for child in np.random.SeedSequence(seed).spawn(chains):
+        seeds[_unused(child, seeds)] = None
+    return list(seeds)
+
+
+def retry_seed(seed: int, index: int, attempt: int, seeds: Iterable[int]) -> int:
+    """Return the seed of a further attempt at a chain, which no chain has."""
+    return _unused(np.random.SeedSequence(seed, spawn_key=(index, attempt)), set(seeds))
+
+
+def _unused(stream: np.random.SeedSequence, used: Iterable[int]) -> int:
+    for words in range(1, 100):
+        candidate = int(stream.generate_state(words)[-1] % (2**31 - 1)) + 1
+        if candidate not in used:
+            return candidate
+    raise SamplingError("no seed is left that no chain has")
+
+
+def sample_chain(
+    parcel: Parcel[Job], index: int, attempt: int, seed: int, given: FloatArray | None
+) -> Record:
+    """Run one chain and score it: the task that a worker carries out.
+
+    Parameters
+    ----------
+    parcel : Parcel
+        What all chains have in common.
+    index, attempt : int
+        The number of the chain, and how often it was tried before.
+    seed : int
+        The sampler's.
+    given : array of shape (A, D), optional
+        Points for it to start from, where they come from a table.
+
+    Raises
+    ------
+    SamplingError
+        The chain failed; the message is Stan's own.
+    StorageError
+        The worker's disk is full.
+    """
+    job = parcel.open()
+    posterior, run = job.posterior, job.run
+    start = job.starts.point(index, attempt, given)
+    adapted = offered(posterior, start, job.warmups, run.nuts) if job.warmups else None
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=_RUNNING, dir=job.scratch))
+    except OSError as error:
+        raise StorageError(f"no scratch folder for a chain: {error}") from error
+    try:
+        chain = sampler_named(run.sampler)(
+            posterior,
+            run.nuts,
+            seed,
+            scratch,
+            start=start,
+            adapted=adapted,
+            time_limit=run.time_limit,
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    lpd, pareto_k, efficiency = _scores(posterior, chain.eta)
+    return Record(
+        rows=chain.rows,
+        eta=chain.eta,
+        stats=dict(chain.stats),
+        lpd=lpd,
+        pareto_k=pareto_k,
+        r_eff=efficiency,
+        start=start,
+        inv_metric=chain.inv_metric,
+        step_size=chain.step_size,
+        seconds=chain.seconds,
+        sampling_seconds=chain.sampling_seconds,
+        attempt=attempt,
+        cut=chain.cut,
+        shared=adapted is not None,
+    )
+
+
+def _scores(posterior: Posterior, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return PSIS-LOO log predictive densities, Pareto k-hat and relative efficiency, each (N,).
+
+    An observation that some draw gives no likelihood cannot be left out by reweighting: that
+    draw would have all the weight. Its density is zero and its k-hat infinite.
+    """
+    if not posterior.has_log_lik:
+        return np.empty(0), np.empty(0), np.empty(0)
+    log_lik = posterior.log_lik(eta)
+    lpd, pareto_k = np.full(log_lik.shape[1], -np.inf), np.full(log_lik.shape[1], np.inf)
+    efficiency = np.ones(log_lik.shape[1])
+    possible = np.isfinite(log_lik).all(axis=0)
+    if possible.any():
+        scored = log_lik[:, possible]
+        efficiency[possible] = r_eff(scored)
+        loo = psis_loo(scored, r_eff=efficiency[possible])
+        lpd[possible], pareto_k[possible] = loo.elpd_i, loo.pareto_k
+    return lpd, pareto_k, efficiency
+
+
+def run_missing(
+    posterior: Posterior,
+    run: RunSettings,
+    folder: Path,
+    *,
+    resume: bool,
+    executor: Executor | None,
+    workers: int | None,
+    quiet: bool,
+) -> None:
+    """Run the chains that a folder does not hold yet, and keep them there.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What to sample.
+    run : RunSettings
+        Which chains.
+    folder : Path
+        Holds one file a chain, and ``failures.json``: the messages of those that failed.
+    resume : bool
+        Whether the folder may hold chains of this run.
+    executor, workers
+        Where the chains run: a caller's executor, or so many local processes.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    InputError
+        The folder holds another run, or there are no starting points for all chains.
+    StorageError, EngineError
+        The disk is full, or the workers are gone; what is finished is kept.
+    """
+    posterior.compile(quiet=quiet)
+    starts = make_starts(
+        posterior, run.init, chains=run.chains, seed=run.seed, superchains=run.superchain
+    )
+    identity = run.identity(posterior, starts)
+    name = digest(repr(sorted(identity.items())))
+    claim(folder, identity, resume=resume)
+    _sweep(folder)
+    progress = Progress(f"{posterior.name}: NUTS", quiet=quiet)
+    kept = [i for i in record_numbers(folder) if i < run.chains]
+    damaged = set_damaged_aside(folder, kept, name)
+    if damaged:
+        numbers = ", ".join(map(str, damaged))
+        print(f"manymodes: damaged chains are run again: {numbers}", file=sys.stderr)
+    scratch = folder if executor is None else None
+    driver = _Driver(run, starts, folder, name, progress, done=len(kept) - len(damaged))
+    write_json(folder / FAILURES, {})
+    pilots = range(min(run.share_warmup, run.chains))
+    turns = [(pilots, False), (range(len(pilots), run.chains), True)]
+    for turn, sharing in turns:
+        warmups = _warmups(posterior, folder, pilots) if sharing and pilots else ()
+        job = Parcel(Job(posterior, run, starts.bare, warmups, scratch))
+        missing = [i for i in turn if not record_file(folder, i).exists()]
+        driver.run(job, missing, executor, workers)
+    _sweep(folder)
+    driver.finish()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the scratch folders of workers that died."""
+    for leftover in folder.glob(_RUNNING + "*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _warmups(posterior: Posterior, folder: Path, pilots: Iterable[int]) -> tuple[Warmup, ...]:
+    """Return what the pilots learned: the same whoever asks, and whenever."""
+    found = []
+    for index in pilots:
+        if record_file(folder, index).exists():
+            record = read_record(folder, index)
+            peak = peak_of(posterior, record.eta[-1])
+            found.append(Warmup(peak, record.inv_metric, record.step_size))
+    return tuple(found)
+
+
+@dataclass
+class _Driver:
+    """What happens to chains as they come back, and what is told of it."""
+
+    run_settings: RunSettings
+    starts: Starts
+    folder: Path
+    name: str
+    progress: Progress
+    done: int
+    kept: int = field(init=False)
+    fresh: int = 0
+    draws: int = 0
+    divergences: int = 0
+    retried: int = 0
+    cut: int = 0
+    failures: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.kept = self.done
+        self.seeds = chain_seeds(self.run_settings.seed, self.run_settings.chains)
+
+    def run(
+        self,
+        job: Parcel[Job],
+        missing: list[int],
+        executor: Executor | None,
+        workers: int | None,
+    ) -> None:
+        """Run chains until each is kept or has failed for good."""
+        attempts = dict.fromkeys(missing, 0)
+        queue: deque[tuple[int, tuple[Any, ...]]] = deque(
+            (i, (job, i, 0, self.seeds[i], self.starts.given(i))) for i in missing
+        )
+        with closing(
+            as_completed(sample_chain, queue, executor=executor, workers=workers)
+        ) as outcomes:
+            for index, outcome in outcomes:
+                if outcome.value is not None:
+                    self._keep(index, outcome.value)
+                elif self._may_retry(outcome) and attempts[index] < self.run_settings.retries:
+                    attempts[index] += 1
+                    attempt = attempts[index]
+                    seed = retry_seed(self.run_settings.seed, index, attempt, self.seeds)
+                    again = (job, index, attempt, seed, self.starts.given(index))
+                    queue.append((index, again))
+                    self.retried += 1
+                else:
+                    self._fail(index, outcome, attempts[index])
+                self._tell()
+
+    def _keep(self, index: int, record: Record) -> None:
+        write_record(self.folder, index, record, self.name)
+        self.done += 1
+        self.fresh += 1
+        self.draws += record.n_draws
+        self.divergences += record.divergences
+        self.cut += record.cut
+
+    def _may_retry(self, outcome: Outcome[Record]) -> bool:
+        """Whether another seed may help; a full disk ends the run instead."""
+        if isinstance(outcome.fault, StorageError):
+            raise outcome.fault
+        too_slow = isinstance(outcome.fault, TimeLimitError)
+        return isinstance(outcome.fault, SamplingError) and not too_slow
+
+    def _fail(self, index: int, outcome: Outcome[Record], attempts: int) -> None:
+        tries = f"{attempts + 1} attempts; the last: " if attempts else ""
+        self.failures[index] = f"{tries}{outcome.error}"
+        write_json(self.folder / FAILURES, {str(k): v for k, v in self.failures.items()})
+
+    def _counts(self) -> str:
+        counts = {
+            "failed": len(self.failures),
+            "tried again": self.retried,
+            "cut short": self.cut,
+        }
+        return "".join(f", {number} {what}" for what, number in counts.items() if number)
+
+    def _tell(self) -> None:
+        seconds = max(self.progress.seconds, 1e-9)
+        ended = self.fresh + len(self.failures)
+        total = self.run_settings.chains
+        left = seconds / max(ended, 1) * (total - self.kept - ended)
+        self.progress.update(
+            f"{self.done} of {total} chains{self._counts()}, {self.draws / seconds:.0f} draws/s, "
+            f"{self.divergences} divergences, {format_seconds(left)} left"
+        )
+
+    def finish(self) -> None:
+        """Tell how the run ended."""
+        kept = f", {self.kept} kept from before" if self.kept else ""
+        self.progress.done(
+            f"{self.done} of {self.run_settings.chains} chains{kept}{self._counts()}, "
+            f"{self.divergences} divergences"
+        )
