@@ -78,18 +78,29 @@ class Atlas:
         becomes its new peak.
         """
         x, height = self._landscape.climb(eta)
-        if not self.peaks:
+        known = self._known(x)
+        if known is None:
             return self._add(x, height)
+        if height > self._heights[known]:
+            self.peaks[known], self._heights[known] = x, height
+        return known
+
+    def recognise(self, eta: FloatArray) -> int | None:
+        """Climb from a point; return the number of its maximum, None if that is not known."""
+        return self._known(self._landscape.climb(eta)[0])
+
+    def _known(self, x: FloatArray) -> int | None:
+        """Return the number of a maximum within a barrier of x."""
+        if not self.peaks:
+            return None
         far = np.abs(np.array(self.peaks) - x).max(axis=1)
         nearest = np.argsort(far)
         if len(nearest) > MAX_PAIRWISE:
             nearest = nearest[:_NEIGHBOURS]
         for i in nearest:
             if far[i] < _CLOSE or self._is_one(self.peaks[i], x):
-                if height > self._heights[i]:
-                    self.peaks[i], self._heights[i] = x, height
                 return int(i)
-        return self._add(x, height)
+        return None
 
     def _is_one(self, a: FloatArray, b: FloatArray) -> bool:
         limit = self._barrier

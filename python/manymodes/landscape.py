@@ -22,6 +22,9 @@ _EDGE = 1e-6
 _FAR = 12.0
 LOWEST = -1e10
 """The height where the density is zero (nats)."""
+_STRETCH = 30.0
+"""The optimiser's first step has length 1, which would jump over barriers: it is made a thirtieth
+of the base measure's scale."""
 _PATH_NODES = 17
 _RELAXATIONS = 80
 
@@ -100,19 +103,20 @@ class Landscape:
             The maximum in climbing coordinates, shape (D,), and its height (nats).
         """
 
-        def descent(x: FloatArray) -> tuple[float, FloatArray]:
-            value, gradient = self.height_gradient(x)
-            return -value, -gradient
+        def descent(u: FloatArray) -> tuple[float, FloatArray]:
+            value, gradient = self.height_gradient(u / _STRETCH)
+            return -value, -gradient / _STRETCH
 
+        box = self.bounds
         found = optimize.minimize(
             descent,
-            self.coordinates(eta),
+            self.coordinates(eta) * _STRETCH,
             jac=True,
             method="L-BFGS-B",
-            bounds=self.bounds,
-            options={"maxiter": 300, "ftol": 1e-10, "gtol": 1e-4},
+            bounds=optimize.Bounds(box.lb * _STRETCH, box.ub * _STRETCH, keep_feasible=True),
+            options={"maxiter": 300, "ftol": 1e-10, "gtol": 1e-4 / _STRETCH},
         )
-        return np.asarray(found.x), float(-found.fun)
+        return np.clip(found.x / _STRETCH, box.lb, box.ub), float(-found.fun)
 
     def straight_barrier(self, a: FloatArray, b: FloatArray, enough: float = np.inf) -> float:
         """Return how far the height falls below the lower end on the straight line a-b (nats).

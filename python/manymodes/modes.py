@@ -28,6 +28,7 @@ from manymodes.reference import NORMAL, BaseMeasure, prior_measure
 IntArray = npt.NDArray[np.intp]
 
 _NEGLIGIBLE = 1e-9
+_STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,11 @@ class Modes:
     heights : array of shape (M,)
         The log of posterior over prior there (nats).
     chains : int array of shape (C, S)
-        The mode of each draw of the chains; empty without chains.
+        The mode of each draw of the chains, -1 where a chain that was cut short has none; empty
+        without chains.
+    starts : int array of shape (C,)
+        The mode that each chain's starting point climbs to, -1 where it is none of those with
+        draws; empty without chains, or with so many that not all were climbed.
     nested : int array of shape (n,)
         The mode of each merged point of the nested runs; empty without them.
     reached : bool array of shape (M,)
@@ -83,6 +88,7 @@ class Modes:
     peaks: FloatArray
     heights: FloatArray
     chains: IntArray
+    starts: IntArray
     nested: IntArray
     reached: npt.NDArray[np.bool_]
     functions: IntArray
@@ -147,6 +153,8 @@ def find_modes(
     heights = joined.heights
     ends = [joined.mode_of_peak[labels] for labels in ends]
 
+    started = _starts(atlas, chains, joined.mode_of_peak, settings, progress)
+
     climbed_x = np.concatenate([pool.x[picks] for pool, picks in zip(pools, climbed, strict=True)])
     climbed_mode = np.concatenate(ends)
     tree = cKDTree(climbed_x)
@@ -163,7 +171,8 @@ def find_modes(
     return Modes(
         peaks=landscape.unconstrained(joined.peaks),
         heights=heights,
-        chains=by_engine["chains"].reshape(chains.eta.shape[:2]) if chains is not None else empty,
+        chains=_by_chain(chains, by_engine["chains"]) if chains is not None else empty,
+        starts=started,
         nested=by_engine["nested"] if nested is not None else empty,
         reached=_reached(landscape, heights, nested, by_engine),
         functions=functions,
@@ -186,7 +195,7 @@ def _base(
         raise InputError("modes: neither chains nor nested runs were given")
     if PRIOR_SWITCH in posterior.data:
         return prior_measure(posterior, seed=seed)
-    draws = chains.eta.reshape(-1, posterior.dims)
+    draws = chains.flat(chains.eta)
     scale = np.maximum(draws.std(axis=0), 1e-300)
     return BaseMeasure((NORMAL,) * posterior.dims, draws.mean(axis=0), scale, exact=False)
 
@@ -227,13 +236,39 @@ def _systematic(weights: FloatArray, size: int, rng: np.random.Generator) -> Int
 def _pools(landscape: Landscape, chains: Chains | None, nested: Nested | None) -> list[_Pool]:
     pools = []
     if chains is not None:
-        eta = chains.eta.reshape(-1, chains.eta.shape[-1])
+        eta = chains.flat(chains.eta)
         pools.append(
             _Pool("chains", eta, landscape.coordinates(eta), np.full(len(eta), 1 / len(eta)))
         )
     if nested is not None:
         pools.append(_Pool("nested", nested.eta, landscape.coordinates(nested.eta), nested.weights))
     return pools
+
+
+def _starts(
+    atlas: Atlas,
+    chains: Chains | None,
+    mode_of_peak: IntArray,
+    settings: ModeSettings,
+    progress: Progress,
+) -> IntArray:
+    """Return the mode that the starting point of each chain climbs to, -1 if none is known."""
+    if chains is None or chains.n_chains > _STARTS_PER_CLIMB * settings.climbs:
+        return np.empty(0, dtype=np.intp)
+    modes = np.full(chains.n_chains, -1, dtype=np.intp)
+    for chain, start in enumerate(chains.starts):
+        peak = atlas.recognise(start)
+        if peak is not None:
+            modes[chain] = mode_of_peak[peak]
+        progress.update(f"{chain + 1} of {chains.n_chains} starting points climbed")
+    return modes
+
+
+def _by_chain(chains: Chains, labels: IntArray) -> IntArray:
+    """Arrange the modes of the draws there are by chain, shape (C, S), -1 for missing draws."""
+    modes = np.full(chains.present.shape, -1, dtype=np.intp)
+    modes[chains.present] = labels
+    return modes
 
 
 def _disagreement(tree: cKDTree, modes: IntArray, share: FloatArray) -> float:
