@@ -39,6 +39,32 @@ QUICK_POLYCHORD = PolyChordSettings(nlive=100)
 Y_NORMAL = np.array([0.3, 1.9, -0.4, 1.1, 2.2])
 Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
 
+# Files that take longest, so ordered that two workers do not wait for one compilation.
+LONGEST = (
+    "stan_programs",
+    "bridge_interface",
+    "exact_evidence",
+    "readme",
+    "cli",
+    "resume",
+    "estimators",
+    "svd",
+    "nested",
+    "audit",
+    "posterior",
+    "bridge",
+    "unit_norm",
+    "faults",
+    "report",
+    "executors",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: no worker is left with one at the end."""
+    place = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
 
 @pytest.fixture(scope="session")
 def tools() -> toolchain.Toolchain:
@@ -97,6 +123,38 @@ def small_network(
     network = Network(2, (2,), activation="sigmoid", prior=prior, constraint=constraint)
     posterior = Posterior.from_network(network, rng.normal(size=(n, 2)), rng.integers(0, 2, n))
     return posterior.prior if prior_only else posterior
+
+
+def made_chains(posterior: Any, eta: Any, **given: Any) -> Chains:
+    """Return chains of given draws, shape (C, S, D), with what is not given made up.
+
+    Rows are the draws themselves. ``lengths`` cuts chains short: what follows becomes NaN.
+    """
+    eta = np.array(eta, dtype=float)
+    n_chains, n_draws, dims = eta.shape
+    lengths = np.asarray(given.pop("lengths", np.full(n_chains, n_draws)))
+    missing = np.arange(n_draws) >= lengths[:, None]
+    rows = np.array(given.pop("rows", eta), dtype=float)
+    stats = given.pop("stats", {"diverging": np.zeros((n_chains, n_draws))})
+    stats = {name: np.where(missing, np.nan, values) for name, values in stats.items()}
+    eta[missing] = rows[missing] = np.nan
+    lpd = np.asarray(given.pop("lpd", np.empty((n_chains, 0))))
+    values: dict[str, Any] = {
+        "index": np.arange(n_chains),
+        "pareto_k": np.full(lpd.shape, 0.2),
+        "r_eff": np.ones(lpd.shape),
+        "starts": np.zeros((n_chains, dims)),
+        "inv_metric": np.ones((n_chains, dims)),
+        "step_size": np.full(n_chains, 0.5),
+        "seconds": np.full(n_chains, 2.0),
+        "sampling_seconds": np.full(n_chains, 1.5),
+        "attempts": np.zeros(n_chains, dtype=int),
+        "shared": np.zeros(n_chains, dtype=bool),
+        "failures": {},
+    }
+    return Chains(
+        posterior, rows=rows, eta=eta, stats=stats, lengths=lengths, lpd=lpd, **{**values, **given}
+    )
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp, softmax
 
+from conftest import made_chains
 from manymodes import predict as predict_room
 from manymodes._mixture import log_mean_exp, normal_quantiles, weighted_quantiles
 from manymodes.chains import Chains, run_chains
@@ -257,9 +258,7 @@ def fake_chains(lpd: Any) -> Chains:
                     np.zeros((len(rows), *shape)) for n, shape in shapes.items()}  # fmt: skip
 
     rows = np.repeat(np.arange(3.0), 4).reshape(3, 4, 1)
-    empty = np.empty(0)
-    posterior: Any = Unpacks()
-    return Chains(posterior, np.arange(3), rows, rows, {}, lpd, lpd, {}, empty)
+    return made_chains(Unpacks(), rows, lpd=lpd)
 
 
 def test_chains_are_weighted_by_stacking_or_alike() -> None:

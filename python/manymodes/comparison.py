@@ -9,32 +9,33 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 from threadpoolctl import threadpool_limits
 
 from manymodes.chains import Chains
 from manymodes.diagnostics import rhat, rhat_function
+from manymodes.held_out import HeldOut, held_out_lpd
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.stacking import Stacking, stack, weight_errors
-from manymodes.volumes import open_passes, region_weights
+from manymodes.stacking import Stacking
+from manymodes.weighings import HeldOutScore, Weighing, score_weighings
+from manymodes.weights import (
+    Estimate as Estimate,
+)
+from manymodes.weights import (
+    chain_weights,
+    evidence_weights,
+    mode_shares,
+    occupancies,
+)
 
 IntArray = npt.NDArray[np.intp]
 
 PROMINENT = 1e-3
 """A mode is prominent when its evidence is more than this of the largest (Yallup et al. 2022)."""
 
-_VOLUME_DRAWS = 200
+_AT_ONCE = 8_000_000  # predictions held at once while R-hat is computed
 _NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its standard error; both NaN where there is nothing to estimate from."""
-
-    value: float = _NAN
-    sd: float = _NAN
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ class Comparison:
     evidence_draws : array of shape (M, B)
         Evidence shares of the modes, as ``summaries`` lists them, for random volumes: the
         error of any sum over modes is the spread of the sum.
+    weighings : tuple of Weighing
+        Stacking, pseudo-BMA+, uniform and evidence weights of the chains, with the modes of
+        ``modes`` as columns; empty without leave-one-out scores.
+    held_out : tuple of HeldOutScore
+        How each of these scores rows that the posterior was not given; empty without such rows.
     """
 
     posterior: Posterior
@@ -109,11 +115,25 @@ class Comparison:
     rhat_weights: FloatArray
     rhat_function: FloatArray
     evidence_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    weighings: tuple[Weighing, ...] = ()
+    held_out: tuple[HeldOutScore, ...] = ()
 
     @cached_property
     def chain_modes(self) -> IntArray:
-        """The mode id of each draw of the chains, shape (C, S)."""
-        return np.asarray(self.labels[self.modes.chains])
+        """The mode id of each draw of the chains, shape (C, S); 0 where there is no draw."""
+        return self._ids(self.modes.chains)
+
+    @cached_property
+    def start_modes(self) -> IntArray:
+        """The mode id that the start of each chain climbs to, shape (C,); 0 where it is none.
+
+        Empty where the starts were not climbed.
+        """
+        return self._ids(self.modes.starts)
+
+    def _ids(self, modes: IntArray) -> IntArray:
+        """Give modes their ids; 0 stands for none."""
+        return np.asarray(np.append(self.labels, 0)[modes])
 
     @cached_property
     def nested_modes(self) -> IntArray:
@@ -160,18 +180,45 @@ class Comparison:
         entry: dict[str, Any] = {
             "n": chains.n_chains,
             "failed": len(chains.failures),
+            "cut_short": int(chains.cut.sum()),
+            "retried": int((chains.attempts > 0).sum()),
             "draws": chains.n_draws,
             "divergences": chains.divergences,
             "seconds": float(chains.seconds.sum()),
+            "sampling_seconds": float(chains.sampling_seconds.sum()),
             "rhat_weights": _worst(self.rhat_weights),
             "rhat_function": _worst(self.rhat_function),
         }
         if self.stacking is not None:
+            entry["r_eff_median"] = float(np.median(chains.r_eff))
             entry["stacking"] = {
                 "score": self.stacking.score,
                 "certificate": self.stacking.certificate,
                 "effective_chains": self.stacking.effective_chains,
                 "pareto_k_above_0.7": int((chains.pareto_k > 0.7).sum()),
+            }
+            entry["weightings"] = self._weightings_entry()
+        return entry
+
+    def _weightings_entry(self) -> dict[str, dict[str, float]]:
+        """Return the scores of each way to weigh the chains (nats), with standard errors."""
+        entry = {
+            one.name: {
+                "loo": one.loo.value,
+                "loo_se": one.loo.se,
+                "held_out": one.held_out.value,
+                "held_out_se": one.held_out.se,
+                "minus_stacking": one.difference.value,
+                "minus_stacking_se": one.difference.se,
+            }
+            for one in self.weighings
+        }
+        for rows in self.held_out:
+            entry[rows.name] |= {
+                "held_out_rows": rows.score.value,
+                "held_out_rows_se": rows.score.se,
+                "held_out_rows_minus_stacking": rows.difference.value,
+                "held_out_rows_minus_stacking_se": rows.difference.se,
             }
         return entry
 
@@ -181,6 +228,7 @@ def compare(
     *,
     chains: Chains | None = None,
     nested: Nested | None = None,
+    held_out: HeldOut | None = None,
     settings: ModeSettings | None = None,
     seed: int = 1,
     quiet: bool = False,
@@ -193,6 +241,8 @@ def compare(
         What was sampled.
     chains, nested : optional
         Draws of either engine; at least one of the two.
+    held_out : HeldOut, optional
+        Rows that a network's posterior was not given, to score the weightings of chains on.
     settings : ModeSettings, optional
         How modes are told apart.
     seed : int
@@ -207,13 +257,14 @@ def compare(
     """
     # Its matrices are small, and threads of linear algebra only get in each other's way.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _compare(posterior, chains, nested, settings, seed, quiet)
+        return _compare(posterior, chains, nested, held_out, settings, seed, quiet)
 
 
 def _compare(
     posterior: Posterior,
     chains: Chains | None,
     nested: Nested | None,
+    held_out: HeldOut | None,
     settings: ModeSettings | None,
     seed: int,
     quiet: bool,
@@ -223,13 +274,13 @@ def _compare(
     )
     n_modes = modes.n_modes
     rng = np.random.default_rng(seed)
-    log_z, evidence, nested_weights, share_draws = _evidence(nested, modes, rng)
-    occupancy = _occupancy(chains, modes.chains, n_modes, rng)
-    stacking, weights = _stacking(chains, modes.chains, n_modes, rng)
+    evidence = evidence_weights(nested, modes, rng)
+    occupancy = occupancies(chains, modes, rng)
+    by_chain = chain_weights(chains, modes, evidence.shares, rng)
     majority = np.zeros(n_modes, dtype=int)
     if chains is not None:
-        majority = np.bincount(_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
-    ranking = evidence if nested is not None else occupancy
+        majority = np.bincount(mode_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
+    ranking = evidence.shares if nested is not None else occupancy
     order = np.lexsort(
         ([-m.value for m in occupancy], [-np.nan_to_num(m.value, nan=-1) for m in ranking])
     )
@@ -241,19 +292,22 @@ def _compare(
             id=rank + 1,
             function=functions[rank],
             height=float(modes.heights[mode]),
-            log_z=log_z[mode],
-            evidence=evidence[mode],
-            stacking=weights[mode],
+            log_z=evidence.log_z[mode],
+            evidence=evidence.shares[mode],
+            stacking=by_chain.by_mode[mode],
             occupancy=occupancy[mode],
             chains=int(majority[mode]),
         )
         for rank, mode in enumerate(order)
     )
+    scores: tuple[HeldOutScore, ...] = ()
+    if held_out is not None and chains is not None and by_chain.weighings:
+        scores = score_weighings(by_chain.weighings, held_out_lpd(chains, held_out))
     rhat_weights = rhat_of_function = np.empty(0)
-    if chains is not None and chains.n_chains > 1:
-        rhat_weights = np.asarray(rhat(chains.eta))
+    if chains is not None and chains.whole.n_chains > 1:
+        rhat_weights = np.asarray(rhat(chains.whole.eta))
         if posterior.network is not None:
-            rhat_of_function = np.asarray(rhat_function(predictions_by_input(chains)))
+            rhat_of_function = np.asarray(rhat_function(predictions_by_input(chains.whole)))
     return Comparison(
         posterior,
         chains,
@@ -261,88 +315,22 @@ def _compare(
         modes,
         summaries,
         labels,
-        nested_weights,
-        stacking,
+        evidence.point_weights,
+        by_chain.stacking,
         rhat_weights,
         rhat_of_function,
-        share_draws[order] if nested is not None else share_draws,
+        evidence.share_draws[order] if nested is not None else evidence.share_draws,
+        by_chain.weighings,
+        scores,
     )
 
 
-def predictions_by_input(chains: Chains, block: int = 16) -> Iterator[FloatArray]:
-    """Yield the predictions at the data's inputs, a few inputs at a time, (C, S, block, ...)."""
+def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:
+    """Yield the predictions at the data's inputs, a few inputs at a time, (C, S, n, ...)."""
     X = np.asarray(chains.posterior.data["X"], dtype=float)
+    block = int(np.clip(_AT_ONCE // (chains.n_chains * chains.n_draws), 1, 16))
     for start in range(0, len(X), block):
         yield chains.posterior.predict(chains.rows, X[start : start + block])
-
-
-def _evidence(
-    nested: Nested | None, modes: Modes, rng: np.random.Generator
-) -> tuple[list[Estimate], list[Estimate], FloatArray, FloatArray]:
-    """Return log_z and share of each mode, the nested points' weights, and draws of the shares.
-
-    A mode that the nested runs did not reach has neither: its evidence is not known.
-    """
-    n_modes = modes.n_modes
-    if nested is None:
-        return [Estimate()] * n_modes, [Estimate()] * n_modes, np.empty(0), np.empty((0, 0))
-    found = region_weights(
-        nested.logl,
-        nested.birth,
-        modes.nested,
-        open_passes(modes.passes, nested.base.dims),
-        rng,
-        _VOLUME_DRAWS,
-    )
-    offset = nested.log_prior_inside[0]
-    shares = special.softmax(found.log_z)
-    share_draws = special.softmax(found.log_z_draws, axis=0)
-    log_z = [
-        Estimate(float(found.log_z[k] + offset), float(found.log_z_draws[k].std(ddof=1)))
-        if modes.reached[k]
-        else Estimate()
-        for k in range(n_modes)
-    ]
-    evidence = [
-        Estimate(float(shares[k]), float(share_draws[k].std(ddof=1)))
-        if modes.reached[k]
-        else Estimate()
-        for k in range(n_modes)
-    ]
-    weights = np.asarray(special.softmax(found.log_weights))
-    return log_z, evidence, weights, np.asarray(share_draws)
-
-
-def _shares(labels: IntArray, n_modes: int) -> FloatArray:
-    """Return the share of each chain's draws in each mode, shape (C, M)."""
-    counts = np.stack([np.bincount(chain, minlength=n_modes) for chain in labels])
-    return np.asarray(counts / labels.shape[1])
-
-
-def _occupancy(
-    chains: Chains | None, labels: IntArray, n_modes: int, rng: np.random.Generator
-) -> list[Estimate]:
-    """Return each mode's share of all draws; the error is by resampling chains."""
-    if chains is None:
-        return [Estimate()] * n_modes
-    shares = _shares(labels, n_modes)
-    picks = rng.integers(len(shares), size=(200, len(shares)))
-    sd = shares[picks].mean(axis=1).std(axis=0, ddof=1)
-    return [Estimate(float(v), float(s)) for v, s in zip(shares.mean(axis=0), sd, strict=True)]
-
-
-def _stacking(
-    chains: Chains | None, labels: IntArray, n_modes: int, rng: np.random.Generator
-) -> tuple[Stacking | None, list[Estimate]]:
-    """Return the chains' stacking and its weights summed by mode."""
-    if chains is None or chains.lpd.size == 0:
-        return None, [Estimate()] * n_modes
-    lpd = chains.lpd.T
-    stacking = stack(lpd)
-    shares = _shares(labels, n_modes)
-    errors = weight_errors(lpd, shares, n_boot=50, rng=rng)
-    by_mode = stacking.weights @ shares
-    return stacking, [Estimate(float(v), float(s)) for v, s in zip(by_mode, errors.sd, strict=True)]
 
 
 def _renumbered(functions: IntArray) -> list[int]:

@@ -75,13 +75,14 @@ class Draws:
             if chains.lpd.size == 0:
                 raise InputError("the chains have no log_lik to stack by: use uniform weights")
             by_chain = stack(chains.lpd.T).weights
-        rows = chains.rows[:, ::thin]
-        kept = rows.shape[1]
+        present = chains.present[:, ::thin]
+        kept = present.sum(axis=1)
         thinned = f" (every {thin}. draw)" if thin > 1 else ""
+        lengths = f"{kept.max()}" if kept.min() == kept.max() else f"{kept.min()} to {kept.max()}"
         return cls(
             np.repeat(by_chain / kept, kept),
-            _effective(chains, rows.reshape(-1, rows.shape[-1])),
-            f"{by_chain.size} chains of {kept} draws{thinned}, {_WORDS[weights]}",
+            _effective(chains, chains.rows[:, ::thin][present]),
+            f"{by_chain.size} chains of {lengths} draws{thinned}, {_WORDS[weights]}",
         )
 
     @classmethod

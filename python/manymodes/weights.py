@@ -1,0 +1,173 @@
+"""The three weights of a mode: evidence, stacking and occupancy, each with its error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from manymodes.chains import Chains
+from manymodes.modes import Modes
+from manymodes.nested import Nested
+from manymodes.posterior import FloatArray
+from manymodes.stacking import Stacking, stack
+from manymodes.volumes import open_passes, region_weights
+from manymodes.weighings import Weighing, mode_evidence_weights, weighings
+
+IntArray = npt.NDArray[np.intp]
+
+_VOLUME_DRAWS = 200
+_RESAMPLES = 200
+_REPLICATIONS = 50
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its standard error; both NaN where there is nothing to estimate from."""
+
+    value: float = _NAN
+    sd: float = _NAN
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceWeights:
+    """What nested sampling says of each mode.
+
+    Attributes
+    ----------
+    log_z, shares : lists of M Estimate
+        Log evidence (nats) and share of the evidence; NaN for a mode that the nested runs did
+        not reach, whose evidence is not known.
+    point_weights : array of shape (n,)
+        Posterior weights of the merged nested points, each mode by its own volume.
+    share_draws : array of shape (M, B)
+        Shares for random volumes.
+    """
+
+    log_z: list[Estimate]
+    shares: list[Estimate]
+    point_weights: FloatArray
+    share_draws: FloatArray
+
+
+def evidence_weights(
+    nested: Nested | None, modes: Modes, rng: np.random.Generator
+) -> EvidenceWeights:
+    """Weigh the modes by their evidence; everything is unknown without nested runs."""
+    n_modes = modes.n_modes
+    unknown = [Estimate()] * n_modes
+    if nested is None:
+        return EvidenceWeights(unknown, unknown, np.empty(0), np.empty((0, 0)))
+    found = region_weights(
+        nested.logl,
+        nested.birth,
+        modes.nested,
+        open_passes(modes.passes, nested.base.dims),
+        rng,
+        _VOLUME_DRAWS,
+    )
+    log_z = found.log_z + nested.log_prior_inside[0]
+    shares = special.softmax(found.log_z)
+    share_draws = np.asarray(special.softmax(found.log_z_draws, axis=0))
+
+    def estimates(values: FloatArray, draws: FloatArray) -> list[Estimate]:
+        sd = draws.std(axis=1, ddof=1)
+        return [
+            Estimate(float(values[k]), float(sd[k])) if modes.reached[k] else Estimate()
+            for k in range(n_modes)
+        ]
+
+    return EvidenceWeights(
+        estimates(log_z, found.log_z_draws),
+        estimates(shares, share_draws),
+        np.asarray(special.softmax(found.log_weights)),
+        share_draws,
+    )
+
+
+def mode_shares(labels: IntArray, n_modes: int) -> FloatArray:
+    """Return the share of each chain's draws in each mode, shape (C, M).
+
+    Parameters
+    ----------
+    labels : int array of shape (C, S)
+        Modes from 0; -1 where a chain has no draw.
+    n_modes : int
+        The number M of modes.
+    """
+    counts = np.stack([np.bincount(chain[chain >= 0], minlength=n_modes) for chain in labels])
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True))
+
+
+def occupancies(chains: Chains | None, modes: Modes, rng: np.random.Generator) -> list[Estimate]:
+    """Return each mode's share of all draws; the error is by resampling chains.
+
+    A chain that was cut short counts by the draws that it has.
+    """
+    if chains is None:
+        return [Estimate()] * modes.n_modes
+    counts = mode_shares(modes.chains, modes.n_modes) * chains.lengths[:, None]
+    picks = rng.integers(len(counts), size=(_RESAMPLES, len(counts)))
+    resampled = np.stack([counts[pick].sum(axis=0) / counts[pick].sum() for pick in picks])
+    sd = resampled.std(axis=0, ddof=1)
+    value = counts.sum(axis=0) / counts.sum()
+    return [Estimate(float(v), float(s)) for v, s in zip(value, sd, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class ChainWeights:
+    """How the chains are weighed.
+
+    Attributes
+    ----------
+    stacking : Stacking or None
+        Their stacking, with its certificate; None without leave-one-out scores.
+    weighings : tuple of Weighing
+        Stacking beside other ways; empty without leave-one-out scores of two observations.
+    by_mode : list of M Estimate
+        Stacking weights summed by mode.
+    """
+
+    stacking: Stacking | None
+    weighings: tuple[Weighing, ...]
+    by_mode: list[Estimate]
+
+
+def chain_weights(
+    chains: Chains | None, modes: Modes, evidence: list[Estimate], rng: np.random.Generator
+) -> ChainWeights:
+    """Weigh the chains by how they predict and, where it is known, by the evidence of their modes.
+
+    An observation that no chain gives a density does not tell chains apart, and is left out.
+    """
+    unknown = [Estimate()] * modes.n_modes
+    if chains is None or chains.lpd.size == 0:
+        return ChainWeights(None, (), unknown)
+    lpd = chains.lpd.T
+    lpd = lpd[np.isfinite(lpd).any(axis=1)]
+    if len(lpd) < 2:
+        return ChainWeights(None, (), unknown)
+    shares = mode_shares(modes.chains, modes.n_modes)
+    found = weighings(
+        lpd,
+        evidence=_evidence_of_chains(evidence, shares),
+        shares=shares,
+        n_boot=_REPLICATIONS,
+        rng=rng,
+    )
+    by_mode = [
+        Estimate(float(value), float(sd))
+        for value, sd in zip(found[0].mode_weights, found[0].mode_sd, strict=True)
+    ]
+    return ChainWeights(stack(lpd), found, by_mode)
+
+
+def _evidence_of_chains(evidence: list[Estimate], shares: FloatArray) -> FloatArray | None:
+    """Return the weight of each chain by evidence; None where no chain is in a mode that has it."""
+    weights = np.nan_to_num([one.value for one in evidence])
+    if not (shares[:, weights > 0] > 0).any():
+        return None
+    return np.asarray(mode_evidence_weights(weights, shares))

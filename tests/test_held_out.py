@@ -1,0 +1,67 @@
+"""Held-out rows: kept with a run, and scored under each chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import made_chains
+from manymodes.errors import InputError, ResultsError
+from manymodes.held_out import HeldOut, held_out_lpd, keep_held_out, kept_held_out
+from manymodes.network import Network
+from manymodes.table import Table
+
+
+def test_rows_are_kept_as_the_network_takes_them(tmp_path: Path) -> None:
+    """Standardised like the training part; a density per unit of the table, not of that."""
+    source, target = tmp_path / "net", tmp_path / "run"
+    source.mkdir()
+    target.mkdir()
+    train = pd.DataFrame({"a": [1.0, 3.0, 5.0, 7.0], "t": [0.0, 20.0, 10.0, 30.0]})
+    rows = pd.DataFrame({"a": [4.0, 9.0], "t": [15.0, 40.0]})
+    table = Table.fit(train, "t", "normal")
+    keep_held_out(table, source, target)
+    assert kept_held_out(target) is None
+    rows.to_csv(source / "holdout.csv", index=False)
+    keep_held_out(table, source, target)
+    kept = kept_held_out(target)
+    assert kept is not None
+    np.testing.assert_allclose(kept.X[:, 0], (rows["a"] - 4) / train["a"].std(ddof=0))
+    np.testing.assert_allclose(kept.y, (rows["t"] - 15) / train["t"].std(ddof=0))
+    assert kept.log_unit == pytest.approx(-np.log(train["t"].std(ddof=0)))
+    (source / "holdout.csv").unlink()
+    keep_held_out(table, source, target)
+    assert kept_held_out(target) is None
+    (target / "held_out.npz").write_bytes(b"no arrays")
+    with pytest.raises(ResultsError, match="damaged"):
+        kept_held_out(target)
+
+
+def test_density_is_the_mean_over_the_draws_that_a_chain_has() -> None:
+    network = Network(2, (2,), likelihood="normal")
+    rng = np.random.default_rng(4)
+    weights = network.sample_prior(rng, 12)
+    flat = np.concatenate([weights[n].reshape(12, -1) for n in network.weight_shapes], axis=1)
+
+    def unpack(rows: Any) -> dict[str, Any]:
+        found, start = {}, 0
+        for name, shape in network.weight_shapes.items():
+            size = int(np.prod(shape, dtype=int))
+            found[name] = rows[:, start : start + size].reshape(len(rows), *shape)
+            start += size
+        return found
+
+    posterior: Any = SimpleNamespace(network=network, name="made", unpack=unpack)
+    chains = made_chains(posterior, flat.reshape(2, 6, -1), lengths=[6, 4])
+    rows = HeldOut(rng.normal(size=(3, 2)), rng.normal(size=3), log_unit=-0.7)
+    density = np.exp(network.log_lik(weights, rows.X, rows.y))
+    expected = np.stack([density[:6].mean(axis=0), density[6:10].mean(axis=0)], axis=1)
+    np.testing.assert_allclose(held_out_lpd(chains, rows), np.log(expected) - 0.7, rtol=1e-12)
+    posterior.network = None
+    with pytest.raises(InputError, match="not a network's"):
+        held_out_lpd(chains, rows)
