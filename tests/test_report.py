@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import made_chains
 from manymodes.chains import Chains
 from manymodes.comparison import Comparison, Estimate, ModeSummary
 from manymodes.errors import InputError
@@ -24,6 +25,7 @@ from manymodes.report._cautions import cautions
 from manymodes.report._findings import finding, prediction_sentence, together
 from manymodes.report._format import percent, with_error
 from manymodes.stacking import stack
+from manymodes.weighings import HeldOutScore, Score, Weighing, weighings
 
 N_OBS, DRAWS = 30, 60
 
@@ -114,18 +116,8 @@ def make_nested(posterior: StubPosterior, **changes: Any) -> Nested:
 def make_chains(posterior: StubPosterior, labels: np.ndarray) -> Chains:
     rng = np.random.default_rng(5)
     rows = rng.normal(scale=0.4, size=(*labels.shape, posterior.dims)) + labels[..., None]
-    n_chains = len(labels)
-    return Chains(
-        posterior,
-        np.arange(n_chains),
-        rows=rows,
-        eta=rows,
-        stats={"diverging": np.zeros(labels.shape)},
-        lpd=rng.normal(-0.5, 0.1, size=(n_chains, N_OBS)),
-        pareto_k=np.full((n_chains, N_OBS), 0.2),
-        failures={},
-        seconds=np.full(n_chains, 2.0),
-    )
+    lpd = rng.normal(-0.5, 0.1, size=(len(labels), N_OBS))
+    return made_chains(posterior, rows, lpd=lpd)
 
 
 def summary(
@@ -172,6 +164,7 @@ def make(
     sampled = make_chains(posterior, chain_labels) if chains else None
     integrated = make_nested(posterior) if nested else None
     n = len(integrated.logl) if integrated else 0
+    classes = network.outputs if network and network.likelihood == "categorical" else 1
     nested_labels = rng.choice(n_modes, size=n, p=[0.82, 0.18][:n_modes] if n_modes == 2 else None)
     if not nested:
         modes = tuple(replace(m, evidence=Estimate(), log_z=Estimate()) for m in modes)
@@ -190,14 +183,21 @@ def make(
             functions=np.array([mode.function - 1 for mode in modes]),
             disagreement=0.0,
             climbs=10,
+            starts=np.empty(0, dtype=int),
         ),
         summaries=modes,
         labels=np.arange(1, n_modes + 1),
         nested_weights=integrated.weights if integrated else np.empty(0),
         stacking=stack(sampled.lpd.T) if sampled else None,
+        weighings=weighed(sampled.lpd, chain_labels[:, 0]) if sampled else (),
         rhat_weights=np.linspace(1.0, 3.0, posterior.dims) if chains else np.empty(0),
-        rhat_function=np.linspace(1.0, 1.4, N_OBS) if chains and network else np.empty(0),
+        rhat_function=np.linspace(1.0, 1.4, N_OBS * classes) if chains and network else np.empty(0),
     )
+
+
+def weighed(lpd: np.ndarray, modes: np.ndarray) -> tuple[Weighing, ...]:
+    shares = np.eye(int(modes.max()) + 1)[modes]
+    return weighings(lpd.T, shares=shares, n_boot=5, rng=np.random.default_rng(12))
 
 
 def several(n: int, functions: Callable[[int], int] = lambda mode: 1) -> tuple[ModeSummary, ...]:
@@ -295,7 +295,7 @@ def test_page_is_accessible(page: Page) -> None:
 def test_page_has_every_section_and_the_numbers(page: Page) -> None:
     assert page.sections == {
         *("modes", "weights", "predictions", "corner", "scores", "evidence", "rhat", "traces"),
-        *("appendix", "record", "references"),
+        *("health", "coverage", "weightings", "appendix", "record", "references"),
     }
     assert "A <b>study</b>" in page.text
     for said in (
@@ -323,11 +323,14 @@ def test_no_figure_is_left_open(page: Page) -> None:
     assert pyplot.get_fignums() == []
 
 
+OF_CHAINS = {"rhat", "traces", "health", "coverage", "weightings"}
+
+
 @pytest.mark.parametrize(
     ("made_with", "absent", "said"),
     [
         ({"nested": False}, {"evidence"}, "Nested sampling was not run"),
-        ({"chains": False}, {"rhat", "traces"}, "No chains were run."),
+        ({"chains": False}, OF_CHAINS, "No chains were run."),
         ({"modes": several(1)}, {"weights"}, "The posterior has one prominent mode."),
         ({"network": None}, {"predictions", "scores"}, "The parameters"),
         ({"network": Network(3, (2,))}, {"predictions"}, "W[1,3]"),
@@ -342,12 +345,43 @@ def test_any_run_gets_the_sections_that_can_be_made(
     comparison = make(**made_with)
     page = write(tmp_path / "report.html", only=comparison)
     everything = {"modes", "weights", "predictions", "corner", "scores"} | {
-        *("evidence", "rhat", "traces", "appendix", "record", "references")
+        *("evidence", "rhat", "traces", "health", "coverage", "weightings"),
+        *("appendix", "record", "references"),
     }
     assert page.sections == everything - absent
     assert said in page.text
     assert "nan" not in re.sub(r"[a-z]*nan[a-z]+|[a-z]+nan", "", page.text.lower())
     assert ("PolyChord" in page.text) == (comparison.nested is not None)
+
+
+def test_the_page_says_which_weights_predict_and_which_chains_were_cut(tmp_path: Path) -> None:
+    comparison = make(nested=False)
+    assert comparison.chains is not None
+    cut = np.array([DRAWS, DRAWS, DRAWS, 10])
+    present = np.arange(DRAWS) < cut[:, None]
+    chains = made_chains(
+        comparison.posterior, comparison.chains.eta, lengths=cut, lpd=comparison.chains.lpd
+    )
+    modes = replace(
+        comparison.modes,
+        chains=np.where(present, comparison.modes.chains, -1),
+        starts=np.array([0, 1, 0, -1]),
+    )
+    held_out = tuple(
+        HeldOutScore(one.name, Score(-12.5 - i, 3.0), Score(-1.0 * i, 0.25))
+        for i, one in enumerate(comparison.weighings)
+    )
+    page = write(
+        tmp_path / "report.html",
+        only=replace(comparison, chains=chains, modes=modes, held_out=held_out),
+    )
+    assert "One chain was cut short by the time limit" in page.text
+    assert "one chain of 4 reached the time limit and has fewer draws" in page.text
+    assert "4 chains of 60 draws (1 cut short)" in page.text
+    assert "pseudo-BMA+" in page.text
+    assert "Held-out rows minus stacking" in page.text
+    assert "−1.00 ± 0.25" in page.text
+    assert "“none” is a mode without draws" in page.text
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:

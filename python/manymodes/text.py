@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from manymodes.comparison import Comparison
+    from manymodes.diagnosis import Diagnosis
     from manymodes.network import Network
     from manymodes.predict import Predictions
     from manymodes.table import Parts
@@ -50,6 +52,31 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )
+
+
+_COLUMNS = 88
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """Return the verdict on the chains, wrapped, and R-hat and effective sizes by space."""
+    lines = textwrap.wrap(diagnosis.verdict, _COLUMNS)
+    if diagnosis.spaces:
+        nested = any(space.nested_rhat.size for space in diagnosis.spaces)
+        lines.append(
+            "  space              R-hat  median  bulk ESS  tail ESS"
+            + "  nested R-hat (stationary)" * nested
+        )
+    for space in diagnosis.spaces:
+        entry = space.as_dict()
+        name = "canonical weights" if space.space == "canonical" else space.space
+        line = (
+            f"  {name:17}  {entry['rhat']:5.2f}  {entry['rhat_median']:6.2f}"
+            f"  {entry['ess_bulk']:8.0f}  {entry['ess_tail']:8.0f}"
+        )
+        if "nested_rhat" in entry:
+            line += f"  {entry['nested_rhat']:12.2f} ({entry['nested_rhat_expected']:.2f})"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def counted(number: int, noun: str) -> str:

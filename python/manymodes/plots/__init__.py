@@ -5,6 +5,7 @@ from __future__ import annotations
 from manymodes.plots._audit import plot_audit, plot_audits
 from manymodes.plots._chains import plot_rhat, plot_traces
 from manymodes.plots._corner import corner_names, plot_corner
+from manymodes.plots._diagnosis import plot_accumulation, plot_switching
 from manymodes.plots._predictions import can_plot_predictions, plot_predictions
 from manymodes.plots._scores import Scores, plot_scores, score
 from manymodes.plots._style import MOST_MODES, mode_colour, shown_modes
@@ -16,6 +17,7 @@ __all__ = [
     "can_plot_predictions",
     "corner_names",
     "mode_colour",
+    "plot_accumulation",
     "plot_audit",
     "plot_audits",
     "plot_corner",
@@ -23,6 +25,7 @@ __all__ = [
     "plot_predictions",
     "plot_rhat",
     "plot_scores",
+    "plot_switching",
     "plot_traces",
     "plot_weights",
     "score",

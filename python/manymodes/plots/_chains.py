@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from manymodes.comparison import Comparison
+from manymodes.diagnosis import Switching, switching
 from manymodes.errors import InputError
 from manymodes.plots._corner import corner_columns
 from manymodes.plots._style import (
@@ -95,8 +96,8 @@ def plot_traces(comparison: Comparison) -> Figure:
     -------
     Figure
         Above, a strip for each chain (at most 48, evenly chosen) with the colour of the mode
-        of each draw; below, traces of one weight: the chains that change mode most often,
-        then those that stay.
+        of each draw, white where a chain was cut short; below, traces of one weight: the
+        chains that change mode most often, then those that stay.
 
     Raises
     ------
@@ -105,11 +106,11 @@ def plot_traces(comparison: Comparison) -> Figure:
     """
     if comparison.chains is None:
         raise InputError(f"the comparison of '{comparison.posterior.name}' has no chains to plot")
-    modes = comparison.chain_modes
-    order = np.lexsort((modes[:, -1], [np.bincount(chain).argmax() for chain in modes]))
+    modes, moved = comparison.chain_modes, switching(comparison)
+    order = np.lexsort((moved.ended, moved.main))
     if len(order) > _MOST_STRIPS:
         order = order[np.linspace(0, len(order) - 1, _MOST_STRIPS).round().astype(int)]
-    chosen = _chosen(modes)
+    chosen = _chosen(moved)
     strips = max(0.7, 0.075 * len(order))
     figure = new_figure(1.3 + strips + 0.95 * len(chosen))
     heights = [strips, *([0.9] * len(chosen))]
@@ -132,7 +133,7 @@ def plot_traces(comparison: Comparison) -> Figure:
         title = f"chain {comparison.chains.index[chain]}"
         axes.set_title(title, loc="left", fontsize=9.5, pad=2)
     panels[-1].set_xlabel("draw")
-    seen, counts = np.unique(modes, return_counts=True)
+    seen, counts = np.unique(modes[modes > 0], return_counts=True)
     common = sorted(seen[np.argsort(-counts, kind="stable")][: MOST_MODES + 1])
     handles = [Patch(color=mode_colour(mode), label=f"mode {mode}") for mode in common]
     figure.legend(handles=handles, loc="outside upper left", ncols=5, handlelength=1.2)
@@ -142,19 +143,20 @@ def plot_traces(comparison: Comparison) -> Figure:
 def _told_apart(values: FloatArray, modes: npt.NDArray[np.intp]) -> float:
     """Return the share of a weight's variance that changes of mode within a chain explain."""
     explained = 0.0
-    for chain, labels in zip(values, modes, strict=True):
+    spread = 0.0
+    for padded, ids in zip(values, modes, strict=True):
+        chain, labels = padded[ids > 0], ids[ids > 0]
         means = {mode: chain[labels == mode].mean() for mode in np.unique(labels)}
         explained += float(np.var([means[label] for label in labels]))
-    spread = float(values.var(axis=1).sum())
+        spread += float(chain.var())
     return explained / spread if spread > 0 else 0.0
 
 
-def _chosen(modes: npt.NDArray[np.intp]) -> list[int]:
+def _chosen(moved: Switching) -> list[int]:
     """Return up to four chains: at most half of them those that change mode most often."""
-    changes = (np.diff(modes, axis=1) != 0).sum(axis=1)
+    changes, main = moved.changes, moved.main
     order = np.argsort(-changes, kind="stable")
     restless = [int(c) for c in order[: _TRACES // 2] if changes[c] > 0]
-    main = np.array([np.bincount(chain).argmax() for chain in modes])
     rest: list[int] = []
     for chain in order[::-1]:  # calm ones, each in a mode of its own if possible
         if chain not in restless and main[chain] not in main[rest]:
@@ -164,8 +166,9 @@ def _chosen(modes: npt.NDArray[np.intp]) -> list[int]:
 
 
 def _colours(modes: npt.NDArray[np.intp]) -> FloatArray:
-    palette = np.array([to_rgb(mode_colour(mode)) for mode in range(1, int(modes.max()) + 1)])
-    return palette[modes - 1]
+    """Return the colour of each draw; white where a chain that was cut short has none."""
+    colours = ["white", *(mode_colour(mode) for mode in range(1, int(modes.max()) + 1))]
+    return np.array([to_rgb(colour) for colour in colours])[modes]
 
 
 def _trace(axes: Axes, values: FloatArray, modes: npt.NDArray[np.intp]) -> None:

@@ -56,15 +56,14 @@ def pool_of(comparison: Comparison) -> Pool:
         return Pool(nested.rows, nested.eta, weights, comparison.nested_modes)
     if chains is None:
         raise ValueError("a comparison holds draws of one engine at least")
-    n_chains, n_draws = chains.rows.shape[:2]
-    shares = np.full(n_chains, 1 / n_chains)
+    shares = np.full(chains.n_chains, 1 / chains.n_chains)
     if comparison.stacking is not None:
         shares = comparison.stacking.weights
     return Pool(
-        chains.rows.reshape(n_chains * n_draws, -1),
-        chains.eta.reshape(n_chains * n_draws, -1),
-        np.repeat(shares / n_draws, n_draws),
-        comparison.chain_modes.ravel(),
+        chains.flat(chains.rows),
+        chains.flat(chains.eta),
+        np.repeat(shares / chains.lengths, chains.lengths),
+        chains.flat(comparison.chain_modes),
     )
 
 

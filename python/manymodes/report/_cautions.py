@@ -6,12 +6,12 @@ import numpy as np
 from scipy import stats
 
 from manymodes.comparison import Comparison, Estimate
+from manymodes.diagnosis import BAD_K
 from manymodes.nested import Nested
 from manymodes.report._findings import UNLIKELY, WORTH_TELLING
 from manymodes.report._format import modes_named, number, percent, sentence, things
 
 _MUCH_DISAGREEMENT = 0.05
-_BAD_K = 0.7
 
 
 def cautions(name: str, comparison: Comparison) -> list[str]:
@@ -27,12 +27,17 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
                 f"{next(iter(chains.failures.values()))}"
             )
         if chains.divergences:
-            share = chains.divergences / (chains.n_chains * chains.n_draws)
+            share = chains.divergences / chains.total_draws
             texts.append(
                 f"{things(chains.divergences, 'transition')} of the chains diverged "
                 f"({percent(Estimate(share))})."
             )
-        bad = int((chains.pareto_k > _BAD_K).sum())
+        if cut := int(chains.cut.sum()):
+            texts.append(
+                f"{things(cut, 'chain')} of {chains.n_chains} reached the time limit and "
+                f"{'has' if cut == 1 else 'have'} fewer draws than the others."
+            )
+        bad = int((chains.pareto_k > BAD_K).sum())
         if bad > WORTH_TELLING * chains.pareto_k.size:
             texts.append(
                 f"{percent(Estimate(bad / chains.pareto_k.size))} of the leave-one-out terms have "

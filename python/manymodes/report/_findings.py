@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from manymodes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.diagnosis import switching
 from manymodes.nested import Nested
 from manymodes.plots import Scores
 from manymodes.report._format import (
@@ -116,7 +117,7 @@ def _left(comparison: Comparison) -> str:
     if comparison.chains is None or len(comparison.summaries) == 1:
         return ""
     n_chains = comparison.chains.n_chains
-    left = int(left_their_mode(comparison).sum())
+    left = int(switching(comparison).left.sum())
     if left == 0:
         who = "It" if n_chains == 1 else "No chain"
         return f"{who} {'never' if n_chains == 1 else 'ever'} left the mode in which it began."
@@ -146,12 +147,6 @@ def _outside(comparison: Comparison) -> str:
             f"{'its' if len(unweighed) == 1 else 'their'} evidence is not known."
         )
     return " ".join(texts)
-
-
-def left_their_mode(comparison: Comparison) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return whether each chain has a draw outside the mode of its first draw, shape (C,)."""
-    modes = comparison.chain_modes
-    return np.asarray((modes != modes[:, :1]).any(axis=1))
 
 
 def _weights(comparison: Comparison) -> list[str]:

@@ -23,6 +23,15 @@ _CHAINS = (
     "Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021). Rank-normalization, folding, and "
     "localization: an improved R-hat for assessing convergence of MCMC. Bayesian Analysis 16(2), "
     "667–718.",
+    "Margossian, Hoffman, Sountsov, Riou-Durand, Vehtari, Gelman (2024). Nested R-hat: assessing "
+    "the convergence of Markov chain Monte Carlo when running many short chains. Bayesian "
+    "Analysis.",
+    "Betancourt (2016). Diagnosing suboptimal cotangent disintegrations in Hamiltonian Monte "
+    "Carlo. arXiv:1604.00695.",
+    "Good (1953). The population frequencies of species and the estimation of population "
+    "parameters. Biometrika 40(3–4), 237–264.",
+    "Chao (1984). Nonparametric estimation of the number of classes in a population. "
+    "Scandinavian Journal of Statistics 11(4), 265–270.",
 )
 _STACKING = (
     "Vehtari, Gelman, Gabry (2017). Practical Bayesian model evaluation using leave-one-out "

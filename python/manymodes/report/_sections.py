@@ -286,7 +286,8 @@ def effort_table(found: Found) -> Table:
                 (
                     name,
                     "NUTS",
-                    f"{chains.n_chains} chains of {chains.n_draws} draws, "
+                    f"{chains.n_chains} chains of {chains.n_draws} draws"
+                    f"{f' ({cut} cut short)' if (cut := int(chains.cut.sum())) else ''}, "
                     f"{chains.divergences} divergences",
                     f"{duration(float(chains.seconds.sum()))} of computing",
                 )

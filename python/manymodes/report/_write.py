@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from manymodes import __version__
 from manymodes.comparison import Comparison
+from manymodes.diagnosis import Diagnosis, diagnosed
 from manymodes.errors import InputError
 from manymodes.plots import Scores, score
 from manymodes.report import _sections as sections
 from manymodes.report._cautions import cautions
 from manymodes.report._chain_sections import rhat_section, traces_section
+from manymodes.report._diagnosis import coverage_section, health_section, weightings_section
 from manymodes.report._findings import called, finding
 from manymodes.report._format import NOTHING, flattened
 from manymodes.report._page import Page, Section, Table, render
@@ -38,6 +40,7 @@ def write_report(
     test_sets: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] = (),
     notes: Sequence[str] = (),
     appendix: Sequence[Table] = (),
+    diagnoses: Mapping[str, Diagnosis] | None = None,
 ) -> None:
     """Write one self-contained HTML page on what was found.
 
@@ -61,6 +64,8 @@ def write_report(
         Remarks on the data or the set-up.
     appendix : sequence of Table
         Further tables.
+    diagnoses : mapping of str to Diagnosis, optional
+        Of the chains, by the posterior's name; computed now if not given.
 
     Raises
     ------
@@ -70,6 +75,8 @@ def write_report(
     if not comparisons:
         raise InputError("comparisons: there is none to report on; give at least one")
     scores = _scores(comparisons, test_sets)
+    if diagnoses is None:
+        diagnoses = diagnosed(comparisons)
     candidates = (
         sections.modes_section(comparisons),
         sections.weights_section(comparisons),
@@ -77,8 +84,11 @@ def write_report(
         sections.corner_section(comparisons),
         sections.scores_section(comparisons, scores),
         sections.evidence_section(comparisons),
-        rhat_section(comparisons),
-        traces_section(comparisons),
+        rhat_section(comparisons, diagnoses),
+        traces_section(comparisons, diagnoses),
+        health_section(comparisons, diagnoses),
+        coverage_section(comparisons, diagnoses),
+        weightings_section(comparisons),
         _appendix(appendix),
         _record(comparisons, settings or {}, find().as_dict() if toolchain is None else toolchain),
     )
