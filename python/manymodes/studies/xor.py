@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from manymodes.chains import run_chains
 from manymodes.comparison import Comparison, Estimate, compare
+from manymodes.diagnosis import diagnosed
 from manymodes.errors import InputError
 from manymodes.nested import run_nested
 from manymodes.network import Network
@@ -31,8 +32,7 @@ from manymodes.results import (
     run_directory,
     save_posterior,
     summarise,
-    write_chains,
-    write_nested,
+    write_draws,
 )
 from manymodes.storage import claim, write_json
 from manymodes.studies import XOR_DATA_SEED
@@ -192,8 +192,7 @@ def run_xor(
             comparisons[name] = compare(
                 posterior, chains=sampled, nested=integrated, seed=seed, quiet=quiet
             )
-            write_chains(sampled, folder)
-            write_nested(integrated, folder)
+            write_draws(comparisons[name], folder, seed=seed)
         inside = share_inside(comparisons["full"])
         extra = {
             "noise_sd": noise_sd,
@@ -201,7 +200,11 @@ def run_xor(
             "share_inside_constraint": inside.value,
             "share_inside_constraint_sd": inside.sd,
         }
-        write_json(out / SUMMARY, summarise(comparisons, command="study xor", seed=seed, **extra))
+        diagnoses = diagnosed(comparisons)
+        write_json(
+            out / SUMMARY,
+            summarise(comparisons, command="study xor", seed=seed, diagnoses=diagnoses, **extra),
+        )
         write_report(
             out / REPORT,
             comparisons,
@@ -212,6 +215,7 @@ def run_xor(
             test_sets=data.tests,
             notes=_notes(inside),
             appendix=seed_tables(),
+            diagnoses=diagnoses,
         )
     return comparisons
 
