@@ -34,7 +34,7 @@ demo: setup
 
 test: setup
 	@echo 'running the tests on $(JOBS) processes'
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 bench: setup
 	@$(BIN)/python benchmarks/run.py

@@ -238,6 +238,12 @@ def test_compiled_programs_are_found_by_every_copy(tmp_path: Path, tools: Toolch
     assert (Program(copy).library(), Program(copy).executable()) == (library, executable)
 
 
+def test_one_compilation_makes_both_forms(tools: Toolchain) -> None:
+    program = Program(MODELS / "plain.stan")
+    program.library()
+    assert program.is_compiled()
+
+
 def test_the_networks_programs_need_no_search_path() -> None:
     sources = Program(Network(2, (2,), constraint="pd-skew").program).sources
     assert {"network.stanfunctions", "pd_skew.stanfunctions"} <= set(sources)

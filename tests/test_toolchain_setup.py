@@ -27,6 +27,7 @@ from manymodes.toolchain.process import run_logged
 
 MAKEFILE = """\
 CMDSTAN_VERSION := 2.27.0
+src/cmdstan/main.o: ;
 build:
 \techo built >> "$(BUILDS)"
 \tcp bin/linux-stanc bin/stanc
@@ -79,6 +80,11 @@ class Index:
         return len(self.builds.read_text().splitlines()) if self.builds.exists() else 0
 
 
+def precompile(cmdstan: Path, log: Path, **_: object) -> None:
+    """Stand in for what takes a whole CmdStan; leave a mark in its folder."""
+    (cmdstan / "precompiled").write_text(str(cmdstan))
+
+
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     """A bare machine whose pip sees one folder with two tiny wheels, and nothing else."""
@@ -95,6 +101,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     monkeypatch.setattr("bridgestan.download.CURRENT_BRIDGESTAN", tmp_path / "user/bridgestan")
     monkeypatch.setattr(discovery, "_importable", lambda package: [])
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(install, "_precompile", precompile)
     index = Index(folder, tmp_path / "builds", monkeypatch)
     index.pin_cmdstan()
     index.pin("polychord", {LIBRARY: "polychord_c_interface", "pypolychord/output.py": ""})
@@ -131,6 +138,8 @@ def test_set_up_from_the_index(index: Index) -> None:
     assert os.access(found.cmdstan.path / "bin/linux-stanc", os.X_OK)  # zip drops run bits
     files = {str(it.relative_to(found.cmdstan.path)) for it in found.cmdstan.path.rglob("*")}
     assert not files & {"bin/mac-stanc", "src/cmdstan/main.o", "src/test/test.cpp"}
+    seen_at = (found.cmdstan.path / "precompiled").read_text()
+    assert seen_at == str(found.cmdstan.path)  # not where it was made: headers know their paths
     left = {it.name for it in toolchain.home().iterdir()}
     assert left <= {"cmdstan-2.27.0", "polychord-1.15.1", "logs", "downloads", "setup.lock"}
     assert not list((toolchain.home() / "downloads").iterdir())

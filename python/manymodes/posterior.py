@@ -381,7 +381,7 @@ def compile_posteriors(posteriors: Iterable[Posterior], *, quiet: bool = False) 
         return
     progress = Progress("compiling " + ", ".join(sorted(p.name for p in programs)), quiet=quiet)
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(build) for p in programs for build in (p.library, p.executable)]
+        jobs = [pool.submit(program.compile) for program in programs]
         pending = set(jobs)
         while pending:
             done = len(jobs) - len(pending)
