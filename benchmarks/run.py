@@ -4,7 +4,9 @@ density   the compiled density of the XOR network, values and gradients
 nested    nested sampling of the full XOR posterior, on one core and on two
 callback  the same with a Python callback, each evaluation
 chains    256 chains, scored, stacked and diagnosed, beside plain CmdStanPy
-scores    PSIS-LOO and stacking beside ArviZ's loo and a generic optimiser
+many      64 to 1024 chains: time, overhead and memory of the whole commands
+warmup    shared warm-up: leapfrog steps of later chains, and their draws in each mode
+scores    PSIS-LOO and stacking beside ArviZ's and SLSQP, and 1000 chains x 10,000 observations
 
 Times are medians with their ranges, and depend on the machine and on what else it does; ratios
 depend on it less. The data are the study's with a noise variance of 0.5, as in the literature's
@@ -21,8 +23,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import chains
 import density
+import many
 import nested
 import scores
+import warmup
 
 from manymodes.posterior import Posterior
 from manymodes.studies.xor import xor_data, xor_posteriors
@@ -32,7 +36,9 @@ PARTS = {
     "nested": nested.run,
     "callback": nested.run_callback,
     "chains": chains.run,
+    "many": many.run,
     "scores": scores.run,
+    "warmup": warmup.run,
 }
 
 

@@ -16,7 +16,8 @@ PACKAGE = ROOT / "python" / "manymodes"
 MAX_LINES = 420
 
 LEAVES = {"storage", "progress", "volumes", "forward", "errors", "_simplex", "_ranks", "_columns"}
-LEAVES |= {"_ess", "_insertion", "_cells", "_mixture", "encodings", "frames"}
+LEAVES |= {"_ess", "_insertion", "_cells", "_mixture", "encodings", "frames", "_worker"}
+LEAVES |= {"coverage", "records", "stan_csv"}
 ORDER = (
     "prior",
     "likelihood",
@@ -30,19 +31,32 @@ ORDER = (
     "toolchain",
     "program",
     "posterior",
+    "cmdstan",
     "nuts",
+    "start_points",
+    "starts",
+    "nutpie_sampler",
+    "samplers",
     "engine",
+    "executors",
     "reference",
+    "warmups",
     "polychord",
     "loo",
     "stacking",
+    "weighings",
     "diagnostics",
+    "driver",
     "chains",
+    "stacked",
+    "held_out",
     "nested",
     "landscape",
     "atlas",
     "modes",
+    "weights",
     "comparison",
+    "diagnosis",
     "results",
     "predict",
     "estimators",
@@ -52,6 +66,7 @@ ORDER = (
     "text",
     "table_commands",
     "audit_command",
+    "run_commands",
     "options",
     "cli",
     "__main__",

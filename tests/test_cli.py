@@ -234,8 +234,9 @@ def test_from_a_table_to_the_comparison(
     """As a user goes: network, sample, evidence, compare; each step adds to the run."""
     net, out = tmp_path / "net", tmp_path / "run"
     arguments = ["network", str(table), "--target", "y", "--hidden", "1"]
-    assert main([*arguments, "--prior", "normal:1", "--out", str(net)]) == 0
-    assert "40 rows, 2 inputs, 5 parameters" in capsys.readouterr().out
+    arguments += ["--prior", "normal:1", "--holdout", "0.2"]
+    assert main([*arguments, "--out", str(net)]) == 0
+    assert "32 rows, 2 inputs, 5 parameters" in capsys.readouterr().out
     columns = json.loads((net / "table.json").read_text())["columns"]
     assert [column["name"] for column in columns] == ["a", "b"]
     assert {"model.stan", "data.json"} <= {path.name for path in net.iterdir()}
@@ -247,6 +248,12 @@ def test_from_a_table_to_the_comparison(
     assert summary["command"] == "sample"
     assert summary["posteriors"]["none"]["chains"]["n"] == 2
     assert "nested" not in summary["posteriors"]["none"]
+    weightings = summary["posteriors"]["none"]["chains"]["weightings"]
+    assert set(weightings) == {"stacking", "pseudo-BMA+", "uniform"}
+    for scores in weightings.values():  # 8 rows were held out, 32 were not
+        assert -16 < scores["held_out_rows"] < 0
+        assert -64 < scores["held_out"] < scores["loo"] + 2 < 2
+    assert "chains" in summary["posteriors"]["none"]["chains"]["diagnosis"]["verdict"]
     chains = contents(out / "chains")
 
     assert main(["sample", str(net), *NUTS, "--out", str(out), "--quiet"]) == 2
@@ -259,6 +266,10 @@ def test_from_a_table_to_the_comparison(
     entry = json.loads(capsys.readouterr().out)["posteriors"]["none"]
     assert entry["chains"]["n"] == 2
     assert entry["nested"]["runs"] == 1
+    assert "evidence" in entry["chains"]["weightings"]
+    stacked = load(out).stacked
+    assert set(stacked.children) == {"posterior", "predictions", "weights"}
+    assert stacked["predictions"]["mean"].shape == (1, 4000, 32)
     assert load(out).posterior().network is not None
     assert (out / "posterior" / "table.json").read_text() == (net / "table.json").read_text()
     assert {"chains.nc", "nested.csv", "report.html"} <= {path.name for path in out.iterdir()}

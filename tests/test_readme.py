@@ -43,7 +43,8 @@ def run(command: list[str], folder: Path, path: str | None = None) -> str:
 def take(heading: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Run a section's blocks in a new folder; return the folder and all that they printed."""
     folder = tmp_path_factory.mktemp("section")
-    programs = tmp_path_factory.mktemp("bin")
+    programs = folder / ".bin"
+    programs.mkdir()
     shim = programs / "manymodes"
     shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m manymodes "$@"\n')
     shim.chmod(0o755)
@@ -93,6 +94,16 @@ def test_tour_finds_the_copies_of_one_function(toured: tuple[Path, str]) -> None
     known = copies.dropna(subset=["log_z"])
     assert len(known) >= 6
     np.testing.assert_allclose(copies["height"], copies["height"].iloc[0], atol=0.01)
+
+
+def test_many_chains_run_as_written(toured: tuple[Path, str]) -> None:
+    folder, _ = toured
+    [(language, text)] = blocks("Hundreds of chains")
+    assert language == "bash"
+    said = run(["bash", "-e", "-c", text], folder, str(folder / ".bin"))
+    assert "The 32 chains" in said
+    entry = mm.load(folder / "many").summary["posteriors"]["none"]["chains"]
+    assert (entry["n"], entry["failed"], entry["cut_short"]) == (32, 0, 0)
 
 
 def test_tables_run_as_written(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from filelock import FileLock
 
 import manymodes
@@ -26,18 +27,15 @@ from manymodes.results import (
     save_posterior,
     summarise,
     write_chains,
-    write_nested,
+    write_draws,
 )
 from manymodes.storage import claim, read_arrays, read_json, write_arrays, write_json
 from test_compare import SCHEMA, assert_follows
 
 
 def write_results(folder: Path, comparison: Comparison) -> None:
-    assert comparison.chains is not None
-    assert comparison.nested is not None
     save_posterior(comparison.posterior, folder / "posterior")
-    write_chains(comparison.chains, folder)
-    write_nested(comparison.nested, folder)
+    write_draws(comparison, folder, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +72,30 @@ def test_chains_are_a_datatree(results: Results, xor_chains: Chains) -> None:
     W = results.chains["posterior"]["W"].values
     np.testing.assert_array_equal(W, xor_chains.variables()["W"])
     assert results.chains["log_likelihood"]["y"].shape == (8, 200, 220)
+
+
+def test_large_log_likelihoods_are_left_out(
+    xor_chains: Chains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manymodes.results._MOST_LOG_LIK", 8 * 200 * 220 - 1)
+    assert not write_chains(xor_chains, tmp_path)
+    tree = xr.open_datatree(tmp_path / "chains.nc", engine="h5netcdf")
+    assert set(tree.children) == {"posterior", "sample_stats"}
+
+
+def test_stacked_draws_come_from_the_chains(
+    results: Results, xor_comparison: Comparison, xor_chains: Chains
+) -> None:
+    stacked, stacking = results.stacked, xor_comparison.stacking
+    assert stacking is not None
+    posterior = stacked["posterior"]
+    for draw in (0, 1999, 3999):
+        chain, number = (int(posterior[f"source_{of}"][draw]) for of in ("chain", "draw"))
+        W = xor_chains.variables()["W"][chain, number]
+        np.testing.assert_array_equal(posterior["W"][0, draw], W)
+    counts = np.bincount(posterior["source_chain"].values, minlength=8)
+    assert (np.abs(counts - 4000 * stacking.weights) < 1).all()
+    assert stacked["predictions"]["mean"].shape == (1, 4000, 220)
 
 
 def test_nested_are_anesthetic_samples(results: Results, xor_nested: Nested) -> None:

@@ -91,7 +91,7 @@ def complete(out: Path) -> dict[str, Any]:
 def stable(value: Any) -> Any:
     """Return a summary without wall times."""
     if isinstance(value, dict):
-        return {k: stable(v) for k, v in value.items() if k != "seconds"}
+        return {k: stable(v) for k, v in value.items() if not k.endswith("seconds")}
     return [stable(v) for v in value] if isinstance(value, list) else value
 
 

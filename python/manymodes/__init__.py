@@ -30,6 +30,11 @@ _PUBLIC = {
     "find_modes": "modes",
     "psis_loo": "loo",
     "stack": "stacking",
+    "stack_draws": "stacked",
+    "Diagnosis": "diagnosis",
+    "diagnose": "diagnosis",
+    "dask_executor": "executors",
+    "mpi_executor": "executors",
     "Comparison": "comparison",
     "compare": "comparison",
     "Audit": "audits",
@@ -43,6 +48,8 @@ _PUBLIC = {
     "load": "results",
     "ManymodesError": "errors",
     "InputError": "errors",
+    "EngineError": "errors",
+    "StorageError": "errors",
 }
 
 __all__ = ["__version__", *_PUBLIC]
@@ -55,8 +62,14 @@ if TYPE_CHECKING:
     from manymodes.chains import run_chains as run_chains
     from manymodes.comparison import Comparison as Comparison
     from manymodes.comparison import compare as compare
+    from manymodes.diagnosis import Diagnosis as Diagnosis
+    from manymodes.diagnosis import diagnose as diagnose
+    from manymodes.errors import EngineError as EngineError
     from manymodes.errors import InputError as InputError
     from manymodes.errors import ManymodesError as ManymodesError
+    from manymodes.errors import StorageError as StorageError
+    from manymodes.executors import dask_executor as dask_executor
+    from manymodes.executors import mpi_executor as mpi_executor
     from manymodes.loo import psis_loo as psis_loo
     from manymodes.modes import Modes as Modes
     from manymodes.modes import ModeSettings as ModeSettings
@@ -73,6 +86,7 @@ if TYPE_CHECKING:
     from manymodes.report import write_report as write_report
     from manymodes.results import Results as Results
     from manymodes.results import load as load
+    from manymodes.stacked import stack_draws as stack_draws
     from manymodes.stacking import stack as stack
     from manymodes.table import Table as Table
 

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     sample = commands.add_parser("sample", help="many chains of NUTS, stacked and diagnosed")
     _add_posterior(sample)
     _add_nuts(sample, chains=64)
+    _add_many_chains(sample)
     _add_common(sample)
     _add_no_modes(sample)
 
@@ -72,27 +73,18 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument(
         "name",
         nargs="?",
-        choices=("xor", "xor-seeds"),
+        choices=("xor", "xor-seeds", "cauchy"),
         metavar="NAME",
-        help="xor or xor-seeds; without a name, the list",
+        help="xor, xor-seeds or cauchy; without a name, the list",
     )
-    study.add_argument("--noise-sd", type=float, default=0.5, help="standard deviation of noise")
-    study.add_argument(
-        "--data-seed", type=_natural, default=_default_data_seed(), help="seed of the data"
-    )
-    study.add_argument(
-        "--data-seeds", type=_positive, default=20, metavar="N", help="xor-seeds: data seeds 1 to N"
-    )
+    own = study.add_argument_group("of one study (default: what its module says)")
+    own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")
+    own.add_argument("--data-seed", type=_natural, help="xor, cauchy: seed of the data")
+    own.add_argument("--data-seeds", type=_positive, metavar="N", help="xor-seeds: seeds 1 to N")
     _add_nuts(study, chains=64)
     _add_polychord(study)
     _add_common(study, out_required=False)
     return whole
-
-
-def _default_data_seed() -> int:
-    from manymodes.studies import XOR_DATA_SEED
-
-    return XOR_DATA_SEED
 
 
 def _add_network(commands: Any) -> None:
@@ -210,6 +202,50 @@ def _add_nuts(parser: argparse.ArgumentParser, chains: int) -> None:
     group.add_argument("--draws", type=int, default=1000, help="draws of each chain")
     group.add_argument("--adapt-delta", type=float, default=0.8, help="target acceptance rate")
     group.add_argument("--max-treedepth", type=int, default=10, help="longest trajectory, log2")
+
+
+def _add_many_chains(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many chains")
+    group.add_argument(
+        "--init",
+        default="radius:2",
+        metavar="HOW",
+        help="where chains start: radius:R, prior, pathfinder, a JSON file or an earlier run",
+    )
+    group.add_argument(
+        "--superchain",
+        type=_positive,
+        default=1,
+        metavar="M",
+        help="so many chains share each starting point, for nested R-hat",
+    )
+    group.add_argument(
+        "--share-warmup",
+        type=_natural,
+        default=0,
+        metavar="P",
+        help="offer what the first P chains learned in warm-up to later ones of the same basin",
+    )
+    group.add_argument(
+        "--retries", type=_natural, default=2, help="further attempts at a chain that fails"
+    )
+    group.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="stop a chain after that and keep its draws so far",
+    )
+    group.add_argument(
+        "--sampler", default="cmdstan", help="whose NUTS: cmdstan, or nutpie where installed"
+    )
+    place = parser.add_argument_group("where chains run (default: processes on this machine)")
+    elsewhere = place.add_mutually_exclusive_group()
+    elsewhere.add_argument("--dask", metavar="ADDRESS", help="the workers of a Dask scheduler")
+    elsewhere.add_argument(
+        "--mpi",
+        action="store_true",
+        help="MPI: mpiexec -n N python -m mpi4py.futures -m manymodes sample ... --mpi",
+    )
 
 
 def _add_polychord(parser: argparse.ArgumentParser) -> None:

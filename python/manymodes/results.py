@@ -23,11 +23,13 @@ from filelock import FileLock, Timeout
 import manymodes
 from manymodes.chains import Chains
 from manymodes.comparison import Comparison
-from manymodes.errors import InputError, ResultsError
+from manymodes.diagnosis import Diagnosis
+from manymodes.errors import InputError, ResultsError, StorageError
 from manymodes.nested import Nested
 from manymodes.network import Network
-from manymodes.posterior import Posterior
+from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import Program
+from manymodes.stacked import stack_draws
 from manymodes.storage import ensure_folder, read_json, write_json, write_text
 from manymodes.toolchain import find
 
@@ -38,8 +40,11 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 REPORT = "report.html"
 _CHAINS = "chains.nc"
+_STACKED = "stacked.nc"
 _NESTED = "nested.csv"
-_OURS = ("chains", "nested", "posterior", "settings.json", _CHAINS, _NESTED, SUMMARY, REPORT)
+_OURS = {"chains", "nested", "posterior", "settings.json"}
+_OURS |= {_CHAINS, _STACKED, _NESTED, SUMMARY, REPORT}
+_MOST_LOG_LIK = 100_000_000
 
 
 # ---------------------------------------------------------------------------- posteriors
@@ -132,21 +137,51 @@ def _remove_results(folder: Path) -> None:
             entry.unlink()
 
 
-def write_chains(chains: Chains, folder: Path) -> None:
-    """Write ``chains.nc`` in one step."""
-    partial = folder / f".{_CHAINS}.{os.getpid()}.partial"
-    tree = chains.to_datatree()
+def write_chains(chains: Chains, folder: Path) -> bool:
+    """Write ``chains.nc`` in one step.
+
+    Returns
+    -------
+    bool
+        Whether it holds the log likelihood of every draw and observation; with more than 1e8 of
+        these values it does not, and `Posterior.log_lik` gives them when they are needed.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    size = chains.total_draws * chains.posterior.n_obs
+    complete = size <= _MOST_LOG_LIK
+    tree = chains.to_datatree(log_likelihood=complete)
     encoding = {
         path: {name: {"zlib": True, "complevel": 1} for name in tree[path].data_vars}
         for path in ("/log_likelihood",)
         if path.strip("/") in tree.children
     }
+    _write_tree(tree, folder / _CHAINS, encoding)
+    return complete
+
+
+def write_stacked(chains: Chains, weights: FloatArray, folder: Path, *, seed: int) -> None:
+    """Write ``stacked.nc``, draws of the weighted mixture of chains, in one step.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    _write_tree(stack_draws(chains, weights, seed=seed), folder / _STACKED, {})
+
+
+def _write_tree(tree: xr.DataTree, path: Path, encoding: Mapping[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
-        os.replace(partial, folder / _CHAINS)
+        tree.to_netcdf(partial, engine="h5netcdf", encoding=dict(encoding))
+        os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise InputError(f"{folder / _CHAINS} cannot be written: {error}") from error
+        raise StorageError(f"{path} cannot be written: {error}") from error
 
 
 def write_nested(nested: Nested, folder: Path) -> None:
@@ -160,11 +195,35 @@ def write_nested(nested: Nested, folder: Path) -> None:
         raise InputError(f"{folder / _NESTED} cannot be written: {error}") from error
 
 
+def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
+    """Write the draws of both engines, and those of the stacked chains, as far as there are any.
+
+    Raises
+    ------
+    InputError, StorageError
+        A file cannot be written.
+    """
+    if comparison.chains is not None:
+        write_chains(comparison.chains, folder)
+        if comparison.stacking is not None:
+            write_stacked(comparison.chains, comparison.stacking.weights, folder, seed=seed)
+    if comparison.nested is not None:
+        write_nested(comparison.nested, folder)
+
+
 def summarise(
-    comparisons: Mapping[str, Comparison], *, command: str, seed: int, **extra: Any
+    comparisons: Mapping[str, Comparison],
+    *,
+    command: str,
+    seed: int,
+    diagnoses: Mapping[str, Diagnosis] | None = None,
+    **extra: Any,
 ) -> dict[str, Any]:
     """Return the content of ``summary.json``."""
     toolchain = find().as_dict()
+    entries = {name: one.as_dict() for name, one in comparisons.items()}
+    for name, diagnosis in (diagnoses or {}).items():
+        entries[name]["chains"]["diagnosis"] = diagnosis.as_dict()
     return {
         "manymodes": manymodes.__version__,
         "command": command,
@@ -174,7 +233,7 @@ def summarise(
             for part in ("cmdstan", "bridge", "polychord")
         },
         **extra,
-        "posteriors": {name: one.as_dict() for name, one in comparisons.items()},
+        "posteriors": entries,
     }
 
 
@@ -212,15 +271,26 @@ class Results:
 
         With several posteriors, each has a branch of its own under its name.
         """
+        return self._trees(_CHAINS)
+
+    def _trees(self, file_name: str) -> xr.DataTree:
         import xarray as xr
 
         trees = {
-            name: xr.open_datatree(_present(folder / _CHAINS), engine="h5netcdf").load()
+            name: xr.open_datatree(_present(folder / file_name), engine="h5netcdf").load()
             for name, folder in self._folders().items()
         }
         if len(trees) == 1:
             return next(iter(trees.values()))
         return xr.DataTree(children=trees)
+
+    @cached_property
+    def stacked(self) -> xr.DataTree:
+        """Draws of the chains stacked: groups ``posterior`` and, of a network, ``predictions``.
+
+        With several posteriors, each has a branch of its own under its name.
+        """
+        return self._trees(_STACKED)
 
     @cached_property
     def nested(self) -> NestedSamples | dict[str, NestedSamples]:

@@ -1,0 +1,286 @@
+"""The commands that draw from one posterior and compare what was drawn."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from manymodes.errors import InputError
+
+if TYPE_CHECKING:
+    from manymodes.chains import Chains
+    from manymodes.comparison import Comparison
+    from manymodes.diagnosis import Diagnosis
+    from manymodes.nested import Nested
+    from manymodes.nuts import NutsSettings
+    from manymodes.polychord import PolyChordSettings
+    from manymodes.posterior import Posterior
+
+
+def sample_command(options: argparse.Namespace) -> int:
+    """Run many chains of NUTS."""
+    from manymodes.chains import run_chains
+    from manymodes.results import run_directory, write_chains
+
+    settings = nuts_settings(options)
+    posterior = _checked_posterior(options)
+    with _executor(options) as executor, run_directory(options.out, overwrite=options.overwrite):
+        _bind(options, posterior)
+        chains = run_chains(
+            posterior,
+            chains=options.chains,
+            settings=settings,
+            seed=options.seed,
+            sampler=options.sampler,
+            init=options.init,
+            superchain=options.superchain,
+            share_warmup=options.share_warmup,
+            retries=options.retries,
+            time_limit=options.time_limit,
+            out=options.out,
+            resume=options.resume,
+            executor=executor,
+            workers=options.workers,
+            quiet=options.quiet,
+        )
+        _keep_posterior(options, posterior)
+        if not write_chains(chains, options.out) and not options.quiet:
+            print("manymodes: chains.nc is without log_likelihood, which is large", file=sys.stderr)
+        for index, message in chains.failures.items():
+            print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
+        if options.no_modes:
+            said = {
+                "n": chains.n_chains,
+                "draws": chains.n_draws,
+                "divergences": chains.divergences,
+            }
+            return _finish_without_modes(options, posterior, "chains", said)
+        return _finish(options, posterior, "sample", chains=chains)
+
+
+def evidence_command(options: argparse.Namespace) -> int:
+    """Run nested sampling."""
+    from manymodes.nested import run_nested
+    from manymodes.results import run_directory, write_nested
+
+    settings = polychord_settings(options)
+    posterior = _checked_posterior(options)
+    posterior.prior  # noqa: B018 - a program without the switch is refused first
+    with run_directory(options.out, overwrite=options.overwrite):
+        _bind(options, posterior)
+        nested = run_nested(
+            posterior,
+            runs=options.runs,
+            settings=settings,
+            reference=options.reference,
+            seed=options.seed,
+            out=options.out,
+            resume=options.resume,
+            workers=options.workers,
+            quiet=options.quiet,
+        )
+        _keep_posterior(options, posterior)
+        write_nested(nested, options.out)
+        for index, message in nested.failures.items():
+            print(f"manymodes: nested run {index} failed: {message}", file=sys.stderr)
+        if options.no_modes:
+            said = {"log_z": nested.log_z, "log_z_sd": nested.log_z_sd, "runs": len(nested.runs)}
+            return _finish_without_modes(options, posterior, "nested", said)
+        return _finish(options, posterior, "evidence", nested=nested)
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    """Compare what a run directory holds."""
+    from manymodes.results import open_posterior, run_directory
+
+    if not (options.run_folder / "posterior").is_dir():
+        raise InputError(f"{options.run_folder} holds no run: make one with sample or evidence")
+    posterior = open_posterior(options.run_folder / "posterior")
+    options.out = options.run_folder
+    with run_directory(options.out):
+        return _finish(options, posterior, "compare")
+
+
+# -------------------------------------------------------------------------- the posterior
+
+
+def _named_posterior(files: Sequence[Path]) -> Posterior:
+    from manymodes.posterior import Posterior
+    from manymodes.results import open_posterior
+
+    match files:
+        case [folder] if folder.is_dir():
+            return open_posterior(folder)
+        case [program, data]:
+            return Posterior.from_files(program, data)
+        case [only]:
+            raise InputError(f"{only}: give the folder of a network, or MODEL.stan and DATA.json")
+        case _:
+            raise InputError("give the folder of a network, or MODEL.stan and DATA.json")
+
+
+def _checked_posterior(options: argparse.Namespace) -> Posterior:
+    """Return the named posterior; refuse data that do not fit before anything is removed."""
+    posterior = _named_posterior(options.posterior).compile(quiet=options.quiet)
+    posterior.model  # noqa: B018
+    return posterior
+
+
+def _bind(options: argparse.Namespace, posterior: Posterior) -> None:
+    """Refuse a run directory that belongs to another posterior."""
+    from manymodes.results import open_posterior
+
+    kept = options.out / "posterior"
+    if kept.is_dir() and open_posterior(kept).identity != posterior.identity:
+        raise InputError(f"{options.out} holds a run of another posterior: choose another --out")
+
+
+def _keep_posterior(options: argparse.Namespace, posterior: Posterior) -> None:
+    """Keep program and data with the run and, of a table, how it was read and what was held out."""
+    from manymodes.held_out import keep_held_out
+    from manymodes.results import save_posterior
+    from manymodes.table import TABLE, Table
+
+    target = options.out / "posterior"
+    save_posterior(posterior, target)
+    source = options.posterior[0]
+    if (source / TABLE).is_file():
+        table = Table.load(source)
+        table.save(target)
+        keep_held_out(table, source, target)
+
+
+# -------------------------------------------------------------------------- where chains run
+
+
+@contextmanager
+def _executor(options: argparse.Namespace) -> Iterator[Executor | None]:
+    """Hold the executor that was asked for; None for local processes."""
+    from manymodes.executors import dask_executor, mpi_executor
+
+    if options.dask is None and not options.mpi:
+        yield None
+        return
+    if options.workers is not None:
+        raise InputError("--workers is the number of local processes: leave it out here")
+    with dask_executor(options.dask) if options.dask is not None else mpi_executor() as executor:
+        yield executor
+
+
+# -------------------------------------------------------------------------- what comes after
+
+
+def _finish(
+    options: argparse.Namespace,
+    posterior: Posterior,
+    command: str,
+    *,
+    chains: Chains | None = None,
+    nested: Nested | None = None,
+) -> int:
+    """Compare what was run with what else the directory holds; write summary and report."""
+    from manymodes.chains import load_chains
+    from manymodes.comparison import compare
+    from manymodes.diagnosis import diagnosed
+    from manymodes.held_out import kept_held_out
+    from manymodes.nested import load_nested
+    from manymodes.report import write_report
+    from manymodes.results import REPORT, SUMMARY, summarise, write_stacked
+    from manymodes.storage import write_json
+    from manymodes.toolchain import find
+
+    comparison = compare(
+        posterior,
+        chains=chains or load_chains(posterior, options.out),
+        nested=nested or load_nested(posterior, options.out),
+        held_out=kept_held_out(options.out / "posterior"),
+        seed=options.seed,
+        quiet=options.quiet,
+    )
+    comparisons = {posterior.name: comparison}
+    diagnoses = diagnosed(comparisons)
+    if comparison.chains is not None and comparison.stacking is not None:
+        weights = comparison.stacking.weights
+        write_stacked(comparison.chains, weights, options.out, seed=options.seed)
+    summary = summarise(comparisons, command=command, seed=options.seed, diagnoses=diagnoses)
+    write_report(
+        options.out / REPORT,
+        comparisons,
+        title=f"The modes of {posterior.name}",
+        introduction="",
+        settings={"command": command, "seed": options.seed},
+        toolchain=find().as_dict(),
+        diagnoses=diagnoses,
+    )
+    write_json(options.out / SUMMARY, summary)
+    show(options, comparisons, diagnoses)
+    return 0
+
+
+def _finish_without_modes(
+    options: argparse.Namespace, posterior: Posterior, engine: str, said: Mapping[str, float]
+) -> int:
+    """Say what was drawn; a summary of earlier draws would no longer be true."""
+    from manymodes.results import REPORT, SUMMARY
+
+    for name in (SUMMARY, REPORT):
+        (options.out / name).unlink(missing_ok=True)
+    if options.json:
+        print(json.dumps({"posteriors": {posterior.name: {engine: said}}}, indent=1))
+    elif not options.quiet:
+        figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())
+        print(f"{options.out}: {engine}: {figures}; for modes: manymodes compare {options.out}")
+    return 0
+
+
+def show(
+    options: argparse.Namespace,
+    comparisons: Mapping[str, Comparison],
+    diagnoses: Mapping[str, Diagnosis],
+) -> None:
+    """Print the summary that was written; or tables of the modes, and what the chains say."""
+    from manymodes.results import REPORT, SUMMARY
+    from manymodes.text import comparison_table, diagnosis_text
+
+    if options.json:
+        print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
+    elif not options.quiet:
+        for name, comparison in comparisons.items():
+            print("\n" + comparison_table(name, comparison))
+            if name in diagnoses:
+                print("\n" + diagnosis_text(diagnoses[name]))
+        print(f"\nReport: {options.out / REPORT}")
+
+
+# -------------------------------------------------------------------------- settings
+
+
+def nuts_settings(options: argparse.Namespace) -> NutsSettings:
+    """Return the settings of NUTS."""
+    from manymodes.nuts import NutsSettings
+
+    return NutsSettings(
+        warmup=options.warmup,
+        draws=options.draws,
+        adapt_delta=options.adapt_delta,
+        max_treedepth=options.max_treedepth,
+    )
+
+
+def polychord_settings(options: argparse.Namespace) -> PolyChordSettings:
+    """Return the settings of PolyChord."""
+    from manymodes.polychord import PolyChordSettings
+
+    return PolyChordSettings(
+        nlive=options.nlive,
+        nprior=options.nprior,
+        num_repeats=options.repeats,
+        precision=options.precision,
+        clustering=options.clustering,
+    )
