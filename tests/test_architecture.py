@@ -46,6 +46,7 @@ ORDER = (
     "stacking",
     "weighings",
     "diagnostics",
+    "chain_task",
     "driver",
     "chains",
     "stacked",

@@ -21,6 +21,7 @@ from manymodes.studies.cauchy import (
     cauchy_posterior,
     run_cauchy,
 )
+from manymodes.studies.conduct import Effort
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_bad_settings_are_refused() -> None:
     with pytest.raises(InputError, match="one mode on each side"):
         cauchy_modes(np.full(10, 10.0))
     with pytest.raises(InputError, match="chains: 0"):
-        run_cauchy(Path("unused"), chains=0)
+        run_cauchy(Path("unused"), effort=Effort(chains=0))
 
 
 def test_evidence_of_each_mode_is_that_of_a_plain_sum(y: FloatArray, exact: CauchyModes) -> None:
@@ -98,14 +99,14 @@ def test_program_is_the_same_density(y: FloatArray, exact: CauchyModes, tools: o
 @pytest.fixture(scope="module")
 def run(tools: object, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
     out = tmp_path_factory.mktemp("cauchy") / "run"
-    found = run_cauchy(
-        out,
+    effort = Effort(
         chains=8,
         nuts=NutsSettings(warmup=200, draws=300),
         runs=1,
         polychord=PolyChordSettings(nlive=100),
         quiet=True,
     )
+    found = run_cauchy(out, effort=effort)
     return out, found["cauchy"]
 
 

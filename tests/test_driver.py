@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from conftest import closed_form, made_chains
+from manymodes.chain_task import leave_one_out
 from manymodes.chains import Chains, load_chains, run_chains
-from manymodes.driver import _scores
 from manymodes.errors import InputError, StorageError
 from manymodes.loo import psis_loo
 from manymodes.nuts import NutsSettings
@@ -153,7 +153,7 @@ def test_an_observation_that_a_draw_rules_out_has_density_zero_and_costs_no_chai
     log_lik = rng.normal(-1, 0.1, size=(100, 3))
     log_lik[7, 1] = -np.inf
     posterior: Any = _Scored(log_lik)
-    lpd, pareto_k, efficiency = _scores(posterior, np.zeros((100, 2)))
+    lpd, pareto_k, efficiency = leave_one_out(posterior, np.zeros((100, 2)))
     expected = psis_loo(log_lik[:, [0, 2]], r_eff=efficiency[[0, 2]])
     np.testing.assert_array_equal(lpd[[0, 2]], expected.elpd_i)
     assert (lpd[1], pareto_k[1]) == (-np.inf, np.inf)

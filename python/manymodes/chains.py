@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.driver import FAILURES, RunSettings, run_missing
+from manymodes.chain_task import RunSettings
+from manymodes.driver import FAILURES, run_missing
 from manymodes.errors import SamplingError
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior

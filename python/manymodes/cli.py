@@ -113,16 +113,16 @@ def _study(options: argparse.Namespace) -> int:
         "resume": options.resume,
         "overwrite": options.overwrite,
         "quiet": options.quiet,
-        **given,
     }
     if options.name == "xor-seeds":
-        return _study_seeds(options, common)
+        return _study_seeds(options, {**common, **given})
     from manymodes.studies.cauchy import run_cauchy
+    from manymodes.studies.conduct import Effort
     from manymodes.studies.xor import run_xor
 
+    effort = Effort(chains=options.chains, nuts=nuts_settings(options), **common)
     run = run_xor if options.name == "xor" else run_cauchy
-    nuts = nuts_settings(options)
-    show(options, run(options.out, chains=options.chains, nuts=nuts, **common), {})
+    show(options, run(options.out, effort=effort, **given), {})
     return 0
 
 

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from manymodes.diagnostics import r_eff
+from manymodes.chain_task import RUNNING, Job, RunSettings, sample_chain
 from manymodes.engine import Outcome, Parcel, as_completed
-from manymodes.errors import InputError, SamplingError, StorageError, TimeLimitError
-from manymodes.loo import psis_loo
-from manymodes.nuts import NutsSettings
-from manymodes.posterior import FloatArray, Posterior
+from manymodes.errors import SamplingError, StorageError, TimeLimitError
+from manymodes.posterior import Posterior
 from manymodes.progress import Progress, format_seconds
 from manymodes.records import (
     Record,
@@ -35,78 +32,11 @@ from manymodes.records import (
     set_damaged_aside,
     write_record,
 )
-from manymodes.samplers import check_sampler, sampler_named
-from manymodes.starts import Starts, make_starts, parse_init
-from manymodes.storage import claim, digest, write_json
-from manymodes.warmups import Warmup, offered, peak_of
+from manymodes.starts import Starts, make_starts
+from manymodes.storage import claim, digest, held, write_json
+from manymodes.warmups import Warmup, peak_of
 
 FAILURES = "failures.json"
-
-_RUNNING = ".running-"
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Settings of a run of chains; the parameters of `manymodes.run_chains` say what they mean."""
-
-    chains: int
-    seed: int
-    nuts: NutsSettings
-    sampler: str = "cmdstan"
-    init: str = "radius:2"
-    superchain: int = 1
-    share_warmup: int = 0
-    retries: int = 2
-    time_limit: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check the ranges; raise `InputError` naming the first setting out of its range."""
-        for name, least in (
-            ("chains", 1),
-            ("seed", 0),
-            ("superchain", 1),
-            ("share_warmup", 0),
-            ("retries", 0),
-        ):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: {getattr(self, name)} is not {least} or more")
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise InputError(f"time_limit: {self.time_limit} is not a positive number of seconds")
-        if self.chains % self.superchain:
-            raise InputError(
-                f"superchain: {self.chains} chains cannot be put in groups of {self.superchain}"
-            )
-        if self.share_warmup and self.nuts.warmup == 0:
-            raise InputError("share_warmup: with warmup 0 there is nothing to share")
-        check_sampler(self.sampler, share_warmup=self.share_warmup > 0)
-        parse_init(self.init)
-
-    def identity(self, posterior: Posterior, starts: Starts) -> dict[str, Any]:
-        """Everything that decides a chain, so that another run is not continued by mistake.
-
-        The number of chains is no part of it, since a run may be given more of them; neither is
-        what only decides about chains that fail or take too long.
-        """
-        return {
-            **posterior.identity,
-            "seed": self.seed,
-            **asdict(self.nuts),
-            "sampler": self.sampler,
-            "init": starts.identity,
-            "superchain": self.superchain,
-            "share_warmup": self.share_warmup,
-        }
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is common to all chains of a run, as it travels to the workers."""
-
-    posterior: Posterior
-    run: RunSettings
-    starts: Starts
-    warmups: tuple[Warmup, ...] = ()
-    scratch: Path | None = None
 
 
 def chain_seeds(seed: int, chains: int) -> list[int]:
@@ -132,88 +62,6 @@ def _unused(stream: np.random.SeedSequence, used: Iterable[int]) -> int:
         if candidate not in used:
             return candidate
     raise SamplingError("no seed is left that no chain has")
-
-
-def sample_chain(
-    parcel: Parcel[Job], index: int, attempt: int, seed: int, given: FloatArray | None
-) -> Record:
-    """Run one chain and score it: the task that a worker carries out.
-
-    Parameters
-    ----------
-    parcel : Parcel
-        What all chains have in common.
-    index, attempt : int
-        The number of the chain, and how often it was tried before.
-    seed : int
-        The sampler's.
-    given : array of shape (A, D), optional
-        Points for it to start from, where they come from a table.
-
-    Raises
-    ------
-    SamplingError
-        The chain failed; the message is Stan's own.
-    StorageError
-        The worker's disk is full.
-    """
-    job = parcel.open()
-    posterior, run = job.posterior, job.run
-    start = job.starts.point(index, attempt, given)
-    adapted = offered(posterior, start, job.warmups, run.nuts) if job.warmups else None
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=_RUNNING, dir=job.scratch))
-    except OSError as error:
-        raise StorageError(f"no scratch folder for a chain: {error}") from error
-    try:
-        chain = sampler_named(run.sampler)(
-            posterior,
-            run.nuts,
-            seed,
-            scratch,
-            start=start,
-            adapted=adapted,
-            time_limit=run.time_limit,
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    lpd, pareto_k, efficiency = _scores(posterior, chain.eta)
-    return Record(
-        rows=chain.rows,
-        eta=chain.eta,
-        stats=dict(chain.stats),
-        lpd=lpd,
-        pareto_k=pareto_k,
-        r_eff=efficiency,
-        start=start,
-        inv_metric=chain.inv_metric,
-        step_size=chain.step_size,
-        seconds=chain.seconds,
-        sampling_seconds=chain.sampling_seconds,
-        attempt=attempt,
-        cut=chain.cut,
-        shared=adapted is not None,
-    )
-
-
-def _scores(posterior: Posterior, eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return PSIS-LOO log predictive densities, Pareto k-hat and relative efficiency, each (N,).
-
-    An observation that some draw gives no likelihood cannot be left out by reweighting: that
-    draw would have all the weight. Its density is zero and its k-hat infinite.
-    """
-    if not posterior.has_log_lik:
-        return np.empty(0), np.empty(0), np.empty(0)
-    log_lik = posterior.log_lik(eta)
-    lpd, pareto_k = np.full(log_lik.shape[1], -np.inf), np.full(log_lik.shape[1], np.inf)
-    efficiency = np.ones(log_lik.shape[1])
-    possible = np.isfinite(log_lik).all(axis=0)
-    if possible.any():
-        scored = log_lik[:, possible]
-        efficiency[possible] = r_eff(scored)
-        loo = psis_loo(scored, r_eff=efficiency[possible])
-        lpd[possible], pareto_k[possible] = loo.elpd_i, loo.pareto_k
-    return lpd, pareto_k, efficiency
 
 
 def run_missing(
@@ -257,30 +105,47 @@ def run_missing(
     identity = run.identity(posterior, starts)
     name = digest(repr(sorted(identity.items())))
     claim(folder, identity, resume=resume)
-    _sweep(folder)
+    with held(folder, folder.with_name(f".{folder.name}.lock")):
+        _sweep(folder)
+        scratch = folder if executor is None else None
+        job = Job(posterior, run, starts.bare, scratch=scratch)
+        _run_missing(job, starts, folder, name, executor, workers, quiet=quiet)
+        _sweep(folder)
+
+
+def _run_missing(
+    job: Job,
+    starts: Starts,
+    folder: Path,
+    name: str,
+    executor: Executor | None,
+    workers: int | None,
+    *,
+    quiet: bool,
+) -> None:
+    """Run what is missing in a folder that nobody else writes to; `name` is that of the run."""
+    posterior, run = job.posterior, job.run
     progress = Progress(f"{posterior.name}: NUTS", quiet=quiet)
     kept = [i for i in record_numbers(folder) if i < run.chains]
     damaged = set_damaged_aside(folder, kept, name)
     if damaged:
         numbers = ", ".join(map(str, damaged))
         print(f"manymodes: damaged chains are run again: {numbers}", file=sys.stderr)
-    scratch = folder if executor is None else None
     driver = _Driver(run, starts, folder, name, progress, done=len(kept) - len(damaged))
     write_json(folder / FAILURES, {})
     pilots = range(min(run.share_warmup, run.chains))
     turns = [(pilots, False), (range(len(pilots), run.chains), True)]
     for turn, sharing in turns:
         warmups = _warmups(posterior, folder, pilots) if sharing and pilots else ()
-        job = Parcel(Job(posterior, run, starts.bare, warmups, scratch))
+        parcel = Parcel(replace(job, warmups=warmups))
         missing = [i for i in turn if not record_file(folder, i).exists()]
-        driver.run(job, missing, executor, workers)
-    _sweep(folder)
+        driver.run(parcel, missing, executor, workers)
     driver.finish()
 
 
 def _sweep(folder: Path) -> None:
     """Remove the scratch folders of workers that died."""
-    for leftover in folder.glob(_RUNNING + "*"):
+    for leftover in folder.glob(RUNNING + "*"):
         shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 import manymodes
 from manymodes.chains import Chains
@@ -30,7 +29,7 @@ from manymodes.network import Network
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import Program
 from manymodes.stacked import stack_draws
-from manymodes.storage import ensure_folder, read_json, write_json, write_text
+from manymodes.storage import ensure_folder, held, read_json, write_json, write_text
 from manymodes.toolchain import find
 
 if TYPE_CHECKING:
@@ -108,16 +107,10 @@ def run_directory(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         holds files that are no results.
     """
     ensure_folder(folder)
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        with lock:
-            if overwrite:
-                _remove_results(folder)
-            yield folder
-    except Timeout:
-        raise InputError(
-            f"{folder} is in use by another run: wait for it or choose another --out"
-        ) from None
+    with held(folder, folder / ".lock"):
+        if overwrite:
+            _remove_results(folder)
+        yield folder
 
 
 def _remove_results(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from manymodes.errors import InputError, ResultsError, StorageError
 
@@ -44,6 +45,28 @@ def kept_folder(out: Path | str | None, name: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
         yield Path(scratch).resolve() / name
+
+
+@contextmanager
+def held(folder: Path, lock_file: Path) -> Iterator[None]:
+    """Hold a folder for this process alone.
+
+    Raises
+    ------
+    InputError
+        Another process holds it.
+    """
+    lock = FileLock(lock_file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{folder} is in use by another run: wait for it or choose another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

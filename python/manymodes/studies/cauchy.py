@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,27 +21,14 @@ import numpy as np
 from scipy import integrate, optimize
 from scipy.special import logsumexp
 
-from manymodes.chains import run_chains
-from manymodes.comparison import Comparison, compare
-from manymodes.diagnosis import diagnosed
+from manymodes.comparison import Comparison
 from manymodes.errors import InputError
-from manymodes.nested import run_nested
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import FloatArray, Posterior, compile_posteriors
+from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import Program
-from manymodes.report import Table, write_report
-from manymodes.results import (
-    REPORT,
-    SUMMARY,
-    run_directory,
-    save_posterior,
-    summarise,
-    write_draws,
-)
+from manymodes.report import Table
 from manymodes.stacking import stack
-from manymodes.storage import claim, write_json
-from manymodes.toolchain import require, stan_dir
+from manymodes.studies.conduct import Effort, Findings, conduct
+from manymodes.toolchain import stan_dir
 
 PLACES = (-10.0, 10.0)
 PRIOR_SD = 10.0
@@ -188,15 +176,7 @@ def run_cauchy(
     *,
     data_seed: int = DATA_SEED,
     n_obs: int = N_OBS,
-    chains: int = 64,
-    nuts: NutsSettings | None = None,
-    runs: int = 2,
-    polychord: PolyChordSettings | None = None,
-    seed: int = 1,
-    workers: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    quiet: bool = False,
+    effort: Effort | None = None,
 ) -> dict[str, Comparison]:
     """Run the study and write its results into a directory.
 
@@ -206,20 +186,8 @@ def run_cauchy(
         The run directory.
     data_seed, n_obs : int
         As in `cauchy_data`.
-    chains : int
-        NUTS chains.
-    nuts, polychord : optional
-        Settings of the samplers.
-    runs : int
-        Nested runs.
-    seed : int
-        Of the samplers.
-    workers : int, optional
-        Local processes.
-    resume, overwrite : bool
-        Continue what the directory holds, or replace it.
-    quiet : bool
-        Show no progress.
+    effort : Effort, optional
+        How much is sampled, and how.
 
     Returns
     -------
@@ -232,55 +200,22 @@ def run_cauchy(
         A setting is out of its range, or the directory cannot be used.
     """
     y = cauchy_data(data_seed, n_obs)
-    for name, count in {"chains": chains, "runs": runs}.items():
-        if count < 1:
-            raise InputError(f"{name}: {count} is not 1 or more")
     exact = cauchy_modes(y)
-    nuts = nuts or NutsSettings()
-    polychord = polychord or PolyChordSettings()
-    toolchain = require("cmdstan", "bridge", "polychord", "compiler")
-    settings = {
-        "data_seed": data_seed,
-        "n_obs": n_obs,
-        "seed": seed,
-        "nuts": nuts.as_dict(),
-        "polychord": polychord.as_dict(),
-    }
-    posterior = cauchy_posterior(y)
-    with run_directory(out, overwrite=overwrite):
-        claim(out, settings, resume=resume)
-        compile_posteriors([posterior], quiet=quiet)
-        save_posterior(posterior, out / "posterior")
-        common: dict[str, Any] = {
-            "seed": seed,
-            "out": out,
-            "resume": True,
-            "workers": workers,
-            "quiet": quiet,
-        }
-        sampled = run_chains(posterior, chains=chains, settings=nuts, **common)
-        integrated = run_nested(posterior, runs=runs, settings=polychord, **common)
-        found = compare(posterior, chains=sampled, nested=integrated, seed=seed, quiet=quiet)
-        write_draws(found, out, seed=seed)
-        comparisons = {posterior.name: found}
-        diagnoses = diagnosed(comparisons)
-        extra: dict[str, Any] = {"data_seed": data_seed, "n_obs": n_obs, "exact": _entry(exact)}
-        write_json(
-            out / SUMMARY,
-            summarise(comparisons, command="study cauchy", seed=seed, diagnoses=diagnoses, **extra),
+
+    def find(comparisons: Mapping[str, Comparison]) -> Findings:
+        return Findings(
+            {"exact": _entry(exact)},
+            {
+                "title": "Cauchy location: two weights of two modes",
+                "introduction": _introduction(data_seed, n_obs),
+                "notes": _notes(exact),
+                "appendix": [exact_table(exact, comparisons["cauchy"])],
+            },
         )
-        write_report(
-            out / REPORT,
-            comparisons,
-            title="Cauchy location: two weights of two modes",
-            introduction=_introduction(data_seed, n_obs),
-            settings={**settings, "chains": chains, "runs": runs},
-            toolchain=toolchain.as_dict(),
-            notes=_notes(exact),
-            appendix=[exact_table(exact, found)],
-            diagnoses=diagnoses,
-        )
-    return comparisons
+
+    posteriors = {"cauchy": cauchy_posterior(y)}
+    decided = {"data_seed": data_seed, "n_obs": n_obs}
+    return conduct("cauchy", out, posteriors, effort or Effort(), decided, find)
 
 
 def exact_table(exact: CauchyModes, found: Comparison) -> Table:

@@ -8,35 +8,21 @@ constraint on the input weights (``pd-skew``), on one training set and ten test 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.chains import run_chains
-from manymodes.comparison import Comparison, Estimate, compare
-from manymodes.diagnosis import diagnosed
+from manymodes.comparison import Comparison, Estimate
 from manymodes.errors import InputError
-from manymodes.nested import run_nested
 from manymodes.network import Network
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import FloatArray, Posterior, compile_posteriors
-from manymodes.report import Table, write_report
-from manymodes.results import (
-    REPORT,
-    SUMMARY,
-    run_directory,
-    save_posterior,
-    summarise,
-    write_draws,
-)
-from manymodes.storage import claim, write_json
+from manymodes.posterior import FloatArray, Posterior
+from manymodes.report import Table
 from manymodes.studies import XOR_DATA_SEED
-from manymodes.toolchain import require
+from manymodes.studies.conduct import Effort, Findings, conduct
 
 CENTRES = ((1, 1), (-1, -1), (1, -1), (-1, 1))
 COUNTS = (30, 100, 10, 80)
@@ -120,15 +106,7 @@ def run_xor(
     *,
     noise_sd: float = NOISE_SD,
     data_seed: int = XOR_DATA_SEED,
-    chains: int = 64,
-    nuts: NutsSettings | None = None,
-    runs: int = 2,
-    polychord: PolyChordSettings | None = None,
-    seed: int = 1,
-    workers: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    quiet: bool = False,
+    effort: Effort | None = None,
 ) -> dict[str, Comparison]:
     """Run the study and write its results into a directory.
 
@@ -138,20 +116,8 @@ def run_xor(
         The run directory.
     noise_sd, data_seed
         As in `xor_data`.
-    chains : int
-        NUTS chains of each posterior.
-    nuts, polychord : optional
-        Settings of the samplers.
-    runs : int
-        Nested runs of each posterior.
-    seed : int
-        Of the samplers.
-    workers : int, optional
-        Local processes.
-    resume, overwrite : bool
-        Continue what the directory holds, or replace it.
-    quiet : bool
-        Show no progress.
+    effort : Effort, optional
+        How much is sampled, and how.
 
     Raises
     ------
@@ -159,65 +125,25 @@ def run_xor(
         A setting is out of its range, or the directory cannot be used.
     """
     data = xor_data(data_seed, noise_sd)
-    for name, count in {"chains": chains, "runs": runs}.items():
-        if count < 1:
-            raise InputError(f"{name}: {count} is not 1 or more")
-    nuts = nuts or NutsSettings()
-    polychord = polychord or PolyChordSettings()
-    toolchain = require("cmdstan", "bridge", "polychord", "compiler")
-    settings = {
-        "noise_sd": noise_sd,
-        "data_seed": data_seed,
-        "seed": seed,
-        "nuts": nuts.as_dict(),
-        "polychord": polychord.as_dict(),
-    }
-    with run_directory(out, overwrite=overwrite):
-        claim(out, settings, resume=resume)
-        comparisons = {}
-        posteriors = xor_posteriors(data)
-        compile_posteriors(posteriors.values(), quiet=quiet)
-        for name, posterior in posteriors.items():
-            folder = out / name
-            save_posterior(posterior, folder / "posterior")
-            common: dict[str, Any] = {
-                "seed": seed,
-                "out": folder,
-                "resume": True,
-                "workers": workers,
-                "quiet": quiet,
-            }
-            sampled = run_chains(posterior, chains=chains, settings=nuts, **common)
-            integrated = run_nested(posterior, runs=runs, settings=polychord, **common)
-            comparisons[name] = compare(
-                posterior, chains=sampled, nested=integrated, seed=seed, quiet=quiet
-            )
-            write_draws(comparisons[name], folder, seed=seed)
+
+    def find(comparisons: Mapping[str, Comparison]) -> Findings:
         inside = share_inside(comparisons["full"])
-        extra = {
-            "noise_sd": noise_sd,
-            "data_seed": data_seed,
-            "share_inside_constraint": inside.value,
-            "share_inside_constraint_sd": inside.sd,
-        }
-        diagnoses = diagnosed(comparisons)
-        write_json(
-            out / SUMMARY,
-            summarise(comparisons, command="study xor", seed=seed, diagnoses=diagnoses, **extra),
+        return Findings(
+            {
+                "share_inside_constraint": inside.value,
+                "share_inside_constraint_sd": inside.sd,
+            },
+            {
+                "title": "Noisy XOR: one network, many modes",
+                "introduction": _introduction(noise_sd, data_seed),
+                "test_sets": data.tests,
+                "notes": _notes(inside),
+                "appendix": seed_tables(),
+            },
         )
-        write_report(
-            out / REPORT,
-            comparisons,
-            title="Noisy XOR: one network, many modes",
-            introduction=_introduction(noise_sd, data_seed),
-            settings={**settings, "chains": chains, "runs": runs},
-            toolchain=toolchain.as_dict(),
-            test_sets=data.tests,
-            notes=_notes(inside),
-            appendix=seed_tables(),
-            diagnoses=diagnoses,
-        )
-    return comparisons
+
+    decided = {"noise_sd": noise_sd, "data_seed": data_seed}
+    return conduct("xor", out, xor_posteriors(data), effort or Effort(), decided, find)
 
 
 def share_inside(full: Comparison) -> Estimate:
