@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from manymodes.nested import Nested, run_nested
 from manymodes.polychord import PolyChordSettings
 from manymodes.posterior import Posterior
 from manymodes.reference import prior_measure
+from manymodes.studies.cauchy import cauchy_data, cauchy_posterior
 
 FEW = ModeSettings(climbs=100)
 
@@ -215,6 +217,63 @@ def test_the_work_does_not_grow_with_the_square_of_the_maxima(maxima: int) -> No
         assert neighbours.sum() <= 10 * maxima
         assert pits.relaxed == 200
     assert atlas.join(passes=False).passes.size == 0
+
+
+class Profile:
+    """A landscape over one coordinate, linear between points of given heights."""
+
+    def __init__(self, places: list[float], heights: list[float]) -> None:
+        self._places, self._heights = places, heights
+
+    def height(self, x: np.ndarray) -> float:
+        return float(np.interp(x[0], self._places, self._heights))
+
+    level = height
+
+    def climb(self, eta: np.ndarray) -> tuple[np.ndarray, float]:
+        return eta, self.height(eta)
+
+    def straight_barrier(self, a: np.ndarray, b: np.ndarray, enough: float = np.inf) -> float:
+        lowest = min(self.height((1 - t) * a + t * b) for t in np.linspace(0, 1, 201))
+        return max(min(self.height(a), self.height(b)) - lowest, 0.0)
+
+    def relaxed_path(self, a: np.ndarray, b: np.ndarray, enough: float) -> tuple[float, np.ndarray]:
+        return self.straight_barrier(a, b), np.linspace(a, b, 9)
+
+    def pass_level(self, path: np.ndarray) -> float:
+        return min(self.height(x) for x in path)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (0, 2, 1)])
+def test_a_small_maximum_between_two_modes_does_not_join_them(order: tuple[int, ...]) -> None:
+    """The pass is 3.5 nats below the peaks, and half a nat below a maximum that lies on it."""
+    profile = Profile([-3, -2, -1, 0, 1, 2, 3], [-9, 0, -3.6, -3, -3.5, 0, -9])
+    atlas = Atlas(profile, 1.0)  # type: ignore[arg-type]
+    places = [np.array([-2.0]), np.array([0.0]), np.array([2.0])]
+    known = {i: atlas._add(places[i], profile.height(places[i])) for i in order}
+    joined = atlas.join()
+    modes = [int(joined.mode_of_peak[known[i]]) for i in range(3)]
+    assert modes[0] != modes[2]
+    assert modes[1] == modes[2]  # over the higher of its two passes
+    np.testing.assert_array_equal(joined.heights, [0, 0])
+
+
+def test_maxima_in_a_row_of_low_passes_are_one_mode() -> None:
+    """Each pass is 0.6 nats below the higher neighbour, though the ends differ by more."""
+    profile = Profile([0, 1, 2, 3, 4, 5, 6], [0, -0.6, -0.1, -0.7, -0.2, -0.8, -0.3])
+    atlas = Atlas(profile, 1.0)  # type: ignore[arg-type]
+    for place in (0.0, 2.0, 4.0, 6.0):
+        atlas._add(np.array([place]), profile.height(np.array([place])))
+    assert atlas.join().mode_of_peak.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("start", [-10.2, -9.753, -9.0])
+def test_a_climb_does_not_jump_over_a_barrier(tools: Any, start: float) -> None:
+    """From beside the left mode of the Cauchy example, where steps of a prior's width go right."""
+    posterior = cauchy_posterior(cauchy_data()).compile()
+    landscape = Landscape(posterior, prior_measure(posterior))
+    peak, _ = landscape.climb(np.array([start]))
+    assert landscape.unconstrained(peak)[0] == pytest.approx(-9.73, abs=0.02)
 
 
 def test_no_draws_are_refused(normal: Posterior) -> None:

@@ -112,7 +112,11 @@ class Atlas:
         return len(self.peaks) - 1
 
     def join(self, *, passes: bool = True) -> Joined:
-        """Join maxima that a relaxed path connects, and find the passes between the others.
+        """Join maxima that a path connects, and find the passes between the others.
+
+        What a path may fall short of is the lower one of the modes' peaks, as they are by then:
+        a small maximum on the pass between two modes belongs to one of them and makes them no
+        single mode. Straight paths are taken in the order of their passes, highest first.
 
         Parameters
         ----------
@@ -120,30 +124,41 @@ class Atlas:
             Look for the passes between modes, which only nested sampling needs.
         """
         group = list(range(len(self.peaks)))
+        heights = self._heights
 
         def root(i: int) -> int:
             while group[i] != i:
                 i = group[i]
             return i
 
-        barriers = sorted(
+        def room(i: int, j: int) -> float:
+            """How far a path between two maxima may fall below the lower of them."""
+            below = min(heights[root(i)], heights[root(j)]) - min(heights[i], heights[j])
+            return self._barrier - below
+
+        def unite(i: int, j: int) -> None:
+            high, low = sorted((root(i), root(j)), key=lambda k: -heights[k])
+            group[low] = high
+
+        barriers = [
             (self._landscape.straight_barrier(self.peaks[i], self.peaks[j], _HOPELESS), i, j)
             for i, j in _neighbours(np.array(self.peaks))
-        )
-        limit = self._barrier
+        ]
+        by_pass = sorted(barriers, key=lambda found: found[0] - min(heights[k] for k in found[1:]))
+        for barrier, i, j in by_pass:
+            if root(i) != root(j) and barrier <= room(i, j):
+                unite(i, j)
         paths: list[tuple[int, int, FloatArray]] = []
-        few = len(self.peaks) <= MAX_PAIRWISE
-        for barrier, i, j in barriers:
-            if root(i) == root(j) or barrier > _HOPELESS:
+        most = len(barriers) if len(self.peaks) <= MAX_PAIRWISE else _MAX_RELAXED
+        for barrier, i, j in sorted(barriers):
+            if root(i) == root(j) or barrier > _HOPELESS or room(i, j) < 0:
                 continue
-            if barrier > limit and not few and len(paths) == _MAX_RELAXED:
+            if len(paths) == most:
                 break
-            if barrier > limit:
-                barrier, path = self._landscape.relaxed_path(self.peaks[i], self.peaks[j], limit)
-                paths.append((i, j, path))
-            if barrier <= limit:
-                high, low = sorted((root(i), root(j)), key=lambda k: -self._heights[k])
-                group[low] = high
+            barrier, path = self._landscape.relaxed_path(self.peaks[i], self.peaks[j], room(i, j))
+            paths.append((i, j, path))
+            if barrier <= room(i, j):
+                unite(i, j)
         roots = sorted({root(i) for i in range(len(group))}, key=lambda k: -self._heights[k])
         number = {k: m for m, k in enumerate(roots)}
         mode_of_peak = np.array([number[root(i)] for i in range(len(group))], dtype=np.intp)

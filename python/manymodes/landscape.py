@@ -25,6 +25,10 @@ LOWEST = -1e10
 _STRETCH = 30.0
 """The optimiser's first step has length 1, which would jump over barriers: it is made a thirtieth
 of the base measure's scale."""
+_CLIMBS = 5
+_NO_GAIN = 1e-3
+"""The optimiser at times stops on a slope. It is started again where it stopped, until that gains
+less than this (nats), so often at most."""
 _PATH_NODES = 17
 _RELAXATIONS = 80
 
@@ -108,15 +112,21 @@ class Landscape:
             return -value, -gradient / _STRETCH
 
         box = self.bounds
-        found = optimize.minimize(
-            descent,
-            self.coordinates(eta) * _STRETCH,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=optimize.Bounds(box.lb * _STRETCH, box.ub * _STRETCH, keep_feasible=True),
-            options={"maxiter": 300, "ftol": 1e-10, "gtol": 1e-4 / _STRETCH},
-        )
-        return np.clip(found.x / _STRETCH, box.lb, box.ub), float(-found.fun)
+        stretched = optimize.Bounds(box.lb * _STRETCH, box.ub * _STRETCH, keep_feasible=True)
+        place, height = self.coordinates(eta) * _STRETCH, -np.inf
+        for _ in range(_CLIMBS):
+            found = optimize.minimize(
+                descent,
+                place,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=stretched,
+                options={"maxiter": 300, "ftol": 1e-13, "gtol": 1e-4 / _STRETCH},
+            )
+            gained, place, height = -found.fun - height, found.x, float(-found.fun)
+            if gained < _NO_GAIN:
+                break
+        return np.clip(place / _STRETCH, box.lb, box.ub), height
 
     def straight_barrier(self, a: FloatArray, b: FloatArray, enough: float = np.inf) -> float:
         """Return how far the height falls below the lower end on the straight line a-b (nats).
