@@ -269,15 +269,20 @@ def test_a_consumer_that_stops_ends_the_workers(tmp_path: Path) -> None:
 SLEEPERS = """
 import sys, time
 from collections import deque
-from manymodes.engine import as_completed
+from manymodes.engine import Parcel, as_completed
+def work(parcel):
+    time.sleep(60)
 if __name__ == "__main__":
+    parcel = Parcel(bytes(3_000_000))
     print("ready", flush=True)
-    for _ in as_completed(time.sleep, deque((i, (60,)) for i in range(4)), workers=2):
+    for _ in as_completed(work, deque((i, (parcel,)) for i in range(4)), workers=2):
         pass
 """
 
 
-def test_an_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("delay", [0.0, 0.04, 1.0])
+def test_an_interrupt_ends_a_run_at_once(tmp_path: Path, delay: float) -> None:
+    """Also while workers are being started, and while a task is on its way that nobody reads."""
     script = tmp_path / "script.py"
     script.write_text(SLEEPERS)
     run = subprocess.Popen(
@@ -285,7 +290,7 @@ def test_an_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:
     )
     assert run.stdout is not None
     assert run.stdout.readline() == "ready\n"
-    time.sleep(1)
+    time.sleep(delay)
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=20)
     assert "KeyboardInterrupt" in said

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -21,7 +23,9 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Generic, Literal, TypeVar
 
 from manymodes._worker import Parcel as Parcel
@@ -277,11 +281,31 @@ def _has_dead_worker(pool: Executor) -> bool:
 def _kill_workers(pool: Executor) -> None:
     """End the processes of a pool, if it has any, so that the pool knows."""
     processes = list((getattr(pool, "_processes", None) or {}).values())
-    answers = getattr(pool, "_result_queue", None)
     for process in processes:
         process.kill()
-    if processes and answers is not None:
-        answers._writer.close()  # nobody writes the rest of a half answer: let the reader go
+    # Nobody writes the rest of a half answer, nor reads the rest of a half task: let those who
+    # wait for it go.
+    for queue, end in (("_result_queue", "_writer"), ("_call_queue", "_reader")):
+        pipe = getattr(getattr(pool, queue, None), end, None)
+        if pipe is not None:
+            pipe.close()
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Keep Ctrl-C waiting: in the middle of starting a worker it would leave one that none ends."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *signalled: noted.append(signalled))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted and callable(before):
+        before(*noted[0])
 
 
 # ---------------------------------------------------------------- any executor
@@ -309,7 +333,8 @@ def _drain(
             while queue and refusal is None and len(running) < room():
                 task = queue.popleft()
                 try:
-                    running[executor.submit(work, os.getpid(), function, *task[1])] = task
+                    with _interrupts_wait():
+                        running[executor.submit(work, os.getpid(), function, *task[1])] = task
                 except Exception as error:
                     if _takes_tasks(executor):
                         found.append((task[0], _outcome(None, error)))
