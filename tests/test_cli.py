@@ -121,6 +121,13 @@ def run(tmp_path: Path) -> Path:
         ("sample", ["--seed", "-1"], "argument --seed: -1 is not a whole number, 0 or more"),
         ("sample", ["--workers", "0"], "argument --workers: 0 is not"),
         ("sample", ["--chains", "many"], "argument --chains: many is not"),
+        ("sample", ["--sampler", "gibbs"], "sampler: 'gibbs' is unknown; allowed are cmdstan"),
+        ("sample", ["--superchain", "3"], "superchain: 64 chains cannot be put in groups of 3"),
+        ("sample", ["--time-limit", "-1"], "time_limit: -1.0 is not a positive number"),
+        ("sample", ["--init", "nowhere"], "init: 'nowhere' is unknown, and no such file"),
+        ("sample", ["--init", str(MODELS / "plain.stan")], "plain.stan is not a JSON file"),
+        ("sample", ["--mpi"], "mpi: there are no worker processes"),
+        ("sample", ["--mpi", "--dask", "x"], "argument --dask: not allowed with argument --mpi"),
         ("sample", ["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
         ("evidence", ["--nlive", "3"], "nlive: 3 is not 10 or more"),
         ("evidence", ["--runs", "0"], "argument --runs: 0 is not"),
@@ -134,6 +141,14 @@ def test_wrong_options_leave_earlier_results_alone(
     before = contents(run)
     arguments = [command, run.parent / "net", "--out", run, "--overwrite", *options]
     refused(*arguments, said=said)
+    assert contents(run) == before
+
+
+def test_starts_that_would_be_removed_are_refused(run: Path, refused: Any) -> None:
+    before = contents(run)
+    for init in (run, run / "chains"):
+        arguments = ["sample", run.parent / "net", "--out", run, "--overwrite", "--init", init]
+        refused(*arguments, said="is in the directory that --overwrite empties")
     assert contents(run) == before
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manymodes.errors import InputError
 
 if TYPE_CHECKING:
+    from manymodes.chain_task import RunSettings
     from manymodes.chains import Chains
     from manymodes.comparison import Comparison
     from manymodes.diagnosis import Diagnosis
@@ -25,24 +26,30 @@ if TYPE_CHECKING:
 
 def sample_command(options: argparse.Namespace) -> int:
     """Run many chains of NUTS."""
+    from manymodes.chain_task import RunSettings
     from manymodes.chains import run_chains
     from manymodes.results import run_directory, write_chains
 
+    chosen: dict[str, Any] = {
+        "chains": options.chains,
+        "seed": options.seed,
+        "sampler": options.sampler,
+        "init": options.init,
+        "superchain": options.superchain,
+        "share_warmup": options.share_warmup,
+        "retries": options.retries,
+        "time_limit": options.time_limit,
+    }
     settings = nuts_settings(options)
+    run = RunSettings(nuts=settings, **chosen)
     posterior = _checked_posterior(options)
+    _check_starts(options, posterior, run)
     with _executor(options) as executor, run_directory(options.out, overwrite=options.overwrite):
         _bind(options, posterior)
         chains = run_chains(
             posterior,
-            chains=options.chains,
             settings=settings,
-            seed=options.seed,
-            sampler=options.sampler,
-            init=options.init,
-            superchain=options.superchain,
-            share_warmup=options.share_warmup,
-            retries=options.retries,
-            time_limit=options.time_limit,
+            **chosen,
             out=options.out,
             resume=options.resume,
             executor=executor,
@@ -130,6 +137,21 @@ def _checked_posterior(options: argparse.Namespace) -> Posterior:
     posterior = _named_posterior(options.posterior).compile(quiet=options.quiet)
     posterior.model  # noqa: B018
     return posterior
+
+
+def _check_starts(options: argparse.Namespace, posterior: Posterior, run: RunSettings) -> None:
+    """Refuse starts that cannot be had before anything is removed, and those that would be."""
+    from manymodes.starts import make_starts, parse_init
+
+    init = parse_init(run.init)
+    if (
+        init.path is not None
+        and options.overwrite
+        and options.out.resolve() in (init.path, *init.path.parents)
+    ):
+        raise InputError(f"--init: {init.path} is in the directory that --overwrite empties")
+    if init.path is not None or run.init == "pathfinder":
+        make_starts(posterior, init, chains=run.chains, seed=run.seed, superchains=run.superchain)
 
 
 def _bind(options: argparse.Namespace, posterior: Posterior) -> None:
