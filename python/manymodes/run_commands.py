@@ -141,16 +141,14 @@ def _checked_posterior(options: argparse.Namespace) -> Posterior:
 
 def _check_starts(options: argparse.Namespace, posterior: Posterior, run: RunSettings) -> None:
     """Refuse starts that cannot be had before anything is removed, and those that would be."""
-    from manymodes.starts import make_starts, parse_init
+    from manymodes.starts import PATHFINDER, make_starts, parse_init
 
     init = parse_init(run.init)
-    if (
-        init.path is not None
-        and options.overwrite
-        and options.out.resolve() in (init.path, *init.path.parents)
-    ):
-        raise InputError(f"--init: {init.path} is in the directory that --overwrite empties")
-    if init.path is not None or run.init == "pathfinder":
+    if init.path is not None and options.overwrite:
+        emptied = options.out.resolve()
+        if emptied in (init.path, *init.path.parents):
+            raise InputError(f"--init: {init.path} is in the directory that --overwrite empties")
+    if init.path is not None or init.kind == PATHFINDER:
         make_starts(posterior, init, chains=run.chains, seed=run.seed, superchains=run.superchain)
 
 
