@@ -267,9 +267,10 @@ def test_a_consumer_that_stops_ends_the_workers(tmp_path: Path) -> None:
 
 
 SLEEPERS = """
-import sys, time
+import signal, time
 from collections import deque
 from manymodes.engine import Parcel, as_completed
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 def work(parcel):
     time.sleep(60)
 if __name__ == "__main__":
