@@ -304,7 +304,7 @@ def test_an_interrupt_ends_a_run_at_once(tmp_path: Path, delay: float) -> None:
 def test_a_value_that_cannot_travel_is_a_failure() -> None:
     found = run_tasks(unpicklable, {0: (1,)}, workers=1)
     assert found[0].value is None
-    assert "pickle" in (found[0].error or "").lower()
+    assert "local object" in (found[0].error or "")  # pickle's words differ by version
 
 
 def test_an_executor_of_the_caller_is_used_and_left_open() -> None:
