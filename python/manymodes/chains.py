@@ -143,7 +143,7 @@ class Chains:
             return values.reshape(-1, *values.shape[2:])
         return np.asarray(values[self.present])
 
-    @property
+    @cached_property
     def whole(self) -> Chains:
         """The chains that have all S draws, for what needs chains of equal length."""
         return self.select(~self.cut) if self.cut.any() else self

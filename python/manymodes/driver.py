@@ -136,10 +136,10 @@ def _run_missing(
     pilots = range(min(run.share_warmup, run.chains))
     turns = [(pilots, False), (range(len(pilots), run.chains), True)]
     for turn, sharing in turns:
-        warmups = _warmups(posterior, folder, pilots) if sharing and pilots else ()
-        parcel = Parcel(replace(job, warmups=warmups))
         missing = [i for i in turn if not record_file(folder, i).exists()]
-        driver.run(parcel, missing, executor, workers)
+        if missing:
+            warmups = _warmups(posterior, folder, pilots) if sharing and pilots else ()
+            driver.run(Parcel(replace(job, warmups=warmups)), missing, executor, workers)
     driver.finish()
 
 

@@ -22,7 +22,7 @@ from scipy.special import softmax
 
 from manymodes._simplex import maximise
 from manymodes.errors import InputError
-from manymodes.stacking import pseudo_bma_plus, stack, weight_errors
+from manymodes.stacking import Stacking, pseudo_bma_plus, stack, weight_errors
 
 __all__ = ["HeldOutScore", "Score", "Weighing", "mode_evidence_weights", "score_weighings"]
 __all__ += ["weighings"]
@@ -92,6 +92,7 @@ class HeldOutScore(NamedTuple):
 def weighings(
     lpd: ArrayLike,
     *,
+    stacking: Stacking | None = None,
     evidence: ArrayLike | None = None,
     shares: ArrayLike | None = None,
     folds: int = 10,
@@ -105,6 +106,8 @@ def weighings(
     lpd
         Log predictive density of each observation under each chain, shape (N, K), nats, as in
         `manymodes.stacking.stack`.
+    stacking
+        What `stack` made of these, if that is known.
     evidence
         Weight of each chain by evidence, shape (K,), adding up to 1: `mode_evidence_weights`.
     shares
@@ -135,7 +138,8 @@ def weighings(
     counts c from N Dirichlet(1, ..., 1), and then replications from Dirichlet(c).
     """
     array = np.asarray(lpd, dtype=float)
-    stacking = stack(array).weights  # and the shape is checked
+    if stacking is None:
+        stacking = stack(array)  # and the shape is checked
     n_obs, n_chains = array.shape
     if folds < 2 or n_obs < 2:
         raise InputError(f"folds is {folds} and there are {n_obs} observations: both must be 2+.")
@@ -145,7 +149,9 @@ def weighings(
     fits: dict[str, Callable[[Array], Array]] = {"stacking": lambda part: stack(part).weights}
     if np.isfinite(array).all(axis=0).any():
         fits["pseudo-BMA+"] = lambda part: _pseudo_bma_plus(part, rng)
-    whole = {name: stacking if name == "stacking" else fit(array) for name, fit in fits.items()}
+    whole = {
+        name: stacking.weights if name == "stacking" else fit(array) for name, fit in fits.items()
+    }
     whole.update(fixed)
     fold = rng.permutation(n_obs) % min(folds, n_obs)
     held_out = {name: np.empty(n_obs) for name in whole}

@@ -151,8 +151,10 @@ def chain_weights(
     if len(lpd) < 2:
         return ChainWeights(None, (), unknown)
     shares = mode_shares(modes.chains, modes.n_modes)
+    stacking = stack(lpd)
     found = weighings(
         lpd,
+        stacking=stacking,
         evidence=_evidence_of_chains(evidence, shares),
         shares=shares,
         n_boot=_REPLICATIONS,
@@ -162,7 +164,7 @@ def chain_weights(
         Estimate(float(value), float(sd))
         for value, sd in zip(found[0].mode_weights, found[0].mode_sd, strict=True)
     ]
-    return ChainWeights(stack(lpd), found, by_mode)
+    return ChainWeights(stacking, found, by_mode)
 
 
 def _evidence_of_chains(evidence: list[Estimate], shares: FloatArray) -> FloatArray | None:
