@@ -89,9 +89,14 @@ def record_file(folder: Path, index: int) -> Path:
     return folder / f"chain-{index:05d}.npz"
 
 
+def record_files(folder: Path) -> list[Path]:
+    """Return the files of chains that a folder holds, in the order of their names."""
+    return sorted(folder.glob("chain-*.npz"))
+
+
 def record_numbers(folder: Path) -> list[int]:
     """Return the numbers of the chains that a folder holds files of, in order."""
-    return sorted(int(path.stem.split("-")[1]) for path in folder.glob("chain-*.npz"))
+    return sorted(int(path.stem.split("-")[1]) for path in record_files(folder))
 
 
 def write_record(folder: Path, index: int, record: Record, run: str) -> None:

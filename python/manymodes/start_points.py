@@ -17,6 +17,7 @@ from manymodes.cmdstan import explained, guarded
 from manymodes.errors import DensityError, InputError, SamplingError
 from manymodes.nuts import MAX_SEED, NutsSettings, initial_values, run_chain
 from manymodes.posterior import Posterior
+from manymodes.records import record_files
 from manymodes.storage import read_arrays
 
 FloatArray = npt.NDArray[np.float64]
@@ -182,7 +183,7 @@ def points_of_file(posterior: Posterior, path: Path) -> FloatArray:
 
 def chain_files(path: Path) -> list[Path]:
     """Return the files of chains of a run's directory, or of its folder of chains."""
-    return sorted(path.glob("chains/chain-*.npz")) or sorted(path.glob("chain-*.npz"))
+    return record_files(path / "chains") or record_files(path)
 
 
 def points_of_run(posterior: Posterior, path: Path, wanted: int) -> FloatArray:
