@@ -49,7 +49,7 @@ def compared(
             heights=np.zeros(n_modes),
             chains=labels,
             nested=np.empty(0, dtype=int),
-            reached=np.zeros(n_modes, dtype=bool),
+            reached_by_run=np.zeros((n_modes, 0), dtype=bool),
             functions=np.array(functions) - 1,
             disagreement=0.0,
             climbs=1,

@@ -13,7 +13,6 @@ Three combined standard errors throughout, with fixed seeds.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +24,7 @@ from manymodes.nested import Nested, run_nested
 from manymodes.network import Network
 from manymodes.polychord import PolyChordSettings
 from manymodes.posterior import Posterior
-from manymodes.reference import STUDENT4, BaseMeasure, prior_measure
-from manymodes.storage import write_arrays
+from manymodes.reference import STUDENT4, BaseMeasure, prior_measure, write_measure
 
 SETTINGS = PolyChordSettings(nlive=500)
 RUNS = {1: 4, 2: 2}  # by number of inputs
@@ -74,11 +72,16 @@ def test_the_prior_alone_has_evidence_one(constraint: str, prior: str, tmp_path:
     posterior = Posterior.from_network(network, np.ones((1, 2)), [1]).prior
     fitted = prior_measure(posterior)
     families = (STUDENT4,) * posterior.dims
-    wide = BaseMeasure(families, fitted.location, 1.25 * fitted.scale, False)
-    (tmp_path / "nested").mkdir()
-    write_arrays(tmp_path / "nested" / "base.npz", asdict(wide))
+    one = fitted.components[0]
+    wide = BaseMeasure.product(families, one.location, 1.25 * one.scale.diagonal())
+    path = tmp_path / "wide.json"
+    write_measure(path, wide)
     found = run_nested(
-        posterior, settings=PolyChordSettings(nlive=200), out=tmp_path, seed=1, quiet=True
+        posterior,
+        settings=PolyChordSettings(nlive=200),
+        reference=str(path),
+        seed=1,
+        quiet=True,
     )
     assert found.base.families == families
     error = math.hypot(found.log_z_sd, network.region.standard_error)

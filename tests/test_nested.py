@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,13 @@ import pytest
 from scipy import special, stats
 
 from conftest import Y_BERNOULLI, Y_NORMAL, closed_form, small_network, two_peaks
-from manymodes import nested as rooms
 from manymodes import polychord
 from manymodes.errors import InputError, ResultsError, SamplingError
 from manymodes.nested import Nested, load_nested, run_nested, stan_name
 from manymodes.polychord import PolyChordSettings, RunsDisplay
 from manymodes.posterior import Posterior
 from manymodes.progress import Progress
-from manymodes.reference import STUDENT4, BaseMeasure, prior_measure
-from manymodes.storage import write_arrays
+from manymodes.reference import STUDENT4, BaseMeasure, prior_measure, write_measure
 
 SMALL = PolyChordSettings(nlive=100)
 
@@ -82,10 +80,10 @@ def test_the_prior_alone_has_evidence_one(prior: str, constraint: str, tmp_path:
     """Over a wider base measure: over the prior itself every height would be 0."""
     posterior = small_network(prior, constraint, prior_only=True)
     exact = prior_measure(posterior)
-    wide = BaseMeasure((STUDENT4,) * 9, exact.location, 1.25 * exact.scale, False)
-    (tmp_path / "nested").mkdir()
-    write_arrays(tmp_path / "nested" / "base.npz", asdict(wide))
-    found = run(posterior, out=tmp_path)
+    one = exact.components[0]
+    wide = BaseMeasure.product((STUDENT4,) * 9, one.location, 1.25 * one.scale.diagonal())
+    write_measure(tmp_path / "wide.json", wide)
+    found = run(posterior, reference=str(tmp_path / "wide.json"))
     assert found.base.families == wide.families
     assert_within(found.log_z, 0.0, found.log_z_sd)
 
@@ -175,22 +173,22 @@ def test_one_run_that_fails_does_not_cost_the_others() -> None:
 def test_all_runs_failing_is_an_error_with_the_childs_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    library = rooms.polychord_library(rooms.require("polychord"))
+    library = polychord.polychord_library(polychord.require("polychord"))
     bad = replace(library, path=tmp_path / "absent.so")
-    monkeypatch.setattr(rooms, "polychord_library", lambda toolchain: bad)
+    monkeypatch.setattr(polychord, "polychord_library", lambda toolchain: bad)
     with pytest.raises(SamplingError, match=r"no nested run finished: .*absent\.so"):
         run(closed_form(), out=tmp_path)
     assert not list(tmp_path.rglob(".running-*"))
 
 
 def test_a_killed_child_is_reported(tmp_path: Path) -> None:
-    display = RunsDisplay(Progress("", quiet=True), 1)
+    display = RunsDisplay(Progress("", quiet=True))
     with pytest.raises(SamplingError, match=r"the nested run was ended by SIGKILL: out of memory"):
         polychord._run_child(
-            ["sh", "-c", "echo out of memory >&2; kill -9 $$"], tmp_path, display, 0
+            ["sh", "-c", "echo out of memory >&2; kill -9 $$"], tmp_path, display, 0, 1
         )
     with pytest.raises(SamplingError, match=r"the nested run failed: I stop here"):
-        polychord._run_child(["sh", "-c", "echo I stop here; exit 0"], tmp_path, display, 0)
+        polychord._run_child(["sh", "-c", "echo I stop here; exit 0"], tmp_path, display, 0, 1)
 
 
 def test_a_run_killed_from_outside_is_reported() -> None:
@@ -226,6 +224,7 @@ def test_a_run_killed_from_outside_is_reported() -> None:
         ({"num_repeats": 0}, "num_repeats: 0"),
         ({"precision": 0.0}, "precision: 0.0"),
         ({"precision": float("nan")}, "precision: nan"),
+        ({"processes": 0}, "processes: 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], said: str) -> None:

@@ -8,18 +8,42 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from conftest import MODELS, closed_form, small_network
+from conftest import closed_form, small_network, two_peaks
 from manymodes.errors import DensityError, InputError
-from manymodes.nested import Nested, run_nested
+from manymodes.nested import Nested, choose_base, run_nested
 from manymodes.polychord import PolyChordSettings
 from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.reference import LOGISTIC, NORMAL, STUDENT4, BaseMeasure, base_measure, prior_measure
-
-MIXED = BaseMeasure(
-    (NORMAL, LOGISTIC, STUDENT4), np.array([1.0, -2.0, 0.5]), np.array([0.3, 2.0, 1.5]), False
+from manymodes.reference import (
+    CAUCHY,
+    FAMILIES,
+    LOGISTIC,
+    NORMAL,
+    STUDENT4,
+    BaseMeasure,
+    Component,
+    chains_measure,
+    prior_measure,
+    read_measure,
+    write_measure,
 )
-SCIPY = (stats.norm(1.0, 0.3), stats.logistic(-2.0, 2.0), stats.t(4, 0.5, 1.5))
+
+MIXED = BaseMeasure.product(
+    (NORMAL, LOGISTIC, STUDENT4, CAUCHY), [1.0, -2.0, 0.5, 3.0], [0.3, 2.0, 1.5, 0.7]
+)
+SCIPY = (
+    stats.norm(1.0, 0.3),
+    stats.logistic(-2.0, 2.0),
+    stats.t(4, 0.5, 1.5),
+    stats.cauchy(3.0, 0.7),
+)
+TWO = BaseMeasure(
+    (
+        Component(
+            (NORMAL, STUDENT4), np.array([-3.0, 0.0]), np.array([[1.0, 0.0], [0.8, 0.5]]), 0.3
+        ),
+        Component((LOGISTIC, CAUCHY), np.array([4.0, 1.0]), np.array([0.5, 0.2]), 0.7),
+    )
+)
 
 
 # ---------------------------------------------------------------- the measure
@@ -27,23 +51,116 @@ SCIPY = (stats.norm(1.0, 0.3), stats.logistic(-2.0, 2.0), stats.t(4, 0.5, 1.5))
 
 def test_quantiles_are_scipys() -> None:
     u = np.concatenate([[1e-300, 1e-12], np.linspace(0.001, 0.999, 41), [1 - 1e-12]])
-    eta = MIXED.quantile(np.column_stack([u, u, u]))
+    eta = MIXED.quantile(np.column_stack([u] * 4))
     for column, distribution in zip(eta.T, SCIPY, strict=True):
-        np.testing.assert_allclose(column, distribution.ppf(u), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(column, distribution.ppf(u), rtol=1e-9, atol=1e-8)
 
 
 def test_quantiles_are_finite_on_the_edge_of_the_cube() -> None:
-    assert np.isfinite(MIXED.quantile(np.array([np.zeros(3), np.ones(3)]))).all()
+    assert np.isfinite(MIXED.quantile(np.array([np.zeros(4), np.ones(4)]))).all()
 
 
 def test_log_density_is_scipys_and_integrates_to_one() -> None:
-    eta = np.random.default_rng(1).normal(size=(4, 5, 3))
+    eta = np.random.default_rng(1).normal(size=(4, 5, 4))
     expected = sum(d.logpdf(eta[..., i]) for i, d in enumerate(SCIPY))
     np.testing.assert_allclose(MIXED.log_density(eta), expected, rtol=1e-12)
-    for family in (NORMAL, LOGISTIC, STUDENT4):
-        one = BaseMeasure((family,), np.array([0.7]), np.array([1.9]), True)
+    for family in FAMILIES:
+        one = BaseMeasure.product((family,), [0.7], [1.9])
         mass, _ = integrate.quad(lambda x, q=one: np.exp(q.log_density([x])), -np.inf, np.inf)
         assert mass == pytest.approx(1, abs=1e-7)
+
+
+def scales(base: BaseMeasure) -> np.ndarray:
+    return base.components[0].scale.diagonal()
+
+
+# ---------------------------------------------------------------- several components
+
+
+def test_a_mixture_is_what_its_density_says() -> None:
+    """Draws through the cube, against the density on a grid: three standard errors."""
+    draws = TWO.sample(np.random.default_rng(3), 40_000)
+    assert TWO.cube_dims == 3
+    for low, high in ((-4.0, -2.0), (-0.5, 0.5), (3.0, 5.0)):
+        mass, _ = integrate.dblquad(
+            lambda y, x: float(np.exp(TWO.log_density([x, y]))), low, high, -1.0, 2.0, epsabs=1e-5
+        )
+        inside = (draws[:, 0] > low) & (draws[:, 0] < high) & (np.abs(draws[:, 1] - 0.5) < 1.5)
+        assert abs(inside.mean() - mass) < 3 * np.sqrt(mass * (1 - mass) / len(draws))
+
+
+def test_the_first_cube_coordinate_chooses_the_component() -> None:
+    cube = np.array([[0.0, 0.5, 0.5], [0.2999, 0.5, 0.5], [0.3001, 0.5, 0.5], [1.0, 0.5, 0.5]])
+    assert TWO.component_of(cube).tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(TWO.quantile(cube)[:, 0], [-3, -3, 4, 4], atol=1e-12)
+    for one in TWO.components:
+        u = np.random.default_rng(4).random((50, 2))
+        np.testing.assert_allclose(one.invert(one.map(u)), u, rtol=1e-9)
+
+
+def test_a_measure_survives_its_file(tmp_path: Path) -> None:
+    write_measure(tmp_path / "two.json", TWO, ("a", "b"))
+    again = read_measure(tmp_path / "two.json", 2)
+    points = np.random.default_rng(1).normal(scale=3, size=(20, 2))
+    np.testing.assert_array_equal(again.log_density(points), TWO.log_density(points))
+    np.testing.assert_array_equal(
+        again.quantile(np.full((1, 3), 0.2)), TWO.quantile(np.full((1, 3), 0.2))
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "is no base measure"),
+        ('{"components": []}', "there is none"),
+        ('{"components": [{"families": ["normal"], "location": [0]}]}', "scale"),
+        ('{"components": [{"families": ["gamma"], "location": [0], "scale": [1]}]}', "'gamma'"),
+        ('{"components": [{"families": ["normal"], "location": [0], "scale": [-1]}]}', "positive"),
+        (
+            '{"components": [{"families": ["normal"], "location": [0], "scale": [1],'
+            ' "weight": 0.5}]}',
+            "sum to 0.5",
+        ),
+        (
+            '{"components": [{"families": ["normal", "normal"], "location": [0, 0],'
+            ' "scale": [1, 1]}]}',
+            "has 2 coordinates, but the program has 1",
+        ),
+    ],
+)
+def test_a_file_that_is_no_measure_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "base.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        choose_base(closed_form(), str(path))
+
+
+# ---------------------------------------------------------------- fitted to chains
+
+
+def blobs(rng: np.random.Generator) -> list[np.ndarray]:
+    """Return six chains: three around each of two places, with correlated draws."""
+    root = np.array([[1.0, 0.0], [0.9, 0.3]])
+    return [place + rng.normal(size=(100, 2)) @ root.T for place in (-6.0, 6.0) for _ in range(3)]
+
+
+def test_chains_in_one_mode_share_a_component() -> None:
+    posterior = two_peaks(12.0, 2 / 3)
+    draws = blobs(np.random.default_rng(5))
+    base = chains_measure(posterior, draws, prior=prior_measure(posterior))
+    assert [one.families[0] for one in base.components] == [STUDENT4, STUDENT4, NORMAL]
+    weights = [one.weight for one in base.components]
+    assert weights[-1] == pytest.approx(0.1)
+    assert sum(weights) == pytest.approx(1)
+    assert weights[1] > weights[0] > 0.2  # twice the evidence is on the right
+    assert "6 chains in 2 groups" in base.reason
+    points = np.concatenate(draws)
+    assert (base.log_density(points) > stats.norm.logpdf(points, 0, 10).sum(axis=1)).mean() > 0.99
+
+
+def test_without_two_draws_there_is_nothing_to_fit() -> None:
+    with pytest.raises(InputError, match="two draws"):
+        chains_measure(two_peaks(12.0, 0.5), [np.zeros((1, 2))])
 
 
 # ---------------------------------------------------------------- recognition
@@ -55,8 +172,8 @@ def test_a_normal_prior_is_recognised(sd: float) -> None:
     base = prior_measure(posterior)
     assert base.exact
     assert set(base.families) == {NORMAL}
-    np.testing.assert_allclose(base.scale, sd, rtol=1e-9)
-    np.testing.assert_allclose(base.location, 0, atol=1e-9 * sd)
+    np.testing.assert_allclose(scales(base), sd, rtol=1e-9)
+    np.testing.assert_allclose(base.components[0].location, 0, atol=1e-9 * sd)
     assert_is_the_prior(base, posterior, sd)
 
 
@@ -66,7 +183,7 @@ def test_a_uniform_prior_is_logistic(bound: float) -> None:
     base = prior_measure(posterior)
     assert base.exact
     assert set(base.families) == {LOGISTIC}
-    assert (base.location.tolist(), base.scale.tolist()) == ([0.0] * 9, [1.0] * 9)
+    assert (base.components[0].location.tolist(), scales(base).tolist()) == ([0.0] * 9, [1.0] * 9)
     assert_is_the_prior(base, posterior, 1.0)
 
 
@@ -85,7 +202,7 @@ def test_known_coordinates_are_recognised_beside_others() -> None:
     assert base.families.count(LOGISTIC) == 6
     assert base.families.count(STUDENT4) == 3
     again = prior_measure(posterior)
-    np.testing.assert_array_equal(base.scale, again.scale)
+    np.testing.assert_array_equal(scales(base), scales(again))
 
 
 def test_a_fitted_measure_covers_the_prior() -> None:
@@ -93,20 +210,27 @@ def test_a_fitted_measure_covers_the_prior() -> None:
     base = prior_measure(closed_form("bernoulli", (2.0, 3.0)))
     assert (base.families, base.exact) == ((STUDENT4,), False)
     low, middle, high = (np.log(q / (1 - q)) for q in stats.beta(2, 3).ppf([0.25, 0.5, 0.75]))
-    assert base.location[0] == pytest.approx(middle, abs=0.15)
-    assert base.scale[0] == pytest.approx(1.25 * (high - low) / (2 * 0.7407), rel=0.15)
+    assert base.components[0].location[0] == pytest.approx(middle, abs=0.15)
+    assert scales(base)[0] == pytest.approx(1.25 * (high - low) / (2 * 0.7407), rel=0.15)
 
 
 # ---------------------------------------------------------------- both languages
 
 
-@pytest.mark.parametrize("families", ["exact", "fitted"])
-def test_the_runner_maps_as_python_does(families: str) -> None:
+@pytest.mark.parametrize("families", ["exact", "fitted", "mixture"])
+def test_the_runner_maps_as_python_does(families: str, tmp_path: Path) -> None:
     """The log likelihood of each dead point is density over base measure, at Python's point."""
-    posterior = small_network("uniform:5", "pd-skew") if families == "fitted" else closed_form()
-    nested = run_nested(posterior, settings=PolyChordSettings(nlive=20), quiet=True)
-    expected = {LOGISTIC, STUDENT4} if families == "fitted" else {NORMAL}
+    posterior, reference, expected = closed_form(), "prior", {NORMAL}
+    if families == "fitted":
+        posterior, expected = small_network("uniform:5", "pd-skew"), {LOGISTIC, STUDENT4}
+    if families == "mixture":
+        posterior, reference = two_peaks(4.0, 0.4), str(tmp_path / "two.json")
+        expected = {NORMAL, STUDENT4}
+        write_measure(tmp_path / "two.json", TWO)
+    settings = PolyChordSettings(nlive=20)
+    nested = run_nested(posterior, settings=settings, reference=reference, quiet=True)
     assert set(nested.base.families) == expected
+    assert nested.cube.shape[1] == nested.base.cube_dims
     assert_same_heights(nested)
 
 
@@ -121,15 +245,10 @@ def assert_same_heights(nested: Nested) -> None:
 
 
 def test_an_unknown_reference_is_refused() -> None:
-    with pytest.raises(InputError, match="reference: 'posterior' is not one of"):
-        base_measure(closed_form(), "posterior")
-
-
-def test_a_program_without_the_switch_is_refused_before_a_run(tmp_path: Path) -> None:
-    plain = Posterior(Program(MODELS / "plain.stan"), {})
-    with pytest.raises(InputError, match="prior_only"):
-        run_nested(plain, out=tmp_path, quiet=True)
-    assert not list(tmp_path.rglob("run-*"))
+    with pytest.raises(
+        InputError, match="reference: 'posterior' is none of auto, prior, chains, cube, nor a file"
+    ):
+        choose_base(closed_form(), "posterior")
 
 
 def test_a_prior_that_is_zero_everywhere_is_reported() -> None:

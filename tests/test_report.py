@@ -179,7 +179,7 @@ def make(
             heights=np.array([mode.height for mode in modes]),
             chains=chain_labels if chains else np.empty((0, 0), dtype=int),
             nested=nested_labels,
-            reached=np.array([not math.isnan(mode.evidence.value) for mode in modes]),
+            reached_by_run=np.array([[not math.isnan(mode.evidence.value)] for mode in modes]),
             functions=np.array([mode.function - 1 for mode in modes]),
             disagreement=0.0,
             climbs=10,

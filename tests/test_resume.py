@@ -40,7 +40,7 @@ def finished(out: Path) -> Finished:
     """Return inode and time of each finished chain and nested run."""
     return {
         str(path.relative_to(out)): (path.stat().st_ino, path.stat().st_mtime_ns)
-        for pattern in ("*/chains/chain-*.npz", "*/nested/run-*.npz", "*/nested/base.npz")
+        for pattern in ("*/chains/chain-*.npz", "*/nested/run-*.npz", "*/nested/base.json")
         for path in out.glob(pattern)
     }
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from manymodes.audit_command import audit_command
 from manymodes.errors import InputError, ManymodesError
+from manymodes.evidence_command import evidence_command
 from manymodes.options import parser
 from manymodes.run_commands import (
     compare_command,
-    evidence_command,
     nuts_settings,
     polychord_settings,
     sample_command,

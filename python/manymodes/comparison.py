@@ -57,6 +57,8 @@ class ModeSummary:
         chains that lie in it.
     chains : int
         How many chains have most of their draws in it.
+    runs : tuple of int
+        The numbers of the nested runs, from 1, that found it: came near enough to its peak.
     """
 
     id: int
@@ -67,6 +69,7 @@ class ModeSummary:
     stacking: Estimate
     occupancy: Estimate
     chains: int
+    runs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,9 @@ class Comparison:
     evidence_draws : array of shape (M, B)
         Evidence shares of the modes, as ``summaries`` lists them, for random volumes: the
         error of any sum over modes is the spread of the sum.
+    evidence_spread : float
+        By how much the modes' shares scatter between nested runs, in units of what random volumes
+        say, 1 at least; the errors of modes are already multiplied by it.
     weighings : tuple of Weighing
         Stacking, pseudo-BMA+, uniform and evidence weights of the chains, with the modes of
         ``modes`` as columns; empty without leave-one-out scores.
@@ -115,6 +121,7 @@ class Comparison:
     rhat_weights: FloatArray
     rhat_function: FloatArray
     evidence_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    evidence_spread: float = 1.0
     weighings: tuple[Weighing, ...] = ()
     held_out: tuple[HeldOutScore, ...] = ()
 
@@ -168,8 +175,9 @@ class Comparison:
         if self.chains is not None:
             entry["chains"] = self._chains_entry(self.chains)
         if self.nested is not None:
-            entry["nested"] = _nested_entry(self.nested)
-        entry["modes"] = [_mode_entry(mode) for mode in self.summaries]
+            entry["nested"] = nested_entry(self.nested)
+            entry["nested"]["spread_of_modes"] = self.evidence_spread
+        entry["modes"] = [_mode_entry(mode, self.nested) for mode in self.summaries]
         entry["modes_only_chains_found"] = len(self.unweighed)
         entry["prominent_modes"] = len(self.prominent)
         entry["prominent_functions"] = self.prominent_functions
@@ -297,6 +305,7 @@ def _compare(
             stacking=by_chain.by_mode[mode],
             occupancy=occupancy[mode],
             chains=int(majority[mode]),
+            runs=tuple((np.flatnonzero(modes.reached_by_run[mode]) + 1).tolist()),
         )
         for rank, mode in enumerate(order)
     )
@@ -320,6 +329,7 @@ def _compare(
         rhat_weights,
         rhat_of_function,
         evidence.share_draws[order] if nested is not None else evidence.share_draws,
+        evidence.spread,
         by_chain.weighings,
         scores,
     )
@@ -344,19 +354,37 @@ def _worst(values: FloatArray) -> float:
     return float(np.nanmax(values)) if np.isfinite(values).any() else _NAN
 
 
-def _nested_entry(nested: Nested) -> dict[str, Any]:
+def nested_entry(nested: Nested) -> dict[str, Any]:
+    """Return the entry of nested runs in ``summary.json``."""
     entry: dict[str, Any] = {
         "log_z": nested.log_z,
         "log_z_sd": nested.log_z_sd,
         "log_z_volume_sd": nested.log_z_volume_sd,
         "log_z_between_sd": nested.log_z_between_sd,
+        "log_z_by_run": nested.log_z_by_run.tolist(),
+        "d_kl": nested.d_kl[0],
+        "d_kl_sd": nested.d_kl[1],
+        "d_kl_base": nested.d_kl_base[0],
+        "d_kl_base_sd": nested.d_kl_base[1],
+        "effective_samples": nested.effective_samples,
         "nlive": nested.nlive * len(nested.runs),
         "runs": len(nested.runs),
+        "resumed": sum(run.resumed for run in nested.runs),
         "evaluations": nested.evaluations,
         "seconds": nested.seconds,
         "insertion_p": nested.insertion_p,
-        "base_measure": "prior" if nested.base.exact else "fitted to the prior",
+        "insertion_p_by_run": nested.insertion_p_by_run.tolist(),
+        "base_measure": {
+            "source": nested.base.source,
+            "components": len(nested.base.components),
+            "exact": nested.base.exact,
+            "reason": nested.base.reason,
+            "largest_edge_share": float(nested.edge_shares.max()),
+        },
     }
+    if nested.prior_integral is not None:
+        entry["prior_log_z"] = nested.prior_integral.log_z
+        entry["prior_log_z_sd"] = nested.prior_integral.log_z_sd
     if nested.log_prior_inside[0] < 0:
         entry["log_z_restricted"] = nested.log_z_restricted
         entry["log_prior_inside"], entry["log_prior_inside_sd"] = nested.log_prior_inside
@@ -366,12 +394,13 @@ def _nested_entry(nested: Nested) -> dict[str, Any]:
     return entry
 
 
-def _mode_entry(mode: ModeSummary) -> dict[str, Any]:
+def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:
     weight: dict[str, float] = {}
     for name in ("evidence", "stacking", "occupancy"):
         estimate: Estimate = getattr(mode, name)
         weight[name] = estimate.value
         weight[f"{name}_sd"] = estimate.sd
+    recovery = {} if nested is None else {"recovery": len(mode.runs) / len(nested.runs)}
     return {
         "id": mode.id,
         "function": mode.function,
@@ -379,5 +408,6 @@ def _mode_entry(mode: ModeSummary) -> dict[str, Any]:
         "log_z": mode.log_z.value,
         "log_z_sd": mode.log_z.sd,
         "chains": mode.chains,
+        **recovery,
         "weight": weight,
     }

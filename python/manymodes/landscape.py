@@ -16,7 +16,7 @@ from scipy import optimize, special
 
 from manymodes.errors import DensityError
 from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
-from manymodes.reference import LOGISTIC, BaseMeasure
+from manymodes.reference import LOGISTIC, BaseMeasure, Component
 
 _EDGE = 1e-6
 _FAR = 12.0
@@ -37,17 +37,36 @@ _RELAXATIONS = 80
 class Landscape:
     """Heights over climbing coordinates x, shape (D,).
 
-    A coordinate with a logistic base measure is climbed on the unit interval, where a bounded
-    parameter is linear and its bound is a wall that a bounded optimiser can rest against; any
-    other is climbed in units of its base measure's scale.
+    A coordinate with a logistic frame is climbed on the unit interval, where a bounded parameter
+    is linear and its bound is a wall that a bounded optimiser can rest against; any other is
+    climbed in units of its frame's scale.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        Its density over that of its prior is the height.
+    base : BaseMeasure
+        What levels are relative to.
+    climbing_frame : Component, optional
+        Places and scales of the coordinates, of which only the diagonal counts; by default the
+        first component of ``base``.
     """
 
     posterior: Posterior
     base: BaseMeasure
+    climbing_frame: Component | None = None
+
+    @cached_property
+    def _frame(self) -> Component:
+        return self.climbing_frame or self.base.components[0]
+
+    @cached_property
+    def _scale(self) -> FloatArray:
+        return self._frame.scale.diagonal()
 
     @cached_property
     def _on_interval(self) -> npt.NDArray[np.bool_]:
-        return np.array([family == LOGISTIC for family in self.base.families])
+        return np.array([family == LOGISTIC for family in self._frame.families])
 
     @cached_property
     def bounds(self) -> optimize.Bounds:
@@ -59,16 +78,16 @@ class Landscape:
 
     def coordinates(self, eta: npt.ArrayLike) -> FloatArray:
         """Map unconstrained points, shape (..., D), to climbing coordinates in the box."""
-        z = (np.asarray(eta, dtype=float) - self.base.location) / self.base.scale
+        z = (np.asarray(eta, dtype=float) - self._frame.location) / self._scale
         x = np.where(self._on_interval, special.expit(z), z)
-        return np.clip(x, self.bounds.lb, self.bounds.ub)
+        return np.asarray(np.clip(x, self.bounds.lb, self.bounds.ub))
 
     def unconstrained(self, x: npt.ArrayLike) -> FloatArray:
         """Map climbing coordinates, shape (..., D), to unconstrained points."""
         values = np.asarray(x, dtype=float)
         inside = self._on_interval
         z = np.where(inside, special.logit(np.where(inside, values, 0.5)), values)
-        return np.asarray(self.base.location + self.base.scale * z)
+        return np.asarray(self._frame.location + self._scale * z)
 
     @cached_property
     def _prior(self) -> Posterior | None:
@@ -95,7 +114,7 @@ class Landscape:
         if not np.isfinite(value) or not np.isfinite(gradient).all():
             return LOWEST, np.zeros_like(x)
         u = np.where(self._on_interval, x, 0.5)
-        slope = self.base.scale * np.where(self._on_interval, 1 / (u * (1 - u)), 1.0)
+        slope = self._scale * np.where(self._on_interval, 1 / (u * (1 - u)), 1.0)
         return value, gradient * slope
 
     def climb(self, eta: FloatArray) -> tuple[FloatArray, float]:

@@ -69,9 +69,9 @@ class Modes:
         draws; empty without chains, or with so many that not all were climbed.
     nested : int array of shape (n,)
         The mode of each merged point of the nested runs; empty without them.
-    reached : bool array of shape (M,)
-        Whether the nested runs came near enough to the peak to hold the mode's typical set;
-        where they did not, their points say nothing of the mode's evidence.
+    reached_by_run : bool array of shape (M, R)
+        Whether each nested run came near enough to the peak to hold the mode's typical set;
+        where it did not, its points say nothing of the mode's evidence.
     functions : int array of shape (M,)
         The function that each mode belongs to, numbered by its highest mode.
     disagreement : float
@@ -90,7 +90,7 @@ class Modes:
     chains: IntArray
     starts: IntArray
     nested: IntArray
-    reached: npt.NDArray[np.bool_]
+    reached_by_run: npt.NDArray[np.bool_]
     functions: IntArray
     disagreement: float
     climbs: int
@@ -100,6 +100,11 @@ class Modes:
     def n_modes(self) -> int:
         """The number M of modes found."""
         return len(self.heights)
+
+    @property
+    def reached(self) -> npt.NDArray[np.bool_]:
+        """Whether any nested run reached each mode, shape (M,)."""
+        return np.asarray(self.reached_by_run.any(axis=1))
 
 
 def find_modes(
@@ -132,7 +137,7 @@ def find_modes(
         There are no draws.
     """
     settings = settings or ModeSettings()
-    landscape = Landscape(posterior, _base(posterior, chains, nested, seed))
+    landscape = _landscape(posterior, chains, nested, seed)
     pools = _pools(landscape, chains, nested)
     progress = Progress(f"{posterior.name}: modes", quiet=quiet)
     rng = np.random.default_rng(seed)
@@ -174,7 +179,7 @@ def find_modes(
         chains=_by_chain(chains, by_engine["chains"]) if chains is not None else empty,
         starts=started,
         nested=by_engine["nested"] if nested is not None else empty,
-        reached=_reached(landscape, heights, nested, by_engine),
+        reached_by_run=_reached(landscape, heights, nested, by_engine),
         functions=functions,
         disagreement=disagreement,
         climbs=total,
@@ -182,22 +187,33 @@ def find_modes(
     )
 
 
-def _base(
+def _landscape(
     posterior: Posterior, chains: Chains | None, nested: Nested | None, seed: int
-) -> BaseMeasure:
-    """Return the measure whose scales the climbs are made in.
-
-    A program that cannot leave its likelihood out is climbed in the scales of its draws.
-    """
-    if nested is not None:
-        return nested.base
-    if chains is None:
+) -> Landscape:
+    """Return what is climbed, in the scales of the prior or, where nothing tells it, of draws."""
+    if chains is None and nested is None:
         raise InputError("modes: neither chains nor nested runs were given")
+    if nested is not None and len(nested.base.components) == 1:
+        return Landscape(posterior, nested.base)
     if PRIOR_SWITCH in posterior.data:
-        return prior_measure(posterior, seed=seed)
-    draws = chains.flat(chains.eta)
-    scale = np.maximum(draws.std(axis=0), 1e-300)
-    return BaseMeasure((NORMAL,) * posterior.dims, draws.mean(axis=0), scale, exact=False)
+        frame = prior_measure(posterior, seed=seed)
+    else:
+        frame = _frame_of_draws(posterior, chains, nested)
+    return Landscape(posterior, nested.base if nested is not None else frame, frame.components[0])
+
+
+def _frame_of_draws(
+    posterior: Posterior, chains: Chains | None, nested: Nested | None
+) -> BaseMeasure:
+    if chains is not None:
+        draws = chains.flat(chains.eta)
+        weights = np.full(len(draws), 1 / len(draws))
+    else:
+        assert nested is not None
+        draws, weights = nested.eta, nested.weights
+    mean = weights @ draws
+    scale = np.maximum(np.sqrt(weights @ (draws - mean) ** 2), 1e-300)
+    return BaseMeasure.product((NORMAL,) * posterior.dims, mean, scale)
 
 
 @dataclass(frozen=True)
@@ -285,20 +301,22 @@ def _reached(
     nested: Nested | None,
     by_engine: Mapping[str, IntArray],
 ) -> npt.NDArray[np.bool_]:
-    """Return which modes the nested runs have climbed into.
+    """Return which modes each nested run has climbed into, shape (M, R).
 
     Around a peak of D dimensions the height of a draw falls short of it by D/2 on average,
     with standard deviation sqrt(D/2) (half a chi-squared with D degrees of freedom).
     """
-    reached = np.zeros(len(heights), dtype=bool)
     if nested is None:
-        return reached
+        return np.zeros((len(heights), 0), dtype=bool)
+    reached = np.zeros((len(heights), len(nested.runs)), dtype=bool)
     dims = landscape.base.dims
     typical = dims / 2 + 3 * np.sqrt(dims / 2)
-    for mode, peak in enumerate(heights):
-        members = np.flatnonzero(by_engine["nested"] == mode)
-        best = landscape.coordinates(nested.eta[members[-3:]])  # in the order of likelihood
-        reached[mode] = any(landscape.height(x) > peak - typical for x in best)
+    log_density = nested.logl + nested.base.log_density(nested.eta)
+    for mode, run in np.ndindex(*reached.shape):
+        members = np.flatnonzero((by_engine["nested"] == mode) & (nested.run_of == run))
+        densest = members[np.argsort(log_density[members])[-3:]]
+        best = landscape.coordinates(nested.eta[[*members[-3:], *densest]])
+        reached[mode, run] = any(landscape.height(x) > heights[mode] - typical for x in best)
     return reached
 
 

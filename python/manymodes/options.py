@@ -56,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
     evidence = commands.add_parser("evidence", help="nested sampling: the evidence of every mode")
     _add_posterior(evidence)
     _add_polychord(evidence)
-    evidence.add_argument(
-        "--reference", default="prior", choices=("prior",), help="the base measure"
-    )
+    _add_evidence(evidence)
     _add_common(evidence)
     _add_no_modes(evidence)
 
@@ -238,14 +236,7 @@ def _add_many_chains(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sampler", default="cmdstan", help="whose NUTS: cmdstan, or nutpie where installed"
     )
-    place = parser.add_argument_group("where chains run (default: processes on this machine)")
-    elsewhere = place.add_mutually_exclusive_group()
-    elsewhere.add_argument("--dask", metavar="ADDRESS", help="the workers of a Dask scheduler")
-    elsewhere.add_argument(
-        "--mpi",
-        action="store_true",
-        help="MPI: mpiexec -n N python -m mpi4py.futures -m manymodes sample ... --mpi",
-    )
+    _add_place(parser, "sample", "chains")
 
 
 def _add_polychord(parser: argparse.ArgumentParser) -> None:
@@ -254,8 +245,56 @@ def _add_polychord(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--runs", type=_positive, default=2, help="independent runs, merged")
     group.add_argument("--nprior", type=int, help="prior draws to begin with (10 x nlive)")
     group.add_argument("--repeats", type=int, help="slices between samples (5 x dimension)")
-    group.add_argument("--precision", type=float, default=1e-3, help="share left at the end")
+    group.add_argument(
+        "--precision",
+        type=float,
+        help="share of the evidence left at the end (0.001; 0.01 over a measure fitted to chains)",
+    )
     group.add_argument("--clustering", action="store_true", help="PolyChord's own clustering")
+    group.add_argument(
+        "--processes",
+        type=_positive,
+        default=1,
+        help="MPI processes of each run, where PolyChord was built with MPI",
+    )
+
+
+def _add_evidence(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("evidence")
+    group.add_argument(
+        "--reference",
+        default="auto",
+        metavar="HOW",
+        help="the base measure: auto (default; says why), prior, chains (fitted to those in --out, "
+        "or to a few that are run), cube (all parameters live on (0, 1)), or a JSON file",
+    )
+    group.add_argument(
+        "--target-sd",
+        type=float,
+        metavar="NATS",
+        help="add runs until the error of log_z is at most this",
+    )
+    group.add_argument(
+        "--max-runs", type=_positive, metavar="N", help="with --target-sd: no more than N (64)"
+    )
+    group.add_argument(
+        "--checkpoints",
+        action="store_true",
+        help="with --resume, let a run that was killed go on from PolyChord's own file, which "
+        "takes time to write; without, such a run begins anew",
+    )
+    _add_place(parser, "evidence", "nested runs")
+
+
+def _add_place(parser: argparse.ArgumentParser, command: str, what: str) -> None:
+    place = parser.add_argument_group(f"where {what} run (default: processes on this machine)")
+    elsewhere = place.add_mutually_exclusive_group()
+    elsewhere.add_argument("--dask", metavar="ADDRESS", help="the workers of a Dask scheduler")
+    elsewhere.add_argument(
+        "--mpi",
+        action="store_true",
+        help=f"MPI: mpiexec -n N python -m mpi4py.futures -m manymodes {command} ... --mpi",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,16 @@
-"""One PolyChord run in a child process: its settings, its configuration, its progress, its file."""
+"""One PolyChord run in a child process: its settings, its configuration, its progress."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +18,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from manymodes.engine import Parcel
 from manymodes.errors import InputError, SamplingError
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import nested_runner
 from manymodes.progress import Progress
 from manymodes.reference import BaseMeasure
-from manymodes.storage import write_arrays
-from manymodes.toolchain import PolyChordLibrary
+from manymodes.toolchain import PolyChordLibrary, polychord_library, require
+
+RUNNING = ".running-"
+"""How the scratch folders of runs are called."""
 
 _LOG_ZERO = -1e30
+_MPI_TRIALS = 20_000
+_PRECISION = {"chains": 1e-2}
+_RESUME_FILE = "polychord.resume"
+_IDENTITY = "identity"
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -39,18 +49,23 @@ class PolyChordSettings:
         Draws of the prior that a run begins with; ten times ``nlive`` by default.
     num_repeats : int, optional
         Slices between two samples; five times the dimension by default.
-    precision : float
-        A run ends when the live points hold less than this share of the evidence.
+    precision : float, optional
+        A run ends when the live points hold less than this share of the evidence. By default
+        0.001; 0.01 over a base measure that was fitted to chains, over which the density is so
+        flat that live points tell well what they hold.
     clustering : bool
         PolyChord's recognition of clusters while it runs. Off by default: it costs a third of
         the time, and modes are told apart afterwards, for both engines alike.
+    processes : int
+        MPI processes of each run, where PolyChord was built with MPI.
     """
 
     nlive: int = 500
     nprior: int | None = None
     num_repeats: int | None = None
-    precision: float = 1e-3
+    precision: float | None = None
     clustering: bool = False
+    processes: int = 1
 
     def __post_init__(self) -> None:
         """Check the ranges; raise `InputError` naming the first setting out of its range."""
@@ -60,8 +75,10 @@ class PolyChordSettings:
             raise InputError(f"nprior: {self.nprior} is less than nlive ({self.nlive})")
         if self.num_repeats is not None and self.num_repeats < 1:
             raise InputError(f"num_repeats: {self.num_repeats} is not 1 or more")
-        if not 0 < self.precision < 1:
+        if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(f"precision: {self.precision} is not between 0 and 1")
+        if self.processes < 1:
+            raise InputError(f"processes: {self.processes} is not 1 or more")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -71,60 +88,114 @@ class PolyChordSettings:
 class RunsDisplay:
     """The state of all runs on one line."""
 
-    def __init__(self, progress: Progress, runs: int) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._state = ["waiting"] * runs
+        self._state: dict[int, str] = {}
 
     def __call__(self, run: int, fields: list[str]) -> None:
         """Show the fields of a run's progress line."""
         log_z, live_log_z = float(fields[2]), float(fields[4])
+        said = f"log_z {log_z:.2f}"
         if np.isfinite(live_log_z):
             remaining = np.logaddexp(log_z, live_log_z) - log_z
-            self._state[run] = f"log_z {log_z:.2f} ({remaining:.2g} nats to come)"
-        else:
-            self._state[run] = f"log_z {log_z:.2f}"
-        self._progress.update("; ".join(f"run {i + 1} {s}" for i, s in enumerate(self._state)))
+            said += f" ({remaining:.2g} nats to come)"
+        self._state[run] = said
+        self._tell()
+
+    def ended(self, run: int) -> None:
+        """Leave a run out that has ended."""
+        self._state.pop(run, None)
+        self._tell()
+
+    def _tell(self) -> None:
+        states = sorted(self._state.items())
+        self._progress.update("; ".join(f"run {i + 1} {said}" for i, said in states))
+
+
+@dataclass(frozen=True)
+class NestedJob:
+    """What all runs share; picklable, so that they may go anywhere.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        What to integrate.
+    base : BaseMeasure
+        What to integrate it over.
+    settings : PolyChordSettings
+        PolyChord's settings.
+    scratch : Path or None
+        Where runs on this machine keep their files; elsewhere, a temporary folder.
+    checkpoints : bool
+        Whether PolyChord keeps a file in ``scratch`` from which a run that was killed goes on.
+    """
+
+    posterior: Posterior
+    base: BaseMeasure
+    settings: PolyChordSettings
+    scratch: Path | None = None
+    checkpoints: bool = False
+
+
+@dataclass(frozen=True)
+class RawRun:
+    """What a run leaves.
+
+    Attributes
+    ----------
+    points : array of shape (n, C + 2)
+        Of each dead point: cube coordinates, log likelihood of its birth contour, log likelihood.
+    counts : int array of shape (5,)
+        Evaluations, those outside, those that failed, prior trials, prior points inside.
+    seconds : float
+        Wall time.
+    resumed : int
+        How often the run was interrupted and went on from its checkpoint.
+    """
+
+    points: FloatArray
+    counts: npt.NDArray[np.int64]
+    seconds: float
+    resumed: int
 
 
 def run_polychord(
-    posterior: Posterior,
-    base: BaseMeasure,
-    settings: PolyChordSettings,
-    library: PolyChordLibrary,
-    seed: int,
-    target: Path,
-    show: RunsDisplay | None,
-    index: int,
-) -> None:
-    """Run PolyChord once and keep the run in ``target``: the task that a worker carries out."""
-    scratch = Path(tempfile.mkdtemp(prefix=".running-", dir=target.parent))
-    try:
-        data_file = scratch / "data.json"
-        data_file.write_text(posterior.data_json, encoding="utf-8")
-        dead_file = scratch / "dead.bin"
-        (scratch / "clusters").mkdir()  # PolyChord asks for it when it clusters
-        config = scratch / "config"
-        config.write_text(
-            _config_text(posterior, base, settings, library, seed, data_file, dead_file),
-            encoding="utf-8",
-        )
+    job: Parcel[NestedJob] | NestedJob, seed: int, index: int, show: RunsDisplay | None
+) -> RawRun:
+    """Run PolyChord once: the task that a worker carries out.
+
+    Raises
+    ------
+    SamplingError
+        The run failed; the message is that of the child.
+    InputError
+        More than one process is asked of a PolyChord that was built without MPI.
+    """
+    opened = job.open() if isinstance(job, Parcel) else job
+    library = polychord_library(require("polychord"))
+    with _scratch_folder(opened, library, seed, index) as scratch:
         begun = time.monotonic()
-        counts = _run_child([str(nested_runner()), str(config)], scratch, show, index)
-        seconds = time.monotonic() - begun
-        points = _read_dead(dead_file)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    birth = points[:, -2]
-    write_arrays(
-        target,
-        {
-            "cube": points[:, :-2],
-            "birth": np.where(birth <= _LOG_ZERO, -np.inf, birth),
-            "logl": points[:, -1],
-            "counts": counts,
-            "seconds": seconds,
-        },
-    )
+        resumed = _mark_resumption(scratch)
+        config = scratch / "config"
+        config.write_text(_config_text(opened, library, seed + resumed, scratch), encoding="utf-8")
+        command = [*_launcher(opened.settings, library), str(nested_runner()), str(config)]
+        counts = _run_child(command, scratch, show, index, opened.settings.processes)
+        if show is not None:
+            show.ended(index)
+        points = _read_dead(scratch / "dead.bin")
+        if counts[3] == 0:
+            counts[3:] = _prior_trials(opened)
+        return RawRun(points, counts, time.monotonic() - begun, resumed)
+
+
+def _prior_trials(job: NestedJob) -> tuple[int, int]:
+    """Count draws of the base measure, and those with a density above zero, for an MPI run.
+
+    Its processes share the initial points out and cannot count them.
+    """
+    draws = job.base.sample(np.random.default_rng(0), _MPI_TRIALS)
+    inside = sum(np.isfinite(job.posterior.log_density(eta)) for eta in draws)
+    return _MPI_TRIALS, int(inside)
 
 
 def stop_runs() -> None:
@@ -133,45 +204,104 @@ def stop_runs() -> None:
         child.kill()
 
 
-def _config_text(
-    posterior: Posterior,
-    base: BaseMeasure,
-    settings: PolyChordSettings,
-    library: PolyChordLibrary,
-    seed: int,
-    data_file: Path,
-    dead_file: Path,
-) -> str:
+# ---------------------------------------------------------------- the files of a run
+
+
+@contextmanager
+def _scratch_folder(
+    job: NestedJob, library: PolyChordLibrary, seed: int, index: int
+) -> Iterator[Path]:
+    """Hold the folder of a run; one with checkpoints outlives a run that is killed."""
+    if job.checkpoints and job.scratch is not None:
+        folder = job.scratch / f"unfinished-{index:03d}"
+        identity = _identity(job, library, seed)
+        kept = folder / _IDENTITY
+        if not kept.exists() or kept.read_text(encoding="utf-8") != identity:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        kept.write_text(identity, encoding="utf-8")
+        _fill(folder, job)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with tempfile.TemporaryDirectory(
+        prefix=RUNNING, dir=job.scratch, ignore_cleanup_errors=True
+    ) as scratch:
+        _fill(Path(scratch), job)
+        yield Path(scratch)
+
+
+def _fill(folder: Path, job: NestedJob) -> None:
+    (folder / "data.json").write_text(job.posterior.data_json, encoding="utf-8")
+    (folder / "clusters").mkdir(exist_ok=True)  # PolyChord asks for it when it clusters
+
+
+def _identity(job: NestedJob, library: PolyChordLibrary, seed: int) -> str:
+    """Return what a checkpoint belongs to: it is not continued under anything else."""
+    parts = [job.posterior.identity, job.base.as_dict(), job.settings.as_dict(), seed]
+    return hashlib.sha256(repr((*parts, library.version)).encode()).hexdigest()
+
+
+def _mark_resumption(folder: Path) -> int:
+    """Return how often a run has been continued, this time included; 0 for one from the start.
+
+    PolyChord renames its checkpoint when it is whole. The random numbers start anew, so that a
+    run that goes on needs a seed of its own.
+    """
+    marks = folder / "resumed"
+    if not (folder / _RESUME_FILE).exists():
+        return 0
+    times = int(marks.read_text(encoding="utf-8")) + 1 if marks.exists() else 1
+    marks.write_text(str(times), encoding="utf-8")
+    return times
+
+
+def _launcher(settings: PolyChordSettings, library: PolyChordLibrary) -> list[str]:
+    if settings.processes == 1:
+        return []
+    if not library.mpi:
+        raise InputError(
+            f"processes: {settings.processes} need a PolyChord built with MPI, and version "
+            f"{library.version} at {library.path} is not: use more --runs instead"
+        )
+    if shutil.which("mpiexec") is None:
+        raise InputError("processes: there is no mpiexec on the path; install MPI's")
+    return ["mpiexec", "-n", str(settings.processes)]
+
+
+def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: Path) -> str:
+    settings, base = job.settings, job.base
     entries: list[tuple[str, object]] = [
-        ("model_library", posterior.program.library()),
-        ("data_file", data_file),
+        ("model_library", job.posterior.program.library()),
+        ("data_file", scratch / "data.json"),
         ("polychord_library", library.path),
         *(("preload", path) for path in library.preload),
         ("newer_interface", int(library.newer_interface)),
-        ("output", dead_file),
+        ("output", scratch / "dead.bin"),
         ("nlive", settings.nlive),
         ("nprior", settings.nprior or 10 * settings.nlive),
-        ("num_repeats", settings.num_repeats or 5 * base.dims),
-        ("precision", repr(settings.precision)),
+        ("num_repeats", settings.num_repeats or 5 * base.cube_dims),
+        ("precision", repr(settings.precision or _PRECISION.get(base.source, 1e-3))),
         ("clustering", int(settings.clustering)),
+        ("checkpoints", int(job.checkpoints)),
+        ("mpi", int(settings.processes > 1)),
         ("seed", seed),
-        *(
-            ("coordinate", f"{family} {location!r} {scale!r}")
-            for family, location, scale in zip(
-                base.families, base.location.tolist(), base.scale.tolist(), strict=True
-            )
-        ),
     ]
+    for one in base.components:
+        entries.append(("component", repr(one.weight)))
+        for i, (family, place) in enumerate(zip(one.families, one.location.tolist(), strict=True)):
+            row = " ".join(map(repr, one.scale[i, : i + 1].tolist()))
+            entries.append(("coordinate", f"{family} {place!r} {row}"))
     return "".join(f"{key} {value}\n" for key, value in entries)
 
 
-def _run_child(
-    command: list[str], folder: Path, show: RunsDisplay | None, index: int
-) -> npt.NDArray[np.int64]:
-    """Run the child to its end and return its counts.
+# ---------------------------------------------------------------- the child
 
-    They are: evaluations, outside, failures, prior trials, prior inside.
-    """
+
+def _run_child(
+    command: list[str], folder: Path, show: RunsDisplay | None, index: int, processes: int
+) -> npt.NDArray[np.int64]:
+    """Run the child to its end and return the sum of its processes' counts."""
     # glibc 2.41 and later refuse libraries with an executable stack, as PolyChord's is.
     environment = {**os.environ, "GLIBC_TUNABLES": "glibc.rtld.execstack=2"}
     with (folder / "stderr.txt").open("w+") as errors:
@@ -185,7 +315,7 @@ def _run_child(
             errors="replace",
         )
         _running.add(child)
-        counts: list[int] = []
+        counts: list[list[int]] = []
         said: list[str] = []
         try:
             assert child.stdout is not None
@@ -194,7 +324,7 @@ def _run_child(
                 if word == "@progress" and show is not None:
                     show(index, fields)
                 elif word == "@done":
-                    counts = [int(f) for f in fields]
+                    counts.append([int(f) for f in fields])
                 elif word and not word.startswith("@"):
                     said.append(line.strip())
             status = child.wait()
@@ -207,11 +337,14 @@ def _run_child(
     if status < 0:
         name = signal.Signals(-status).name
         raise SamplingError(f"the nested run was ended by {name}: {complaint}".rstrip(": "))
-    if status != 0 or not counts:
+    if status != 0 or len(counts) != processes:
         raise SamplingError(f"the nested run failed: {complaint}")
-    return np.array(counts, dtype=np.int64)
+    return np.asarray(np.sum(counts, axis=0), dtype=np.int64)
 
 
 def _read_dead(path: Path) -> FloatArray:
     shape = np.fromfile(path, dtype=np.int64, count=2)
-    return np.fromfile(path, dtype=np.float64, offset=16).reshape(shape)
+    points = np.fromfile(path, dtype=np.float64, offset=16).reshape(shape)
+    birth = points[:, -2]
+    birth[birth <= _LOG_ZERO] = -np.inf
+    return points

@@ -42,10 +42,10 @@ def sample_command(options: argparse.Namespace) -> int:
     }
     settings = nuts_settings(options)
     run = RunSettings(nuts=settings, **chosen)
-    posterior = _checked_posterior(options)
+    posterior = checked_posterior(options)
     _check_starts(options, posterior, run)
-    with _executor(options) as executor, run_directory(options.out, overwrite=options.overwrite):
-        _bind(options, posterior)
+    with executor_of(options) as executor, run_directory(options.out, overwrite=options.overwrite):
+        bind(options, posterior)
         chains = run_chains(
             posterior,
             settings=settings,
@@ -56,7 +56,7 @@ def sample_command(options: argparse.Namespace) -> int:
             workers=options.workers,
             quiet=options.quiet,
         )
-        _keep_posterior(options, posterior)
+        keep_posterior(options, posterior)
         if not write_chains(chains, options.out) and not options.quiet:
             print("manymodes: chains.nc is without log_likelihood, which is large", file=sys.stderr)
         for index, message in chains.failures.items():
@@ -67,39 +67,8 @@ def sample_command(options: argparse.Namespace) -> int:
                 "draws": chains.n_draws,
                 "divergences": chains.divergences,
             }
-            return _finish_without_modes(options, posterior, "chains", said)
-        return _finish(options, posterior, "sample", chains=chains)
-
-
-def evidence_command(options: argparse.Namespace) -> int:
-    """Run nested sampling."""
-    from manymodes.nested import run_nested
-    from manymodes.results import run_directory, write_nested
-
-    settings = polychord_settings(options)
-    posterior = _checked_posterior(options)
-    posterior.prior  # noqa: B018 - a program without the switch is refused first
-    with run_directory(options.out, overwrite=options.overwrite):
-        _bind(options, posterior)
-        nested = run_nested(
-            posterior,
-            runs=options.runs,
-            settings=settings,
-            reference=options.reference,
-            seed=options.seed,
-            out=options.out,
-            resume=options.resume,
-            workers=options.workers,
-            quiet=options.quiet,
-        )
-        _keep_posterior(options, posterior)
-        write_nested(nested, options.out)
-        for index, message in nested.failures.items():
-            print(f"manymodes: nested run {index} failed: {message}", file=sys.stderr)
-        if options.no_modes:
-            said = {"log_z": nested.log_z, "log_z_sd": nested.log_z_sd, "runs": len(nested.runs)}
-            return _finish_without_modes(options, posterior, "nested", said)
-        return _finish(options, posterior, "evidence", nested=nested)
+            return finish_without_modes(options, posterior, "chains", said)
+        return finish(options, posterior, "sample", chains=chains)
 
 
 def compare_command(options: argparse.Namespace) -> int:
@@ -111,7 +80,7 @@ def compare_command(options: argparse.Namespace) -> int:
     posterior = open_posterior(options.run_folder / "posterior")
     options.out = options.run_folder
     with run_directory(options.out):
-        return _finish(options, posterior, "compare")
+        return finish(options, posterior, "compare")
 
 
 # -------------------------------------------------------------------------- the posterior
@@ -132,7 +101,7 @@ def _named_posterior(files: Sequence[Path]) -> Posterior:
             raise InputError("give the folder of a network, or MODEL.stan and DATA.json")
 
 
-def _checked_posterior(options: argparse.Namespace) -> Posterior:
+def checked_posterior(options: argparse.Namespace) -> Posterior:
     """Return the named posterior; refuse data that do not fit before anything is removed."""
     posterior = _named_posterior(options.posterior).compile(quiet=options.quiet)
     posterior.model  # noqa: B018
@@ -152,7 +121,7 @@ def _check_starts(options: argparse.Namespace, posterior: Posterior, run: RunSet
         make_starts(posterior, init, chains=run.chains, seed=run.seed, superchains=run.superchain)
 
 
-def _bind(options: argparse.Namespace, posterior: Posterior) -> None:
+def bind(options: argparse.Namespace, posterior: Posterior) -> None:
     """Refuse a run directory that belongs to another posterior."""
     from manymodes.results import open_posterior
 
@@ -161,7 +130,7 @@ def _bind(options: argparse.Namespace, posterior: Posterior) -> None:
         raise InputError(f"{options.out} holds a run of another posterior: choose another --out")
 
 
-def _keep_posterior(options: argparse.Namespace, posterior: Posterior) -> None:
+def keep_posterior(options: argparse.Namespace, posterior: Posterior) -> None:
     """Keep program and data with the run and, of a table, how it was read and what was held out."""
     from manymodes.held_out import keep_held_out
     from manymodes.results import save_posterior
@@ -180,7 +149,7 @@ def _keep_posterior(options: argparse.Namespace, posterior: Posterior) -> None:
 
 
 @contextmanager
-def _executor(options: argparse.Namespace) -> Iterator[Executor | None]:
+def executor_of(options: argparse.Namespace) -> Iterator[Executor | None]:
     """Hold the executor that was asked for; None for local processes."""
     from manymodes.executors import dask_executor, mpi_executor
 
@@ -196,7 +165,7 @@ def _executor(options: argparse.Namespace) -> Iterator[Executor | None]:
 # -------------------------------------------------------------------------- what comes after
 
 
-def _finish(
+def finish(
     options: argparse.Namespace,
     posterior: Posterior,
     command: str,
@@ -243,7 +212,7 @@ def _finish(
     return 0
 
 
-def _finish_without_modes(
+def finish_without_modes(
     options: argparse.Namespace, posterior: Posterior, engine: str, said: Mapping[str, float]
 ) -> int:
     """Say what was drawn; a summary of earlier draws would no longer be true."""
@@ -303,4 +272,5 @@ def polychord_settings(options: argparse.Namespace) -> PolyChordSettings:
         num_repeats=options.repeats,
         precision=options.precision,
         clustering=options.clustering,
+        processes=options.processes,
     )

@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manymodes.nested_notes import effort_lines
+
 if TYPE_CHECKING:
     from manymodes.comparison import Comparison
     from manymodes.diagnosis import Diagnosis
@@ -46,9 +48,19 @@ def comparison_table(name: str, comparison: Comparison) -> str:
             )
             + f"  {mode.chains:6d}"
         )
+    if nested is not None:
+        n_runs = len(nested.runs)
+        lines += [
+            f"  mode {mode.id} was found by {len(mode.runs)} of {n_runs} nested runs "
+            f"({', '.join(map(str, mode.runs))})"
+            for mode in shown
+            if mode in prominent and 0 < len(mode.runs) < n_runs
+        ]
     left_out = len(comparison.summaries) - len(shown)
     if left_out:
         lines.append(f"  and {left_out} modes that are neither prominent nor hold a chain")
+    if nested is not None:
+        lines += [f"  {line}" for line in effort_lines(nested)]
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )

@@ -9,11 +9,12 @@ import numpy.typing as npt
 from scipy import special
 
 from manymodes.chains import Chains
+from manymodes.landscape import LOWEST
 from manymodes.modes import Modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray
 from manymodes.stacking import Stacking, stack
-from manymodes.volumes import open_passes, region_weights
+from manymodes.volumes import RegionWeights, open_passes, region_weights
 from manymodes.weighings import Weighing, mode_evidence_weights, weighings
 
 IntArray = npt.NDArray[np.intp]
@@ -21,6 +22,8 @@ IntArray = npt.NDArray[np.intp]
 _VOLUME_DRAWS = 200
 _RESAMPLES = 200
 _REPLICATIONS = 50
+_COUNTS = 1e-3
+_PRIOR_FREEDOM = 2.0
 _NAN = float("nan")
 
 
@@ -44,13 +47,18 @@ class EvidenceWeights:
     point_weights : array of shape (n,)
         Posterior weights of the merged nested points, each mode by its own volume.
     share_draws : array of shape (M, B)
-        Shares for random volumes.
+        Shares for random volumes, spread as far as the runs scatter: the error of any sum of
+        shares is the spread of the sum.
+    spread : float
+        By how much the modes' shares scatter between runs, in units of what random volumes say;
+        1 at least. All errors of modes are multiplied by it.
     """
 
     log_z: list[Estimate]
     shares: list[Estimate]
     point_weights: FloatArray
     share_draws: FloatArray
+    spread: float = 1.0
 
 
 def evidence_weights(
@@ -61,31 +69,82 @@ def evidence_weights(
     unknown = [Estimate()] * n_modes
     if nested is None:
         return EvidenceWeights(unknown, unknown, np.empty(0), np.empty((0, 0)))
-    found = region_weights(
-        nested.logl,
-        nested.birth,
-        modes.nested,
-        open_passes(modes.passes, nested.base.dims),
-        rng,
-        _VOLUME_DRAWS,
-    )
-    log_z = found.log_z + nested.log_prior_inside[0]
+    passes = _closing_passes(nested, modes)
+    found = region_weights(nested.logl, nested.birth, modes.nested, passes, rng, _VOLUME_DRAWS)
+    spread = _spread_between_runs(nested, modes, passes, found, rng)
+    log_z = found.log_z + nested.log_shift
     shares = special.softmax(found.log_z)
-    share_draws = np.asarray(special.softmax(found.log_z_draws, axis=0))
+    log_shares = special.log_softmax(found.log_z_draws, axis=0)
+    middle = log_shares.mean(axis=1, keepdims=True)
+    share_draws = special.softmax(middle + spread * (log_shares - middle), axis=0)
 
-    def estimates(values: FloatArray, draws: FloatArray) -> list[Estimate]:
-        sd = draws.std(axis=1, ddof=1)
+    def estimates(values: FloatArray, sd: FloatArray) -> list[Estimate]:
         return [
             Estimate(float(values[k]), float(sd[k])) if modes.reached[k] else Estimate()
             for k in range(n_modes)
         ]
 
     return EvidenceWeights(
-        estimates(log_z, found.log_z_draws),
-        estimates(shares, share_draws),
+        estimates(log_z, spread * _sd(found.log_z_draws)),
+        estimates(shares, _sd(share_draws)),
         np.asarray(special.softmax(found.log_weights)),
-        share_draws,
+        np.asarray(share_draws),
+        spread,
     )
+
+
+def _sd(draws: FloatArray) -> FloatArray:
+    return np.asarray(draws.std(axis=1, ddof=1))
+
+
+def _closing_passes(nested: Nested, modes: Modes) -> FloatArray:
+    """Return up to which contour points cross between two modes, (M, M).
+
+    Over a base measure of several components, a slice along the coordinate that chooses the
+    component leads from one mode into another at any contour, so that no pass tells when they
+    part. Volumes that are followed apart from the beginning are right all the same: a point that
+    crosses is born in the mode that it comes into.
+    """
+    if len(nested.base.components) == 1:
+        return open_passes(modes.passes, nested.base.dims)
+    return np.where(np.eye(modes.n_modes, dtype=bool), modes.passes, LOWEST)
+
+
+def _spread_between_runs(
+    nested: Nested,
+    modes: Modes,
+    passes: FloatArray,
+    whole: RegionWeights,
+    rng: np.random.Generator,
+) -> float:
+    """Return by how much shares of modes scatter between runs, relative to random volumes.
+
+    The root mean square of differences between runs in units of their errors, over all modes
+    that hold some of the evidence, with two degrees of freedom that agree with the errors added:
+    few modes and few runs say little. Random volumes take every point for a fair draw; points
+    that descend from one another are not, and families drift.
+    """
+    everywhere = modes.reached_by_run.all(axis=1)
+    counted = everywhere & (special.softmax(whole.log_z) > _COUNTS)
+    n_runs, n_modes = len(nested.runs), int(counted.sum())
+    if n_runs < 2 or n_modes < 2:
+        return 1.0
+    shares = np.empty((n_runs, n_modes))
+    errors = np.empty((n_runs, n_modes))
+    for run in range(n_runs):
+        own = nested.run_of == run
+        found = region_weights(
+            nested.logl[own], nested.birth[own], modes.nested[own], passes, rng, _VOLUME_DRAWS
+        )
+        shares[run] = special.log_softmax(found.log_z)[counted]
+        errors[run] = _sd(special.log_softmax(found.log_z_draws, axis=0)[counted])
+    precision = 1 / errors**2
+    mean = (precision * shares).sum(axis=0) / precision.sum(axis=0)
+    statistic = float((precision * (shares - mean) ** 2).sum())
+    freedom = (n_runs - 1) * (n_modes - 1)
+    # Shares sum to one, so that of M modes M - 1 are free.
+    statistic *= (n_modes - 1) / n_modes
+    return float(np.sqrt(max(1.0, (statistic + _PRIOR_FREEDOM) / (freedom + _PRIOR_FREEDOM))))
 
 
 def mode_shares(labels: IntArray, n_modes: int) -> FloatArray:

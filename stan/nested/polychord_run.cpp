@@ -2,12 +2,14 @@
 //
 //   polychord_run CONFIG
 //
-// PolyChord samples the unit cube. Coordinate i of the cube is mapped by the quantile
-// function of its base measure q_i to the unconstrained coordinate eta_i, and the
-// likelihood is p(y, theta(eta)) |J(eta)| / q(eta), so that the evidence is the
-// integral of the program's density whatever q is. Every evaluation stays in this
-// process: BridgeStan's shared object and PolyChord's library are opened here, and no
-// interpreter is in the loop.
+// PolyChord samples the unit cube, which a base measure maps to the unconstrained space:
+// a component is eta = location + scale z, scale lower triangular, z independent with
+// known quantiles. Of several components, the first cube coordinate says which one maps
+// the others. With q the density of the whole mixture, the likelihood is
+// p(y, theta(eta)) |J(eta)| / q(eta), so that the evidence is the integral of the
+// program's density whatever q is. Every evaluation stays in this process: BridgeStan's
+// shared object and PolyChord's library are opened here, and no interpreter is in the
+// loop.
 //
 // CONFIG is a text file of "key value" lines (see `Config`). Progress goes to standard
 // output in lines that begin with "@"; anything else there comes from PolyChord or
@@ -30,10 +32,12 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -44,7 +48,7 @@ const double kLogZero = -1e30;  // PolyChord: at or below is outside the prior
 
 // ---------------------------------------------------------------- base measures
 
-enum class Family { normal, logistic, student4 };
+enum class Family { normal, logistic, student4, cauchy };
 
 // Quantile of the standard normal: Wichura (1988), Applied Statistics 37, AS 241,
 // PPND16; relative accuracy about 1e-16.
@@ -100,32 +104,140 @@ double student4_quantile(double p) {
   return std::copysign(2.0 * std::sqrt(std::max(q - 1.0, 0.0)), p - 0.5);
 }
 
-struct Coordinate {
-  Family family;
-  double location;
-  double scale;
+double quantile(Family family, double u) {
+  switch (family) {
+    case Family::normal:
+      return normal_quantile(u);
+    case Family::logistic:
+      return std::log(u / (1.0 - u));
+    case Family::student4:
+      return student4_quantile(u);
+    case Family::cauchy:
+      break;
+  }
+  return std::copysign(1.0 / std::tan(kPi * std::min(u, 1.0 - u)), u - 0.5);
+}
 
-  // The unconstrained value at cube coordinate u and the log density of the base
-  // measure there.
-  double map(double u, double* log_q) const {
-    double z = 0.0;
-    double log_density = -std::log(scale);
-    switch (family) {
-      case Family::normal:
-        z = normal_quantile(u);
-        log_density += -0.5 * z * z - 0.5 * std::log(2.0 * kPi);
-        break;
-      case Family::logistic:
-        z = std::log(u / (1.0 - u));
-        log_density += std::log(u * (1.0 - u));
-        break;
-      case Family::student4:
-        z = student4_quantile(u);
-        log_density += std::log(0.375) - 2.5 * std::log1p(0.25 * z * z);
-        break;
+// One component of the base measure. Row i of `scale` holds the i + 1 numbers of the
+// lower triangle, row after row.
+struct Component {
+  double log_weight = 0.0;
+  double log_constant = 0.0;  // of its density: weight, scale and families' constants
+  std::vector<Family> families;
+  std::vector<double> location;
+  std::vector<double> scale;
+
+  void add(Family family, double place, const std::vector<double>& row) {
+    static const double constants[] = {-0.5 * std::log(2.0 * kPi), 0.0, std::log(0.375),
+                                       -std::log(kPi)};
+    families.push_back(family);
+    location.push_back(place);
+    scale.insert(scale.end(), row.begin(), row.end());
+    log_constant += constants[static_cast<int>(family)] - std::log(row.back());
+  }
+
+  // The point at cube coordinates u; z gets its standard coordinates.
+  void map(const double* u, double* z, double* eta) const {
+    const double* row = scale.data();
+    for (std::size_t i = 0; i < families.size(); ++i) {
+      z[i] = quantile(families[i], u[i]);
+      double sum = location[i];
+      for (std::size_t j = 0; j <= i; ++j) {
+        sum += *row++ * z[j];
+      }
+      eta[i] = sum;
     }
-    *log_q = log_density;
-    return location + scale * z;
+  }
+
+  // The standard coordinates of a point.
+  void invert(const double* eta, double* z) const {
+    const double* row = scale.data();
+    for (std::size_t i = 0; i < families.size(); ++i) {
+      double rest = eta[i] - location[i];
+      for (std::size_t j = 0; j < i; ++j) {
+        rest -= *row++ * z[j];
+      }
+      z[i] = rest / *row++;
+    }
+  }
+
+  // The log density, times the weight, at standard coordinates z. Factors of Student's t
+  // and Cauchy's are multiplied in blocks, of which one logarithm is taken.
+  double log_density(const double* z) const {
+    double total = log_weight + log_constant;
+    double student = 1.0, cauchy = 1.0;
+    for (std::size_t i = 0; i < families.size(); ++i) {
+      const double square = z[i] * z[i];
+      switch (families[i]) {
+        case Family::normal:
+          total -= 0.5 * square;
+          break;
+        case Family::logistic: {
+          const double size = std::fabs(z[i]);
+          total -= size + 2.0 * std::log1p(std::exp(-size));
+          break;
+        }
+        case Family::student4:
+          student *= 1.0 + 0.25 * square;
+          break;
+        case Family::cauchy:
+          cauchy *= 1.0 + square;
+          break;
+      }
+      if (student > 1e100 || cauchy > 1e100) {
+        total -= 2.5 * std::log(student) + std::log(cauchy);
+        student = cauchy = 1.0;
+      }
+    }
+    return total - 2.5 * std::log(student) - std::log(cauchy);
+  }
+};
+
+struct Base {
+  std::vector<Component> components;
+  std::vector<double> edges;  // upper ends of the components' shares of the first coordinate
+  std::vector<double> z, terms;
+
+  std::size_t dims() const { return components.front().families.size(); }
+  std::size_t cube_dims() const { return dims() + (components.size() > 1); }
+
+  void finish() {
+    double sum = 0.0;
+    for (const Component& one : components) {
+      if (one.families.size() != dims()) {
+        throw std::runtime_error("the components of the base measure differ in dimension");
+      }
+      edges.push_back(sum += std::exp(one.log_weight));
+    }
+    z.resize(dims());
+    terms.resize(components.size());
+  }
+
+  // Maps a cube point to `eta` and returns the log density of the mixture there.
+  double map(const double* u, double* eta) {
+    if (components.size() == 1) {
+      components[0].map(u, z.data(), eta);
+      return components[0].log_density(z.data());
+    }
+    std::size_t chosen = 0;
+    while (chosen + 1 < components.size() && u[0] >= edges[chosen]) {
+      ++chosen;
+    }
+    components[chosen].map(u + 1, z.data(), eta);
+    terms[chosen] = components[chosen].log_density(z.data());
+    double top = terms[chosen];
+    for (std::size_t k = 0; k < components.size(); ++k) {
+      if (k != chosen) {
+        components[k].invert(eta, z.data());
+        terms[k] = components[k].log_density(z.data());
+        top = std::max(top, terms[k]);
+      }
+    }
+    double sum = 0.0;
+    for (const double term : terms) {
+      sum += std::exp(term - top);
+    }
+    return top + std::log(sum);
   }
 };
 
@@ -134,31 +246,44 @@ struct Coordinate {
 struct Config {
   std::string model_library, data_file, polychord_library, output;
   std::vector<std::string> preload;
-  std::vector<Coordinate> coordinates;
+  Base base;
   bool newer_interface = false;  // argument list of PolyChord 1.20 and later
   bool clustering = false;
+  bool checkpoints = false;  // write polychord.resume, and go on from it
+  bool mpi = false;          // this is one process of an MPI job
   int nlive = 0, nprior = 0, num_repeats = 0, seed = 0, max_ndead = -1, nfail = -1;
   double precision = 1e-3, compression = std::exp(-1.0);
 };
 
-Coordinate parse_coordinate(const std::string& value) {
+// "WEIGHT" opens a component; its coordinates follow.
+void add_component(const std::string& value, Base* base) {
+  base->components.emplace_back();
+  base->components.back().log_weight = std::log(std::stod(value));
+}
+
+// "FAMILY LOCATION ROW": one coordinate of the last component.
+void add_coordinate(const std::string& value, Base* base) {
+  static const char* const names[] = {"normal", "logistic", "student4", "cauchy"};
+  if (base->components.empty()) {
+    throw std::runtime_error("a coordinate before the first component");
+  }
+  Component& one = base->components.back();
   std::istringstream in(value);
-  std::string family;
-  Coordinate c{};
-  in >> family >> c.location >> c.scale;
-  if (!in || !(c.scale > 0)) {
+  std::string name;
+  double location = 0.0, entry = 0.0;
+  in >> name >> location;
+  std::vector<double> row;
+  while (in >> entry) {
+    row.push_back(entry);
+  }
+  const auto found = std::find(std::begin(names), std::end(names), name);
+  if (found == std::end(names)) {
+    throw std::runtime_error("unknown base measure: " + name);
+  }
+  if (row.size() != one.families.size() + 1 || !(row.back() > 0)) {
     throw std::runtime_error("bad coordinate: " + value);
   }
-  if (family == "normal") {
-    c.family = Family::normal;
-  } else if (family == "logistic") {
-    c.family = Family::logistic;
-  } else if (family == "student4") {
-    c.family = Family::student4;
-  } else {
-    throw std::runtime_error("unknown base measure: " + family);
-  }
-  return c;
+  one.add(static_cast<Family>(found - std::begin(names)), location, row);
 }
 
 Config read_config(const char* path) {
@@ -177,9 +302,12 @@ Config read_config(const char* path) {
     else if (key == "polychord_library") config.polychord_library = value;
     else if (key == "preload") config.preload.push_back(value);
     else if (key == "output") config.output = value;
-    else if (key == "coordinate") config.coordinates.push_back(parse_coordinate(value));
+    else if (key == "component") add_component(value, &config.base);
+    else if (key == "coordinate") add_coordinate(value, &config.base);
     else if (key == "newer_interface") config.newer_interface = value == "1";
     else if (key == "clustering") config.clustering = value == "1";
+    else if (key == "checkpoints") config.checkpoints = value == "1";
+    else if (key == "mpi") config.mpi = value == "1";
     else if (key == "nlive") config.nlive = std::stoi(value);
     else if (key == "nprior") config.nprior = std::stoi(value);
     else if (key == "num_repeats") config.num_repeats = std::stoi(value);
@@ -189,6 +317,10 @@ Config read_config(const char* path) {
     else if (key == "precision") config.precision = std::stod(value);
     else throw std::runtime_error("unknown key: " + key);
   }
+  if (config.base.components.empty()) {
+    throw std::runtime_error("there is no base measure");
+  }
+  config.base.finish();
   return config;
 }
 
@@ -205,6 +337,7 @@ struct State {
   const void* model = nullptr;
   LogDensity log_density = nullptr;
   FreeError free_error = nullptr;
+  std::vector<double> inside;  // the cube point, moved off the faces
   std::vector<double> eta;
   int64_t evaluations = 0;
   int64_t outside = 0;        // density exactly zero
@@ -213,7 +346,48 @@ struct State {
   int64_t prior_inside = 0;
   std::string first_failure;
   bool wrote = false;
+  int rank = 0, processes = 1;  // of an MPI job
+
+  // Initial points are shared out among MPI processes, which cannot tell when the last
+  // one was found: then nothing is counted, and 0 trials are reported.
+  bool counts_prior() const { return processes == 1 && prior_inside < config.nprior; }
 } state;
+
+// A run that goes on from a checkpoint adds to what it counted before.
+const char kCountsFile[] = "counts";
+
+void write_counts() {
+  const std::string partial = std::string(kCountsFile) + ".partial";
+  std::ofstream out(partial);
+  out << state.evaluations << ' ' << state.outside << ' ' << state.failures << ' '
+      << state.prior_trials << ' ' << state.prior_inside << '\n';
+  out.close();
+  if (!out || std::rename(partial.c_str(), kCountsFile) != 0) {
+    std::cerr << "cannot write " << kCountsFile << '\n';
+    std::_Exit(3);
+  }
+}
+
+void read_counts() {
+  std::ifstream checkpoint("polychord.resume"), in(kCountsFile);
+  if (checkpoint && in) {
+    in >> state.evaluations >> state.outside >> state.failures >> state.prior_trials >>
+        state.prior_inside;
+  }
+}
+
+// The place of this process in an MPI job, as MPICH's and Open MPI's mpiexec tell it.
+void find_rank() {
+  for (const auto& names : {std::make_pair("PMI_RANK", "PMI_SIZE"),
+                            std::make_pair("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")}) {
+    const char* rank = std::getenv(names.first);
+    const char* size = std::getenv(names.second);
+    if (rank && size) {
+      state.rank = std::stoi(rank);
+      state.processes = std::stoi(size);
+    }
+  }
+}
 
 double count_failure(const char* message) {
   if (state.failures++ == 0) {
@@ -223,13 +397,10 @@ double count_failure(const char* message) {
 }
 
 double evaluate(const double* cube) {
-  double log_q = 0.0;
-  for (std::size_t i = 0; i < state.eta.size(); ++i) {
-    const double u = std::min(std::max(cube[i], 1e-300), 1.0 - 0.5 * kEpsilon);
-    double term;
-    state.eta[i] = state.config.coordinates[i].map(u, &term);
-    log_q += term;
+  for (std::size_t i = 0; i < state.inside.size(); ++i) {
+    state.inside[i] = std::min(std::max(cube[i], 1e-300), 1.0 - 0.5 * kEpsilon);
   }
+  const double log_q = state.config.base.map(state.inside.data(), state.eta.data());
   double log_p = 0.0;
   char* error = nullptr;
   if (state.log_density(state.model, false, true, state.eta.data(), &log_p, &error)) {
@@ -251,7 +422,7 @@ double evaluate(const double* cube) {
 extern "C" double log_likelihood(double* cube, int, double*, int) {
   ++state.evaluations;
   const double value = evaluate(cube);
-  if (state.prior_inside < state.config.nprior) {
+  if (state.counts_prior()) {
     ++state.prior_trials;
     state.prior_inside += value > kLogZero;
   }
@@ -307,6 +478,8 @@ extern "C" void dumper(int ndead, int nlive, int npars, double* live, double* de
             << ' ' << state.outside << ' ' << state.failures << std::endl;
   if (nlive == 0) {
     write_dead(ndead, npars, dead);
+  } else if (state.config.checkpoints) {
+    write_counts();
   }
 }
 
@@ -344,10 +517,11 @@ void open_model() {
     throw std::runtime_error(error ? error : "the model cannot be constructed");
   }
   const int dims = symbol<Size>(library, "bs_param_unc_num")(state.model);
-  if (dims != static_cast<int>(state.config.coordinates.size())) {
+  if (dims != static_cast<int>(state.config.base.dims())) {
     throw std::runtime_error("the base measure has another dimension than the program");
   }
   state.eta.resize(dims);
+  state.inside.resize(state.config.base.cube_dims());
   state.log_density = symbol<LogDensity>(library, "bs_log_density");
   state.free_error = symbol<FreeError>(library, "bs_free_error_msg");
 }
@@ -373,26 +547,29 @@ void run_polychord() {
   }
   void* library = open_library(state.config.polychord_library, RTLD_NOW);
   const Config& c = state.config;
-  const int dims = static_cast<int>(state.eta.size());
+  const int dims = static_cast<int>(state.inside.size());
   char base_dir[] = ".";
   char file_root[] = "polychord";
   double grade_fraction[] = {1.0};
   int grade_dims[] = {dims};
   double contour[] = {0.0};
   int contour_nlive[] = {0};
-  int communicator = 0;
+  // Fortran's handle of MPI_COMM_WORLD: 0 in Open MPI, another constant in MPICH.
+  const bool open_mpi = dlsym(library, "ompi_mpi_comm_world") != nullptr;
+  int communicator = state.processes == 1 || open_mpi ? 0 : 0x44000000;
   const bool no = false;
+  const bool keep = c.checkpoints;
   if (c.newer_interface) {
     symbol<NewerInterface>(library, "polychord_c_interface")(
         log_likelihood, prior, dumper, c.nlive, c.num_repeats, c.nprior, c.nfail,
-        c.clustering, 0, c.precision, kLogZero, c.max_ndead, 0.0, no, no, no, no, no, no, no,
-        no, no, no, no, c.compression, true, dims, 0, base_dir, file_root, 1, grade_fraction,
-        grade_dims, 0, contour, contour_nlive, c.seed, &communicator);
+        c.clustering, 0, c.precision, kLogZero, c.max_ndead, 0.0, no, no, no, keep, no, keep,
+        no, no, no, no, no, c.compression, true, dims, 0, base_dir, file_root, 1,
+        grade_fraction, grade_dims, 0, contour, contour_nlive, c.seed, &communicator);
   } else {
     symbol<Interface>(library, "polychord_c_interface")(
         log_likelihood, prior, dumper, c.nlive, c.num_repeats, c.nprior, c.nfail,
-        c.clustering, 0, c.precision, kLogZero, c.max_ndead, 0.0, no, no, no, no, no, no, no,
-        no, no, no, c.compression, dims, 0, base_dir, file_root, 1, grade_fraction,
+        c.clustering, 0, c.precision, kLogZero, c.max_ndead, 0.0, no, no, no, keep, no, keep,
+        no, no, no, no, c.compression, dims, 0, base_dir, file_root, 1, grade_fraction,
         grade_dims, 0, contour, contour_nlive, c.seed, &communicator);
   }
 }
@@ -412,13 +589,19 @@ int main(int argc, char** argv) {
       throw std::runtime_error("usage: polychord_run CONFIG");
     }
     state.config = read_config(argv[1]);
+    if (state.config.mpi) {
+      find_rank();
+    }
+    if (state.config.checkpoints) {
+      read_counts();
+    }
     open_model();
     run_polychord();
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 2;
   }
-  if (!state.wrote) {
+  if (!state.wrote && state.rank == 0) {
     std::cerr << "PolyChord ended without its last points\n";
     return 3;
   }

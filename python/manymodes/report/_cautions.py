@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import stats
-
 from manymodes.comparison import Comparison, Estimate
 from manymodes.diagnosis import BAD_K
-from manymodes.nested import Nested
-from manymodes.report._findings import UNLIKELY, WORTH_TELLING
+from manymodes.nested_notes import nested_cautions
+from manymodes.report._findings import WORTH_TELLING
 from manymodes.report._format import modes_named, number, percent, sentence, things
 
 _MUCH_DISAGREEMENT = 0.05
@@ -49,7 +46,7 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
             f"{number(comparison.stacking.certificate, 2)} nats of the best."
         )
     if nested is not None:
-        texts += _nested_cautions(nested)
+        texts += nested_cautions(nested)
     if comparison.modes.disagreement > _MUCH_DISAGREEMENT:
         texts.append(
             f"{percent(Estimate(comparison.modes.disagreement))} of the draws that climbed reach "
@@ -66,37 +63,3 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
             "which stands higher than some prominent mode: run again with more live points."
         )
     return [f"{sentence(name)}: {text}" for text in texts]
-
-
-def _nested_cautions(nested: Nested) -> list[str]:
-    texts = []
-    if nested.insertion_p < UNLIKELY:
-        texts.append(
-            f"the insertion-index test has p = {nested.insertion_p:.2g}: new live points were not "
-            "drawn evenly, so the evidence may be wrong by more than its error; run again with "
-            "more repeats or live points."
-        )
-    if nested.failures:
-        n = len(nested.failures)
-        texts.append(
-            f"{things(n, 'nested run')} of {n + len(nested.runs)} failed and "
-            f"{'is' if n == 1 else 'are'} left out; the first message was: "
-            f"{next(iter(nested.failures.values()))}"
-        )
-    n_runs = len(nested.runs)
-    if n_runs > 1 and nested.log_z_volume_sd > 0:
-        spread = nested.log_z_by_run - nested.log_z_by_run.mean()
-        statistic = float(np.sum(spread**2)) / (nested.log_z_volume_sd**2 * n_runs)
-        p = float(stats.chi2.sf(statistic, n_runs - 1))
-        if p < UNLIKELY:
-            texts.append(
-                f"the nested runs differ by more than their volumes allow (p = {p:.2g}): they may "
-                "have found different modes, or their slices are too short: raise --repeats or "
-                "--nlive."
-            )
-    rejected = sum(run.failures for run in nested.runs)
-    if rejected:
-        texts.append(
-            f"{things(rejected, 'evaluation')} of the density failed and counted as density zero."
-        )
-    return texts

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from manymodes.comparison import Comparison
+from manymodes.comparison import Comparison, Estimate
 from manymodes.plots import (
     MOST_MODES,
     Scores,
@@ -273,8 +274,79 @@ def evidence_section(found: Found) -> Section | None:
             "fall evenly among the old ones: a small p means that they do not. A large p does not "
             "prove that every mode was found."
         ),
-        parts=(figure,),
+        parts=(figure, _runs_table(found), *_recovery_tables(found)),
     )
+
+
+def _runs_table(found: Found) -> Table:
+    """Return the evidence of each run and of all, with what it rests on."""
+    rows: list[tuple[object, ...]] = []
+    for name, comparison in found.items():
+        if (nested := comparison.nested) is None:
+            continue
+        several = len(nested.runs) > 1
+        for i, run in enumerate(nested.runs if several else ()):
+            rows.append(
+                (
+                    f"{name}, run {i + 1}",
+                    number(nested.log_z_by_run[i], 2),
+                    None,
+                    None,
+                    number(nested.insertion_p_by_run[i], 2),
+                    number(run.evaluations, 0),
+                )
+            )
+        known = math.isfinite(nested.d_kl[0])
+        rows.append(
+            (
+                f"{name}, {'merged' if several else 'one run'}",
+                nats(Estimate(nested.log_z, nested.log_z_sd)),
+                nats(Estimate(*nested.d_kl)) if known else None,
+                number(nested.effective_samples, 0),
+                number(nested.insertion_p, 2),
+                number(nested.evaluations, 0),
+            )
+        )
+    bases = " ".join(
+        f"{sentence(called(name, found))}: the base measure is {c.nested.base.reason}."
+        for name, c in found.items()
+        if c.nested is not None and c.nested.base.reason
+    )
+    return Table(
+        "Nested sampling runs",
+        ("Run", "log Z", "D_KL from the prior", "Effective draws", "Insertion p", "Evaluations"),
+        tuple(rows),
+        f"{bases} Nats; errors are one standard error.".strip(),
+    )
+
+
+def _recovery_tables(found: Found) -> tuple[Table, ...]:
+    """Return which runs found which modes, where some run missed one."""
+    tables = []
+    for name, comparison in found.items():
+        if comparison.nested is None:
+            continue
+        n_runs = len(comparison.nested.runs)
+        missed = [mode for mode in comparison.prominent if 0 < len(mode.runs) < n_runs]
+        if missed:
+            tables.append(
+                Table(
+                    f"Modes that some runs missed: {called(name, found)}",
+                    ("Mode", "Found by", "Recovery rate"),
+                    tuple(
+                        (
+                            mode.id,
+                            f"run{'s' if len(mode.runs) > 1 else ''} "
+                            f"{joined([str(run) for run in mode.runs])}",
+                            percent(Estimate(len(mode.runs) / n_runs)),
+                        )
+                        for mode in missed
+                    ),
+                    "A mode that a run missed is weighed by the runs that found it, against the "
+                    "volume that all runs explored; its error says how little that may be.",
+                )
+            )
+    return tuple(tables)
 
 
 def effort_table(found: Found) -> Table:

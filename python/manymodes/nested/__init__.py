@@ -1,0 +1,20 @@
+"""Nested sampling of a posterior: PolyChord on the density that NUTS samples, run and merged."""
+
+from __future__ import annotations
+
+from manymodes.nested._base import AUTO, choose_base
+from manymodes.nested._driver import MAX_RUNS, load_nested, run_file, run_nested
+from manymodes.nested._result import Nested, NestedRun, PriorIntegral, stan_name
+
+__all__ = [
+    "AUTO",
+    "MAX_RUNS",
+    "Nested",
+    "NestedRun",
+    "PriorIntegral",
+    "choose_base",
+    "load_nested",
+    "run_file",
+    "run_nested",
+    "stan_name",
+]

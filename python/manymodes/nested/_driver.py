@@ -1,0 +1,365 @@
+"""Independent nested sampling runs, on any executor, until there are enough of them.
+
+Each run is one child process (``stan/nested/polychord_run.cpp``) in which PolyChord calls the
+compiled density with no interpreter in between. A worker sends a run back; only the driver
+keeps it, so that no common disk is needed. Independent runs together are one run with the
+summed number of live points (Higson et al. 2019), and their scatter is an error that no single
+run can give.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manymodes.chains import Chains
+from manymodes.engine import Outcome, Parcel, run_tasks
+from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.nested._base import AUTO, REFERENCES, choose_base
+from manymodes.nested._result import Nested, NestedRun, PriorIntegral
+from manymodes.polychord import (
+    RUNNING,
+    NestedJob,
+    PolyChordSettings,
+    RawRun,
+    RunsDisplay,
+    run_polychord,
+    stop_runs,
+)
+from manymodes.posterior import PRIOR_SWITCH, Posterior
+from manymodes.program import file_digest
+from manymodes.progress import Progress
+from manymodes.reference import BaseMeasure, prior_measure, read_measure, write_measure
+from manymodes.storage import (
+    claim,
+    kept_folder,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_json,
+)
+from manymodes.toolchain import require
+
+MAX_RUNS = 64
+"""The most runs that a target for the error may lead to."""
+
+_PRIOR_SETTINGS = PolyChordSettings(nlive=100)
+
+
+def run_nested(
+    posterior: Posterior,
+    *,
+    runs: int = 2,
+    settings: PolyChordSettings | None = None,
+    reference: str = AUTO,
+    chains: Chains | None = None,
+    target_sd: float | None = None,
+    max_runs: int = MAX_RUNS,
+    seed: int = 1,
+    out: Path | str | None = None,
+    resume: bool = False,
+    checkpoints: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> Nested:
+    """Integrate a posterior by nested sampling.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What to integrate. Its program must be normalised for ``log_z`` to be the evidence.
+    runs : int
+        Independent runs, merged afterwards.
+    settings : PolyChordSettings, optional
+        PolyChord's settings.
+    reference : str
+        The base measure: ``auto``, ``prior``, ``chains``, ``cube`` or the path of a file.
+    chains : Chains, optional
+        Draws that the base measure ``chains`` is fitted to; otherwise a few short chains are run.
+    target_sd : float, optional
+        Add runs until the error of ``log_z`` is at most this (nats).
+    max_runs : int
+        Add no more than there are so many.
+    seed : int
+        Decides every run: run i has the i-th child of this seed's sequence.
+    out : path, optional
+        Folder that keeps each run as soon as it is finished; a temporary one by default.
+    resume : bool
+        Run only what ``out`` does not hold yet.
+    checkpoints : bool
+        Let PolyChord keep a file from which a run that is killed goes on, instead of anew. Files
+        take time. Such a run is as good as an undisturbed one, but not the same. Runs on other
+        machines, with MPI or with PolyChord's clustering have none.
+    executor : concurrent.futures.Executor, optional
+        Where the runs go; local child processes by default. Its workers need no common disk.
+    workers : int, optional
+        How many go at once; the number of cores by default.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    InputError
+        A setting is out of its range, or ``out`` holds another run.
+    SamplingError
+        Not one run finished; the message is that of the first failure.
+    StorageError
+        The disk is full; what is finished is kept.
+    EngineError
+        The executor's workers are gone; what is finished is kept.
+    """
+    if runs < 1:
+        raise InputError(f"runs: {runs} is not 1 or more")
+    if seed < 0:
+        raise InputError(f"seed: {seed} is not 0 or more")
+    if target_sd is not None and not target_sd > 0:
+        raise InputError(f"target_sd: {target_sd} is not above 0")
+    if max_runs < runs:
+        raise InputError(f"max_runs: {max_runs} is less than runs ({runs})")
+    settings = settings or PolyChordSettings()
+    require("polychord")
+    with kept_folder(out, "nested") as folder:
+        posterior.model  # noqa: B018 - data that do not fit are refused first
+        claim(folder, _identity(posterior, settings, reference, seed), resume=resume)
+        for leftover in folder.glob(RUNNING + "*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        base = _kept_base(
+            posterior,
+            reference,
+            chains,
+            seed,
+            folder,
+            executor=executor,
+            workers=workers,
+            quiet=quiet,
+        )
+        local = executor is None
+        keeps = checkpoints and local and settings.processes == 1 and not settings.clustering
+        job = NestedJob(posterior, base, settings, folder if local else None, keeps)
+        integral = _kept_prior_integral(posterior, base, seed, folder)
+        driver = _Driver(job, folder, seed, executor, workers, quiet)
+        while True:
+            driver.run(range(runs))
+            finished = tuple(_read_kept(folder, range(runs)))
+            if not finished:
+                first = next(iter(driver.failures.values()))
+                raise SamplingError(f"{posterior.name}: no nested run finished: {first}")
+            nested = Nested(posterior, base, settings.nlive, finished, driver.failures, integral)
+            more = _runs_needed(nested, target_sd, max_runs)
+            if more <= runs:
+                driver.tell(nested, target_sd)
+                return nested
+            runs = more
+
+
+def load_nested(posterior: Posterior, out: Path) -> Nested | None:
+    """Return the nested runs that a run directory holds; None if it holds none.
+
+    Raises
+    ------
+    ResultsError
+        A file is damaged.
+    """
+    folder = out / "nested"
+    numbers = sorted(int(path.stem.split("-")[1]) for path in folder.glob("run-*.npz"))
+    if not numbers:
+        return None
+    return Nested(
+        posterior,
+        read_measure(folder / "base.json", posterior.dims),
+        int(read_json(folder / "settings.json")["nlive"]),
+        tuple(_read_kept(folder, numbers)),
+        {},
+        _read_prior_integral(folder / "prior.json"),
+    )
+
+
+def run_file(folder: Path, index: int) -> Path:
+    """Return the file that holds nested run ``index``."""
+    return folder / f"run-{index:03d}.npz"
+
+
+# ---------------------------------------------------------------- running
+
+
+class _Driver:
+    """Runs what is missing, keeps what comes back, and tells of it."""
+
+    def __init__(
+        self,
+        job: NestedJob,
+        folder: Path,
+        seed: int,
+        executor: Executor | None,
+        workers: int | None,
+        quiet: bool,
+    ) -> None:
+        self._job = job
+        self._folder = folder
+        self._seed = seed
+        self._executor = executor
+        self._workers = workers
+        self._progress = Progress(f"{job.posterior.name}: nested", quiet=quiet)
+        self.failures: dict[int, str] = {}
+
+    def run(self, numbers: Iterable[int]) -> None:
+        """Run those of some numbers that are not kept yet and have not failed before."""
+        wanted = list(numbers)
+        missing = [
+            i for i in wanted if not run_file(self._folder, i).exists() and i not in self.failures
+        ]
+        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % (2**31 - 1)
+        local = self._executor is None
+        show = RunsDisplay(self._progress) if local else None
+        job = self._job if local else Parcel(self._job)
+        tasks = {i: (job, int(seeds[i]), i, show) for i in missing}
+        try:
+            run_tasks(
+                run_polychord,
+                tasks,
+                executor=self._executor,
+                kind="threads",
+                workers=self._workers,
+                on_done=self._keep,
+            )
+        except BaseException:
+            stop_runs()
+            raise
+
+    def _keep(self, index: int, outcome: Outcome[RawRun]) -> None:
+        if outcome.value is None:
+            if isinstance(outcome.fault, StorageError | InputError):
+                raise outcome.fault
+            self.failures[index] = str(outcome.error)
+            return
+        raw = outcome.value
+        write_arrays(
+            run_file(self._folder, index),
+            {
+                "cube": raw.points[:, :-2],
+                "birth": raw.points[:, -2],
+                "logl": raw.points[:, -1],
+                "counts": raw.counts,
+                "seconds": raw.seconds,
+                "resumed": raw.resumed,
+            },
+        )
+        if self._executor is not None:
+            self._progress.update(f"run {index + 1} is back")
+
+    def tell(self, nested: Nested, target_sd: float | None) -> None:
+        """Tell how it ended."""
+        n = len(nested.runs)
+        said = (
+            f"log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
+            f"run{'s' if n > 1 else ''}, {nested.evaluations} evaluations"
+        )
+        if target_sd is not None and nested.log_z_sd > target_sd:
+            said += f"; the error aimed at, {target_sd:g}, is not reached"
+        self._progress.done(said)
+
+
+def _runs_needed(nested: Nested, target_sd: float | None, most: int) -> int:
+    """Return how many runs to have in all for the error that is aimed at.
+
+    It falls with the square root of their number. The estimate from few runs is rough, so that
+    their number is at most doubled at a time.
+    """
+    planned = len(nested.runs) + len(nested.failures)
+    if target_sd is None or nested.log_z_sd <= target_sd:
+        return planned
+    wanted = math.ceil(len(nested.runs) * (nested.log_z_sd / target_sd) ** 2)
+    return min(most, max(planned + 1, min(wanted, 2 * planned)))
+
+
+# ---------------------------------------------------------------- what the folder keeps
+
+
+def _identity(
+    posterior: Posterior, settings: PolyChordSettings, reference: str, seed: int
+) -> dict[str, Any]:
+    named = reference
+    if reference not in REFERENCES and Path(reference).is_file():
+        named = f"file {file_digest(Path(reference))[:16]}"
+    return {**posterior.identity, "reference": named, "seed": seed, **settings.as_dict()}
+
+
+def _kept_base(
+    posterior: Posterior,
+    reference: str,
+    chains: Chains | None,
+    seed: int,
+    folder: Path,
+    **options: Any,
+) -> BaseMeasure:
+    """Return the run's base measure, found once and kept: every run must use the same one."""
+    path = folder / "base.json"
+    if not path.exists():
+        base = choose_base(posterior, reference, chains=chains, seed=seed, **options)
+        write_measure(path, base, posterior.unconstrained_names)
+    return read_measure(path, posterior.dims)
+
+
+def _kept_prior_integral(
+    posterior: Posterior, base: BaseMeasure, seed: int, folder: Path
+) -> PriorIntegral | None:
+    """Return what the prior integrates to, found once and kept; None where nothing tells it.
+
+    A network's programs are normalised by construction, and those on the unit cube by convention.
+    """
+    path = folder / "prior.json"
+    if path.exists():
+        return _read_prior_integral(path)
+    tells = PRIOR_SWITCH in posterior.data and not posterior.data[PRIOR_SWITCH]
+    if base.source == "cube" or posterior.network is not None or not tells:
+        return None
+    prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
+    if prior.exact:
+        found = PriorIntegral(prior.log_prior, 0.0)
+    else:
+        job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
+        run = _as_run(run_polychord(job, seed, 0, None))
+        nested = Nested(posterior.prior, prior, _PRIOR_SETTINGS.nlive, (run,))
+        found = PriorIntegral(nested.log_z, nested.log_z_sd)
+    write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
+    return found
+
+
+def _read_prior_integral(path: Path) -> PriorIntegral | None:
+    if not path.exists():
+        return None
+    kept = read_json(path)
+    return PriorIntegral(float(kept["log_z"]), float(kept["log_z_sd"]))
+
+
+def _read_kept(folder: Path, numbers: Iterable[int]) -> list[NestedRun]:
+    return [_read_run(run_file(folder, i)) for i in numbers if run_file(folder, i).exists()]
+
+
+def _read_run(path: Path) -> NestedRun:
+    kept = read_arrays(path, "cube", "logl", "birth", "counts", "seconds", "resumed")
+    points = np.column_stack([kept["cube"], kept["birth"], kept["logl"]])
+    return _as_run(RawRun(points, kept["counts"], float(kept["seconds"]), int(kept["resumed"])))
+
+
+def _as_run(raw: RawRun) -> NestedRun:
+    points = raw.points[np.argsort(raw.points[:, -1], kind="stable")]
+    evaluations, _, failures, trials, inside = (int(c) for c in raw.counts)
+    return NestedRun(
+        np.ascontiguousarray(points[:, :-2]),
+        points[:, -1].copy(),
+        points[:, -2].copy(),
+        evaluations,
+        failures,
+        trials,
+        inside,
+        raw.seconds,
+        raw.resumed,
+    )

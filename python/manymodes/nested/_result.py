@@ -1,0 +1,310 @@
+"""What nested sampling runs found: the evidence with its errors, and weighted draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from manymodes import volumes
+from manymodes.diagnostics import insertion_p
+from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.reference import BaseMeasure
+
+if TYPE_CHECKING:
+    from anesthetic import NestedSamples
+
+_VOLUME_DRAWS = 400
+_AT_ONCE = 40
+_PRIOR_DRAWS = 1000
+_EDGE = 1e-3
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class NestedRun:
+    """The dead points of one PolyChord run, in the order of their likelihood.
+
+    Attributes
+    ----------
+    cube : array of shape (n, C)
+        Cube coordinates.
+    logl, birth : arrays of shape (n,)
+        Log likelihood against the base measure and that of the contour it was born on (nats).
+    evaluations, failures : int
+        Of the density; failures are exceptions and NaN, counted as density zero.
+    prior_trials, prior_inside : int
+        How many draws of the base measure it took to have ``nprior`` with a density above zero.
+    seconds : float
+        Wall time.
+    resumed : int
+        How often it was interrupted and went on from a checkpoint.
+    """
+
+    cube: FloatArray
+    logl: FloatArray
+    birth: FloatArray
+    evaluations: int
+    failures: int
+    prior_trials: int
+    prior_inside: int
+    seconds: float
+    resumed: int = 0
+
+
+@dataclass(frozen=True)
+class PriorIntegral:
+    """Log of the integral of the program's prior (nats) and its error: 0 if it is normalised."""
+
+    log_z: float
+    log_z_sd: float
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the prior is certainly not normalised: by 0.01 nats and four errors."""
+        return abs(self.log_z) > max(0.01, 4 * self.log_z_sd)
+
+
+@dataclass(frozen=True)
+class Nested:
+    """One or more independent nested sampling runs of one posterior, merged.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        What was integrated.
+    base : BaseMeasure
+        What it was integrated over.
+    nlive : int
+        Live points of each run.
+    runs : tuple of NestedRun
+        The runs that finished.
+    failures : dict
+        The message of each run that failed, by number.
+    prior_integral : PriorIntegral, optional
+        What the program's prior integrates to, where that could be found out.
+    """
+
+    posterior: Posterior
+    base: BaseMeasure
+    nlive: int
+    runs: tuple[NestedRun, ...]
+    failures: dict[int, str] = field(default_factory=dict)
+    prior_integral: PriorIntegral | None = None
+
+    @cached_property
+    def _order(self) -> npt.NDArray[np.intp]:
+        return np.argsort(np.concatenate([run.logl for run in self.runs]), kind="stable")
+
+    @cached_property
+    def logl(self) -> FloatArray:
+        """Log likelihood against the base measure of the merged points, ascending, (n,)."""
+        return np.concatenate([run.logl for run in self.runs])[self._order]
+
+    @cached_property
+    def birth(self) -> FloatArray:
+        """Birth contours of the merged points, shape (n,)."""
+        return np.concatenate([run.birth for run in self.runs])[self._order]
+
+    @cached_property
+    def run_of(self) -> npt.NDArray[np.intp]:
+        """The run that each merged point comes from, shape (n,)."""
+        return np.repeat(np.arange(len(self.runs)), [len(r.logl) for r in self.runs])[self._order]
+
+    @cached_property
+    def cube(self) -> FloatArray:
+        """The merged points in the cube, shape (n, C)."""
+        return np.concatenate([run.cube for run in self.runs])[self._order]
+
+    @cached_property
+    def eta(self) -> FloatArray:
+        """The merged points in the unconstrained space, shape (n, D)."""
+        return self.base.quantile(self.cube)
+
+    @cached_property
+    def rows(self) -> FloatArray:
+        """The merged points as constrained rows, shape (n, P)."""
+        return self.posterior.constrain_rows(self.eta)
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """Posterior weights of the merged points, shape (n,), summing to one."""
+        return np.asarray(special.softmax(volumes.expected_log_weights(self.logl, self.birth)))
+
+    # ------------------------------------------------------------ evidence
+
+    @cached_property
+    def log_prior_inside(self) -> tuple[float, float]:
+        """Log share of the base measure where the density is above zero (nats), and its error.
+
+        PolyChord throws initial points of density zero away without counting them, so that
+        what it integrates over is the base measure restricted to the rest.
+        """
+        trials = sum(run.prior_trials for run in self.runs)
+        inside = sum(run.prior_inside for run in self.runs)
+        share = inside / trials
+        return float(np.log(share)), float(np.sqrt((1 - share) / inside))
+
+    @cached_property
+    def log_z_restricted(self) -> float:
+        """Log evidence (nats) relative to the base measure where the density is above zero."""
+        return float(np.mean(self._by_volumes[0]))
+
+    @property
+    def log_shift(self) -> float:
+        """What is added to `log_z_restricted`, and to that of any region, for `log_z` (nats)."""
+        return self.log_prior_inside[0]
+
+    @property
+    def log_z(self) -> float:
+        """Log evidence: the log integral of the program's density (nats)."""
+        return self.log_z_restricted + self.log_shift
+
+    @cached_property
+    def _by_volumes(self) -> tuple[FloatArray, FloatArray]:
+        """Log evidence and divergence from the base measure (nats) for each random volume."""
+        rng = np.random.default_rng(0)
+        log_z, d_kl = [], []
+        for _ in range(_VOLUME_DRAWS // _AT_ONCE):
+            log_w = volumes.random_log_weights(self.logl, self.birth, rng, _AT_ONCE)
+            log_z.append(special.logsumexp(log_w, axis=0))
+            d_kl.append(self.logl @ np.exp(log_w - log_z[-1]) - log_z[-1])
+        return np.concatenate(log_z), np.concatenate(d_kl)
+
+    @cached_property
+    def log_z_volume_sd(self) -> float:
+        """Error of ``log_z`` (nats) from sampled volumes, and from the rejection share."""
+        return float(np.hypot(self._by_volumes[0].std(ddof=1), self.log_prior_inside[1]))
+
+    @property
+    def log_z_sd(self) -> float:
+        """Error of ``log_z`` (nats): by volumes or by the scatter of runs, the larger.
+
+        Volumes alone take every point for a fair draw within its contour. Where slices do not
+        get far enough for that, independent runs scatter more than their volumes say.
+        """
+        return float(np.nanmax([self.log_z_volume_sd, self.log_z_between_sd]))
+
+    @cached_property
+    def log_z_by_run(self) -> FloatArray:
+        """The log evidence of each run on its own, shape (R,), in nats."""
+        estimates = [
+            special.logsumexp(volumes.expected_log_weights(run.logl, run.birth))
+            for run in self.runs
+        ]
+        return np.array(estimates) + self.log_shift
+
+    @cached_property
+    def log_z_between_sd(self) -> float:
+        """Error of the merged ``log_z`` from the scatter between runs (nats); NaN for one run."""
+        n = len(self.runs)
+        return float(self.log_z_by_run.std(ddof=1) / np.sqrt(n)) if n > 1 else _NAN
+
+    # ------------------------------------------------------------ what was learned, and how well
+
+    @property
+    def d_kl_base(self) -> tuple[float, float]:
+        """Divergence of the posterior from the base measure (nats), and its error.
+
+        What a run has to compress: its length is proportional to it, and so is the square of
+        the error of ``log_z``.
+        """
+        d_kl = self._by_volumes[1] - self.log_prior_inside[0]
+        return float(d_kl.mean()), float(d_kl.std(ddof=1))
+
+    @cached_property
+    def d_kl(self) -> tuple[float, float]:
+        """Divergence of the posterior from the prior (nats), and its error.
+
+        Where the base measure is not the prior it needs the data switch ``prior_only``: then the
+        mean log likelihood of draws, less the log evidence over the normalised prior. Otherwise
+        NaN.
+        """
+        if self.base.exact:
+            return self.d_kl_base
+        if PRIOR_SWITCH not in self.posterior.data or self.posterior.data[PRIOR_SWITCH]:
+            return _NAN, _NAN
+        rng = np.random.default_rng(0)
+        draws = self.eta[rng.choice(len(self.weights), _PRIOR_DRAWS, p=self.weights)]
+        prior = self.posterior.prior
+        heights = np.array([self.posterior.log_density(x) - prior.log_density(x) for x in draws])
+        norm = self.prior_integral or PriorIntegral(0.0, 0.0)
+        n = min(_PRIOR_DRAWS, self.effective_samples)
+        sd = float(
+            np.hypot(heights.std(ddof=1) / np.sqrt(n), np.hypot(self.log_z_sd, norm.log_z_sd))
+        )
+        return float(heights.mean()) - self.log_z + norm.log_z, sd
+
+    @cached_property
+    def effective_samples(self) -> float:
+        """The number of equally weighted draws that the points are worth, as anesthetic's ``neff``.
+
+        The exponential of the entropy of the weights.
+        """
+        return float(np.exp(special.entr(self.weights).sum()))
+
+    @cached_property
+    def insertion_p_by_run(self) -> FloatArray:
+        """The p-value of each run's insertion-index test, shape (R,)."""
+        ranks = [volumes.insertion_ranks(run.logl, run.birth) for run in self.runs]
+        return np.array([insertion_p(*one) for one in ranks])
+
+    @property
+    def insertion_p(self) -> float:
+        """Smallest p-value of the runs' insertion-index tests, times their number."""
+        return float(min(1.0, self.insertion_p_by_run.min() * len(self.runs)))
+
+    @cached_property
+    def edge_shares(self) -> FloatArray:
+        """Posterior mass beyond the outer thousandths of a fitted base measure, shape (D,).
+
+        Coordinate by coordinate, in the component that is most probable at each point: were the
+        base measure the posterior, each share would be 0.002. Zeros where it is the prior itself.
+        """
+        shares = np.zeros(self.base.dims)
+        if self.base.exact:
+            return shares
+        heaviest = np.argsort(-self.weights)
+        kept = heaviest[np.cumsum(self.weights[heaviest]) < 1 - 1e-6]
+        eta, weights = self.eta[kept], self.weights[kept]
+        parts = [np.log(c.weight) + c.log_density(eta) for c in self.base.components]
+        nearest = np.argmax(parts, axis=0)
+        for k, component in enumerate(self.base.components):
+            members = nearest == k
+            u = component.invert(eta[members])
+            shares += weights[members] @ ((u < _EDGE) | (u > 1 - _EDGE))
+        return shares
+
+    # ------------------------------------------------------------ effort, draws
+
+    @property
+    def evaluations(self) -> int:
+        """Density evaluations of all runs."""
+        return sum(run.evaluations for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the longest run."""
+        return max(run.seconds for run in self.runs)
+
+    @cached_property
+    def samples(self) -> NestedSamples:
+        """The merged run as anesthetic samples, with Stan's names and labels."""
+        from anesthetic import NestedSamples
+
+        columns = [stan_name(flat) for flat in self.posterior.model.param_names(include_tp=True)]
+        samples = NestedSamples(
+            data=self.rows, columns=columns, logL=self.logl, logL_birth=self.birth
+        )
+        samples.label = self.posterior.name
+        return samples
+
+
+def stan_name(flat: str) -> str:
+    """Return the name that Stan prints for BridgeStan's flat name: ``W.1.2`` is ``W[1,2]``."""
+    name, *indexes = flat.split(".")
+    return f"{name}[{','.join(indexes)}]" if indexes else name

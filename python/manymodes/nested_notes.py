@@ -1,0 +1,105 @@
+"""What a user should know of nested runs, in sentences: how they went, and what is wrong."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from manymodes.nested import Nested
+
+UNLIKELY = 0.01
+"""The p-value below which a test is told of."""
+
+MOST_AT_THE_EDGE = 0.02
+"""The share of the posterior that a fitted base measure may have in its outer thousandths."""
+
+
+def effort_lines(nested: Nested) -> list[str]:
+    """Return how the evidence was found: base measure, information, effort, test."""
+    d_kl, d_kl_sd = nested.d_kl
+    known = math.isfinite(d_kl)
+    if not known:
+        d_kl, d_kl_sd = nested.d_kl_base
+    of = "the prior" if known else "the base measure"
+    by_run = ", ".join(f"{p:.2g}" for p in nested.insertion_p_by_run)
+    resumed = sum(run.resumed > 0 for run in nested.runs)
+    lines = [
+        f"base measure: {nested.base.reason or nested.base.source}",
+        f"D_KL = {d_kl:.2f} ± {d_kl_sd:.2f} nats from {of}; "
+        f"{nested.effective_samples:.0f} effective samples; {nested.evaluations} evaluations",
+        f"log_z_sd: {nested.log_z_volume_sd:.3f} by volumes"
+        + (f", {nested.log_z_between_sd:.3f} between runs" if len(nested.runs) > 1 else "")
+        + f"; insertion-index p = {nested.insertion_p:.2g} (by run {by_run})",
+    ]
+    if resumed:
+        lines.append(f"{resumed} of {len(nested.runs)} runs went on from a checkpoint")
+    return lines
+
+
+def nested_cautions(nested: Nested) -> list[str]:
+    """Return what may be wrong with the evidence, and what to do about it."""
+    texts = [*_prior_cautions(nested), *_base_cautions(nested)]
+    if nested.insertion_p < UNLIKELY:
+        texts.append(
+            f"the insertion-index test has p = {nested.insertion_p:.2g}: new live points were not "
+            "drawn evenly, so the evidence may be wrong by more than its error; run again with "
+            "more repeats or live points."
+        )
+    if nested.failures:
+        n = len(nested.failures)
+        texts.append(
+            f"{n} nested run{'' if n == 1 else 's'} of {n + len(nested.runs)} failed and "
+            f"{'is' if n == 1 else 'are'} left out; the first message was: "
+            f"{next(iter(nested.failures.values()))}"
+        )
+    n_runs = len(nested.runs)
+    if n_runs > 1 and nested.log_z_volume_sd > 0:
+        spread = nested.log_z_by_run - nested.log_z_by_run.mean()
+        statistic = float(np.sum(spread**2)) / (nested.log_z_volume_sd**2 * n_runs)
+        p = float(stats.chi2.sf(statistic, n_runs - 1))
+        if p < UNLIKELY:
+            texts.append(
+                f"the nested runs differ by more than their volumes allow (p = {p:.2g}): they may "
+                "have found different modes, or their slices are too short: raise --repeats or "
+                "--nlive."
+            )
+    rejected = sum(run.failures for run in nested.runs)
+    if rejected:
+        texts.append(
+            f"{rejected} evaluation{'' if rejected == 1 else 's'} of the density failed and "
+            "counted as density zero."
+        )
+    return texts
+
+
+def _prior_cautions(nested: Nested) -> list[str]:
+    prior = nested.prior_integral
+    if prior is None or not prior.is_off:
+        return []
+    error = f" ± {prior.log_z_sd:.3f}" if prior.log_z_sd > 0 else ""
+    return [
+        f"the prior is not normalised: without the likelihood the program integrates to "
+        f"e^({prior.log_z:.3f}{error}) = {math.exp(prior.log_z):.4g}, not to 1. Over the "
+        f"normalised prior, log_z is {nested.log_z - prior.log_z:.2f} ± "
+        f"{math.hypot(nested.log_z_sd, prior.log_z_sd):.2f} nats. To mend the program: truncate "
+        "priors of bounded parameters (T[...]), and give every parameter a prior."
+    ]
+
+
+def _base_cautions(nested: Nested) -> list[str]:
+    shares = nested.edge_shares
+    worst = int(shares.argmax())
+    if shares[worst] <= MOST_AT_THE_EDGE:
+        return []
+    name = nested.posterior.unconstrained_names[worst]
+    return [
+        f"the base measure does not cover the posterior well: {100 * shares[worst]:.1f} % of it "
+        f"lies in the outer thousandths of coordinate {name}, where live points are scarce. "
+        + (
+            "Fit it to longer chains, or use --reference prior."
+            if nested.base.source == "chains"
+            else "Use --reference chains, or a wider measure from a file."
+        )
+    ]

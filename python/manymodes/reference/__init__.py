@@ -1,0 +1,34 @@
+"""Base measures: the maps from the unit cube to the unconstrained space of a Stan program."""
+
+from __future__ import annotations
+
+from manymodes.reference._chains import chains_measure
+from manymodes.reference._cube import cube_measure, on_unit_cube
+from manymodes.reference._measure import (
+    CAUCHY,
+    FAMILIES,
+    LOGISTIC,
+    NORMAL,
+    STUDENT4,
+    BaseMeasure,
+    Component,
+    read_measure,
+    write_measure,
+)
+from manymodes.reference._prior import prior_measure
+
+__all__ = [
+    "CAUCHY",
+    "FAMILIES",
+    "LOGISTIC",
+    "NORMAL",
+    "STUDENT4",
+    "BaseMeasure",
+    "Component",
+    "chains_measure",
+    "cube_measure",
+    "on_unit_cube",
+    "prior_measure",
+    "read_measure",
+    "write_measure",
+]
