@@ -1,0 +1,270 @@
+"""How nested runs are made: base measures by name, executors, targets, checkpoints, the prior.
+
+Three standard errors throughout, with fixed seeds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special
+
+from conftest import MODELS, Y_BERNOULLI, closed_form, small_network, two_peaks
+from manymodes.chains import run_chains
+from manymodes.comparison import compare
+from manymodes.errors import InputError
+from manymodes.modes import ModeSettings
+from manymodes.nested import Nested, PriorIntegral, load_nested, run_nested
+from manymodes.nested_notes import effort_lines, nested_cautions
+from manymodes.nuts import NutsSettings
+from manymodes.polychord import PolyChordSettings
+from manymodes.posterior import Posterior
+from manymodes.program import Program
+from manymodes.reference import STUDENT4, BaseMeasure, write_measure
+
+SMALL = PolyChordSettings(nlive=100)
+PILOT = NutsSettings(warmup=200, draws=200)
+
+
+def run(posterior: Posterior, **options: Any) -> Nested:
+    return run_nested(posterior, **{"settings": SMALL, "quiet": True, **options})
+
+
+def truth_of_bernoulli(a: float, b: float) -> float:
+    hits, n = int(Y_BERNOULLI.sum()), len(Y_BERNOULLI)
+    return float(special.betaln(a + hits, b + n - hits) - special.betaln(a, b))
+
+
+def assert_within(found: Nested, truth: float) -> None:
+    assert 0 < found.log_z_sd < 0.3
+    assert abs(found.log_z - truth) < 3 * found.log_z_sd
+
+
+# ---------------------------------------------------------------- base measures by name
+
+
+def test_a_program_without_the_switch_is_integrated_over_what_fits_chains(tmp_path: Path) -> None:
+    """A normal and an exponential prior and no data: the integral is 1."""
+    found = run(Posterior(Program(MODELS / "plain.stan"), {}), out=tmp_path)
+    assert found.base.source == "chains"
+    assert "has no data item 'prior_only'" in found.base.reason
+    assert_within(found, 0.0)
+    assert np.isnan(found.d_kl[0])
+    assert found.prior_integral is None
+    again = load_nested(found.posterior, tmp_path)
+    assert again is not None
+    np.testing.assert_array_equal(again.base.quantile(again.cube), again.eta)
+    assert again.log_z == found.log_z
+
+
+@pytest.mark.parametrize("reference", ["prior", "chains"])
+def test_base_measures_agree_on_the_evidence_and_on_the_information(reference: str) -> None:
+    """D_KL of Beta(7, 5) from Beta(2, 3), in closed form."""
+    posterior = closed_form("bernoulli", (2.0, 3.0))
+    found = run(posterior, reference=reference)
+    assert_within(found, truth_of_bernoulli(2.0, 3.0))
+    a, b = 2.0 + Y_BERNOULLI.sum(), 3.0 + len(Y_BERNOULLI) - Y_BERNOULLI.sum()
+    d_kl = (
+        special.betaln(2, 3)
+        - special.betaln(a, b)
+        + (a - 2) * (special.digamma(a) - special.digamma(a + b))
+        + (b - 3) * (special.digamma(b) - special.digamma(a + b))
+    )
+    value, sd = found.d_kl
+    assert 0 < sd < 0.2
+    assert abs(value - d_kl) < 3 * sd
+    assert found.edge_shares.max() < 0.01
+    assert found.prior_integral is not None
+    assert abs(found.prior_integral.log_z) < 3 * found.prior_integral.log_z_sd
+
+
+def test_the_cube_needs_parameters_on_the_cube() -> None:
+    with pytest.raises(InputError, match=r"do not all live on \(0, 1\)"):
+        run(closed_form(), reference="cube")
+    found = run(closed_form("bernoulli", (1.0, 1.0)), reference="cube")
+    assert (found.base.source, found.base.exact) == ("cube", True)
+    assert_within(found, truth_of_bernoulli(1.0, 1.0))
+
+
+def test_a_measure_that_does_not_cover_the_posterior_is_told_of(tmp_path: Path) -> None:
+    posterior = two_peaks(30.0, 0.5)
+    narrow = BaseMeasure.product((STUDENT4,) * 2, [0.0, 0.0], [0.3, 1.0])
+    write_measure(tmp_path / "narrow.json", narrow)
+    found = run(posterior, reference=str(tmp_path / "narrow.json"))
+    assert found.edge_shares[0] > 0.9
+    assert any("outer thousandths of coordinate x.1" in text for text in nested_cautions(found))
+    assert not nested_cautions(run(posterior, reference="prior"))
+
+
+# ---------------------------------------------------------------- modes
+
+
+def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
+    """Peaks 24 widths apart: each run crosses between them by the component's coordinate."""
+    posterior = two_peaks(24.0, 2 / 3)
+    chains = run_chains(posterior, chains=8, settings=PILOT, quiet=True)
+    nested = run(posterior, reference="chains", chains=chains)
+    assert len(nested.base.components) == 3
+    found = compare(posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
+    assert [mode.runs for mode in found.prominent] == [(1, 2), (1, 2)]
+    right, left = found.prominent
+    for mode, share in ((right, 2 / 3), (left, 1 / 3)):
+        assert 0.005 < mode.evidence.sd < 0.06
+        assert abs(mode.evidence.value - share) < 3 * mode.evidence.sd
+
+
+def test_modes_that_a_run_missed_are_named() -> None:
+    """Some run of ten live points loses a peak of a fiftieth of the evidence."""
+    posterior = two_peaks(24.0, 0.98)
+    nested = run(posterior, runs=6, settings=PolyChordSettings(nlive=10, nprior=10), seed=3)
+    found = compare(posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
+    small = found.summaries[1]
+    assert 0 < len(small.runs) < 6
+    assert found.as_dict()["modes"][1]["recovery"] == pytest.approx(len(small.runs) / 6)
+    assert found.as_dict()["modes"][0]["recovery"] == 1
+    assert abs(small.evidence.value - 0.02) < 3 * small.evidence.sd
+
+
+# ---------------------------------------------------------------- a target, an executor
+
+
+def test_runs_are_added_until_the_error_is_small(tmp_path: Path) -> None:
+    posterior = closed_form()
+    first = run(posterior, runs=1, out=tmp_path)
+    kept = (tmp_path / "nested" / "run-000.npz").stat()
+    found = run(posterior, runs=1, target_sd=0.04, out=tmp_path, resume=True)
+    assert found.log_z_sd <= 0.04 < first.log_z_sd
+    assert len(found.runs) > 1
+    assert (tmp_path / "nested" / "run-000.npz").stat() == kept
+    limited = run(posterior, runs=1, target_sd=1e-4, max_runs=3)
+    assert len(limited.runs) == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"target_sd": 0.0}, "target_sd: 0.0 is not above 0"),
+        ({"runs": 4, "max_runs": 3}, r"max_runs: 3 is less than runs \(4\)"),
+        ({"settings": PolyChordSettings(processes=2)}, "processes: 2 need a PolyChord built with"),
+    ],
+)
+def test_what_cannot_be_is_refused(option: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        run(closed_form(), **option)
+
+
+def test_an_executor_gives_the_same_runs(tmp_path: Path) -> None:
+    """Runs travel back from other processes, which share no folder."""
+    here = run(closed_form(), seed=7)
+    with ProcessPoolExecutor(2) as pool:
+        there = run(closed_form(), seed=7, executor=pool, out=tmp_path)
+    np.testing.assert_array_equal(here.logl, there.logl)
+    assert here.log_z == there.log_z
+    assert sorted(p.name for p in (tmp_path / "nested").glob("*.npz")) == [
+        "run-000.npz",
+        "run-001.npz",
+    ]
+
+
+# ---------------------------------------------------------------- checkpoints
+
+SLOW = """
+import sys
+from conftest import small_network
+from manymodes.nested import run_nested
+from manymodes.polychord import PolyChordSettings
+if __name__ == "__main__":
+    run_nested(small_network(), runs=1, settings=PolyChordSettings(nlive=200), seed=5,
+               out=sys.argv[1], resume=True, checkpoints=True, quiet=True)
+"""
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """Its contours all are those of its points, and its evidence agrees with another run's."""
+    small_network().compile()
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW, encoding="utf-8")
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    child = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "out")],
+        env={**os.environ, "PYTHONPATH": paths},
+        start_new_session=True,
+    )
+    checkpoint = tmp_path / "out" / "nested" / "unfinished-000" / "polychord.resume"
+    for _ in range(1200):
+        if checkpoint.exists() or child.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert checkpoint.exists()
+    time.sleep(0.3)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    found = run(
+        small_network(),
+        runs=1,
+        settings=PolyChordSettings(nlive=200),
+        seed=5,
+        out=tmp_path / "out",
+        resume=True,
+        checkpoints=True,
+    )
+    (one,) = found.runs
+    assert one.resumed == 1
+    inner = one.birth[np.isfinite(one.birth)]
+    assert np.isin(inner, one.logl).all()
+    assert (one.birth == -np.inf).sum() == 2000
+    assert one.prior_trials >= one.prior_inside == 2000
+    other = run(small_network(), runs=1, settings=PolyChordSettings(nlive=200), seed=6)
+    sd = np.hypot(found.log_z_sd, other.log_z_sd)
+    assert abs(found.log_z - other.log_z) < 3 * sd
+    assert not checkpoint.parent.exists()
+    assert any("1 of 1 runs went on from a checkpoint" in line for line in effort_lines(found))
+
+
+# ---------------------------------------------------------------- the prior's integral
+
+
+def test_a_prior_that_is_not_normalised_is_told_of(tmp_path: Path) -> None:
+    """A half-normal prior without its factor 2, on a bounded parameter: the integral is 1/2."""
+    stan_file = tmp_path / "half.stan"
+    stan_file.write_text(HALF, encoding="utf-8")
+    posterior = Posterior(Program(stan_file), {"prior_only": 0, "flat": 0})
+    found = run(posterior)
+    prior = found.prior_integral
+    assert prior is not None
+    assert prior.is_off
+    assert abs(prior.log_z - np.log(0.5)) < 3 * prior.log_z_sd
+    (text,) = nested_cautions(found)
+    assert "the prior is not normalised" in text
+    assert "T[...]" in text
+
+
+HALF = """
+data {
+  int<lower=0, upper=1> prior_only;
+}
+parameters {
+  real<lower=0> s;
+}
+model {
+  s ~ normal(0, 1);
+  if (!prior_only) {
+    0.3 ~ normal(0, s);
+  }
+}
+"""
+
+
+def test_an_exact_prior_is_off_by_a_constant_that_is_known_exactly() -> None:
+    assert PriorIntegral(np.log(2), 0.0).is_off
+    assert not PriorIntegral(0.0, 0.0).is_off
+    assert not PriorIntegral(0.1, 0.05).is_off
