@@ -1,6 +1,7 @@
-"""Are the errors of log evidences right?
+"""Whether the quoted errors of log evidences are right, against exact values.
 
-calibration.py [NAME ...] [--seeds N] [--nlive N] [--runs R] [--reference prior|chains] [--json FILE]
+calibration.py [NAME ...] [--seeds N] [--nlive N] [--runs R] [--reference prior|chains]
+               [--repeats N] [--jobs N] [--json FILE]
 
 Nested sampling of posteriors whose evidence is known (tests/exact.py: one for every constrained
 type of Stan, the eggbox, two mixtures in ten dimensions, and three priors), over many seeds.
@@ -35,8 +36,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numpy as np
-from exact import NAMES, Component, Exact, make
 
+from exact import NAMES, Component, Exact, make
 from manymodes.chains import run_chains
 from manymodes.comparison import Comparison, compare
 from manymodes.modes import ModeSettings

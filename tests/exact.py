@@ -245,8 +245,8 @@ def _positive_ordered(name: str) -> Exact:
 
 def _unit_vector(name: str) -> Exact:
     """Von Mises–Fisher outcomes about a uniform direction (Mardia and Jupp 2000, section 9.3)."""
-    n, k, kappa = 6, 3, 2.5
-    Y = stats.vonmises_fisher([0, 0.6, 0.8], kappa).rvs(n, random_state=10)
+    n, k, kappa = 8, 5, 3.0
+    Y = stats.vonmises_fisher([0, 0.6, 0, 0.8, 0], kappa).rvs(n, random_state=10)
     order = k / 2 - 1
 
     def log_bessel(x: float) -> float:
