@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.engine import Parcel
-from manymodes.errors import InputError, SamplingError
+from manymodes.errors import InputError, SamplingError, StorageError
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import nested_runner
 from manymodes.progress import Progress
@@ -31,6 +31,7 @@ RUNNING = ".running-"
 
 _LOG_ZERO = -1e30
 _MPI_TRIALS = 20_000
+_DISK_FAILS = 4
 _PRECISION = {"chains": 1e-2}
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
@@ -170,8 +171,20 @@ def run_polychord(
         The run failed; the message is that of the child.
     InputError
         More than one process is asked of a PolyChord that was built without MPI.
+    StorageError
+        The disk is full or fails.
     """
     opened = job.open() if isinstance(job, Parcel) else job
+    try:
+        return _run_polychord(opened, seed, index, show)
+    except StorageError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"a nested run: {reason}; make room and go on with --resume") from error
+
+
+def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay | None) -> RawRun:
     library = polychord_library(require("polychord"))
     with _scratch_folder(opened, library, seed, index) as scratch:
         begun = time.monotonic()
@@ -334,6 +347,8 @@ def _run_child(
             _running.discard(child)
         errors.seek(0)
         complaint = " ".join(errors.read().split()) or " / ".join(said[-4:])
+    if status == _DISK_FAILS:
+        raise StorageError(f"a nested run: {complaint}; make room and go on with --resume")
     if status < 0:
         name = signal.Signals(-status).name
         raise SamplingError(f"the nested run was ended by {name}: {complaint}".rstrip(": "))

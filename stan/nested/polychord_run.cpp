@@ -17,8 +17,8 @@
 // (rows, columns) and the rows as doubles, a row being the cube coordinates, the
 // log likelihood of the birth contour and the log likelihood.
 //
-// Exit status: 0 finished; 2 the configuration or a library cannot be used; whatever
-// PolyChord stops with otherwise.
+// Exit status: 0 finished; 2 the configuration or a library cannot be used; 3 PolyChord
+// ended too early; 4 the disk is full or fails; whatever PolyChord stops with otherwise.
 
 #include <dlfcn.h>
 #include <signal.h>
@@ -45,6 +45,7 @@ namespace {
 const double kPi = 3.14159265358979323846;
 const double kEpsilon = std::numeric_limits<double>::epsilon();
 const double kLogZero = -1e30;  // PolyChord: at or below is outside the prior
+const int kDiskFails = 4;
 
 // ---------------------------------------------------------------- base measures
 
@@ -364,7 +365,7 @@ void write_counts() {
   out.close();
   if (!out || std::rename(partial.c_str(), kCountsFile) != 0) {
     std::cerr << "cannot write " << kCountsFile << '\n';
-    std::_Exit(3);
+    std::_Exit(kDiskFails);
   }
 }
 
@@ -466,7 +467,7 @@ void write_dead(int ndead, int npars, const double* dead) {
   out.close();
   if (!out || std::rename(partial.c_str(), state.config.output.c_str()) != 0) {
     std::cerr << "cannot write " << state.config.output << '\n';
-    std::_Exit(3);
+    std::_Exit(kDiskFails);
   }
   state.wrote = true;
 }
