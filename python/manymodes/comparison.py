@@ -380,6 +380,7 @@ def nested_entry(nested: Nested) -> dict[str, Any]:
             "exact": nested.base.exact,
             "reason": nested.base.reason,
             "largest_edge_share": float(nested.edge_shares.max()),
+            "missed_share": nested.missed_share,
         },
     }
     if nested.prior_integral is not None:

@@ -12,6 +12,9 @@ from manymodes.nested import Nested
 UNLIKELY = 0.01
 """The p-value below which a test is told of."""
 
+MOST_MISSED = 0.05
+"""The share of the posterior that chains may have missed under a base measure fitted to them."""
+
 MOST_AT_THE_EDGE = 0.02
 """The share of the posterior that a fitted base measure may have in its outer thousandths."""
 
@@ -89,6 +92,12 @@ def _prior_cautions(nested: Nested) -> list[str]:
 
 
 def _base_cautions(nested: Nested) -> list[str]:
+    if nested.missed_share > MOST_MISSED:
+        return [
+            f"chains have not been where {100 * nested.missed_share:.0f} % of the posterior lies, "
+            "which the base measure fitted to them covers by its small share of the prior only: "
+            "the evidence rests on few live points. Run more chains, or use --reference prior."
+        ]
     shares = nested.edge_shares
     worst = int(shares.argmax())
     if shares[worst] <= MOST_AT_THE_EDGE:

@@ -259,25 +259,44 @@ class Nested:
         return float(min(1.0, self.insertion_p_by_run.min() * len(self.runs)))
 
     @cached_property
+    def _by_component(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """The points that hold the posterior, and the most probable component at each."""
+        heaviest = np.argsort(-self.weights)
+        kept = heaviest[np.cumsum(self.weights[heaviest]) < 1 - 1e-6]
+        eta = self.eta[kept]
+        parts = [np.log(c.weight) + c.log_density(eta) for c in self.base.components]
+        return kept, np.argmax(parts, axis=0)
+
+    @cached_property
     def edge_shares(self) -> FloatArray:
         """Posterior mass beyond the outer thousandths of a fitted base measure, shape (D,).
 
         Coordinate by coordinate, in the component that is most probable at each point: were the
-        base measure the posterior, each share would be 0.002. Zeros where it is the prior itself.
+        base measure the posterior, each share would be 0.002. The prior itself has no edge.
         """
         shares = np.zeros(self.base.dims)
         if self.base.exact:
             return shares
-        heaviest = np.argsort(-self.weights)
-        kept = heaviest[np.cumsum(self.weights[heaviest]) < 1 - 1e-6]
-        eta, weights = self.eta[kept], self.weights[kept]
-        parts = [np.log(c.weight) + c.log_density(eta) for c in self.base.components]
-        nearest = np.argmax(parts, axis=0)
+        kept, nearest = self._by_component
         for k, component in enumerate(self.base.components):
-            members = nearest == k
-            u = component.invert(eta[members])
-            shares += weights[members] @ ((u < _EDGE) | (u > 1 - _EDGE))
+            members = kept[nearest == k]
+            if component.origin != "prior":
+                u = component.invert(self.eta[members])
+                shares += self.weights[members] @ ((u < _EDGE) | (u > 1 - _EDGE))
         return shares
+
+    @cached_property
+    def missed_share(self) -> float:
+        """Posterior mass that chains, to which the base measure was fitted, seem to have missed.
+
+        Where the prior, a component of small weight, is more probable than all that was fitted.
+        NaN where nothing was fitted to chains, or the program cannot tell its prior.
+        """
+        origins = np.array([component.origin for component in self.base.components])
+        if self.base.source != "chains" or "prior" not in origins:
+            return _NAN
+        kept, nearest = self._by_component
+        return float(self.weights[kept[origins[nearest] == "prior"]].sum())
 
     # ------------------------------------------------------------ effort, draws
 

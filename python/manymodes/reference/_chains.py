@@ -82,7 +82,9 @@ def chains_measure(
     mixed = [replace(c, weight=fitted * w) for c, w in zip(components, weights, strict=True)]
     what = f"fitted to {len(kept)} chains in {len(components)} groups"
     if prior is not None:
-        mixed += [replace(c, weight=PRIOR_SHARE * c.weight) for c in prior.components]
+        mixed += [
+            replace(c, weight=PRIOR_SHARE * c.weight, origin="prior") for c in prior.components
+        ]
         what += f", with a share of {PRIOR_SHARE:.0%} for the prior"
     return BaseMeasure(tuple(mixed), source="chains", reason=what)
 
@@ -123,7 +125,9 @@ def _covariance(draws: FloatArray) -> FloatArray:
 def _component(draws: FloatArray) -> Component:
     """Return Student's t fitted to draws, shape (n, D), and inflated."""
     scale = np.linalg.cholesky(_covariance(draws)) * (_INFLATION * _STUDENT4_SCALE)
-    return Component((STUDENT4,) * draws.shape[1], draws.mean(axis=0), np.tril(scale))
+    return Component(
+        (STUDENT4,) * draws.shape[1], draws.mean(axis=0), np.tril(scale), origin="chains"
+    )
 
 
 def _weights(

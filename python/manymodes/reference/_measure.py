@@ -62,6 +62,8 @@ class Component:
         Lower triangular, with a positive diagonal.
     weight : float
         Its share of the measure.
+    origin : str
+        Where it comes from: ``prior``, ``chains``, or nothing if a file does not say.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class Component:
     location: FloatArray
     scale: FloatArray
     weight: float = 1.0
+    origin: str = ""
 
     def __post_init__(self) -> None:
         """Check the parts; a scale of shape (D,) stands for a diagonal."""
@@ -237,6 +240,7 @@ class BaseMeasure:
             "log_prior": self.log_prior,
             "components": [
                 {
+                    "origin": one.origin,
                     "weight": one.weight,
                     "families": list(one.families),
                     "location": one.location.tolist(),
@@ -306,6 +310,7 @@ def _component(entry: Mapping[str, Any]) -> Component:
         np.array(entry["location"], dtype=float),
         np.array(entry["scale"], dtype=float),
         float(entry.get("weight", 1.0)),
+        str(entry.get("origin", "")),
     )
 
 
