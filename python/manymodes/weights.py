@@ -9,7 +9,6 @@ import numpy.typing as npt
 from scipy import special
 
 from manymodes.chains import Chains
-from manymodes.landscape import LOWEST
 from manymodes.modes import Modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray
@@ -100,14 +99,12 @@ def _sd(draws: FloatArray) -> FloatArray:
 def _closing_passes(nested: Nested, modes: Modes) -> FloatArray:
     """Return up to which contour points cross between two modes, (M, M).
 
-    Over a base measure of several components, a slice along the coordinate that chooses the
-    component leads from one mode into another at any contour, so that no pass tells when they
-    part. Volumes that are followed apart from the beginning are right all the same: a point that
-    crosses is born in the mode that it comes into.
+    Over a base measure of several components, slices lead from one mode into another at any
+    contour, and no pass ever closes.
     """
     if len(nested.base.components) == 1:
         return open_passes(modes.passes, nested.base.dims)
-    return np.where(np.eye(modes.n_modes, dtype=bool), modes.passes, LOWEST)
+    return np.where(np.eye(modes.n_modes, dtype=bool), modes.passes, np.inf)
 
 
 def _spread_between_runs(

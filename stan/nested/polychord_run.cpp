@@ -5,7 +5,8 @@
 // PolyChord samples the unit cube, which a base measure maps to the unconstrained space:
 // a component is eta = location + scale z, scale lower triangular, z independent with
 // known quantiles. Of several components, the first cube coordinate says which one maps
-// the others. With q the density of the whole mixture, the likelihood is
+// the others; it runs through them many times over, so that slices cross between them.
+// With q the density of the whole mixture, the likelihood is
 // p(y, theta(eta)) |J(eta)| / q(eta), so that the evidence is the integral of the
 // program's density whatever q is. Every evaluation stays in this process: BridgeStan's
 // shared object and PolyChord's library are opened here, and no interpreter is in the
@@ -45,6 +46,7 @@ namespace {
 const double kPi = 3.14159265358979323846;
 const double kEpsilon = std::numeric_limits<double>::epsilon();
 const double kLogZero = -1e30;  // PolyChord: at or below is outside the prior
+const double kCycles = 16.0;    // of the coordinate that chooses the component
 const int kDiskFails = 4;
 
 // ---------------------------------------------------------------- base measures
@@ -221,7 +223,9 @@ struct Base {
       return components[0].log_density(z.data());
     }
     std::size_t chosen = 0;
-    while (chosen + 1 < components.size() && u[0] >= edges[chosen]) {
+    double whole;
+    const double place = std::modf(kCycles * u[0], &whole);
+    while (chosen + 1 < components.size() && place >= edges[chosen]) {
       ++chosen;
     }
     components[chosen].map(u + 1, z.data(), eta);

@@ -6,6 +6,7 @@ from manymodes.reference._chains import chains_measure
 from manymodes.reference._cube import cube_measure, on_unit_cube
 from manymodes.reference._measure import (
     CAUCHY,
+    CYCLES,
     FAMILIES,
     LOGISTIC,
     NORMAL,
@@ -19,6 +20,7 @@ from manymodes.reference._prior import prior_measure
 
 __all__ = [
     "CAUCHY",
+    "CYCLES",
     "FAMILIES",
     "LOGISTIC",
     "NORMAL",

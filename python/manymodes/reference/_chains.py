@@ -1,8 +1,9 @@
-"""A base measure fitted to the draws of chains: a component for each group of alike chains.
+"""A base measure fitted to the draws of chains: a mixture with Student's t tails.
 
-Chains that stay in different modes look different, and each group of alike ones gets a component
-with Student's t tails, wider than its draws. Where the program can tell its prior, that
-is a further component of small weight: what no chain has found is then still covered.
+Chains that stay in different modes look different, and so do pieces of a chain that moves between
+them. Groups of alike pieces are where a mixture of normals begins that is fitted to all draws; each
+of its components gets Student's t tails and is widened. Where the program can tell its prior, that is
+a further component of small weight: what no chain has found is then still covered.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 from scipy.cluster import hierarchy
+from scipy.linalg import solve_triangular
 from scipy.spatial.distance import squareform
 
 from manymodes.errors import InputError
@@ -25,12 +27,15 @@ IntArray = npt.NDArray[np.intp]
 PRIOR_SHARE = 0.1
 """The weight of the prior among the components, where there is one."""
 
-_MOST_CHAINS = 200
+_MOST_PIECES = 256
+_PIECE = 50
+_MOST_DRAWS = 20_000
 _MOST_COMPONENTS = 24
-_ALIKE = 1.0
+_ALIKE = 0.5
+_STEPS = 20
 _INFLATION = 1.25
 _STUDENT4_SCALE = 0.6744897502 / 0.7406970841  # gives it the quartiles of a standard normal
-_SHRINK = 4.0
+_SHRINK = 2.0
 _TRIALS = 100
 _LEAST = 0.5
 """Share of the fitted weight that all components get alike, whatever their evidence seems to be."""
@@ -63,71 +68,124 @@ def chains_measure(
 
     Notes
     -----
-    Chains are alike by the Bhattacharyya distance of the normals that have their means and
+    Pieces are alike by the Bhattacharyya distance of the normals that have their means and
     covariances (average linkage). A component's weight is half equal, half by a rough estimate of
     its evidence from draws of its own: weights only decide the cost.
     """
     kept = [np.asarray(one) for one in draws if len(one) > 1]
     if not kept:
         raise InputError("reference: 'chains' needs chains with two draws or more")
-    if len(kept) > _MOST_CHAINS:
-        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, _MOST_CHAINS).astype(int)]
-    groups = _alike(kept)
-    components = [
-        _component(np.concatenate([kept[i] for i in np.flatnonzero(groups == group)]))
-        for group in range(groups.max() + 1)
-    ]
+    whole = np.concatenate(kept)
+    some = whole[_evenly(len(whole), _MOST_DRAWS)]
+    components = [_component(*moments) for moments in _mixture(some, _groups(_pieces(kept)))]
     weights = _weights(posterior, components, np.random.default_rng(seed))
     fitted = 1 - PRIOR_SHARE if prior is not None else 1.0
     mixed = [replace(c, weight=fitted * w) for c, w in zip(components, weights, strict=True)]
-    what = f"fitted to {len(kept)} chains in {len(components)} groups"
+    n = len(components)
+    what = f"{n} component{'' if n == 1 else 's'} fitted to {len(kept)} chains"
     if prior is not None:
         mixed += [
             replace(c, weight=PRIOR_SHARE * c.weight, origin="prior") for c in prior.components
         ]
-        what += f", with a share of {PRIOR_SHARE:.0%} for the prior"
+        what += f", and the prior with a weight of {PRIOR_SHARE:g}"
     return BaseMeasure(tuple(mixed), source="chains", reason=what)
 
 
-def _alike(draws: Sequence[FloatArray]) -> IntArray:
-    """Return the group of each chain, from 0."""
-    if len(draws) == 1:
-        return np.zeros(1, dtype=np.intp)
-    means = np.array([one.mean(axis=0) for one in draws])
-    covariances = np.array([_covariance(one) for one in draws])
+Moments = tuple[FloatArray, FloatArray]
+"""A mean, shape (D,), and a covariance, shape (D, D)."""
+
+
+def _evenly(size: int, most: int) -> IntArray:
+    """Return at most so many numbers below ``size``, evenly spread."""
+    return np.unique(np.linspace(0, size - 1, min(size, most)).astype(np.intp))
+
+
+def _pieces(draws: Sequence[FloatArray]) -> list[FloatArray]:
+    """Cut chains into pieces of some length each, as long as that makes not too many."""
+    pieces = [
+        piece
+        for one in draws
+        for piece in np.array_split(one, max(1, len(one) // _PIECE))
+        if len(piece) > 1
+    ]
+    if len(pieces) > _MOST_PIECES:
+        pieces = [draws[i] for i in _evenly(len(draws), _MOST_PIECES)]
+    return pieces
+
+
+def _groups(pieces: list[FloatArray]) -> list[Moments]:
+    """Return mean and covariance of each group of alike pieces."""
+    if len(pieces) == 1:
+        return [_moments(pieces[0])]
+    means = np.array([one.mean(axis=0) for one in pieces])
+    covariances = np.array([_moments(one)[1] for one in pieces])
     log_dets = np.linalg.slogdet(covariances)[1]
-    distances = np.zeros((len(draws), len(draws)))
-    for i in range(len(draws) - 1):
+    distances = np.zeros((len(pieces), len(pieces)))
+    for i in range(len(pieces) - 1):
         pooled = (covariances[i] + covariances[i + 1 :]) / 2
         apart = means[i] - means[i + 1 :]
-        mahalanobis = np.einsum(
-            "nd,nd->n", apart, np.linalg.solve(pooled, apart[..., None])[..., 0]
-        )
+        solved = np.linalg.solve(pooled, apart[..., None])[..., 0]
         spread = np.linalg.slogdet(pooled)[1] - (log_dets[i] + log_dets[i + 1 :]) / 2
-        distances[i, i + 1 :] = mahalanobis / 8 + spread / 2
+        distances[i, i + 1 :] = np.einsum("nd,nd->n", apart, solved) / 8 + spread / 2
     tree = hierarchy.linkage(squareform(distances + distances.T, checks=False), "average")
-    limit = _ALIKE + means.shape[1] / 10
-    groups = hierarchy.fcluster(tree, limit, "distance")
+    groups = hierarchy.fcluster(tree, _ALIKE + means.shape[1] / 10, "distance")
     if groups.max() > _MOST_COMPONENTS:
         groups = hierarchy.fcluster(tree, _MOST_COMPONENTS, "maxclust")
-    return np.asarray(np.unique(groups, return_inverse=True)[1], dtype=np.intp)
+    return [
+        _moments(np.concatenate([pieces[i] for i in np.flatnonzero(groups == group)]))
+        for group in np.unique(groups)
+    ]
 
 
-def _covariance(draws: FloatArray) -> FloatArray:
-    """Return the covariance of draws, shape (n, D), drawn towards its diagonal if n is small."""
-    n, dims = draws.shape
-    covariance = np.atleast_2d(np.cov(draws.T))
+def _moments(draws: FloatArray, shares: FloatArray | None = None) -> Moments:
+    """Return mean and covariance of draws, shape (n, D), of which each counts by its share.
+
+    The covariance is drawn towards its diagonal where there are few draws.
+    """
+    shares = np.ones(len(draws)) if shares is None else shares
+    n, dims = float(shares.sum()), draws.shape[1]
+    mean = shares @ draws / n
+    apart = draws - mean
+    covariance = (shares[:, None] * apart).T @ apart / n
     diagonal = np.diag(np.maximum(covariance.diagonal(), 1e-16))
-    share = min(1.0, _SHRINK * dims / n)
-    return np.asarray((1 - share) * covariance + share * diagonal)
+    pull = min(1.0, _SHRINK * dims / n)
+    return mean, np.asarray((1 - pull) * covariance + pull * diagonal)
 
 
-def _component(draws: FloatArray) -> Component:
-    """Return Student's t fitted to draws, shape (n, D), and inflated."""
-    scale = np.linalg.cholesky(_covariance(draws)) * (_INFLATION * _STUDENT4_SCALE)
-    return Component(
-        (STUDENT4,) * draws.shape[1], draws.mean(axis=0), np.tril(scale), origin="chains"
-    )
+def _mixture(draws: FloatArray, groups: list[Moments]) -> list[Moments]:
+    """Fit a mixture of normals to draws, shape (n, D), by a few steps of EM from some groups.
+
+    Components that are left with fewer draws than they have coordinates are dropped.
+    """
+    shares = np.full(len(groups), 1 / len(groups))
+    for _ in range(_STEPS if len(groups) > 1 else 0):
+        log_parts = np.array(
+            [
+                np.log(share) + _log_normal(draws, *moments)
+                for share, moments in zip(shares, groups, strict=True)
+            ]
+        )
+        parts = special.softmax(log_parts, axis=0)
+        counts = parts.sum(axis=1)
+        kept = counts > draws.shape[1] + 1
+        if not kept.any():
+            break
+        groups = [_moments(draws, part) for part in parts[kept]]
+        shares = counts[kept] / counts[kept].sum()
+    return groups
+
+
+def _log_normal(draws: FloatArray, mean: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return the log density (nats) of a normal at draws, shape (n,), but for a constant."""
+    root = np.linalg.cholesky(covariance)
+    z = solve_triangular(root, (draws - mean).T, lower=True)
+    return np.asarray(-0.5 * (z**2).sum(axis=0) - np.log(root.diagonal()).sum())
+
+
+def _component(mean: FloatArray, covariance: FloatArray) -> Component:
+    """Return Student's t with this mean, wider than the covariance says."""
+    scale = np.linalg.cholesky(covariance) * (_INFLATION * _STUDENT4_SCALE)
+    return Component((STUDENT4,) * len(mean), mean, np.tril(scale), origin="chains")
 
 
 def _weights(

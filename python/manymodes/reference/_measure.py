@@ -10,6 +10,9 @@ known quantiles. Of several components, one further cube coordinate (the first) 
 one maps the others. The likelihood divides by the whole mixture, q = sum_k w_k q_k, whichever
 component a point came through: then the integral over the cube is
 sum_k w_k int q_k(eta) p(eta) / q(eta) d eta = int p(eta) d eta, exactly.
+
+The choosing coordinate runs through the components many times over. A slice that moves it only a
+little then passes all of them, so that points go from mode to mode with nearly every slice.
 """
 
 from __future__ import annotations
@@ -43,6 +46,9 @@ _DISTRIBUTIONS = {
 }
 FAMILIES = tuple(_DISTRIBUTIONS)
 """What an independent coordinate can be; ``student4`` is Student's t with 4 degrees of freedom."""
+
+CYCLES = 16
+"""How often the choosing coordinate runs through the components between 0 and 1."""
 
 _FORMAT = "manymodes base measure"
 _LOWEST, _HIGHEST = 1e-300, 1 - 2.0**-53
@@ -206,7 +212,8 @@ class BaseMeasure:
         if len(self.components) == 1:
             return np.zeros(len(points), dtype=np.intp)
         edges = np.cumsum([one.weight for one in self.components])[:-1]
-        return np.searchsorted(edges, points[:, 0], side="right").astype(np.intp)
+        place = np.modf(CYCLES * points[:, 0])[0]
+        return np.asarray(np.searchsorted(edges, place, side="right"), dtype=np.intp)
 
     def quantile(self, cube: npt.ArrayLike) -> FloatArray:
         """Map cube points u, shape (..., C), to unconstrained points, shape (..., D)."""
