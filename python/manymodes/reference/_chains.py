@@ -2,8 +2,8 @@
 
 Chains that stay in different modes look different, and so do pieces of a chain that moves between
 them. Groups of alike pieces are where a mixture of normals begins that is fitted to all draws; each
-of its components gets Student's t tails and is widened. Where the program can tell its prior, that is
-a further component of small weight: what no chain has found is then still covered.
+of its components gets Student's t tails and is widened. Where the program can tell its prior, that
+is a further component of small weight: what no chain has found is then still covered.
 """
 
 from __future__ import annotations
