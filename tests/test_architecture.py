@@ -23,6 +23,7 @@ ORDER = (
     "likelihood",
     "region",
     "catalogue",
+    "active",
     "network",
     "table",
     "symmetry",

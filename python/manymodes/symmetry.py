@@ -9,6 +9,11 @@ irreducible tanh networks there are no others, Sussmann 1992), and several layer
 A relu unit has no flip but a rescaling, (w, b, v) to (r w, r b, v / r) for any r > 0. It is
 continuous, and so no part of the group whose order is counted here.
 
+Units of a network of variable size (`manymodes.active`) are not alike, since the first ones are
+active: none are exchanged. Nor are its sigmoid units flipped, which moves v to the output bias of
+the smaller networks as well, in which the unit is not. Flips of tanh units, 2^H of them, and
+rescalings of relu units change none of the networks of 1, 2, ... units.
+
 A member of the group is, for each hidden layer, a permutation and signs: arrays of shape
 (..., units), whose leading dimensions broadcast against those of the weights. One member moves
 many draws, each draw can have its own, and draws (n, 1) with members (1, m) make n x m copies.
@@ -40,19 +45,33 @@ MAX_ORBIT = 50_000
 def group_order(network: Network) -> int:
     """Return the order of the group, exactly: the product over layers of H! or H! 2^H.
 
+    Of variable size, 2^H with tanh units and 1 with others.
+
     Parameters
     ----------
     network : Network
         The network; its constraint does not matter.
     """
-    flips = 1 if network.activation == "relu" else 2
-    return math.prod(math.factorial(width) * flips**width for width in network.hidden)
+    flips = 2 if _flips(network) else 1
+    orders = [math.factorial(width) if _swaps(network) else 1 for width in network.hidden]
+    return math.prod(orders) * flips ** sum(network.hidden)
 
 
 def log_group_order(network: Network) -> float:
     """Return the natural logarithm of the group's order, without overflow."""
-    flip = 0.0 if network.activation == "relu" else math.log(2)
-    return math.fsum(math.lgamma(width + 1) + width * flip for width in network.hidden)
+    flip = math.log(2) if _flips(network) else 0.0
+    swap = 1.0 if _swaps(network) else 0.0
+    return math.fsum(swap * math.lgamma(width + 1) + width * flip for width in network.hidden)
+
+
+def _swaps(network: Network) -> bool:
+    """Whether units of a layer can be exchanged."""
+    return network.active is None
+
+
+def _flips(network: Network) -> bool:
+    """Whether units can be flipped."""
+    return network.activation == "tanh" or (network.activation == "sigmoid" and _swaps(network))
 
 
 @dataclass(frozen=True)
@@ -98,10 +117,14 @@ def generators(network: Network) -> tuple[Generator, ...]:
 
     Together they generate every permutation and every flip or rescaling.
     """
-    other = "rescale" if network.activation == "relu" else "flip"
+    kinds = [("swap", 1)] if _swaps(network) else []
+    if network.activation == "relu":
+        kinds.append(("rescale", 0))
+    elif _flips(network):
+        kinds.append(("flip", 0))
     return tuple(
         Generator(kind, layer, unit)
-        for kind, ends_before in (("swap", 1), (other, 0))
+        for kind, ends_before in kinds
         for layer, width in enumerate(network.hidden)
         for unit in range(width - ends_before)
     )
@@ -114,9 +137,11 @@ def random_members(
 
     They are independent and uniform on the group; `act` takes them as they are.
     """
-    permutations = [rng.permuted(np.tile(np.arange(h), (n, 1)), axis=1) for h in network.hidden]
+    permutations = [np.tile(np.arange(h), (n, 1)) for h in network.hidden]
+    if _swaps(network):
+        permutations = [rng.permuted(order, axis=1) for order in permutations]
     signs = [
-        np.ones((n, h)) if network.activation == "relu" else rng.choice([-1.0, 1.0], (n, h))
+        rng.choice([-1.0, 1.0], (n, h)) if _flips(network) else np.ones((n, h))
         for h in network.hidden
     ]
     return permutations, signs
@@ -153,8 +178,8 @@ def act(
     Raises
     ------
     InputError
-        If permutations or signs do not fit the layers, a relu unit is to be flipped, or weights
-        are missing or of the wrong shape.
+        If permutations or signs do not fit the layers, a unit is to be flipped or moved that
+        cannot be, or weights are missing or of the wrong shape.
     """
     orders = [np.asarray(order, dtype=np.intp) for order in permutations]
     flips = [np.asarray(sign, dtype=float) for sign in signs]
@@ -236,8 +261,11 @@ def members(
             f"network: {group_order(network)} copies of its weights are too many to list;"
             f" the most is {MAX_ORBIT}"
         )
-    flips = (1,) if network.activation == "relu" else (1, -1)
-    permutations = [itertools.permutations(range(width)) for width in network.hidden]
+    flips = (1, -1) if _flips(network) else (1,)
+    permutations = [
+        itertools.permutations(range(width)) if _swaps(network) else iter([tuple(range(width))])
+        for width in network.hidden
+    ]
     signs = [itertools.product(flips, repeat=width) for width in network.hidden]
     yield from itertools.product(itertools.product(*permutations), itertools.product(*signs))
 
@@ -257,6 +285,7 @@ def canonical(network: Network, draws: Weights, *, approximate: bool = False) ->
       below it do not move, and not by b, which they do.
     - relu: from the first layer to the last, each unit's incoming weights are rescaled to unit
       norm and the layer is ordered by its biases: the domain of ``unit-norm``.
+    - of variable size: tanh units are flipped and relu units rescaled; none change their places.
 
     Of the copies of almost every draw there is one such. The exceptions have prior probability
     zero: units of equal biases keep their order, one whose weight to the first unit of what
@@ -283,7 +312,7 @@ def canonical(network: Network, draws: Weights, *, approximate: bool = False) ->
     """
     new = _copied(network, draws)
     around = [*enumerate(zip(*_around(network, new), strict=True))]
-    flips = network.activation == "tanh" or (network.activation == "sigmoid" and approximate)
+    flips = _flips(network) and (network.activation == "tanh" or approximate)
     for place, (layer, after) in reversed(around) if flips else around:
         matrix, bias = layer
         key = bias
@@ -293,7 +322,8 @@ def canonical(network: Network, draws: Weights, *, approximate: bool = False) ->
             _flip(network.activation, layer, after, np.where(after[0][..., 0, :] < 0, -1.0, 1.0))
             if network.activation == "sigmoid" and place > 0:
                 key = bias + matrix.sum(axis=-1) / 2
-        _permute(matrix, bias, after[0], np.argsort(key, axis=-1, kind="stable"))
+        if _swaps(network):
+            _permute(matrix, bias, after[0], np.argsort(key, axis=-1, kind="stable"))
     return new
 
 
@@ -372,7 +402,12 @@ def _check_member(network: Network, orders: list[IntArray], signs: list[Array]) 
             "permutations: they do not permute the layers' units; give for each layer which unit"
             f" takes each place, counted from 0, of the widths {network.hidden}"
         )
-    allowed = (1,) if network.activation == "relu" else (1, -1)
+    if not _swaps(network) and any((order != np.arange(order.shape[-1])).any() for order in orders):
+        raise InputError(
+            f"permutations: units of a network of variable size (active '{network.active}') are not"
+            " alike; leave each in its place"
+        )
+    allowed = (1, -1) if _flips(network) else (1,)
     if [sign.shape[-1:] for sign in signs] != [(width,) for width in network.hidden] or not all(
         np.isin(sign, allowed).all() for sign in signs
     ):
