@@ -53,6 +53,7 @@ ORDER = (
     "stacked",
     "held_out",
     "nested",
+    "architectures",
     "landscape",
     "atlas",
     "modes",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from manymodes.architectures import ActiveUnits, posterior_active
 from manymodes.chains import Chains
 from manymodes.diagnostics import rhat, rhat_function
 from manymodes.held_out import HeldOut, held_out_lpd
@@ -162,6 +163,17 @@ class Comparison:
         """The number of different functions among the prominent modes."""
         return len({mode.function for mode in self.prominent})
 
+    @cached_property
+    def active(self) -> dict[str, ActiveUnits]:
+        """The number of active units by engine, of a network of variable size; or empty."""
+        network = self.posterior.network
+        if network is None or network.active is None:
+            return {}
+        engines = {"chains": self.chains, "nested": self.nested}
+        return {
+            name: posterior_active(draws) for name, draws in engines.items() if draws is not None
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """Return the posterior's entry in ``summary.json``."""
         entry: dict[str, Any] = {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
@@ -169,6 +181,8 @@ class Comparison:
             entry["chains"] = self._chains_entry(self.chains)
         if self.nested is not None:
             entry["nested"] = _nested_entry(self.nested)
+        if self.active:
+            entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
         entry["modes"] = [_mode_entry(mode) for mode in self.summaries]
         entry["modes_only_chains_found"] = len(self.unweighed)
         entry["prominent_modes"] = len(self.prominent)

@@ -53,8 +53,9 @@ def group_order(network: Network) -> int:
         The network; its constraint does not matter.
     """
     flips = 2 if _flips(network) else 1
-    orders = [math.factorial(width) if _swaps(network) else 1 for width in network.hidden]
-    return math.prod(orders) * flips ** sum(network.hidden)
+    widths = network.hidden
+    orders = math.prod(map(math.factorial, widths)) if _swaps(network) else 1
+    return orders * math.prod([flips] * sum(widths))
 
 
 def log_group_order(network: Network) -> float:
