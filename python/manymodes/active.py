@@ -111,6 +111,17 @@ def check_active(active: str, hidden: tuple[int, ...], constraint: str) -> None:
         )
 
 
+def flippable(activation: str, hidden: tuple[int, ...], active: str | None) -> tuple[int, ...]:
+    """Return how many units of each layer, the first ones, can be flipped.
+
+    The flip of a sigmoid unit moves its outgoing weights to the next biases, which the networks
+    without the unit have as well: of variable size, only unit 1 is in all of them.
+    """
+    if activation == "relu":
+        return (0,) * len(hidden)
+    return hidden if activation == "tanh" or active is None else (1,)
+
+
 def over_draws(
     function: Callable[[Array, Mapping[str, Array]], Array],
     weights: Weights,
