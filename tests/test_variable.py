@@ -27,12 +27,15 @@ from manymodes.active import ActivePrior
 from manymodes.architectures import active_evidence, posterior_active
 from manymodes.audits import audit, evidence_shift
 from manymodes.cli import main
+from manymodes.comparison import compare
 from manymodes.errors import InputError
-from manymodes.nested import Nested, run_nested
+from manymodes.modes import ModeSettings
+from manymodes.nested import Nested, load_nested, run_nested
 from manymodes.network import Network
 from manymodes.polychord import PolyChordSettings
 from manymodes.posterior import Posterior
 from manymodes.predict import Draws, predict
+from manymodes.results import open_posterior
 from manymodes.symmetry import (
     act,
     canonical,
@@ -44,6 +47,7 @@ from manymodes.symmetry import (
     random_members,
 )
 from manymodes.table import Table
+from manymodes.text import comparison_table
 
 N_OBS = 12
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
@@ -403,9 +407,9 @@ def bump(units: int, active: str | None) -> Nested:
 
 def test_one_run_gives_the_evidence_of_every_size() -> None:
     """Against runs of the other program, one for each number of units."""
-    whole = bump(3, "geometric:0.6")
-    log_prior = ActivePrior.parse("geometric:0.6").log_probabilities(3)
-    runs = [bump(k, None) for k in (1, 2, 3)]
+    whole = bump(2, "geometric:0.6")
+    log_prior = ActivePrior.parse("geometric:0.6").log_probabilities(2)
+    runs = [bump(k, None) for k in (1, 2)]
     log_z, sd = np.array([[run.log_z, run.log_z_sd] for run in runs]).T
     assert np.ptp(log_z) > 2  # the size matters
     parts = np.exp(log_softmax(log_prior + log_z))
@@ -468,15 +472,23 @@ def test_from_a_table_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(arguments) == 0
     assert "1 to 2 active units, prior geometric:0.5" in capsys.readouterr().out
     assert (tmp_path / "net" / "variable.stanfunctions").is_file()
-    assert main(["evidence", net, "--nlive", "40", "--runs", "1", "--out", out]) == 0
-    assert "active units  prior        by nested           log_z" in capsys.readouterr().out
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    entry = summary["posteriors"]["none"]["active"]["nested"]
-    assert entry["prior"] == pytest.approx([0.5, 0.5])
-    assert sum(entry["probability"]) == pytest.approx(1)
-    assert len(entry["log_z"]) == len(entry["log_z_sd"]) == 2
+    flags = ["--nlive", "40", "--runs", "1", "--no-modes", "--quiet", "--out", out]
+    assert main(["evidence", net, *flags]) == 0
     assert main(["predict", out, str(tmp_path / "data.csv"), "--out", str(tmp_path / "p.csv")]) == 0
     assert "points of nested sampling" in capsys.readouterr().out
     written = pd.read_csv(tmp_path / "p.csv")
     assert np.corrcoef(written["mean"], np.tanh(data["a"]))[0, 1] > 0.9
     assert (written["lower"] < written["mean"]).all()
+
+    saved = open_posterior(tmp_path / "run" / "posterior")
+    nested = load_nested(saved, tmp_path / "run")
+    found = compare(saved, nested=nested, settings=ModeSettings(climbs=20), quiet=True)
+    entry = found.as_dict()["active"]["nested"]
+    assert entry["prior"] == pytest.approx([0.5, 0.5])
+    assert sum(entry["probability"]) == pytest.approx(1)
+    assert len(entry["log_z"]) == len(entry["log_z_sd"]) == 2
+    lines = comparison_table("variable", found).splitlines()[-3:]
+    assert lines[0].split() == ["active", "units", "prior", "by", "nested", "log_z"]
+    for k, line in enumerate(lines[1:]):
+        assert line.split()[:3] == [str(k + 1), "50.0%", f"{100 * entry['probability'][k]:.1f}"]
+        assert f"{entry['log_z'][k]:.2f} ± {entry['log_z_sd'][k]:.2f}" in line
