@@ -90,8 +90,9 @@ def posterior_active(draws: Chains | Nested) -> ActiveUnits:
     Notes
     -----
     Nested runs: errors are by random volumes (Skilling 2006) or by the scatter of runs, the
-    larger, as in `Nested.log_z_sd`. Chains count by their draws, and errors are by the scatter of
-    chains, or by the effective sample size of the only one.
+    larger, as in `Nested.log_z_sd`; of two runs that scatter is not known well. A size that no
+    point gives any probability has log_z -inf and error NaN. Chains count by their draws, and
+    errors are by the scatter of chains, or by the effective sample size of the only one.
     """
     network = variable_network(draws.posterior)
     if isinstance(draws, Nested):
@@ -184,15 +185,16 @@ def _of_nested(nested: Nested, network: Network) -> ActiveUnits:
         shares = np.exp(log_w - special.logsumexp(log_w)) @ p[nested.run_of == number]
         runs.append(shares)
     by_run = np.stack(runs, axis=1)
-    with np.errstate(divide="ignore"):  # a size may have no probability at all
-        log_z_by_run = nested.log_z_by_run + np.log(by_run)
     inside = nested.log_prior_inside[1]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a size may have no probability at all
+        log_z_by_run = nested.log_z_by_run + np.log(by_run)
+        log_z_sd = _larger(np.hypot(log_parts.std(axis=1, ddof=1), inside), log_z_by_run)
     return ActiveUnits(
         log_prior,
         np.exp(log_share).mean(axis=1),
         _larger(np.exp(log_share).std(axis=1, ddof=1), by_run),
         nested.log_z + log_share.mean(axis=1) - log_prior,
-        _larger(np.hypot(log_parts.std(axis=1, ddof=1), inside), log_z_by_run),
+        log_z_sd,
         _effective(nested.weights[:, None] * p),
     )
 
