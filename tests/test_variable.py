@@ -430,6 +430,9 @@ def test_one_run_gives_the_evidence_of_every_size() -> None:
     error = np.hypot(found.probability_sd, parts * combined)
     assert (np.abs(found.probability - parts) < 3 * error).all()
     assert found.as_dict()["log_z"] == by_size.tolist()
+    noise = np.random.default_rng(12).normal(size=(4000, 2)) * by_size_sd
+    drawn = softmax(log_prior + by_size + noise, axis=1)
+    np.testing.assert_allclose(found.probability_sd, drawn.std(axis=0), rtol=0.2)
 
 
 def test_chains_tell_the_posterior_of_the_size_and_no_evidence() -> None:
