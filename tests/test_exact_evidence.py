@@ -63,12 +63,15 @@ def make(constraint: str, activation: str, units: int, inputs: int = 1) -> Netwo
         ("pd-skew", "laplace:1"),
         ("pd-skew:lu", "normal:2"),
         ("svd", "student:4,1"),
+        ("variable size", "laplace:1"),
     ],
 )
 def test_the_prior_alone_has_evidence_one(constraint: str, prior: str, tmp_path: Path) -> None:
     """Over a base measure wider than the prior: over the prior itself every height would be 0."""
     activation = "relu" if constraint == "unit-norm" else "tanh"
-    network = Network(2, (2,), 1, activation, "bernoulli", prior, constraint)
+    active = "geometric:0.5" if constraint == "variable size" else None
+    constraint = "none" if active else constraint
+    network = Network(2, (2,), 1, activation, "bernoulli", prior, constraint, active=active)
     posterior = Posterior.from_network(network, np.ones((1, 2)), [1]).prior
     fitted = prior_measure(posterior)
     families = (STUDENT4,) * posterior.dims

@@ -37,6 +37,9 @@ _PUBLIC = {
     "mpi_executor": "executors",
     "Comparison": "comparison",
     "compare": "comparison",
+    "ActiveUnits": "architectures",
+    "active_evidence": "architectures",
+    "posterior_active": "architectures",
     "Audit": "audits",
     "audit": "audits",
     "evidence_shift": "audits",
@@ -55,6 +58,9 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
+    from manymodes.architectures import ActiveUnits as ActiveUnits
+    from manymodes.architectures import active_evidence as active_evidence
+    from manymodes.architectures import posterior_active as posterior_active
     from manymodes.audits import Audit as Audit
     from manymodes.audits import audit as audit
     from manymodes.audits import evidence_shift as evidence_shift

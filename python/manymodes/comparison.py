@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from manymodes.architectures import ActiveUnits, posterior_active
 from manymodes.chains import Chains
 from manymodes.diagnostics import rhat, rhat_function
+from manymodes.entries import nested_entry
 from manymodes.held_out import HeldOut, held_out_lpd
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
@@ -169,6 +171,17 @@ class Comparison:
         """The number of different functions among the prominent modes."""
         return len({mode.function for mode in self.prominent})
 
+    @cached_property
+    def active(self) -> dict[str, ActiveUnits]:
+        """The number of active units by engine, of a network of variable size; or empty."""
+        network = self.posterior.network
+        if network is None or network.active is None:
+            return {}
+        engines = {"chains": self.chains, "nested": self.nested}
+        return {
+            name: posterior_active(draws) for name, draws in engines.items() if draws is not None
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """Return the posterior's entry in ``summary.json``."""
         entry: dict[str, Any] = {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
@@ -177,6 +190,8 @@ class Comparison:
         if self.nested is not None:
             entry["nested"] = nested_entry(self.nested)
             entry["nested"]["spread_of_modes"] = self.evidence_spread
+        if self.active:
+            entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
         entry["modes"] = [_mode_entry(mode, self.nested) for mode in self.summaries]
         entry["modes_only_chains_found"] = len(self.unweighed)
         entry["prominent_modes"] = len(self.prominent)
@@ -352,47 +367,6 @@ def _renumbered(functions: IntArray) -> list[int]:
 def _worst(values: FloatArray) -> float:
     """Return the largest value; NaN marks what is constant in every chain and does not count."""
     return float(np.nanmax(values)) if np.isfinite(values).any() else _NAN
-
-
-def nested_entry(nested: Nested) -> dict[str, Any]:
-    """Return the entry of nested runs in ``summary.json``."""
-    entry: dict[str, Any] = {
-        "log_z": nested.log_z,
-        "log_z_sd": nested.log_z_sd,
-        "log_z_volume_sd": nested.log_z_volume_sd,
-        "log_z_between_sd": nested.log_z_between_sd,
-        "log_z_by_run": nested.log_z_by_run.tolist(),
-        "d_kl": nested.d_kl[0],
-        "d_kl_sd": nested.d_kl[1],
-        "d_kl_base": nested.d_kl_base[0],
-        "d_kl_base_sd": nested.d_kl_base[1],
-        "effective_samples": nested.effective_samples,
-        "nlive": nested.nlive * len(nested.runs),
-        "runs": len(nested.runs),
-        "resumed": sum(run.resumed for run in nested.runs),
-        "evaluations": nested.evaluations,
-        "seconds": nested.seconds,
-        "insertion_p": nested.insertion_p,
-        "insertion_p_by_run": nested.insertion_p_by_run.tolist(),
-        "base_measure": {
-            "source": nested.base.source,
-            "components": len(nested.base.components),
-            "exact": nested.base.exact,
-            "reason": nested.base.reason,
-            "largest_edge_share": float(nested.edge_shares.max()),
-            "missed_share": nested.missed_share,
-        },
-    }
-    if nested.prior_integral is not None:
-        entry["prior_log_z"] = nested.prior_integral.log_z
-        entry["prior_log_z_sd"] = nested.prior_integral.log_z_sd
-    if nested.log_prior_inside[0] < 0:
-        entry["log_z_restricted"] = nested.log_z_restricted
-        entry["log_prior_inside"], entry["log_prior_inside_sd"] = nested.log_prior_inside
-    failures = sum(run.failures for run in nested.runs)
-    if failures:
-        entry["failed_evaluations"] = failures
-    return entry
 
 
 def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:

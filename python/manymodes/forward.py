@@ -98,6 +98,39 @@ def linear_outputs(
     return units @ np.swapaxes(weights["V"], -1, -2) + weights["c"][..., None, :]
 
 
+def nested_outputs(activation: str, weights: Mapping[str, Array], inputs: Array) -> Iterator[Array]:
+    """Yield the outputs before the link, shape (draws, N, K), of the first 1, 2, ... units.
+
+    The network has one hidden layer. Its units are computed once.
+    """
+    units = inputs @ np.swapaxes(weights["W"], -1, -2) + weights["b"][..., None, :]
+    units = _ACTIVATE[activation](units)
+    eta = weights["c"][..., None, :]
+    for unit in range(units.shape[-1]):
+        eta = eta + units[..., unit : unit + 1] * weights["V"][..., None, :, unit]
+        yield eta
+
+
+def checked_inputs(X: npt.ArrayLike, inputs: int) -> Array:
+    """Return inputs as an array of floats, shape (N, inputs).
+
+    Raises
+    ------
+    InputError
+        They have another shape, or one is not finite.
+    """
+    found = numbers("X", X)
+    if found.ndim != 2 or found.shape[1] != inputs or len(found) == 0:
+        raise InputError(f"X: shape {found.shape} does not fit; give (N, {inputs}), N at least 1")
+    if not np.isfinite(found).all():
+        row, column = np.argwhere(~np.isfinite(found))[0]
+        raise InputError(
+            f"X: row {row}, column {column} (counted from 0) is {found[row, column]};"
+            " remove the row or fill it in"
+        )
+    return found
+
+
 def blocks(draws: int, size: int) -> Iterator[slice]:
     """Yield slices of the draws, each of at most 2 million numbers of `size` per draw."""
     step = max(1, _BLOCK // max(1, size))

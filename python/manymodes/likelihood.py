@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit, log_softmax, softmax
 
 from manymodes.errors import InputError
-from manymodes.forward import Array
+from manymodes.forward import Array, numbers
 
 LIKELIHOODS = ("bernoulli", "categorical", "normal")
 """Their names, numbered from 1 in the Stan programs."""
@@ -48,14 +49,39 @@ def log_density(likelihood: str, target: Array, eta: Array, sigma: Array | None 
     return np.asarray(-0.5 * z**2 - np.log(sigma) - 0.5 * math.log(2 * math.pi))
 
 
-def check_target(likelihood: str, target: Array, outputs: int) -> None:
-    """Check that targets, shape (N,), are what a likelihood allows.
+def check_outputs(likelihood: str, outputs: int) -> None:
+    """Check the number of outputs: that of classes, or 1.
 
     Raises
     ------
     InputError
-        Naming the first row that is not.
+        If it does not go with the likelihood.
     """
+    if likelihood == "categorical" and outputs < 2:
+        raise InputError(
+            f"outputs: {outputs} for the categorical likelihood;"
+            " give the number of classes, at least 2"
+        )
+    if likelihood != "categorical" and outputs != 1:
+        raise InputError(
+            f"outputs: {outputs} for the {likelihood} likelihood, which has 1;"
+            " use likelihood 'categorical' for classes"
+        )
+
+
+def checked_target(y: npt.ArrayLike, length: int, likelihood: str, outputs: int) -> Array:
+    """Return targets as an array of floats, shape (length,).
+
+    Raises
+    ------
+    InputError
+        They have another shape, or one is not what the likelihood allows, naming the first.
+    """
+    target = numbers("y", y)
+    if target.shape != (length,):
+        raise InputError(
+            f"y: shape {target.shape} does not fit X with {length} rows; give ({length},)"
+        )
     if likelihood == "normal":
         wrong, allowed = ~np.isfinite(target), "a finite number"
     elif likelihood == "bernoulli":
@@ -70,3 +96,4 @@ def check_target(likelihood: str, target: Array, outputs: int) -> None:
             f"y: row {row} (counted from 0) is {target[row]:g};"
             f" a {likelihood} target must be {allowed}"
         )
+    return target

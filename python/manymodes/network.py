@@ -12,13 +12,15 @@ weights, which have the same names in every program:
 ``sigma``   (1,)                  noise standard deviation, normal likelihood only
 ========  ====================  ==============================================================
 
-A prior with `ard` adds ``input_scale``, shape (inputs,), which predictions do not need.
+A prior with `ard` adds ``input_scale``, shape (inputs,), which predictions do not need. A network
+of variable size (`manymodes.active`) has besides ``p_active``, shape (hidden[0],): the
+probabilities of 1, 2, ... active units given weights and data, over which predictions are averaged.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,18 +28,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from manymodes.active import P_ACTIVE, PROGRAM, ActivePrior, check_active, over_draws
 from manymodes.catalogue import PROGRAMS, check_constraint, constraint_mass
 from manymodes.errors import InputError
-from manymodes.forward import (
-    ACTIVATIONS,
-    Array,
-    Weights,
-    blocks,
-    flatten_draws,
-    linear_outputs,
-    numbers,
-)
-from manymodes.likelihood import LIKELIHOODS, check_target, log_density, mean
+from manymodes.forward import ACTIVATIONS, Array, Weights, checked_inputs, flatten_draws
+from manymodes.likelihood import LIKELIHOODS, check_outputs, checked_target, log_density, mean
 from manymodes.prior import FAMILIES, Prior
 from manymodes.region import RegionMass
 
@@ -90,6 +85,10 @@ class Network:
             plane rotations by less than a right angle.
     sigma_scale : float
         Scale of the half-normal prior on the noise of the normal likelihood.
+    active : str or None
+        Prior of the number of active units, the first ones of the one hidden layer:
+        ``geometric:ALPHA`` or ``uniform``, as `manymodes.active.ActivePrior` has them. None: all
+        are active.
 
     Raises
     ------
@@ -105,6 +104,7 @@ class Network:
     prior: str = "normal:1"
     constraint: str = "none"
     sigma_scale: float = 1.0
+    active: str | None = None
 
     def __post_init__(self) -> None:
         """Check the arguments, and that they go together."""
@@ -120,25 +120,16 @@ class Network:
         prior = Prior.parse(self.prior)
         if not (math.isfinite(self.sigma_scale) and self.sigma_scale > 0):
             raise InputError(f"sigma_scale: {self.sigma_scale} is not a positive finite number")
-        self._check_outputs()
+        check_outputs(self.likelihood, self.outputs)
         check_constraint(self.constraint, self.inputs, self.hidden, self.activation, prior)
-
-    def _check_outputs(self) -> None:
-        if self.likelihood == "categorical" and self.outputs < 2:
-            raise InputError(
-                f"outputs: {self.outputs} for the categorical likelihood;"
-                " give the number of classes, at least 2"
-            )
-        if self.likelihood != "categorical" and self.outputs != 1:
-            raise InputError(
-                f"outputs: {self.outputs} for the {self.likelihood} likelihood, which has 1;"
-                " use likelihood 'categorical' for classes"
-            )
+        if self.active is not None:
+            check_active(self.active, self.hidden, self.constraint)
 
     @property
     def program(self) -> Path:
         """The Stan program."""
-        return _stan_dir() / "models" / f"{PROGRAMS[self.constraint]}.stan"
+        name = PROGRAMS[self.constraint] if self.active is None else PROGRAM
+        return _stan_dir() / "models" / f"{name}.stan"
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -151,8 +142,12 @@ class Network:
             "V": (self.outputs, self.hidden[-1]),
             "c": (self.outputs,),
             "sigma": (int(self.likelihood == "normal"),),
+            P_ACTIVE: (0 if self.active is None else self.hidden[0],),
         }
         return {name: shape for name, shape in shapes.items() if math.prod(shape) > 0}
+
+    def _shapes_without(self, *names: str) -> dict[str, tuple[int, ...]]:
+        return {name: shape for name, shape in self.weight_shapes.items() if name not in names}
 
     @property
     def effective_names(self) -> tuple[str, ...]:
@@ -163,7 +158,20 @@ class Network:
     def parameter_count(self) -> int:
         """Number of unconstrained parameters, the same under every constraint."""
         scales = self.inputs if Prior.parse(self.prior).ard else 0
-        return scales + sum(math.prod(shape) for shape in self.weight_shapes.values())
+        return scales + sum(math.prod(shape) for shape in self._shapes_without(P_ACTIVE).values())
+
+    @property
+    def log_prior_active(self) -> Array:
+        """Log prior (nats) of 1, 2, ... active units, shape (hidden[0],).
+
+        Raises
+        ------
+        InputError
+            If all units are active.
+        """
+        if self.active is None:
+            raise InputError("active: None has no prior; give one, such as 'geometric:0.5'")
+        return ActivePrior.parse(self.active).log_probabilities(self.hidden[0])
 
     @property
     def region(self) -> RegionMass:
@@ -177,6 +185,8 @@ class Network:
     def sample_prior(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
         """Return draws of the prior of ``none``, whatever the constraint.
 
+        ``p_active`` is the prior of the number of active units, which no weight tells.
+
         Parameters
         ----------
         rng : numpy.random.Generator
@@ -189,9 +199,12 @@ class Network:
         dict of str to ndarray, shape (n, *weight_shapes[name])
             Effective weights, and ``input_scale``, shape (n, inputs), under an `ard` prior.
         """
-        weights = Prior.parse(self.prior).sample_weights(self.weight_shapes, draws, rng)
+        shapes = self._shapes_without(P_ACTIVE)
+        weights = Prior.parse(self.prior).sample_weights(shapes, draws, rng)
         if "sigma" in weights:
             weights["sigma"] = self.sigma_scale * np.abs(rng.standard_normal((draws, 1)))
+        if self.active is not None:
+            weights[P_ACTIVE] = np.tile(np.exp(self.log_prior_active), (draws, 1))
         return weights
 
     def log_prior(self, weights: Weights) -> Array:
@@ -200,8 +213,8 @@ class Network:
         Parameters
         ----------
         weights : mapping of str to array_like, shape (..., *weight_shapes[name])
-            Effective weights, without ``sigma``; under an `ard` prior with ``input_scale``, shape
-            (..., inputs), given which the density is.
+            Effective weights; ``sigma`` and ``p_active`` are not needed. Under an `ard` prior with
+            ``input_scale``, shape (..., inputs), given which the density is.
 
         Returns
         -------
@@ -214,7 +227,7 @@ class Network:
             If the weights have the wrong shape.
         """
         prior = Prior.parse(self.prior)
-        shapes = {name: size for name, size in self.weight_shapes.items() if name != "sigma"}
+        shapes = self._shapes_without("sigma", P_ACTIVE)
         if prior.ard:
             shapes["input_scale"] = (self.inputs,)
         draws, lead = flatten_draws(weights, shapes)
@@ -266,8 +279,8 @@ class Network:
         InputError
             If X or y has the wrong shape or a value that is not allowed.
         """
-        inputs = self._check_inputs(X)
-        target = self._check_target(y, len(inputs))
+        inputs = checked_inputs(X, self.inputs)
+        target = checked_target(y, len(inputs), self.likelihood, self.outputs)
         prior = Prior.parse(self.prior)
         first_class = 1 if self.likelihood == "categorical" else 0
         labels = [] if self.likelihood == "normal" else (target.astype(int) + first_class).tolist()
@@ -295,6 +308,8 @@ class Network:
             data["positive"] = int(self.constraint == "ordered-signed")
         if self.constraint == "pd-skew":
             data["log_region"] = self.region.log_mass
+        if self.active is not None:
+            data["log_prior_active"] = self.log_prior_active.tolist()
         return data
 
     def predict(self, weights: Weights, X: npt.ArrayLike) -> Array:
@@ -322,13 +337,17 @@ class Network:
         def link(eta: Array, draws: Mapping[str, Array]) -> Array:
             return mean(self.likelihood, eta)
 
-        inputs = self._check_inputs(X)
+        inputs = checked_inputs(X, self.inputs)
         classes = (self.outputs,) if self.likelihood == "categorical" else ()
-        shapes = {name: size for name, size in self.weight_shapes.items() if name != "sigma"}
-        return self._over_draws(link, weights, shapes, inputs, (len(inputs), *classes))
+        shapes = self._shapes_without("sigma")
+        last = (len(inputs), *classes)
+        return over_draws(link, weights, shapes, inputs, self.activation, self.hidden, last)
 
     def log_lik(self, weights: Weights, X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
         """Return the log likelihood of each observation under each draw of the weights.
+
+        Of variable size, it is log sum_K p_active[K] p(y | first K units): the predictive density
+        of new observations, one by one. (Those of the data decided ``p_active`` already.)
 
         Parameters
         ----------
@@ -349,55 +368,16 @@ class Network:
         InputError
             If weights, inputs or targets have the wrong shape or a value that is not allowed.
         """
-        inputs = self._check_inputs(X)
-        target = self._check_target(y, len(inputs))
+        inputs = checked_inputs(X, self.inputs)
+        target = checked_target(y, len(inputs), self.likelihood, self.outputs)
 
         def log_likelihoods(eta: Array, draws: Mapping[str, Array]) -> Array:
             return log_density(self.likelihood, target, eta, draws.get("sigma"))
 
-        return self._over_draws(
-            log_likelihoods, weights, self.weight_shapes, inputs, (len(inputs),)
+        shapes, last = self.weight_shapes, (len(inputs),)
+        return over_draws(
+            log_likelihoods, weights, shapes, inputs, self.activation, self.hidden, last, logs=True
         )
-
-    def _over_draws(
-        self,
-        function: Callable[[Array, Mapping[str, Array]], Array],
-        weights: Weights,
-        shapes: Mapping[str, tuple[int, ...]],
-        inputs: Array,
-        last: tuple[int, ...],
-    ) -> Array:
-        """Apply a function to the outputs (draws, N, K) and their weights, in blocks of draws."""
-        draws, lead = flatten_draws(weights, shapes)
-        result = np.empty((math.prod(lead), *last))
-        for block in blocks(len(result), len(inputs) * max(*self.hidden, self.outputs)):
-            part = {name: value[block] for name, value in draws.items()}
-            eta = linear_outputs(self.hidden, self.activation, part, inputs)
-            result[block] = function(eta, part)
-        return result.reshape(*lead, *last)
-
-    def _check_inputs(self, X: npt.ArrayLike) -> Array:
-        inputs = numbers("X", X)
-        if inputs.ndim != 2 or inputs.shape[1] != self.inputs or len(inputs) == 0:
-            raise InputError(
-                f"X: shape {inputs.shape} does not fit; give (N, {self.inputs}), N at least 1"
-            )
-        if not np.isfinite(inputs).all():
-            row, column = np.argwhere(~np.isfinite(inputs))[0]
-            raise InputError(
-                f"X: row {row}, column {column} (counted from 0) is {inputs[row, column]};"
-                " remove the row or fill it in"
-            )
-        return inputs
-
-    def _check_target(self, y: npt.ArrayLike, length: int) -> Array:
-        target = numbers("y", y)
-        if target.shape != (length,):
-            raise InputError(
-                f"y: shape {target.shape} does not fit X with {length} rows; give ({length},)"
-            )
-        check_target(self.likelihood, target, self.outputs)
-        return target
 
 
 def _stan_dir() -> Path:

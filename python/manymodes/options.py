@@ -124,6 +124,12 @@ def _add_network(commands: Any) -> None:
         "standardised target)",
     )
     model.add_argument("--constraint", default="none", help=f"{_CONSTRAINTS} or svd")
+    model.add_argument(
+        "--active",
+        metavar="PRIOR",
+        help="let the number of active units vary from 1 to H: its prior, uniform or "
+        "geometric:ALPHA (the next unit is active with probability ALPHA)",
+    )
     network.add_argument("--out", type=Path, required=True, help="the folder to write")
 
 

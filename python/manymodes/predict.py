@@ -2,8 +2,9 @@
 
 Every draw s of the weights makes a prediction, and the posterior predictive distribution is
 their mixture with weights w_s: a chain's weight, divided evenly over its draws, or the posterior
-weight of a nested point. Intervals and densities are those of the mixture itself; nothing is
-simulated.
+weight of a nested point. A draw of a network of variable size counts as one for each number of
+active units, with the probabilities that it gives them. Intervals and densities are those of the
+mixture itself; nothing is simulated.
 
 References
 ----------
@@ -23,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from manymodes._mixture import log_mean_exp, moments, normal_quantiles, weighted_quantiles
+from manymodes.architectures import by_size
 from manymodes.chains import Chains, load_chains
 from manymodes.errors import InputError, ResultsError
 from manymodes.frames import as_frame
@@ -297,6 +299,10 @@ def predict(
         An argument is not allowed or does not fit.
     """
     _check_interval(interval)
+    n_draws = len(draws.weights)
+    if network.active is not None:
+        network, weights, values = by_size(network, draws.weights, draws.values)
+        draws = Draws(weights, values, draws.described)
     levels = (0.5 - interval / 2, 0.5 + interval / 2)
     mixed = _normal if network.likelihood == "normal" else _classes
     parts = []
@@ -312,7 +318,7 @@ def predict(
             on_rows(min(rows.stop, len(X)), len(X))
     frame = pd.concat(parts, ignore_index=True)
     score = None if y is None else _score(frame, table, y)
-    return Predictions(frame, interval, len(draws.weights), draws.described, (), score)
+    return Predictions(frame, interval, n_draws, draws.described, (), score)
 
 
 def _normal(

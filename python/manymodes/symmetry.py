@@ -9,6 +9,11 @@ irreducible tanh networks there are no others, Sussmann 1992), and several layer
 A relu unit has no flip but a rescaling, (w, b, v) to (r w, r b, v / r) for any r > 0. It is
 continuous, and so no part of the group whose order is counted here.
 
+Units of a network of variable size (`manymodes.active`) are not alike, since the first ones are
+active: none are exchanged. Nor are its sigmoid units flipped but for unit 1: the others' v would
+move to the output bias of smaller networks too, which are without the unit. Flips of tanh units
+and rescalings of relu units change none of the networks of 1, 2, ... units.
+
 A member of the group is, for each hidden layer, a permutation and signs: arrays of shape
 (..., units), whose leading dimensions broadcast against those of the weights. One member moves
 many draws, each draw can have its own, and draws (n, 1) with members (1, m) make n x m copies.
@@ -24,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from manymodes.active import flippable
 from manymodes.errors import InputError
 from manymodes.forward import Array, Weights, layers, numbers
 from manymodes.network import Network
@@ -40,19 +46,25 @@ MAX_ORBIT = 50_000
 def group_order(network: Network) -> int:
     """Return the order of the group, exactly: the product over layers of H! or H! 2^H.
 
+    Of variable size, 2^H with tanh, 2 with sigmoid and 1 with relu units.
+
     Parameters
     ----------
     network : Network
         The network; its constraint does not matter.
     """
-    flips = 1 if network.activation == "relu" else 2
-    return math.prod(math.factorial(width) * flips**width for width in network.hidden)
+    orders = math.prod(map(math.factorial, network.hidden)) if network.active is None else 1
+    return orders << sum(_flips(network))
 
 
 def log_group_order(network: Network) -> float:
     """Return the natural logarithm of the group's order, without overflow."""
-    flip = 0.0 if network.activation == "relu" else math.log(2)
-    return math.fsum(math.lgamma(width + 1) + width * flip for width in network.hidden)
+    orders = [math.lgamma(width + 1) for width in network.hidden] if network.active is None else []
+    return math.fsum(orders) + sum(_flips(network)) * math.log(2)
+
+
+def _flips(network: Network) -> tuple[int, ...]:
+    return flippable(network.activation, network.hidden, network.active)
 
 
 @dataclass(frozen=True)
@@ -98,12 +110,14 @@ def generators(network: Network) -> tuple[Generator, ...]:
 
     Together they generate every permutation and every flip or rescaling.
     """
-    other = "rescale" if network.activation == "relu" else "flip"
+    swaps = tuple(width - 1 if network.active is None else 0 for width in network.hidden)
+    relu = network.activation == "relu"
+    others = ("rescale", network.hidden) if relu else ("flip", _flips(network))
     return tuple(
         Generator(kind, layer, unit)
-        for kind, ends_before in (("swap", 1), (other, 0))
-        for layer, width in enumerate(network.hidden)
-        for unit in range(width - ends_before)
+        for kind, movable in (("swap", swaps), others)
+        for layer, number in enumerate(movable)
+        for unit in range(number)
     )
 
 
@@ -114,11 +128,12 @@ def random_members(
 
     They are independent and uniform on the group; `act` takes them as they are.
     """
-    permutations = [rng.permuted(np.tile(np.arange(h), (n, 1)), axis=1) for h in network.hidden]
-    signs = [
-        np.ones((n, h)) if network.activation == "relu" else rng.choice([-1.0, 1.0], (n, h))
-        for h in network.hidden
-    ]
+    permutations = [np.tile(np.arange(h), (n, 1)) for h in network.hidden]
+    if network.active is None:
+        permutations = [rng.permuted(order, axis=1) for order in permutations]
+    signs = [np.ones((n, h)) for h in network.hidden]
+    for sign, first in zip(signs, _flips(network), strict=True):
+        sign[:, :first] = rng.choice([-1.0, 1.0], (n, first))
     return permutations, signs
 
 
@@ -153,8 +168,8 @@ def act(
     Raises
     ------
     InputError
-        If permutations or signs do not fit the layers, a relu unit is to be flipped, or weights
-        are missing or of the wrong shape.
+        If permutations or signs do not fit the layers, a unit is to be flipped or moved that
+        cannot be, or weights are missing or of the wrong shape.
     """
     orders = [np.asarray(order, dtype=np.intp) for order in permutations]
     flips = [np.asarray(sign, dtype=float) for sign in signs]
@@ -236,9 +251,16 @@ def members(
             f"network: {group_order(network)} copies of its weights are too many to list;"
             f" the most is {MAX_ORBIT}"
         )
-    flips = (1,) if network.activation == "relu" else (1, -1)
-    permutations = [itertools.permutations(range(width)) for width in network.hidden]
-    signs = [itertools.product(flips, repeat=width) for width in network.hidden]
+    permutations = [
+        itertools.permutations(range(width))
+        if network.active is None
+        else iter([tuple(range(width))])
+        for width in network.hidden
+    ]
+    signs = [
+        itertools.product(*[(1, -1)] * first, *[(1,)] * (width - first))
+        for width, first in zip(network.hidden, _flips(network), strict=True)
+    ]
     yield from itertools.product(itertools.product(*permutations), itertools.product(*signs))
 
 
@@ -257,6 +279,8 @@ def canonical(network: Network, draws: Weights, *, approximate: bool = False) ->
       below it do not move, and not by b, which they do.
     - relu: from the first layer to the last, each unit's incoming weights are rescaled to unit
       norm and the layer is ordered by its biases: the domain of ``unit-norm``.
+    - of variable size: flipped or rescaled as these, of sigmoid units only the first, and not
+      ordered.
 
     Of the copies of almost every draw there is one such. The exceptions have prior probability
     zero: units of equal biases keep their order, one whose weight to the first unit of what
@@ -290,10 +314,13 @@ def canonical(network: Network, draws: Weights, *, approximate: bool = False) ->
         if network.activation == "relu":
             _scale(layer, after[0], 1 / row_norms(matrix))
         elif flips:
-            _flip(network.activation, layer, after, np.where(after[0][..., 0, :] < 0, -1.0, 1.0))
+            negative = after[0][..., 0, :] < 0
+            negative[..., _flips(network)[place] :] = False
+            _flip(network.activation, layer, after, np.where(negative, -1.0, 1.0))
             if network.activation == "sigmoid" and place > 0:
                 key = bias + matrix.sum(axis=-1) / 2
-        _permute(matrix, bias, after[0], np.argsort(key, axis=-1, kind="stable"))
+        if network.active is None:
+            _permute(matrix, bias, after[0], np.argsort(key, axis=-1, kind="stable"))
     return new
 
 
@@ -372,11 +399,21 @@ def _check_member(network: Network, orders: list[IntArray], signs: list[Array]) 
             "permutations: they do not permute the layers' units; give for each layer which unit"
             f" takes each place, counted from 0, of the widths {network.hidden}"
         )
-    allowed = (1,) if network.activation == "relu" else (1, -1)
-    if [sign.shape[-1:] for sign in signs] != [(width,) for width in network.hidden] or not all(
-        np.isin(sign, allowed).all() for sign in signs
+    if network.active is not None and any(
+        (order != np.arange(order.shape[-1])).any() for order in orders
     ):
         raise InputError(
-            f"signs: they do not fit; give {' or '.join(map(str, sorted(allowed)))}"
-            f" for each unit of the layers {network.hidden} ({network.activation})"
+            f"permutations: units of a network of variable size (active '{network.active}') are not"
+            " alike; leave each in its place"
+        )
+    first = _flips(network)
+    if [sign.shape[-1:] for sign in signs] != [(width,) for width in network.hidden] or not all(
+        np.isin(sign, (1, -1)).all() and (sign[..., n:] == 1).all()
+        for sign, n in zip(signs, first, strict=True)
+    ):
+        allowed = "-1 or 1" if any(first) else "1"
+        some = ", -1 for unit 1 only" if 0 < sum(first) < sum(network.hidden) else ""
+        raise InputError(
+            f"signs: they do not fit; give {allowed}"
+            f" for each unit of the layers {network.hidden} ({network.activation}){some}"
         )

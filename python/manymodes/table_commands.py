@@ -37,6 +37,7 @@ def network_command(options: argparse.Namespace) -> int:
         prior=options.prior,
         constraint=options.constraint,
         sigma_scale=options.sigma_scale,
+        active=options.active,
     )
     posterior = Posterior.from_network(
         network, table.inputs(parts.train), table.targets(parts.train)

@@ -61,9 +61,28 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         lines.append(f"  and {left_out} modes that are neither prominent nor hold a chain")
     if nested is not None:
         lines += [f"  {line}" for line in effort_lines(nested)]
+    lines += _active_lines(comparison)
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )
+
+
+def _active_lines(comparison: Comparison) -> list[str]:
+    """Return a line for each number of active units, if it varies."""
+    if not comparison.active:
+        return []
+    heads = "".join(f"  {f'by {name}':>15}" for name in comparison.active)
+    lines = [f"  active units  prior{heads}" + " " * 11 + "log_z"]
+    first, *_ = comparison.active.values()
+    for k, log_prior in enumerate(first.log_prior):
+        line = f"  {k + 1:12d}  {100 * math.exp(log_prior):4.1f}%"
+        for found in comparison.active.values():
+            line += f"  {100 * found.probability[k]:6.1f} ± {100 * found.probability_sd[k]:4.1f}%"
+        if "nested" in comparison.active:
+            found = comparison.active["nested"]
+            line += f"  {found.log_z[k]:7.2f} ± {found.log_z_sd[k]:4.2f}"
+        lines.append(line)
+    return lines
 
 
 _COLUMNS = 88
@@ -103,6 +122,8 @@ def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | 
         f"{folder / 'model.stan'} and {folder / 'data.json'}: {counted(len(parts.train), 'row')}, "
         f"{counted(network.inputs, 'input')}, {counted(network.parameter_count, 'parameter')}"
     ]
+    if network.active is not None:
+        lines.append(f"1 to {network.hidden[0]} active units, prior {network.active}")
     if target.likelihood == "bernoulli":
         no, yes = target.classes
         lines.append(f"target {target.name}: class 1 is '{yes}', class 0 is '{no}'")

@@ -49,8 +49,13 @@ def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
     Raises
     ------
     InputError
-        If `orbits` or `seed` is not allowed.
+        If `orbits` or `seed` is not allowed, or the network is of variable size.
     """
+    if network.active is not None:
+        raise InputError(
+            f"active: '{network.active}' leaves no constraint to audit, since units of a network of"
+            " variable size are not alike; audit the network with active None"
+        )
     most = _MOST_NUMBERS // network.parameter_count
     if orbits > max(2, most):
         raise InputError(

@@ -47,10 +47,15 @@ def evidence_shift(
     Raises
     ------
     InputError
-        If the draws or their weights have the wrong shape, or the constraint is ``pd-skew:lu``,
-        whose prior on the region is another one.
+        If the draws or their weights have the wrong shape, the constraint is ``pd-skew:lu``,
+        whose prior on the region is another one, or the network is of variable size.
     """
     mass = region(network)
+    if network.active is not None:
+        raise InputError(
+            f"active: '{network.active}' goes with constraint 'none' alone, which shifts nothing;"
+            " give a network with active None"
+        )
     if network.constraint == "pd-skew:lu" or mass is None:
         raise InputError(
             f"constraint: '{network.constraint}' is not the prior of 'none' restricted to a region"

@@ -1,0 +1,48 @@
+"""Entries of ``summary.json``: figures as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from manymodes.nested import Nested
+
+
+def nested_entry(nested: Nested) -> dict[str, Any]:
+    """Return the entry of nested runs in ``summary.json``."""
+    entry: dict[str, Any] = {
+        "log_z": nested.log_z,
+        "log_z_sd": nested.log_z_sd,
+        "log_z_volume_sd": nested.log_z_volume_sd,
+        "log_z_between_sd": nested.log_z_between_sd,
+        "log_z_by_run": nested.log_z_by_run.tolist(),
+        "d_kl": nested.d_kl[0],
+        "d_kl_sd": nested.d_kl[1],
+        "d_kl_base": nested.d_kl_base[0],
+        "d_kl_base_sd": nested.d_kl_base[1],
+        "effective_samples": nested.effective_samples,
+        "nlive": nested.nlive * len(nested.runs),
+        "runs": len(nested.runs),
+        "resumed": sum(run.resumed for run in nested.runs),
+        "evaluations": nested.evaluations,
+        "seconds": nested.seconds,
+        "insertion_p": nested.insertion_p,
+        "insertion_p_by_run": nested.insertion_p_by_run.tolist(),
+        "base_measure": {
+            "source": nested.base.source,
+            "components": len(nested.base.components),
+            "exact": nested.base.exact,
+            "reason": nested.base.reason,
+            "largest_edge_share": float(nested.edge_shares.max()),
+            "missed_share": nested.missed_share,
+        },
+    }
+    if nested.prior_integral is not None:
+        entry["prior_log_z"] = nested.prior_integral.log_z
+        entry["prior_log_z_sd"] = nested.prior_integral.log_z_sd
+    if nested.log_prior_inside[0] < 0:
+        entry["log_z_restricted"] = nested.log_z_restricted
+        entry["log_prior_inside"], entry["log_prior_inside_sd"] = nested.log_prior_inside
+    failures = sum(run.failures for run in nested.runs)
+    if failures:
+        entry["failed_evaluations"] = failures
+    return entry

@@ -1,0 +1,102 @@
+// Bayesian neural network with one hidden layer of which only the first units
+// are active, 1 to H of them: unit j + 1 can be active only if unit j is, as
+// in Mueller and Rios Insua (1998). The density is summed over their number.
+// Units that are not active keep the prior of their weights, which integrates
+// to one (a pseudo-prior equal to the prior, Carlin and Chib 1995). Every
+// weight and bias has the prior that it has in mlp.stan.
+functions {
+  #include network.stanfunctions
+  #include priors.stanfunctions
+  #include likelihoods.stanfunctions
+  #include variable.stanfunctions
+}
+data {
+  int<lower=0> N; // observations
+  int<lower=1> M; // inputs
+  int<lower=1, upper=1> L; // hidden layers: one
+  int<lower=1> K; // outputs: classes (categorical), otherwise 1
+  array[L] int<lower=1> hidden; // most units that can be active
+  vector<upper=0>[hidden[1]] log_prior_active; // log prior of 1, 2, ... units
+  int<lower=1, upper=3> activation; // 1 sigmoid, 2 tanh, 3 relu
+  int<lower=1, upper=3> likelihood; // 1 Bernoulli, 2 categorical, 3 normal
+  int<lower=1, upper=4> prior_family; // normal, uniform, Laplace, Student-t
+  real<lower=0> prior_scale; // standard deviation, bound of (-B, B), or scale
+  real<lower=0> prior_nu; // degrees of freedom of Student-t
+  int<lower=0, upper=1> ard; // 1: sample a scale for every input
+  real<lower=0> sigma_scale; // scale of the half-normal prior on sigma
+  matrix[N, M] X; // inputs
+  array[likelihood == 3 ? 0 : N] int<lower=0> y_int; // 0/1, or class 1:K
+  vector[likelihood == 3 ? N : 0] y_real; // outcomes of the normal likelihood
+  int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
+  int<lower=0, upper=1> save_log_lik; // 1: save log_lik with every draw
+}
+transformed data {
+  matrix[N, M + 1] X1 = append_col(X, rep_vector(1, N)); // with a bias column
+  int H = hidden[1]; // most units that can be active
+  real bound = prior_family == 2 ? prior_scale : positive_infinity();
+  real raw_scale = ard ? 1 : prior_scale; // of W_raw
+  vector[H] log_prior // of 1, 2, ... active units, normalised
+    = log_prior_active - log_sum_exp(log_prior_active);
+}
+parameters {
+  vector<lower=0>[ard ? M : 0] input_scale; // scales of the inputs' weights
+  matrix<lower=-bound, upper=bound>[H, M] W_raw; // W, or W unscaled
+  vector<lower=-bound, upper=bound>[H] b; // hidden biases
+  matrix<lower=-bound, upper=bound>[K, H] V; // hidden layer to outputs
+  vector<lower=-bound, upper=bound>[K] c; // output biases
+  vector<lower=0>[likelihood == 3] sigma; // noise of the normal likelihood
+}
+transformed parameters {
+  matrix[H, M] W; // inputs to hidden layer
+  real log_marginal; // log likelihood, summed over the number of units
+  vector[H] p_active; // probabilities of 1, 2, ... units given the weights
+  if (ard) {
+    W = diag_post_multiply(W_raw, input_scale);
+  } else {
+    W = W_raw;
+  }
+  {
+    vector[H] log_joint = log_prior; // with the likelihood of 1, 2, ... units
+    if (!prior_only) {
+      log_joint += active_log_likelihoods(H, y_int, y_real, likelihood, X1,
+                                          activation, append_col(W, b), V,
+                                          c, sigma);
+    }
+    log_marginal = log_sum_exp(log_joint);
+    p_active = softmax(log_joint);
+  }
+}
+model {
+  // Prior: constants of the family, then the terms with the scale.
+  target += positive_prior_constant(num_elements(input_scale), 4);
+  target += prior_constant(num_elements(W_raw), prior_family);
+  target += prior_constant(num_elements(b), prior_family);
+  target += prior_constant(num_elements(V), prior_family);
+  target += prior_constant(num_elements(c), prior_family);
+  target += positive_prior_constant(num_elements(sigma), 1);
+  target += prior_kernel(input_scale, 4, prior_scale, 4);
+  target += prior_kernel(to_vector(W_raw), prior_family, raw_scale, prior_nu);
+  target += prior_kernel(append_row(b, append_row(to_vector(V), c)),
+                         prior_family, prior_scale, prior_nu);
+  target += prior_kernel(sigma, 1, sigma_scale, 1);
+  target += log_marginal;
+}
+generated quantities {
+  // The sum over the number of units does not factorise over observations.
+  // The term of one is its density given the weights and all the others,
+  // p(y) / p(y without y[n]): what leave-one-out needs (Buerkner, Gabry and
+  // Vehtari 2021).
+  vector[save_log_lik ? N : 0] log_lik; // log p(y[n] | weights, other y)
+  if (save_log_lik) {
+    matrix[N, H] by_units // log likelihoods under 1, 2, ... active units
+      = pointwise_active_log_likelihoods(H, y_int, y_real, likelihood, X1,
+                                         activation, append_col(W, b), V, c,
+                                         sigma);
+    vector[H] log_joint // with the prior of the number of units
+      = log_prior + (rep_row_vector(1, N) * by_units)';
+    real all = log_sum_exp(log_joint); // log density of all observations
+    for (n in 1:N) {
+      log_lik[n] = all - log_sum_exp(log_joint - by_units[n]');
+    }
+  }
+}
