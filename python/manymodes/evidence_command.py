@@ -56,5 +56,5 @@ def evidence_command(options: argparse.Namespace) -> int:
             print(f"manymodes: caution: {text}", file=sys.stderr)
         if options.no_modes:
             said = {"log_z": nested.log_z, "log_z_sd": nested.log_z_sd, "runs": len(nested.runs)}
-            return finish_without_modes(options, posterior, "nested", said)
+            return finish_without_modes(options, posterior, nested, said)
         return finish(options, posterior, "evidence", nested=nested)

@@ -67,7 +67,7 @@ def sample_command(options: argparse.Namespace) -> int:
                 "draws": chains.n_draws,
                 "divergences": chains.divergences,
             }
-            return finish_without_modes(options, posterior, "chains", said)
+            return finish_without_modes(options, posterior, chains, said)
         return finish(options, posterior, "sample", chains=chains)
 
 
@@ -213,18 +213,33 @@ def finish(
 
 
 def finish_without_modes(
-    options: argparse.Namespace, posterior: Posterior, engine: str, said: Mapping[str, float]
+    options: argparse.Namespace,
+    posterior: Posterior,
+    draws: Chains | Nested,
+    said: Mapping[str, float],
 ) -> int:
     """Say what was drawn; a summary of earlier draws would no longer be true."""
+    from manymodes.architectures import posterior_active
+    from manymodes.nested import Nested
     from manymodes.results import REPORT, SUMMARY
+    from manymodes.text import active_lines
+
+    engine = "nested" if isinstance(draws, Nested) else "chains"
+    network = posterior.network
+    varies = network is not None and network.active is not None
+    active = {engine: posterior_active(draws)} if varies else {}
 
     for name in (SUMMARY, REPORT):
         (options.out / name).unlink(missing_ok=True)
     if options.json:
-        print(json.dumps({"posteriors": {posterior.name: {engine: said}}}, indent=1))
+        entry: dict[str, Any] = {engine: dict(said)}
+        if active:
+            entry["active"] = {engine: active[engine].as_dict()}
+        print(json.dumps({"posteriors": {posterior.name: entry}}, indent=1))
     elif not options.quiet:
         figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())
         print(f"{options.out}: {engine}: {figures}; for modes: manymodes compare {options.out}")
+        print("".join(f"{line}\n" for line in active_lines(active)), end="")
     return 0
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manymodes.nested_notes import effort_lines
 
 if TYPE_CHECKING:
+    from manymodes.architectures import ActiveUnits
     from manymodes.comparison import Comparison
     from manymodes.diagnosis import Diagnosis
     from manymodes.network import Network
@@ -61,25 +63,25 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         lines.append(f"  and {left_out} modes that are neither prominent nor hold a chain")
     if nested is not None:
         lines += [f"  {line}" for line in effort_lines(nested)]
-    lines += _active_lines(comparison)
+    lines += active_lines(comparison.active)
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )
 
 
-def _active_lines(comparison: Comparison) -> list[str]:
-    """Return a line for each number of active units, if it varies."""
-    if not comparison.active:
+def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:
+    """Return a line for each number of active units, by engine, if it varies."""
+    if not active:
         return []
-    heads = "".join(f"  {f'by {name}':>15}" for name in comparison.active)
+    heads = "".join(f"  {f'by {name}':>15}" for name in active)
     lines = [f"  active units  prior{heads}" + " " * 11 + "log_z"]
-    first, *_ = comparison.active.values()
+    first, *_ = active.values()
     for k, log_prior in enumerate(first.log_prior):
         line = f"  {k + 1:12d}  {100 * math.exp(log_prior):4.1f}%"
-        for found in comparison.active.values():
+        for found in active.values():
             line += f"  {100 * found.probability[k]:6.1f} ± {100 * found.probability_sd[k]:4.1f}%"
-        if "nested" in comparison.active:
-            found = comparison.active["nested"]
+        if "nested" in active:
+            found = active["nested"]
             line += f"  {found.log_z[k]:7.2f} ± {found.log_z_sd[k]:4.2f}"
         lines.append(line)
     return lines
