@@ -189,7 +189,6 @@ def test_a_run_recovers_a_mode_when_it_has_a_point_in_its_typical_set(
     assert calibration.reached(mode, Points) == [True, False, True, False]
 
 
-@pytest.mark.xfail(reason="the runner hands PolyChord a density that rounding made infinite")
 @pytest.mark.parametrize("seed", [2, 3])
 def test_an_infinite_density_is_not_evidence(seed: int) -> None:
     """A Dirichlet density with a shape below 1 is infinite where a share is rounded to 0."""

@@ -346,7 +346,7 @@ struct State {
   std::vector<double> eta;
   int64_t evaluations = 0;
   int64_t outside = 0;        // density exactly zero
-  int64_t failures = 0;       // exception or NaN
+  int64_t failures = 0;       // exception, NaN or infinity
   int64_t prior_trials = 0;   // draws of the base measure until nprior were inside
   int64_t prior_inside = 0;
   std::string first_failure;
@@ -417,11 +417,14 @@ double evaluate(const double* cube) {
   if (std::isnan(value)) {
     return count_failure("the density is not a number");
   }
+  if (value == std::numeric_limits<double>::infinity()) {
+    return count_failure("the density is infinite");
+  }
   if (!(value > kLogZero)) {
     ++state.outside;
     return kLogZero;
   }
-  return std::min(value, std::numeric_limits<double>::max());
+  return value;
 }
 
 extern "C" double log_likelihood(double* cube, int, double*, int) {
