@@ -20,7 +20,7 @@ the recovery rate, which is how many of all single runs have a point in its typi
 
 With ``--reference chains`` each seed begins with chains of its own. Those of the mixture whose
 modes differ in width begin in the modes, half in each: no chain finds the narrow one, whose basin
-has about 1e-9 of the prior, so that only how it is weighed can be measured, not whether it is found.
+has about 1e-9 of the prior. How it is weighed can be measured like that, not whether it is found.
 """
 
 from __future__ import annotations
@@ -128,9 +128,14 @@ def starts(exact: Exact, folder: Path) -> str:
     """Return where chains begin: anywhere, or in modes of different widths."""
     if len({component.width for component in exact.components}) < 2:
         return "radius:2"
-    centres = [component.centre.tolist() for component in exact.components]
+    rng = np.random.default_rng(1)
+    points = [
+        one.centre + one.width * rng.normal(size=len(one.centre))
+        for i in range(CHAINS)
+        for one in [exact.components[i % len(exact.components)]]
+    ]
     path = folder / "starts.json"
-    path.write_text(json.dumps([{"x": centres[i % len(centres)]} for i in range(CHAINS)]))
+    path.write_text(json.dumps([{"x": point.tolist()} for point in points]))
     return str(path)
 
 
