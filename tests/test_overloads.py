@@ -59,7 +59,7 @@ def test_each_call_gets_the_function_that_fits(tmp_path: Path) -> None:
         assert 'print("f(x)")' in written
 
 
-def test_where_nothing_fits_the_compiler_complains_of_what_was_written() -> None:
+def test_every_function_is_tried_where_none_fits() -> None:
     sources = {
         "m.stan": "functions { real f(real x) { return x; } real f(vector x) { return 1; } }\n"
         "transformed data { real y = f({1}); }"
@@ -70,7 +70,7 @@ def test_where_nothing_fits_the_compiler_complains_of_what_was_written() -> None
         asked.append(written["m.stan"].split("real y = ")[1])
         return "Semantic error in 'm.stan', line 2, column 28 to column 34:\n Ill-typed arguments"
 
-    assert without_overloads(sources, complaint) == sources
+    assert "f_vector_args({1})" in without_overloads(sources, complaint)["m.stan"]
     assert asked == ["f_real_args({1}); }", "f_vector_args({1}); }"]
 
 

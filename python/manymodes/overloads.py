@@ -46,8 +46,8 @@ def without_overloads(
     Returns
     -------
     dict of str to str
-        `sources` themselves where no name stands for several functions, or where no choice of
-        functions passes: the compiler's complaint is then about what was written.
+        `sources` themselves where no name stands for several functions. Where no choice of
+        functions passes, that of the last complaint, for the compiler to complain of.
 
     Raises
     ------
@@ -71,13 +71,11 @@ def without_overloads(
     while True:
         chosen = {**definitions, **{token: names[0] for token, names in calls.items()}}
         written, places = _renamed(sources, chosen)
-        match = _PLACE.search(said := complaint(written))
-        if not said:
+        said = complaint(written)
+        match = _PLACE.search(said) if "Ill-typed" in said else None
+        wrong = places.get((match[1], int(match[2]), int(match[3]))) if match else None
+        if wrong is None or len(calls.get(wrong, ())) < 2:
             return written
-        place = (match[1], int(match[2]), int(match[3])) if match else ("", 0, 0)
-        wrong = places.get(place)
-        if "Ill-typed" not in said or wrong is None or len(calls.get(wrong, [])) < 2:
-            return dict(sources)
         calls[wrong] = calls[wrong][1:]
 
 

@@ -27,7 +27,7 @@ transformed parameters {
   vector[kind == 3 ? 17 : 0] quantile; // of u
   array[kind == 3 ? 12 : 0] vector[2] quantiles; // of x
   if (kind == 3) {
-    quantile = [flat_prior(u, -1, 3), log_prior(u, 0.5, 20),
+    quantile = [flat_prior(u, -1, 3), log_prior(u, 2, 5),
                 std_normal_prior(u), half_std_normal_prior(u),
                 normal_prior(u, 10, 3), half_normal_prior(u, 5, 2),
                 log10normal_prior(u, 1, 0.3), lognormal_prior(u, 1, 0.5),
@@ -38,7 +38,7 @@ transformed parameters {
                 flat_prior(u, 7), categorical_prior(u, [0.2, 0.5, 0.3]'),
                 categorical_prior(u, [1]')]';
     quantiles[1] = flat_prior(x, -1, 3);
-    quantiles[2] = log_prior(x, 0.5, 20);
+    quantiles[2] = log_prior(x, 2, 5);
     quantiles[3] = std_normal_prior(x);
     quantiles[4] = half_std_normal_prior(x);
     quantiles[5] = normal_prior(x, 10, 3);
