@@ -17,7 +17,7 @@ MAX_LINES = 420
 
 LEAVES = {"storage", "progress", "volumes", "forward", "errors", "_simplex", "_ranks", "_columns"}
 LEAVES |= {"_ess", "_insertion", "_cells", "_mixture", "encodings", "frames", "_worker"}
-LEAVES |= {"coverage", "records", "stan_csv"}
+LEAVES |= {"coverage", "records", "stan_csv", "stan_source", "overloads"}
 ORDER = (
     "prior",
     "likelihood",
@@ -32,6 +32,8 @@ ORDER = (
     "toolchain",
     "program",
     "posterior",
+    "parameter_space",
+    "normalisation",
     "cmdstan",
     "nuts",
     "start_points",

@@ -14,8 +14,8 @@ import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from io import StringIO
@@ -25,7 +25,9 @@ from typing import Any
 from filelock import FileLock
 
 from manymodes.errors import CompileError, InputError
+from manymodes.overloads import FIRST_WITH_OVERLOADS, without_overloads
 from manymodes.toolchain import Toolchain, home, require, stan_dir
+from manymodes.toolchain.paths import version_key
 
 _INCLUDE = re.compile(r"^\s*#include\s+[\"<]?([^\s\">]+)[\">]?", re.MULTILINE)
 _MARKER = "compiled.json"
@@ -185,11 +187,27 @@ class Program:
     def _write_sources(self, folder: Path) -> Path:
         """Write the program, under a name that make can take, and its includes."""
         main = re.sub(r"\W", "_", self.name) + ".stan"
-        for name, text in self.sources.items():
-            target = folder / (main if name == self.stan_file.name else name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        return folder / main
+
+        def write(sources: Mapping[str, str]) -> Path:
+            for name, text in sources.items():
+                target = folder / (main if name == self.stan_file.name else name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text, encoding="utf-8")
+            return folder / main
+
+        if version_key(self._toolchain.cmdstan.version) < FIRST_WITH_OVERLOADS:
+            with suppress(InputError):  # what cannot be read is for the compiler to complain of
+                write(without_overloads(self.sources, lambda said: self._check(write(said))))
+                return folder / main
+        return write(self.sources)
+
+    def _check(self, stan_file: Path) -> str:
+        """Return what stanc has to say against a program, files called as in its sources."""
+        stanc = f"{self._toolchain.cmdstan.path}/bin/stanc"
+        command = [stanc, "--o=/dev/null", f"--include-paths={stan_file.parent}", str(stan_file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        said = f"{done.stdout}{done.stderr}".replace(f"'{stan_file}'", f"'{self.stan_file.name}'")
+        return said.replace(f"'{stan_file.parent}/", "'") if done.returncode != 0 else ""
 
     def _compile_cmdstan(self, scratch: Path) -> Path:
         import cmdstanpy

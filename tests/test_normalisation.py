@@ -1,0 +1,313 @@
+"""Programs that may be unnormalised: what is remarked on, and what is not."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from conftest import MODELS, closed_form, small_network
+from manymodes import toolchain
+from manymodes.errors import InputError
+from manymodes.normalisation import Remark, remarks
+from manymodes.normalisation._masses import FAMILIES, constant, mass_between
+from manymodes.posterior import Posterior
+from manymodes.program import Program
+
+HALF = math.log(2)
+OURS = sorted((toolchain.stan_dir() / "models").glob("*.stan")) + sorted(MODELS.glob("*.stan"))
+
+
+def look(tmp_path: Path, parameters: str, model: str, before: str = "", **data: object):
+    """Return the remarks on a small program; with data, on its posterior."""
+    path = tmp_path / "m.stan"
+    path.write_text(f"{before}\nparameters {{\n{parameters}\n}}\nmodel {{\n{model}\n}}\n")
+    program = Program(path)
+    return remarks(Posterior(program, data) if data else program)
+
+
+# ---------------------------------------------------------------- nothing to say
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_our_own_programs_get_no_remark(path: Path) -> None:
+    assert remarks(Program(path)) == ()
+
+
+def test_nor_do_their_posteriors() -> None:
+    assert remarks(closed_form("bernoulli")) == ()
+    assert remarks(small_network("normal:1", "ordered")) == ()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "model"),
+    [
+        ("real x;", "x ~ normal(0, 1);"),
+        ("real<lower=0> s;", "s ~ normal(0, 1) T[0, ];"),
+        ("array[3] real<lower=0> s;", "for (i in 1:3) { s[i] ~ cauchy(0, 1) T[0, ]; }"),
+        ("real<lower=0> s;", "target += normal_lpdf(s | 0, 1) + log(2);"),
+        ("real<lower=0> s;", "target += normal_lpdf(s | 0, 1) - normal_lccdf(0 | 0, 1);"),
+        ("real<lower=0> s;", "s ~ normal(0, 1); target += log2();"),
+        ("real<lower=0> s;", "target += (normal_lpdf(s | 0, 1) + log(2));"),
+        ("real<lower=0> s;", "s ~ normal(0, 1); mend_lp(s);"),
+        ("vector<lower=0>[3] s;", "s ~ exponential(1);"),
+        ("real<lower=0> s;", "s ~ lognormal(0, 1);"),
+        ("real<lower=-10, upper=10> s;", "s ~ normal(0, 1);"),
+        ("real<lower=0, upper=1> p;", "p ~ beta(2, 2);"),
+        ("real<lower=-1> s;", "s ~ inv_gamma(2, 2);"),
+        ("real<lower=2, upper=b> s;", "s ~ uniform(2, b);"),
+        ("real<lower=negative_infinity()> s;", "s ~ normal(0, 1);"),
+        ("real<lower=low> s;", "s ~ gamma(2, 2);"),
+        ("real<lower=0, upper=1> p;", "y ~ bernoulli(p);"),
+        ("vector<lower=-0.5, upper=0.5>[3] p;", ""),
+        ("matrix[2, 3] W;", "to_vector(W) ~ normal(0, 1);"),
+        ("vector[3] z;", "for (i in 1:3) z[i] ~ normal(0, 1);"),
+        ("real<lower=0> s;", "log(s) ~ normal(0, 1); target += -log(s);"),
+        ("real<lower=0> s;", "target += -s;"),
+        ("real m; vector[2] e;", "m ~ normal(0, 1); e ~ std_normal(); y ~ normal(m + e, 1);"),
+        ("real m;", "real d = y - m; d ~ normal(0, 1);"),
+        ("real m;", "y - m ~ normal(0, 1);"),
+        ("real m;", "{ vector[2] v; for (i in 1:2) { v[i] = m * i; } v ~ normal(0, 1); }"),
+        ("real m;", "target += log_mix(0.5, normal_lpdf(m | 0, 1), normal_lpdf(m | 1, 1));"),
+        ("simplex[3] p;", "p ~ dirichlet(a);"),
+        ("simplex[3] p;", "target += lgamma(3);"),
+        ("ordered[3] b;", "target += normal_lpdf(b | 0, 1) + lgamma(4);"),
+        ("ordered[3] b;", "b ~ normal(0, 1); target += lgamma(size(b) + 1);"),
+        ("ordered[1] b;", "b ~ normal(0, 1);"),
+        ("corr_matrix[3] R;", "R ~ lkj_corr(2);"),
+        ("cholesky_factor_corr[3] L;", "L ~ lkj_corr_cholesky(2);"),
+        ("cov_matrix[3] S;", "S ~ inv_wishart(5, V);"),
+        ("unit_vector[3] u;", "target += -log(4 * pi());"),
+        ("real x;", 'profile("p") { if (1) x ~ normal(0, 1); else x ~ cauchy(0, 1); }'),
+        ("real x;", "target += normal_lupdf(x | 0, 1);"),
+        ("array[0] real x;", ""),
+    ],
+)
+def test_a_normalised_program_gets_no_remark(tmp_path: Path, parameters: str, model: str) -> None:
+    assert look(tmp_path, parameters, model) == ()
+
+
+# ---------------------------------------------------------------- priors that are cut off
+
+
+@pytest.mark.parametrize(
+    ("parameters", "model", "mass", "remedy"),
+    [
+        ("real<lower=0> s;", "s ~ normal(0, 1);", -HALF, "write T[0, ] after it"),
+        ("real<lower=0> s;", "target += normal_lpdf(s | 0, 1);", -HALF,
+         "add target += -normal_lccdf(0 | 0, 1)"),
+        ("real<lower=0> s;", "target += student_t_lupdf(s | 4, 0, b);", -HALF,
+         "add target += -student_t_lccdf(0 | 4, 0, b)"),
+        ("real<upper=m> s;", "s ~ cauchy(m, 2);", -HALF, "write T[, m] after it"),
+        ("vector<lower=0>[3] s;", "s ~ cauchy(0, 2.5);", -3 * HALF,
+         "add target += -cauchy_lccdf(rep_vector(0, num_elements(s)) | 0, 2.5)"),
+        ("matrix<lower=0>[2, 3] s;", "to_vector(s) ~ std_normal();", -6 * HALF,
+         "add target += -std_normal_lccdf(rep_vector(0, num_elements(s)) |)"),
+        ("real<lower=0> s[4];", "for (i in 1:4) s[i] ~ normal(0, 1);", None,
+         "write T[0, ] after it"),
+        ("real<lower=-1, upper=1> r;", "r ~ normal(0, 1);", math.log(0.6826894921370859),
+         "write T[-1, 1] after it"),
+        ("real<lower=1> s;", "s ~ exponential(1 / 2.0);", -0.5, "write T[1, ] after it"),
+        ("real<lower=0, upper=5> s;", "s ~ uniform(0, 10);", -HALF, "write T[0, 5] after it"),
+        ("real<lower=0.5, upper=1> p;", "p ~ beta(1, 1);", -HALF, "write T[0.5, 1] after it"),
+        ("real t; real<lower=0> s;", "t ~ normal(0, 1); s ~ normal(t, 1);", None,
+         "write T[0, ] after it"),
+        ("real<lower=low> s;", "s ~ normal(0, 1);", None, "write T[low, ] after it"),
+        # These terms have nothing to do with s.
+        ("real<lower=0> s; real m;", "s ~ normal(0, 1); target += -square(m);", -HALF,
+         "write T[0, ] after it"),
+        ("real<lower=0> s;", "s ~ normal(0, 1); target += log_mix(0.5, normal_lpdf(y | 0, s), 0);",
+         -HALF, "write T[0, ] after it"),
+    ],
+)  # fmt: skip
+def test_a_prior_that_is_cut_off_is_remarked_on(
+    tmp_path: Path, parameters: str, model: str, mass: float | None, remedy: str
+) -> None:
+    (remark,) = look(tmp_path, parameters, model)
+    assert (remark.file, remark.line, remark.remedy) == ("m.stan", 6, remedy)
+    assert "may not be truncated" in remark.what
+    assert remark.log_mass == (None if mass is None else pytest.approx(mass, rel=1e-9))
+
+
+def test_data_tell_bounds_sizes_and_what_is_empty(tmp_path: Path) -> None:
+    before = "data { int N; real B; int use; } transformed data { real A = B / 2; }"
+    parameters = "vector<lower=A>[N] s; array[use] real m; array[use == 0] real z;"
+    model = "s ~ normal(0, 1);\nm ~ normal(0, 1); z ~ normal(0, 1);"
+    unknown = look(tmp_path, parameters, model, before)
+    known = look(tmp_path, parameters, model, before, N=3, B=0.0, use=0)
+    assert [r.log_mass for r in unknown] == [None]
+    assert [r.log_mass for r in known] == [pytest.approx(-3 * HALF)]
+    assert [r.parameter for r in look(tmp_path, parameters, "", before, N=0, B=0, use=0)] == ["z"]
+
+
+def test_a_remark_says_where_what_why_and_how_to_mend_it(tmp_path: Path) -> None:
+    (remark,) = look(tmp_path, "real<lower=0> s;", "s ~ normal(0, 1);")
+    assert str(remark) == (
+        "m.stan, line 6: s is bounded, and its prior normal(0, 1) may not be truncated; its mass "
+        "on (0, infinity) is 0.5 (-0.6931 nats an element); write T[0, ] after it"
+    )
+
+
+# ---------------------------------------------------------------- no prior, no order
+
+
+@pytest.mark.parametrize(
+    ("parameters", "model", "mass"),
+    [
+        ("real m;", "y ~ normal(m, 1);", None),
+        ("real<lower=0> s;", "y ~ normal(0, s);", None),
+        ("vector<lower=0>[2] s; real m;", "m ~ normal(0, s[1]);", None),
+        ("ordered[3] b;", "y ~ ordered_logistic(0, b);", None),
+        ("cov_matrix[3] S;", "y ~ multi_normal(m, S);", None),
+        ("cholesky_factor_cov[3] L;", "y ~ multi_normal_cholesky(m, L);", None),
+        ("cholesky_factor_corr[3] L;", "", None),
+        ("corr_matrix[3] R;", "", None),
+        ("real<lower=-inf, upper=positive_infinity()> m;", "", None),
+        ("real<lower=0, upper=3> p;", "", math.log(3)),
+        ("array[2] vector<lower=-1, upper=1>[3] p;", "y ~ normal(p[1], 1);", 6 * HALF),
+        ("real<lower=a, upper=b> p;", "", None),
+        ("simplex[4] p;", "y ~ categorical(p);", -math.log(6)),
+        ("array[2] simplex[K] p;", "", None),
+        ("unit_vector[3] u;", "", math.log(4 * math.pi)),
+        ("array[2] unit_vector[2] u;", "", 2 * math.log(2 * math.pi)),
+    ],
+)
+def test_a_parameter_without_a_prior_is_remarked_on(
+    tmp_path: Path, parameters: str, model: str, mass: float | None
+) -> None:
+    (remark,) = look(tmp_path, parameters, model)
+    assert remark.line == 3
+    assert "may have no prior" in remark.what
+    assert remark.log_mass == (None if mass is None else pytest.approx(mass, rel=1e-9))
+
+
+def test_a_function_of_the_programs_own_may_hold_the_prior(tmp_path: Path) -> None:
+    before = "functions { real f_lpdf(real y, real m) { return normal_lpdf(y | m, 1); } }"
+    assert look(tmp_path, "real m;", "y ~ f(m);", before) == ()
+    assert look(tmp_path, "real m;", "target += f_lpdf(y | m);", before) == ()
+    assert len(look(tmp_path, "real m;", "y ~ normal(m, 1);", before)) == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "model", "mass"),
+    [
+        ("ordered[3] b;", "b ~ normal(0, 1);", -math.log(6)),
+        ("ordered[H] b;", "b ~ normal(0, 1);", None),
+        ("ordered[2] b;", "b[1] ~ normal(-1, 1); b[2] ~ normal(1, 1);", None),
+        ("positive_ordered[3] b;", "b ~ exponential(1);", -math.log(6)),
+        ("positive_ordered[3] b;", "b ~ normal(0, 1);", -math.log(6) - 3 * HALF),
+    ],
+)
+def test_a_prior_without_the_order_is_remarked_on(
+    tmp_path: Path, parameters: str, model: str, mass: float | None
+) -> None:
+    found = look(tmp_path, parameters, model)
+    assert found
+    for remark in found:
+        assert "may leave the order out" in remark.what
+        assert "lgamma(num_elements(b) + 1)" in remark.remedy
+        assert remark.log_mass == (None if mass is None else pytest.approx(mass, rel=1e-9))
+
+
+# ---------------------------------------------------------------- what cannot be read
+
+
+def test_a_program_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    (remark,) = look(tmp_path, "real<lower=0 x;", "")
+    assert (remark.line, remark.parameter) == (0, "")
+    assert "could not be read" in str(remark)
+    assert isinstance(remark, Remark)
+
+
+def test_an_include_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent"):
+        look(tmp_path, "real x;", "x ~ normal(0, 1);", "\n#include absent.stan\n")
+
+
+# ---------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1 / 2", 0),
+        ("-1 / 2.0", -0.5),
+        ("7 %/% 2", 3),
+        ("2 ^ 3", 8),
+        ("sqrt(4) + square(3) - pi()", 11 - math.pi),
+        ("N == 2", 1),
+        ("-N * half", -1),
+        ("negative_infinity()", -math.inf),
+        ("M", None),
+        ("1 / 0", None),
+        ("10 ^ 10 ^ 10", None),
+        ("f(1)", None),
+        ("x[1]", None),
+        ("", None),
+    ],
+)
+def test_constants(text: str, value: float | None) -> None:
+    assert constant(text, {"N": 2, "half": 0.5}) == value
+
+
+ARGS = {
+    "skew_normal": (0.3, 1.2, 2.0),
+    "exp_mod_normal": (0.3, 1.2, 2.0),
+    "student_t": (4.0, 0.3, 1.2),
+    "pareto_type_2": (0.3, 1.2, 2.0),
+    "std_normal": (),
+    "exponential": (1.5,),
+    "chi_square": (3.0,),
+    "inv_chi_square": (3.0,),
+    "rayleigh": (1.5,),
+    "beta_proportion": (0.4, 3.0),
+    "uniform": (0.3, 2.2),
+}
+KERNELS = {
+    # Stan's densities up to a constant, as its functions reference has them.
+    "skew_normal": lambda y, m, s, a: stats.norm.pdf((y - m) / s) * stats.norm.cdf(a * (y - m) / s),
+    "exp_mod_normal": lambda y, m, s, r: (
+        math.exp(r / 2 * (2 * m + r * s**2 - 2 * y))
+        * math.erfc((m + r * s**2 - y) / (math.sqrt(2) * s))
+    ),
+    "student_t": lambda y, nu, m, s: (1 + ((y - m) / s) ** 2 / nu) ** (-(nu + 1) / 2),
+    "gumbel": lambda y, m, b: math.exp(-(y - m) / b - math.exp(-(y - m) / b)),
+    "gamma": lambda y, a, b: y ** (a - 1) * math.exp(-b * y),
+    "inv_gamma": lambda y, a, b: y ** (-a - 1) * math.exp(-b / y),
+    "lognormal": lambda y, m, s: math.exp(-(((math.log(y) - m) / s) ** 2) / 2) / y,
+    "inv_chi_square": lambda y, nu: y ** (-nu / 2 - 1) * math.exp(-1 / (2 * y)),
+    "scaled_inv_chi_square": lambda y, nu, s: y ** (-nu / 2 - 1) * math.exp(-nu * s**2 / (2 * y)),
+    "weibull": lambda y, a, s: y ** (a - 1) * math.exp(-((y / s) ** a)),
+    "frechet": lambda y, a, s: y ** (-a - 1) * math.exp(-((y / s) ** -a)),
+    "rayleigh": lambda y, s: y * math.exp(-(y**2) / (2 * s**2)),
+    "loglogistic": lambda y, a, b: (y / a) ** (b - 1) / (1 + (y / a) ** b) ** 2,
+    "beta_proportion": lambda y, m, k: y ** (m * k - 1) * (1 - y) ** ((1 - m) * k - 1),
+    "pareto": lambda y, low, a: y ** (-a - 1),
+    "pareto_type_2": lambda y, m, s, a: (1 + (y - m) / s) ** (-a - 1),
+    "exponential": lambda y, r: math.exp(-r * y),
+    "double_exponential": lambda y, m, s: math.exp(-abs(y - m) / s),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_mass_between_bounds_is_that_of_stans_density(name: str) -> None:
+    """Arguments in Stan's order and parameterisation: quadrature of the kernel."""
+    args = ARGS.get(name, (0.6, 1.3))
+    family = FAMILIES[name]
+    low = max(constant(family.support([str(a) for a in args])[0], {"inf": math.inf}) or 0, -60.0)
+    high = 1.0 if name == "beta_proportion" else np.inf
+    a, b = low + 0.2, low + 0.7
+    if low == -60:
+        low, high, a, b = -60, 60, 0.2, 0.7
+    inside, _ = integrate.quad(KERNELS[name], a, b, args=args)
+    outside = sum(
+        integrate.quad(KERNELS[name], *ends, args=args)[0]
+        for ends in ((low, a), (b, b + 5 if high == np.inf else min(high, b + 5)))
+    )
+    if high == np.inf or high > b + 5:
+        outside += integrate.quad(KERNELS[name], b + 5, high, args=args)[0]
+    found = mass_between(family, [repr(x) for x in args], repr(a), repr(b), {})
+    assert found.log == pytest.approx(math.log(inside / (inside + outside)), rel=1e-6)
