@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float64]
 
 MODEL = Path(__file__).parent / "models" / "exact.stan"
 
-LOG_Z_HOLDS_SURPLUS = True
+LOG_Z_HOLDS_SURPLUS = False
 """Whether `Nested.log_z` holds the surplus of Stan's unit vectors: see `log_surplus`."""
 
 

@@ -88,7 +88,7 @@ def test_base_measures_agree_on_the_evidence_and_on_the_information(reference: s
 
 
 def test_the_cube_needs_parameters_on_the_cube() -> None:
-    with pytest.raises(InputError, match=r"do not all live on \(0, 1\)"):
+    with pytest.raises(InputError, match=r"parameters on \(0, 1\), and in closed_forms mu is not"):
         run(closed_form(), reference="cube")
     found = run(closed_form("bernoulli", (1.0, 1.0)), reference="cube")
     assert (found.base.source, found.base.exact) == ("cube", True)

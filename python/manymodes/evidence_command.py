@@ -22,6 +22,7 @@ def evidence_command(options: argparse.Namespace) -> int:
     from manymodes.chains import load_chains
     from manymodes.nested import MAX_RUNS, run_nested
     from manymodes.nested_notes import nested_cautions
+    from manymodes.normalisation import remarks
     from manymodes.results import run_directory, write_nested
 
     settings = polychord_settings(options)
@@ -30,6 +31,9 @@ def evidence_command(options: argparse.Namespace) -> int:
     posterior = checked_posterior(options)
     if options.reference == "prior":
         posterior.prior  # noqa: B018 - a program without the switch is refused first
+    if posterior.network is None:  # those are normalised by construction
+        for remark in remarks(posterior):
+            print(f"manymodes: remark: {remark}", file=sys.stderr)
     with executor_of(options) as executor, run_directory(options.out, overwrite=options.overwrite):
         bind(options, posterior)
         nested = run_nested(

@@ -247,10 +247,18 @@ def _add_many_chains(parser: argparse.ArgumentParser) -> None:
 
 def _add_polychord(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("PolyChord")
-    group.add_argument("--nlive", type=int, default=500, help="live points of each run")
+    group.add_argument(
+        "--nlive",
+        type=int,
+        help="live points of each run (500; 200 over a measure fitted to chains)",
+    )
     group.add_argument("--runs", type=_positive, default=2, help="independent runs, merged")
     group.add_argument("--nprior", type=int, help="prior draws to begin with (10 x nlive)")
-    group.add_argument("--repeats", type=int, help="slices between samples (5 x dimension)")
+    group.add_argument(
+        "--repeats",
+        type=int,
+        help="slices between samples (5 x dimension; 3 x over a measure fitted to chains)",
+    )
     group.add_argument(
         "--precision",
         type=float,

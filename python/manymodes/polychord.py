@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ RUNNING = ".running-"
 _LOG_ZERO = -1e30
 _MPI_TRIALS = 20_000
 _DISK_FAILS = 4
-_PRECISION = {"chains": 1e-2}
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
 _running: set[subprocess.Popen[str]] = set()
@@ -44,12 +43,14 @@ class PolyChordSettings:
 
     Parameters
     ----------
-    nlive : int
-        Live points of each run.
+    nlive : int, optional
+        Live points of each run. By default 500; 200 over a base measure that was fitted to chains,
+        of which the posterior is so much less compressed that errors are smaller all the same.
     nprior : int, optional
         Draws of the prior that a run begins with; ten times ``nlive`` by default.
     num_repeats : int, optional
-        Slices between two samples; five times the dimension by default.
+        Slices between two samples. By default five times the dimension of the cube; three times
+        over a base measure that was fitted to chains, in which modes look alike and round.
     precision : float, optional
         A run ends when the live points hold less than this share of the evidence. By default
         0.001; 0.01 over a base measure that was fitted to chains, over which the density is so
@@ -61,7 +62,7 @@ class PolyChordSettings:
         MPI processes of each run, where PolyChord was built with MPI.
     """
 
-    nlive: int = 500
+    nlive: int | None = None
     nprior: int | None = None
     num_repeats: int | None = None
     precision: float | None = None
@@ -70,9 +71,9 @@ class PolyChordSettings:
 
     def __post_init__(self) -> None:
         """Check the ranges; raise `InputError` naming the first setting out of its range."""
-        if self.nlive < 10:
+        if self.nlive is not None and self.nlive < 10:
             raise InputError(f"nlive: {self.nlive} is not 10 or more")
-        if self.nprior is not None and self.nprior < self.nlive:
+        if self.nprior is not None and self.nprior < (self.nlive or 1):
             raise InputError(f"nprior: {self.nprior} is less than nlive ({self.nlive})")
         if self.num_repeats is not None and self.num_repeats < 1:
             raise InputError(f"num_repeats: {self.num_repeats} is not 1 or more")
@@ -80,6 +81,18 @@ class PolyChordSettings:
             raise InputError(f"precision: {self.precision} is not between 0 and 1")
         if self.processes < 1:
             raise InputError(f"processes: {self.processes} is not 1 or more")
+
+    def for_base(self, base: BaseMeasure) -> PolyChordSettings:
+        """Return the settings with what was left open filled in for a base measure."""
+        over_chains = base.source == "chains"
+        nlive = self.nlive or (200 if over_chains else 500)
+        return replace(
+            self,
+            nlive=nlive,
+            nprior=max(self.nprior or 10 * nlive, nlive),
+            num_repeats=self.num_repeats or (3 if over_chains else 5) * base.cube_dims,
+            precision=self.precision or (1e-2 if over_chains else 1e-3),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -283,7 +296,8 @@ def _launcher(settings: PolyChordSettings, library: PolyChordLibrary) -> list[st
 
 
 def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: Path) -> str:
-    settings, base = job.settings, job.base
+    base = job.base
+    settings = job.settings.for_base(base)
     entries: list[tuple[str, object]] = [
         ("model_library", job.posterior.program.library()),
         ("data_file", scratch / "data.json"),
@@ -292,9 +306,9 @@ def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: 
         ("newer_interface", int(library.newer_interface)),
         ("output", scratch / "dead.bin"),
         ("nlive", settings.nlive),
-        ("nprior", settings.nprior or 10 * settings.nlive),
-        ("num_repeats", settings.num_repeats or 5 * base.cube_dims),
-        ("precision", repr(settings.precision or _PRECISION.get(base.source, 1e-3))),
+        ("nprior", settings.nprior),
+        ("num_repeats", settings.num_repeats),
+        ("precision", repr(settings.precision)),
         ("clustering", int(settings.clustering)),
         ("checkpoints", int(job.checkpoints)),
         ("mpi", int(settings.processes > 1)),

@@ -12,12 +12,12 @@ import numpy as np
 from manymodes.chains import Chains, run_chains
 from manymodes.errors import InputError
 from manymodes.nuts import NutsSettings
+from manymodes.parameter_space import on_unit_cube
 from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
 from manymodes.reference import (
     BaseMeasure,
     chains_measure,
     cube_measure,
-    on_unit_cube,
     prior_measure,
     read_measure,
 )

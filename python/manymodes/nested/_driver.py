@@ -23,6 +23,7 @@ from manymodes.engine import Outcome, Parcel, run_tasks
 from manymodes.errors import InputError, SamplingError, StorageError
 from manymodes.nested._base import AUTO, REFERENCES, choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
+from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import (
     RUNNING,
     NestedJob,
@@ -151,7 +152,9 @@ def run_nested(
             if not finished:
                 first = next(iter(driver.failures.values()))
                 raise SamplingError(f"{posterior.name}: no nested run finished: {first}")
-            nested = Nested(posterior, base, settings.nlive, finished, driver.failures, integral)
+            nested = Nested(
+                posterior, base, _nlive(settings, base), finished, driver.failures, integral
+            )
             more = _runs_needed(nested, target_sd, max_runs)
             if more <= runs:
                 driver.tell(nested, target_sd)
@@ -171,10 +174,11 @@ def load_nested(posterior: Posterior, out: Path) -> Nested | None:
     numbers = sorted(int(path.stem.split("-")[1]) for path in folder.glob("run-*.npz"))
     if not numbers:
         return None
+    base = read_measure(folder / "base.json", posterior.dims)
     return Nested(
         posterior,
-        read_measure(folder / "base.json", posterior.dims),
-        int(read_json(folder / "settings.json")["nlive"]),
+        base,
+        _nlive(PolyChordSettings(nlive=read_json(folder / "settings.json")["nlive"]), base),
         tuple(_read_kept(folder, numbers)),
         {},
         _read_prior_integral(folder / "prior.json"),
@@ -184,6 +188,10 @@ def load_nested(posterior: Posterior, out: Path) -> Nested | None:
 def run_file(folder: Path, index: int) -> Path:
     """Return the file that holds nested run ``index``."""
     return folder / f"run-{index:03d}.npz"
+
+
+def _nlive(settings: PolyChordSettings, base: BaseMeasure) -> int:
+    return int(settings.for_base(base).nlive or 0)
 
 
 # ---------------------------------------------------------------- running
@@ -322,11 +330,11 @@ def _kept_prior_integral(
         return None
     prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
     if prior.exact:
-        found = PriorIntegral(prior.log_prior, 0.0)
+        found = PriorIntegral(prior.log_prior - log_unit_vector_surplus(posterior), 0.0)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
         run = _as_run(run_polychord(job, seed, 0, None))
-        nested = Nested(posterior.prior, prior, _PRIOR_SETTINGS.nlive, (run,))
+        nested = Nested(posterior.prior, prior, _nlive(_PRIOR_SETTINGS, prior), (run,))
         found = PriorIntegral(nested.log_z, nested.log_z_sd)
     write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
     return found

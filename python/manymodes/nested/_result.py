@@ -12,6 +12,7 @@ from scipy import special
 
 from manymodes import volumes
 from manymodes.diagnostics import insertion_p
+from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
 from manymodes.reference import BaseMeasure
 
@@ -156,12 +157,20 @@ class Nested:
 
     @property
     def log_shift(self) -> float:
-        """What is added to `log_z_restricted`, and to that of any region, for `log_z` (nats)."""
-        return self.log_prior_inside[0]
+        """What is added to `log_z_restricted`, and to that of any region, for `log_z` (nats).
+
+        The log share of the base measure that is inside, less what Stan's transform of unit
+        vectors adds to the integral.
+        """
+        return self.log_prior_inside[0] - self._unit_vector_surplus
+
+    @cached_property
+    def _unit_vector_surplus(self) -> float:
+        return log_unit_vector_surplus(self.posterior)
 
     @property
     def log_z(self) -> float:
-        """Log evidence: the log integral of the program's density (nats)."""
+        """Log evidence: log of the density's integral over the constrained space (nats)."""
         return self.log_z_restricted + self.log_shift
 
     @cached_property

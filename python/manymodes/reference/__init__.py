@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from manymodes.reference._chains import chains_measure
-from manymodes.reference._cube import cube_measure, on_unit_cube
+from manymodes.reference._cube import cube_measure
 from manymodes.reference._measure import (
     CAUCHY,
     CYCLES,
@@ -29,7 +29,6 @@ __all__ = [
     "Component",
     "chains_measure",
     "cube_measure",
-    "on_unit_cube",
     "prior_measure",
     "read_measure",
     "write_measure",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from manymodes.errors import InputError
+from manymodes.parameter_space import off_unit_cube, on_unit_cube
 from manymodes.posterior import Posterior
 from manymodes.reference._measure import LOGISTIC, BaseMeasure
-
-_PROBES = 8
 
 
 def cube_measure(posterior: Posterior) -> BaseMeasure:
@@ -26,8 +24,8 @@ def cube_measure(posterior: Posterior) -> BaseMeasure:
     """
     if not on_unit_cube(posterior):
         raise InputError(
-            f"reference: the parameters of {posterior.program.name} do not all live on (0, 1), "
-            "as 'cube' needs: use 'prior' or 'chains'"
+            f"reference: 'cube' needs parameters on (0, 1), and in {posterior.program.name} "
+            f"{', '.join(off_unit_cube(posterior)) or 'nothing'} is not: use 'prior' or 'chains'"
         )
     dims = posterior.dims
     return BaseMeasure.product(
@@ -39,13 +37,3 @@ def cube_measure(posterior: Posterior) -> BaseMeasure:
         reason="the unit cube itself, on which all parameters live",
         log_prior=0.0,
     )
-
-
-def on_unit_cube(posterior: Posterior) -> bool:
-    """Whether all parameters live on (0, 1), each on its own: eta is their logit."""
-    n_parameters = int(posterior.model.param_num())
-    if n_parameters != posterior.dims or n_parameters == 0:
-        return False
-    eta = np.random.default_rng(1).normal(scale=2.0, size=(_PROBES, posterior.dims))
-    rows = posterior.constrain_rows(eta)[:, :n_parameters]
-    return bool(np.allclose(rows, special.expit(eta), rtol=1e-12, atol=1e-12))

@@ -6,6 +6,7 @@ integrated by nested sampling and their prominent modes counted.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def run_xor_seeds(
     """
     if data_seeds < 1:
         raise InputError(f"data-seeds: {data_seeds} is not 1 or more")
-    polychord = polychord or PolyChordSettings()
+    given = polychord or PolyChordSettings()
+    polychord = replace(given, nlive=given.nlive or 500, precision=given.precision or 1e-3)
     settings = {"runs": runs, "seed": seed, "polychord": polychord.as_dict()}
     with run_directory(out, overwrite=overwrite):
         claim(out, settings, resume=resume)
