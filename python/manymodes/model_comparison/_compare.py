@@ -71,7 +71,9 @@ def compare_models(
 
     Notes
     -----
-    The errors of the probabilities come from normal errors of each log_z, simulated.
+    Probabilities as in [1]_; their errors come from normal errors of each log_z, simulated. The
+    standard error of a LOO difference is too small where models predict much alike or
+    observations are few [4]_: differences below four nats tell nothing.
 
     Stacking has two levels. Chains are stacked within their model [3]_, which gives the model's
     own predictive distribution; models are stacked by the leave-one-out terms of these [2]_. A

@@ -33,7 +33,7 @@ class Model:
     log_z : Estimate
         Log evidence (nats), relative to a prior that adds up to 1.
     probability : Estimate
-        Its posterior probability among the models whose evidence is known, [1]_.
+        Its posterior probability among the models whose evidence is known.
     interval : (float, float)
         Central 90 % interval of that probability over the errors of the evidences.
     log_bayes_factor : Estimate
