@@ -40,6 +40,8 @@ _PUBLIC = {
     "ActiveUnits": "architectures",
     "active_evidence": "architectures",
     "posterior_active": "architectures",
+    "ModelComparison": "model_comparison",
+    "compare_models": "model_comparison",
     "Audit": "audits",
     "audit": "audits",
     "evidence_shift": "audits",
@@ -77,6 +79,8 @@ if TYPE_CHECKING:
     from manymodes.executors import dask_executor as dask_executor
     from manymodes.executors import mpi_executor as mpi_executor
     from manymodes.loo import psis_loo as psis_loo
+    from manymodes.model_comparison import ModelComparison as ModelComparison
+    from manymodes.model_comparison import compare_models as compare_models
     from manymodes.modes import Modes as Modes
     from manymodes.modes import ModeSettings as ModeSettings
     from manymodes.modes import find_modes as find_modes

@@ -60,10 +60,7 @@ def parser() -> argparse.ArgumentParser:
     _add_common(evidence)
     _add_no_modes(evidence)
 
-    comparing = commands.add_parser("compare", help="modes and their three weights; the report")
-    comparing.add_argument("run_folder", type=Path, metavar="RUN", help="a run directory")
-    _add_output(comparing)
-
+    _add_compare(commands)
     _add_predict(commands)
     _add_audit(commands)
 
@@ -162,6 +159,39 @@ def _add_audit(commands: Any) -> None:
     audit.add_argument("--seed", type=_natural, default=1, help="decides everything random")
     audit.add_argument("--json", action="store_true", help="as JSON on standard output")
     audit.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .pdf or .svg")
+
+
+def _add_compare(commands: Any) -> None:
+    comparing = commands.add_parser(
+        "compare", help="the modes of one run, or several models of the same data"
+    )
+    comparing.add_argument(
+        "run_folders",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="one run directory: its modes, their three weights and the report; several, or that "
+        "of a study: the probabilities and scores of the models",
+    )
+    models = comparing.add_argument_group("of several models")
+    models.add_argument(
+        "--prior-odds",
+        type=_odds,
+        metavar="A,B,...",
+        help="of the models, in the order of the directories (default: equal)",
+    )
+    models.add_argument("--out", type=Path, help="write models.html and models.json there")
+    _add_output(comparing)
+
+
+def _odds(text: str) -> tuple[float, ...]:
+    try:
+        odds = tuple(map(float, text.split(",")))
+    except ValueError:
+        odds = ()
+    if not odds or not all(0 < value < float("inf") for value in odds):
+        raise argparse.ArgumentTypeError(f"{text} is not a list of positive numbers, as in 1,2,1")
+    return odds
 
 
 def _add_predict(commands: Any) -> None:

@@ -72,13 +72,18 @@ def sample_command(options: argparse.Namespace) -> int:
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Compare what a run directory holds."""
+    """Compare the modes of one run, or the models of several."""
+    from manymodes.model_command import is_of_models, models_command, refuse_model_options
     from manymodes.results import open_posterior, run_directory
 
-    if not (options.run_folder / "posterior").is_dir():
-        raise InputError(f"{options.run_folder} holds no run: make one with sample or evidence")
-    posterior = open_posterior(options.run_folder / "posterior")
-    options.out = options.run_folder
+    if is_of_models(options.run_folders):
+        return models_command(options)
+    refuse_model_options(options)
+    folder = options.run_folders[0]
+    if not (folder / "posterior").is_dir():
+        raise InputError(f"{folder} holds no run: make one with sample or evidence")
+    posterior = open_posterior(folder / "posterior")
+    options.out = folder
     with run_directory(options.out):
         return finish(options, posterior, "compare")
 

@@ -83,7 +83,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file in one step; NaN and infinities become null."""
-    write_text(path, json.dumps(_finite(value), indent=1, default=_plain) + "\n")
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """Return JSON; NaN and infinities become null."""
+    return json.dumps(_finite(value), indent=1, default=_plain)
 
 
 def read_json(path: Path) -> dict[str, Any]:

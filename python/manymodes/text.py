@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from manymodes.architectures import ActiveUnits
     from manymodes.comparison import Comparison
     from manymodes.diagnosis import Diagnosis
+    from manymodes.model_comparison import ModelComparison
     from manymodes.network import Network
     from manymodes.predict import Predictions
     from manymodes.table import Parts
@@ -88,6 +89,7 @@ def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:
 
 
 _COLUMNS = 88
+_TO_TERMINAL = str.maketrans("\u00a0\u2212\u2013", " --", "\u202f")
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
@@ -110,6 +112,43 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
             line += f"  {entry['nested_rhat']:12.2f} ({entry['nested_rhat_expected']:.2f})"
         lines.append(line)
     return "\n".join(lines)
+
+
+def models_text(comparison: ModelComparison) -> str:
+    """Return a comparison of models as text: the answer, one line a model, what to be wary of."""
+    from manymodes.report import evidence_cells, models_answer, prediction_cells
+
+    runs = ("Run", *(" ".join(map(str, m.folders)) or "-" for m in comparison.models))
+    evidence = [(*row, run) for row, run in zip(evidence_cells(comparison), runs, strict=True)]
+    lines = [
+        *textwrap.wrap(" ".join(models_answer(comparison)), _COLUMNS),
+        "",
+        *_aligned(evidence, last_left=True),
+    ]
+    prediction = prediction_cells(comparison)
+    if len(prediction[0]) > 1:
+        lines += ["", *_aligned(prediction)]
+    lines += [
+        f"  (log Z, log BF and LOO in nats, held out in nats a row; {comparison.n_obs} "
+        f"observations, {comparison.n_held_out} held out)"
+    ]
+    for label, texts in (("note", comparison.notes), ("careful", comparison.cautions)):
+        for said in texts:
+            lines += textwrap.wrap(f"{label}: {said}", _COLUMNS, subsequent_indent="  ")
+    return "\n".join(lines).translate(_TO_TERMINAL)
+
+
+def _aligned(table: Sequence[Sequence[str]], *, last_left: bool = False) -> list[str]:
+    """Return lines of columns, the first of text, the others of figures; the last may be text."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row in table:
+        cells = [f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)]
+        cells[0] = f"{row[0]:<{widths[0]}}"
+        if last_left:
+            cells[-1] = row[-1]
+        lines.append("  ".join(["", *cells]))
+    return lines
 
 
 def counted(number: int, noun: str) -> str:

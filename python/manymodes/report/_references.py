@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from manymodes.comparison import Comparison
+from manymodes.model_comparison import ModelComparison
 
 _STAN = (
     "Carpenter, Gelman, Hoffman, Lee, Goodrich, Betancourt, Brubaker, Guo, Li, Riddell (2017). "
@@ -59,6 +61,14 @@ _MODES = (
     "Yallup, Handley, Hobson, Lasenby, Lemos (2022). Split personalities in Bayesian neural "
     "networks: the case for full marginalisation. arXiv:2205.11151."
 )
+_BAYES_FACTORS = (
+    "Kass, Raftery (1995). Bayes factors. Journal of the American Statistical Association "
+    "90(430), 773–795."
+)
+_DIFFERENCES = (
+    "Sivula, Magnusson, Matamoros, Vehtari (2020). Uncertainty in Bayesian leave-one-out "
+    "cross-validation based model comparison. arXiv:2008.10296."
+)
 
 POLYCHORD_LICENCE = (
     "PolyChord is free for academic use under its own licence, which asks that its two papers "
@@ -77,3 +87,15 @@ def references(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
     if any(c.nested is not None for c in found):
         cited += _NESTED
     return (*cited, _ANESTHETIC, _MODES)
+
+
+def model_references(comparison: ModelComparison) -> tuple[str, ...]:
+    """Return what to cite for a comparison of models."""
+    cited = [_STAN, _BRIDGESTAN]
+    if any(model.chains for model in comparison.models):
+        cited += _CHAINS[:2]
+    if any(math.isfinite(model.loo.value) for model in comparison.models):
+        cited += (*_STACKING, _DIFFERENCES)
+    if any(model.nested_runs for model in comparison.models):
+        cited += (*_NESTED, _BAYES_FACTORS)
+    return tuple(cited)

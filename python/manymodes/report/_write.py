@@ -125,6 +125,12 @@ def _record(
     toolchain: Mapping[str, Any],
 ) -> Section:
     """Return settings, versions and times: what it takes to do it again."""
+    tables = (sections.effort_table(comparisons), *record_tables(settings, toolchain))
+    return Section("record", "Settings, versions and times", parts=tables)
+
+
+def record_tables(settings: Mapping[str, Any], toolchain: Mapping[str, Any]) -> list[Table]:
+    """Return settings, if there are any, and versions."""
     versions = [("manymodes", __version__, ""), ("Python", platform.python_version(), "")]
     for name, part in toolchain.items():
         if isinstance(part, Mapping):
@@ -136,11 +142,8 @@ def _record(
             versions.append((package, metadata.version(package), "Python package"))
         except metadata.PackageNotFoundError:
             continue
-    tables = [sections.effort_table(comparisons)]
-    if settings:
-        tables.append(Table("Settings", ("Setting", "Value"), tuple(flattened(settings))))
-    tables.append(Table("Versions", ("Part", "Version", "Source"), tuple(versions)))
-    return Section("record", "Settings, versions and times", parts=tuple(tables))
+    told = [Table("Settings", ("Setting", "Value"), tuple(flattened(settings)))] if settings else []
+    return [*told, Table("Versions", ("Part", "Version", "Source"), tuple(versions))]
 
 
 def _licence(comparisons: Mapping[str, Comparison]) -> str:
