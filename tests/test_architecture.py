@@ -17,7 +17,7 @@ MAX_LINES = 420
 
 LEAVES = {"storage", "progress", "volumes", "forward", "errors", "_simplex", "_ranks", "_columns"}
 LEAVES |= {"_ess", "_insertion", "_cells", "_mixture", "encodings", "frames", "_worker"}
-LEAVES |= {"coverage", "records", "stan_csv"}
+LEAVES |= {"coverage", "labels", "records", "stan_csv"}
 ORDER = (
     "prior",
     "likelihood",
@@ -58,6 +58,7 @@ ORDER = (
     "weights",
     "comparison",
     "diagnosis",
+    "nested_files",
     "results",
     "predict",
     "estimators",
@@ -67,6 +68,7 @@ ORDER = (
     "text",
     "table_commands",
     "audit_command",
+    "export_command",
     "run_commands",
     "options",
     "cli",

@@ -211,7 +211,7 @@ def _finish(
     from manymodes.held_out import kept_held_out
     from manymodes.nested import load_nested
     from manymodes.report import write_report
-    from manymodes.results import REPORT, SUMMARY, summarise, write_stacked
+    from manymodes.results import REPORT, SUMMARY, summarise, write_nested_tree, write_stacked
     from manymodes.storage import write_json
     from manymodes.toolchain import find
 
@@ -228,6 +228,8 @@ def _finish(
     if comparison.chains is not None and comparison.stacking is not None:
         weights = comparison.stacking.weights
         write_stacked(comparison.chains, weights, options.out, seed=options.seed)
+    if comparison.nested is not None:
+        write_nested_tree(comparison.nested, options.out, comparison, seed=options.seed)
     summary = summarise(comparisons, command=command, seed=options.seed, diagnoses=diagnoses)
     write_report(
         options.out / REPORT,
