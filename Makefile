@@ -36,7 +36,7 @@ test: setup
 	@echo 'running the tests on $(JOBS) processes'
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-bench: setup
+bench: setup $(STAMPS)/bench
 	@$(BIN)/python benchmarks/run.py
 
 lint: $(STAMPS)/dev
@@ -62,7 +62,7 @@ $(STAMPS)/venv: $(if $(filter $(CURDIR),$(USABLE)),,FORCE)
 	@mkdir -p $(STAMPS)
 	@echo $(CURDIR) >$@
 
-$(STAMPS)/test $(STAMPS)/dev: $(STAMPS)/%: pyproject.toml $(STAMPS)/venv
+$(STAMPS)/test $(STAMPS)/bench $(STAMPS)/dev: $(STAMPS)/%: pyproject.toml $(STAMPS)/venv
 	@echo 'installing manymodes and what it needs (extra: $*), about a minute'
 	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@

@@ -67,7 +67,7 @@ def run_callback(posterior: Posterior, quick: bool) -> None:
         return nested.runs[0].seconds / nested.evaluations
 
     def callback() -> float:
-        done = _python_callback(posterior, nlive)
+        done = python_callback(posterior, nlive, seed=1)
         return float(done["seconds"] / done["evaluations"])
 
     timed = alternate({"ours": ours, "callback": callback}, 1 if quick else 3)
@@ -85,7 +85,8 @@ def run_callback(posterior: Posterior, quick: bool) -> None:
     )
 
 
-def _python_callback(posterior: Posterior, nlive: int) -> dict[str, Any]:
+def python_callback(posterior: Posterior, nlive: int, seed: int) -> dict[str, Any]:
+    """Return what ``python_callback.py`` measures."""
     library = polychord_library(require("polychord"))
     problem = {
         "preload": [str(path) for path in library.preload],
@@ -94,17 +95,36 @@ def _python_callback(posterior: Posterior, nlive: int) -> dict[str, Any]:
         "model": str(posterior.program.library()),
         "data": posterior.data_json,
         "nlive": nlive,
+        "seed": seed,
     }
+    return in_a_process("python_callback.py", problem)
+
+
+def in_a_process(script: str, problem: dict[str, Any]) -> dict[str, Any]:
+    """Run a script of this folder on a problem and return what it writes.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        The script needs a package that is not installed: its name.
+    RuntimeError
+        It failed otherwise.
+    """
     with tempfile.TemporaryDirectory() as folder:
         described, done = Path(folder, "problem.json"), Path(folder, "done.json")
         described.write_text(json.dumps(problem), encoding="utf-8")
-        script = Path(__file__).with_name("python_callback.py")
-        subprocess.run(
-            [sys.executable, str(script), str(described), str(done)],
+        child = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name(script)), str(described), str(done)],
             cwd=folder,
             env={**os.environ, "GLIBC_TUNABLES": "glibc.rtld.execstack=2"},
             capture_output=True,
-            check=True,
+            text=True,
+            check=False,
         )
+        last = (child.stderr.strip().splitlines() or ["nothing said"])[-1]
+        if last.startswith("ModuleNotFoundError"):
+            raise ModuleNotFoundError(last.partition("No module named ")[2].strip("'"))
+        if child.returncode != 0:
+            raise RuntimeError(f"{script} failed: {last}")
         result: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
     return result

@@ -2,7 +2,8 @@
 
     python_callback.py PROBLEM.json DONE.json
 
-Writes evaluations and seconds. The density is the compiled one, through the official
+Writes evaluations, seconds of wall and of processor, and PolyChord's log_z with its error. The
+density is the compiled one, through the official
 client of BridgeStan; the base measure is the standard logistic on every coordinate.
 """
 
@@ -50,7 +51,13 @@ def main() -> None:
     dumper_type = ctypes.CFUNCTYPE(
         None, *[ctypes.c_int] * 3, double, double, double, ctypes.c_double, ctypes.c_double
     )
-    dumper = dumper_type(lambda *_: None)
+    evidence = (float("nan"), float("nan"))
+
+    @dumper_type
+    def dumper(*told: Any) -> None:
+        nonlocal evidence
+        evidence = told[-2:]
+
     whole, real, flag, text = ctypes.c_int, ctypes.c_double, ctypes.c_bool, ctypes.c_char_p
     arguments = [
         log_likelihood,
@@ -77,12 +84,18 @@ def main() -> None:
         whole(0),
         (real * 1)(0.0),
         (whole * 1)(0),
-        whole(1),
+        whole(problem["seed"]),
         ctypes.byref(whole(0)),
     ]
-    begun = time.perf_counter()
+    begun, processor = time.perf_counter(), time.process_time()
     chord.polychord_c_interface(*arguments)
-    done = {"evaluations": evaluations, "seconds": time.perf_counter() - begun}
+    done = {
+        "evaluations": evaluations,
+        "seconds": time.perf_counter() - begun,
+        "processor_seconds": time.process_time() - processor,
+        "log_z": evidence[0],
+        "log_z_sd": evidence[1],
+    }
     Path(sys.argv[2]).write_text(json.dumps(done), encoding="utf-8")
 
 

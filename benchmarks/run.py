@@ -3,6 +3,7 @@
 density   the compiled density of the XOR network, values and gradients
 nested    nested sampling of the full XOR posterior, on one core and on two
 callback  the same with a Python callback, each evaluation
+evidence  its evidence beside PolyChord with a Python callback, BlackJAX and dynesty
 chains    256 chains, scored, stacked and diagnosed, beside plain CmdStanPy
 many      64 to 1024 chains: time, overhead and memory of the whole commands
 warmup    shared warm-up: leapfrog steps of later chains, and their draws in each mode
@@ -23,6 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import chains
 import density
+import evidence
 import many
 import nested
 import scores
@@ -35,6 +37,7 @@ PARTS = {
     "density": density.run,
     "nested": nested.run,
     "callback": nested.run_callback,
+    "evidence": evidence.run,
     "chains": chains.run,
     "many": many.run,
     "scores": scores.run,

@@ -17,7 +17,7 @@ MAX_LINES = 420
 
 LEAVES = {"storage", "progress", "volumes", "forward", "errors", "_simplex", "_ranks", "_columns"}
 LEAVES |= {"_ess", "_insertion", "_cells", "_mixture", "encodings", "frames", "_worker"}
-LEAVES |= {"coverage", "records", "stan_csv", "stan_source", "overloads"}
+LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads"}
 ORDER = (
     "prior",
     "likelihood",
@@ -67,6 +67,7 @@ ORDER = (
     "comparison",
     "checks",
     "diagnosis",
+    "nested_files",
     "results",
     "model_comparison",
     "predict",
@@ -78,6 +79,7 @@ ORDER = (
     "table_commands",
     "audit_command",
     "model_command",
+    "export_command",
     "run_commands",
     "evidence_command",
     "options",

@@ -132,7 +132,7 @@ def run(tmp_path: Path) -> Path:
         ("evidence", ["--nlive", "3"], "nlive: 3 is not 10 or more"),
         ("evidence", ["--runs", "0"], "argument --runs: 0 is not"),
         ("evidence", ["--precision", "nan"], "precision: nan is not between 0 and 1"),
-        ("evidence", ["--reference", "magic"], "argument --reference: invalid choice"),
+        ("evidence", ["--reference", "magic"], "reference: 'magic' is none of auto, prior"),
     ],
 )
 def test_wrong_options_leave_earlier_results_alone(
@@ -323,8 +323,16 @@ def test_a_users_own_program_needs_no_switches(
     entry = json.loads(capsys.readouterr().out)["posteriors"]["plain"]
     assert (entry["dims"], entry["n_obs"]) == (2, 0)
     assert entry["modes"][0]["weight"]["stacking"] is None
-    refused("evidence", *files, "--out", tmp_path / "e", said="no data item 'prior_only'")
+    chosen = ["--reference", "prior", "--out", tmp_path / "e"]
+    refused("evidence", *files, *chosen, said="no data item 'prior_only'")
     assert not (tmp_path / "e").exists()
+    arguments = ["evidence", *files, "--nlive", "50", "--out", str(tmp_path / "run"), "--check"]
+    assert main([*arguments, "--quiet", "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)["posteriors"]["plain"]
+    assert abs(entry["nested"]["log_z"]) < 3 * entry["nested"]["log_z_sd"] < 0.5
+    assert entry["nested"]["base_measure"]["source"] == "chains"
+    assert entry["checks"]["agree"]
+    assert "bridge sampling, by mode" in {row["method"] for row in entry["checks"]["rows"]}
 
 
 def test_failed_chains_are_told_and_counted(

@@ -20,6 +20,7 @@ from manymodes.nested import Nested, NestedRun
 from manymodes.network import Network
 from manymodes.plots import can_plot_predictions, mode_colour, plot_predictions, plot_rhat, score
 from manymodes.plots._draws import pool_of
+from manymodes.reference import LOGISTIC, BaseMeasure
 from manymodes.report import Table, write_report
 from manymodes.report._cautions import cautions
 from manymodes.report._findings import finding, prediction_sentence, together
@@ -60,11 +61,11 @@ class StubPosterior:
         return self.network.predict(self.unpack(rows), X)
 
 
-class StubBase:
-    exact = True
+class StubBase(BaseMeasure):
+    """The prior, uniform on (-5, 5)."""
 
     def quantile(self, cube: np.ndarray) -> np.ndarray:
-        return 10 * cube - 5
+        return 10 * np.asarray(cube) - 5
 
 
 def make_posterior(network: Network | None) -> StubPosterior:
@@ -110,7 +111,11 @@ def nested_run(dims: int, seed: int, shift: float = 0.0, nlive: int = 50) -> Nes
 
 def make_nested(posterior: StubPosterior, **changes: Any) -> Nested:
     runs = tuple(nested_run(posterior.dims, seed) for seed in (1, 2))
-    return Nested(posterior, StubBase(), nlive=50, runs=runs, failures={}, **changes)
+    dims = posterior.dims
+    base = StubBase.product(
+        (LOGISTIC,) * dims, np.zeros(dims), np.ones(dims), exact=True, reason="the prior itself"
+    )
+    return Nested(posterior, base, nlive=50, runs=runs, failures={}, **changes)
 
 
 def make_chains(posterior: StubPosterior, labels: np.ndarray) -> Chains:

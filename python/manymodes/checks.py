@@ -7,7 +7,7 @@ and its correction by importance sampling, for the whole and for every mode; and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,27 @@ class Checks:
         listed = "; ".join(f"{_named(row)} by {row.z:+.1f} errors" for row in off)
         return f"{len(off)} of {n} comparisons with {self.standard} disagree: {listed}."
 
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Checks:
+        """Make checks from what `as_dict` returned and JSON kept."""
+
+        def number(value: float | None) -> float:
+            return _NAN if value is None else float(value)
+
+        rows = tuple(
+            Check(
+                row["method"],
+                row["mode"] or 0,
+                Estimate(number(row["log_z"]), number(row["log_z_sd"])),
+                number(row["against"]),
+                number(row["z"]),
+                row["judged"],
+                row["remark"],
+            )
+            for row in kept["rows"]
+        )
+        return cls(rows, kept["standard"])
+
     def as_dict(self) -> dict[str, Any]:
         """Return the checks as plain values, for ``summary.json``."""
         return {
@@ -142,9 +163,7 @@ def _named(row: Check) -> str:
     return f"{row.method}, {f'mode {row.mode}' if row.mode else 'whole'}"
 
 
-def check(
-    comparison: Comparison, *, other: Nested | None = None, seed: int = 1, quiet: bool = True
-) -> Checks:
+def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1) -> Checks:
     """Put other methods beside the evidence of a comparison.
 
     Parameters
@@ -155,14 +174,13 @@ def check(
         Nested runs of the same posterior over another base measure.
     seed : int
         Of what is drawn.
-    quiet : bool
-        Show no progress.
 
     Returns
     -------
     Checks
-        What has nested runs is compared with these; otherwise with bridge sampling by mode. A sum
-        over modes is compared with the sum over the same modes.
+        Of the whole and of the prominent modes. What has nested runs is compared with these;
+        otherwise with bridge sampling by mode. A sum over modes is compared with the sum over the
+        same modes.
 
     Raises
     ------
@@ -171,8 +189,7 @@ def check(
     """
     if other is not None and other.posterior.identity != comparison.posterior.identity:
         raise InputError("other: these nested runs are of another posterior")
-    del quiet
-    modes = [mode.id for mode in comparison.summaries]
+    modes = [mode.id for mode in comparison.prominent]
     rows: list[Check] = []
     standard = _Standard({}, Estimate())
     if comparison.nested is not None:
@@ -201,9 +218,7 @@ def check(
             standard = _Standard(
                 {i: _as_estimate(b) for i, b in by_id.items()}, _as_estimate(bridged.total)
             )
-        rows += _bridge_rows(
-            by_id, bridged.total, bridged.pooled, standard, len(comparison.prominent)
-        )
+        rows += _bridge_rows(by_id, bridged.total, bridged.pooled, standard, modes)
     rows += _laplace_rows(comparison, standard, seed)
     return Checks(tuple(rows), NESTED if comparison.nested is not None else BRIDGE)
 
@@ -248,22 +263,19 @@ def _bridge_rows(
     total: BridgeEstimate,
     pooled: BridgeEstimate,
     standard: _Standard,
-    n_modes: int,
+    shown: list[int],
 ) -> list[Check]:
     known = [i for i, one in by_id.items() if math.isfinite(one.log_z)]
-    is_standard = not any(math.isfinite(one.sd) for one in standard.modes.values())
     rows = [_against(BRIDGE, 0, _as_estimate(total), standard.of(known), total.problem)]
     rows += [
-        _against(BRIDGE, i, _as_estimate(one), standard.modes[i], one.problem)
-        for i, one in by_id.items()
+        _against(BRIDGE, i, _as_estimate(by_id[i]), standard.modes[i], by_id[i].problem)
+        for i in shown
     ]
     remark = pooled.problem
-    if n_modes > 1:
+    alone = len(shown) == 1
+    if not alone:
         remark = "one proposal over several modes overlaps with none of them: not to be used"
-    rows.append(
-        _against(POOLED, 0, _as_estimate(pooled), standard.whole, remark, judged=n_modes == 1)
-    )
-    del is_standard
+    rows.append(_against(POOLED, 0, _as_estimate(pooled), standard.whole, remark, judged=alone))
     return rows
 
 
@@ -311,7 +323,7 @@ def _laplace_rows(comparison: Comparison, standard: _Standard, seed: int) -> lis
                 found[i].problem,
                 judged=judged,
             )
-            for i in ids
+            for i in (mode.id for mode in comparison.prominent)
         ]
     return rows
 

@@ -16,6 +16,7 @@ from typing import Any
 from manymodes.audit_command import audit_command
 from manymodes.errors import InputError, ManymodesError
 from manymodes.evidence_command import evidence_command
+from manymodes.export_command import export_command
 from manymodes.options import parser
 from manymodes.run_commands import (
     compare_command,
@@ -142,6 +143,7 @@ _COMMANDS: dict[str, Command] = {
     "evidence": evidence_command,
     "compare": compare_command,
     "predict": predict_command,
+    "export": export_command,
     "audit": audit_command,
     "study": _study,
 }

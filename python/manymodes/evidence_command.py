@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from manymodes.errors import InputError
 from manymodes.run_commands import (
@@ -16,10 +19,14 @@ from manymodes.run_commands import (
     polychord_settings,
 )
 
+if TYPE_CHECKING:
+    from manymodes.nested import Nested
+
 
 def evidence_command(options: argparse.Namespace) -> int:
     """Run nested sampling."""
     from manymodes.chains import load_chains
+    from manymodes.checks import check
     from manymodes.nested import MAX_RUNS, run_nested
     from manymodes.nested_notes import nested_cautions
     from manymodes.normalisation import remarks
@@ -28,6 +35,8 @@ def evidence_command(options: argparse.Namespace) -> int:
     settings = polychord_settings(options)
     if options.max_runs is not None and options.target_sd is None:
         raise InputError("--max-runs goes with --target-sd")
+    if options.check and options.no_modes:
+        raise InputError("--check compares modes: leave --no-modes out")
     posterior = checked_posterior(options)
     if options.reference == "prior":
         posterior.prior  # noqa: B018 - a program without the switch is refused first
@@ -36,21 +45,25 @@ def evidence_command(options: argparse.Namespace) -> int:
             print(f"manymodes: remark: {remark}", file=sys.stderr)
     with executor_of(options) as executor, run_directory(options.out, overwrite=options.overwrite):
         bind(options, posterior)
+        chains = load_chains(posterior, options.out)
+        common: dict[str, Any] = {
+            "runs": options.runs,
+            "settings": settings,
+            "chains": chains,
+            "seed": options.seed,
+            "resume": options.resume,
+            "checkpoints": options.checkpoints,
+            "executor": executor,
+            "workers": options.workers,
+            "quiet": options.quiet,
+        }
         nested = run_nested(
             posterior,
-            runs=options.runs,
-            settings=settings,
             reference=options.reference,
-            chains=load_chains(posterior, options.out),
             target_sd=options.target_sd,
             max_runs=options.max_runs or max(MAX_RUNS, options.runs),
-            seed=options.seed,
             out=options.out,
-            resume=options.resume,
-            checkpoints=options.checkpoints,
-            executor=executor,
-            workers=options.workers,
-            quiet=options.quiet,
+            **common,
         )
         keep_posterior(options, posterior)
         write_nested(nested, options.out)
@@ -61,4 +74,24 @@ def evidence_command(options: argparse.Namespace) -> int:
         if options.no_modes:
             said = {"log_z": nested.log_z, "log_z_sd": nested.log_z_sd, "runs": len(nested.runs)}
             return finish_without_modes(options, posterior, nested, said)
-        return finish(options, posterior, "evidence", nested=nested)
+        checked = None
+        if options.check:
+            if not options.resume:
+                shutil.rmtree(options.out / "checks", ignore_errors=True)
+            other = _other_reference(nested)
+            beside = None
+            if other is not None:
+                beside = run_nested(
+                    posterior, reference=other, out=options.out / "checks", **common
+                )
+            checked = partial(check, other=beside, seed=options.seed)
+        return finish(options, posterior, "evidence", nested=nested, checked=checked)
+
+
+def _other_reference(nested: Nested) -> str | None:
+    """Return another base measure to integrate over; None where there is none to tell it from."""
+    from manymodes.posterior import PRIOR_SWITCH
+
+    if nested.base.source in ("prior", "cube"):
+        return "chains"
+    return "prior" if PRIOR_SWITCH in nested.posterior.data else None

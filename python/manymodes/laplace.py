@@ -104,6 +104,9 @@ def laplace(
     log_w = density(draws) - log_q
     if inside is not None:
         log_w = np.where(inside(draws), log_w, -np.inf)
+    if not np.isfinite(log_w).any():
+        problem = "none of the draws behind its correction lies in the mode: not normal"
+        return LaplaceEstimate(maximum, float(log_z), problem=problem)
     w = np.exp(log_w - log_w.max())
     n_eff = float(w.sum() ** 2 / (w**2).sum())
     if n_eff < _LEAST_EFFECTIVE:

@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_compare(commands)
     _add_predict(commands)
+    _add_export(commands)
     _add_audit(commands)
 
     study = commands.add_parser("study", help="the case studies")
@@ -219,6 +220,20 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="nested runs in the files of other programs")
+    export.add_argument("run_folder", type=Path, metavar="RUN", help="a run with an evidence")
+    export.add_argument(
+        "--to", required=True, choices=("polychord",), help="polychord: the files it writes itself"
+    )
+    export.add_argument("--out", type=Path, required=True, help="the folder to write")
+    export.add_argument(
+        "--root", metavar="NAME", help="how their names begin (default: the posterior's name)"
+    )
+    export.add_argument("--seed", type=_natural, default=1, help="decides the equal weights")
+    export.add_argument("--quiet", action="store_true", help="do not list the files")
+
+
 def _add_posterior(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "posterior",
@@ -326,6 +341,12 @@ def _add_evidence(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --resume, let a run that was killed go on from PolyChord's own file, which "
         "takes time to write; without, such a run begins anew",
+    )
+    group.add_argument(
+        "--check",
+        action="store_true",
+        help="put other methods beside it: nested sampling over another base measure, bridge "
+        "sampling from the chains in --out, Laplace's approximation",
     )
     _add_place(parser, "evidence", "nested runs")
 

@@ -2,8 +2,9 @@
 
 The directory of one posterior holds ``posterior/`` (program and data), ``chains/`` and
 ``nested/`` (the raw outputs, one file for each chain and each run), ``chains.nc`` (ArviZ
-DataTree), ``nested.csv`` (anesthetic), ``summary.json`` and ``report.html``. The directory of a
-study holds one such directory for each posterior, and one summary and report for all.
+DataTree), ``nested.csv`` (anesthetic), ``nested.nc`` (DataTree of equally weighted draws, with the
+evidence), ``summary.json`` and ``report.html``. The directory of a study holds one such directory
+for each posterior, and one summary and report for all.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from manymodes.comparison import Comparison
 from manymodes.diagnosis import Diagnosis
 from manymodes.errors import InputError, ResultsError, StorageError
 from manymodes.nested import Nested
+from manymodes.nested_files import nested_datatree
 from manymodes.network import Network
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import Program
@@ -38,11 +40,13 @@ if TYPE_CHECKING:
 
 SUMMARY = "summary.json"
 REPORT = "report.html"
+CHECKS = "checks.json"
 _CHAINS = "chains.nc"
 _STACKED = "stacked.nc"
 _NESTED = "nested.csv"
-_OURS = {"chains", "nested", "posterior", "settings.json"}
-_OURS |= {_CHAINS, _STACKED, _NESTED, SUMMARY, REPORT}
+_NESTED_TREE = "nested.nc"
+_OURS = {"chains", "nested", "checks", CHECKS, "posterior", "settings.json"}
+_OURS |= {_CHAINS, _STACKED, _NESTED, _NESTED_TREE, SUMMARY, REPORT}
 _MOST_LOG_LIK = 100_000_000
 
 
@@ -147,12 +151,7 @@ def write_chains(chains: Chains, folder: Path) -> bool:
     size = chains.total_draws * chains.posterior.n_obs
     complete = size <= _MOST_LOG_LIK
     tree = chains.to_datatree(log_likelihood=complete)
-    encoding = {
-        path: {name: {"zlib": True, "complevel": 1} for name in tree[path].data_vars}
-        for path in ("/log_likelihood",)
-        if path.strip("/") in tree.children
-    }
-    _write_tree(tree, folder / _CHAINS, encoding)
+    _write_tree(tree, folder / _CHAINS)
     return complete
 
 
@@ -164,13 +163,18 @@ def write_stacked(chains: Chains, weights: FloatArray, folder: Path, *, seed: in
     StorageError
         It cannot be written.
     """
-    _write_tree(stack_draws(chains, weights, seed=seed), folder / _STACKED, {})
+    _write_tree(stack_draws(chains, weights, seed=seed), folder / _STACKED)
 
 
-def _write_tree(tree: xr.DataTree, path: Path, encoding: Mapping[str, Any]) -> None:
+def _write_tree(tree: xr.DataTree, path: Path) -> None:
+    encoding = {
+        group: {name: {"zlib": True, "complevel": 1} for name in tree[group].data_vars}
+        for group in ("/log_likelihood",)
+        if group.strip("/") in tree.children
+    }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        tree.to_netcdf(partial, engine="h5netcdf", encoding=dict(encoding))
+        tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -178,7 +182,13 @@ def _write_tree(tree: xr.DataTree, path: Path, encoding: Mapping[str, Any]) -> N
 
 
 def write_nested(nested: Nested, folder: Path) -> None:
-    """Write ``nested.csv``, which `anesthetic.read_csv` reads, in one step."""
+    """Write ``nested.csv``, which `anesthetic.read_csv` reads, and ``nested.nc``, each in one step.
+
+    Raises
+    ------
+    InputError, StorageError
+        A file cannot be written.
+    """
     partial = folder / f".{_NESTED}.{os.getpid()}.partial"
     try:
         nested.samples.to_csv(partial)
@@ -186,6 +196,29 @@ def write_nested(nested: Nested, folder: Path) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise InputError(f"{folder / _NESTED} cannot be written: {error}") from error
+    write_nested_tree(nested, folder)
+
+
+def write_nested_tree(
+    nested: Nested, folder: Path, comparison: Comparison | None = None, *, seed: int = 1
+) -> None:
+    """Write ``nested.nc``, equally weighted draws with the evidence, in one step.
+
+    It is without the log likelihood of draws and observations where that is more than 1e8 values.
+
+    Parameters
+    ----------
+    comparison : Comparison, optional
+        Adds the modes, and takes its weights: see `manymodes.nested_files.nested_datatree`.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    complete = nested.posterior.n_obs <= _MOST_LOG_LIK * nested.weights.max()
+    tree = nested_datatree(nested, comparison, seed=seed, log_likelihood=complete)
+    _write_tree(tree, folder / _NESTED_TREE)
 
 
 def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
@@ -202,6 +235,7 @@ def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
             write_stacked(comparison.chains, comparison.stacking.weights, folder, seed=seed)
     if comparison.nested is not None:
         write_nested(comparison.nested, folder)
+        write_nested_tree(comparison.nested, folder, comparison, seed=seed)
 
 
 def summarise(
@@ -294,6 +328,15 @@ class Results:
             name: read_csv(_present(folder / _NESTED)) for name, folder in self._folders().items()
         }
         return next(iter(samples.values())) if len(samples) == 1 else samples
+
+    @cached_property
+    def nested_tree(self) -> xr.DataTree:
+        """Equally weighted draws of the nested runs, with the evidence in the attributes.
+
+        Groups ``posterior``, ``sample_stats``, ``log_likelihood``, as those of chains. With
+        several posteriors, each has a branch of its own under its name.
+        """
+        return self._trees(_NESTED_TREE)
 
     @cached_property
     def modes(self) -> pd.DataFrame:

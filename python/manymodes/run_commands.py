@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,7 @@ from manymodes.errors import InputError
 if TYPE_CHECKING:
     from manymodes.chain_task import RunSettings
     from manymodes.chains import Chains
+    from manymodes.checks import Checks
     from manymodes.comparison import Comparison
     from manymodes.diagnosis import Diagnosis
     from manymodes.nested import Nested
@@ -177,15 +178,19 @@ def finish(
     *,
     chains: Chains | None = None,
     nested: Nested | None = None,
+    checked: Callable[[Comparison], Checks] | None = None,
 ) -> int:
-    """Compare what was run with what else the directory holds; write summary and report."""
+    """Compare what was run with what else the directory holds; write summary and report.
+
+    Checks of the evidence that were made before stay, unless something new was drawn.
+    """
     from manymodes.chains import load_chains
     from manymodes.comparison import compare
     from manymodes.diagnosis import diagnosed
     from manymodes.held_out import kept_held_out
     from manymodes.nested import load_nested
     from manymodes.report import write_report
-    from manymodes.results import REPORT, SUMMARY, summarise, write_stacked
+    from manymodes.results import REPORT, SUMMARY, summarise, write_nested_tree, write_stacked
     from manymodes.storage import write_json
     from manymodes.toolchain import find
 
@@ -202,7 +207,12 @@ def finish(
     if comparison.chains is not None and comparison.stacking is not None:
         weights = comparison.stacking.weights
         write_stacked(comparison.chains, weights, options.out, seed=options.seed)
+    if comparison.nested is not None:
+        write_nested_tree(comparison.nested, options.out, comparison, seed=options.seed)
+    checks = _kept_checks(options.out, comparison, command, checked)
     summary = summarise(comparisons, command=command, seed=options.seed, diagnoses=diagnoses)
+    for name, one in checks.items():
+        summary["posteriors"][name]["checks"] = one.as_dict()
     write_report(
         options.out / REPORT,
         comparisons,
@@ -211,10 +221,34 @@ def finish(
         settings={"command": command, "seed": options.seed},
         toolchain=find().as_dict(),
         diagnoses=diagnoses,
+        checks=checks,
     )
     write_json(options.out / SUMMARY, summary)
-    show(options, comparisons, diagnoses)
+    show(options, comparisons, diagnoses, checks)
     return 0
+
+
+def _kept_checks(
+    out: Path,
+    comparison: Comparison,
+    command: str,
+    checked: Callable[[Comparison], Checks] | None,
+) -> dict[str, Checks]:
+    """Return new checks, or those that were kept, by the posterior's name."""
+    from manymodes.checks import Checks
+    from manymodes.results import CHECKS
+    from manymodes.storage import read_json, write_json
+
+    path = out / CHECKS
+    if checked is not None:
+        found = checked(comparison)
+        write_json(path, found.as_dict())
+        return {comparison.posterior.name: found}
+    if command != "compare":
+        path.unlink(missing_ok=True)
+    if not path.exists():
+        return {}
+    return {comparison.posterior.name: Checks.from_dict(read_json(path))}
 
 
 def finish_without_modes(
@@ -252,10 +286,11 @@ def show(
     options: argparse.Namespace,
     comparisons: Mapping[str, Comparison],
     diagnoses: Mapping[str, Diagnosis],
+    checks: Mapping[str, Checks] | None = None,
 ) -> None:
     """Print the summary that was written; or tables of the modes, and what the chains say."""
     from manymodes.results import REPORT, SUMMARY
-    from manymodes.text import comparison_table, diagnosis_text
+    from manymodes.text import checks_text, comparison_table, diagnosis_text
 
     if options.json:
         print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
@@ -264,6 +299,8 @@ def show(
             print("\n" + comparison_table(name, comparison))
             if name in diagnoses:
                 print("\n" + diagnosis_text(diagnoses[name]))
+        for one in (checks or {}).values():
+            print("\n" + checks_text(one))
         print(f"\nReport: {options.out / REPORT}")
 
 

@@ -12,6 +12,7 @@ from manymodes.nested_notes import effort_lines
 
 if TYPE_CHECKING:
     from manymodes.architectures import ActiveUnits
+    from manymodes.checks import Checks
     from manymodes.comparison import Comparison
     from manymodes.diagnosis import Diagnosis
     from manymodes.model_comparison import ModelComparison
@@ -68,6 +69,20 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )
+
+
+def checks_text(checks: Checks) -> str:
+    """Return the evidence by several methods, a line each, and the verdict, wrapped."""
+    lines = ["checks of the evidence" + " " * 33 + "log_z  against  difference / error"]
+    for row in checks.rows:
+        place = f"mode {row.mode}" if row.mode else "whole"
+        remark = f"  ({row.remark})" if row.remark else ""
+        value = f"{row.log_z.value:8.2f} ± {row.log_z.sd:4.2f}".replace("nan ±  nan", "       -")
+        lines.append(
+            f"  {row.method:42} {place:8} {value.replace(' ±  nan', '       ')}  {row.against:7.2f}"
+            f"  {row.z:+6.1f}{remark}".replace("    nan", "      -").replace("  +nan", "     -")
+        )
+    return "\n".join([*lines, *textwrap.wrap(checks.verdict, _COLUMNS)])
 
 
 def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:

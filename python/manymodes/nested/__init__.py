@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from manymodes.nested._base import AUTO, choose_base
 from manymodes.nested._driver import MAX_RUNS, load_nested, run_file, run_nested
-from manymodes.nested._result import Nested, NestedRun, PriorIntegral, stan_name
+from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 
 __all__ = [
     "AUTO",
@@ -16,5 +16,4 @@ __all__ = [
     "load_nested",
     "run_file",
     "run_nested",
-    "stan_name",
 ]

@@ -145,6 +145,7 @@ def run_nested(
         keeps = checkpoints and local and settings.processes == 1 and not settings.clustering
         job = NestedJob(posterior, base, settings, folder if local else None, keeps)
         integral = _kept_prior_integral(posterior, base, seed, folder)
+        surplus = log_unit_vector_surplus(posterior)
         driver = _Driver(job, folder, seed, executor, workers, quiet)
         while True:
             driver.run(range(runs))
@@ -153,7 +154,13 @@ def run_nested(
                 first = next(iter(driver.failures.values()))
                 raise SamplingError(f"{posterior.name}: no nested run finished: {first}")
             nested = Nested(
-                posterior, base, _nlive(settings, base), finished, driver.failures, integral
+                posterior,
+                base,
+                _nlive(settings, base),
+                finished,
+                driver.failures,
+                integral,
+                surplus,
             )
             more = _runs_needed(nested, target_sd, max_runs)
             if more <= runs:
@@ -182,6 +189,7 @@ def load_nested(posterior: Posterior, out: Path) -> Nested | None:
         tuple(_read_kept(folder, numbers)),
         {},
         _read_prior_integral(folder / "prior.json"),
+        log_unit_vector_surplus(posterior),
     )
 
 
@@ -329,13 +337,14 @@ def _kept_prior_integral(
     if base.source == "cube" or posterior.network is not None or not tells:
         return None
     prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
+    surplus = log_unit_vector_surplus(posterior)
     if prior.exact:
-        found = PriorIntegral(prior.log_prior - log_unit_vector_surplus(posterior), 0.0)
+        found = PriorIntegral(prior.log_prior - surplus, 0.0)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
         run = _as_run(run_polychord(job, seed, 0, None))
         nested = Nested(posterior.prior, prior, _nlive(_PRIOR_SETTINGS, prior), (run,))
-        found = PriorIntegral(nested.log_z, nested.log_z_sd)
+        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd)
     write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
     return found
 

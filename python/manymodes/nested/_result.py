@@ -12,7 +12,7 @@ from scipy import special
 
 from manymodes import volumes
 from manymodes.diagnostics import insertion_p
-from manymodes.parameter_space import log_unit_vector_surplus
+from manymodes.labels import anesthetic_samples
 from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
 from manymodes.reference import BaseMeasure
 
@@ -88,6 +88,8 @@ class Nested:
         The message of each run that failed, by number.
     prior_integral : PriorIntegral, optional
         What the program's prior integrates to, where that could be found out.
+    unit_vector_surplus : float
+        What Stan's transform of unit vectors adds to the log integral (nats).
     """
 
     posterior: Posterior
@@ -96,6 +98,7 @@ class Nested:
     runs: tuple[NestedRun, ...]
     failures: dict[int, str] = field(default_factory=dict)
     prior_integral: PriorIntegral | None = None
+    unit_vector_surplus: float = 0.0
 
     @cached_property
     def _order(self) -> npt.NDArray[np.intp]:
@@ -162,11 +165,7 @@ class Nested:
         The log share of the base measure that is inside, less what Stan's transform of unit
         vectors adds to the integral.
         """
-        return self.log_prior_inside[0] - self._unit_vector_surplus
-
-    @cached_property
-    def _unit_vector_surplus(self) -> float:
-        return log_unit_vector_surplus(self.posterior)
+        return self.log_prior_inside[0] - self.unit_vector_surplus
 
     @property
     def log_z(self) -> float:
@@ -321,18 +320,6 @@ class Nested:
 
     @cached_property
     def samples(self) -> NestedSamples:
-        """The merged run as anesthetic samples, with Stan's names and labels."""
-        from anesthetic import NestedSamples
-
-        columns = [stan_name(flat) for flat in self.posterior.model.param_names(include_tp=True)]
-        samples = NestedSamples(
-            data=self.rows, columns=columns, logL=self.logl, logL_birth=self.birth
-        )
-        samples.label = self.posterior.name
-        return samples
-
-
-def stan_name(flat: str) -> str:
-    """Return the name that Stan prints for BridgeStan's flat name: ``W.1.2`` is ``W[1,2]``."""
-    name, *indexes = flat.split(".")
-    return f"{name}[{','.join(indexes)}]" if indexes else name
+        """The merged run as anesthetic samples, with Stan's names and TeX labels."""
+        names = self.posterior.model.param_names(include_tp=True)
+        return anesthetic_samples(self.rows, names, self.logl, self.birth, self.posterior.name)
