@@ -198,7 +198,7 @@ def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1)
             {mode.id: mode.log_z for mode in comparison.summaries},
             Estimate(nested.log_z, nested.log_z_sd),
         )
-        rows.append(Check(NESTED, 0, standard.whole, remark=nested.base.reason))
+        rows.append(Check(NESTED, 0, standard.whole))
         rows += [Check(NESTED, mode, standard.modes[mode]) for mode in modes]
     if other is not None:
         found = Estimate(other.log_z, other.log_z_sd)

@@ -56,14 +56,14 @@ def plot_checks(checks: Checks) -> Figure:
         if standard is not None and np.isfinite(standard.log_z.sd):
             middle, sd = standard.log_z.value, standard.log_z.sd
             axes.axvspan(middle - sd, middle + sd, color=POSTERIORS[0], alpha=0.1, lw=0)
-        names = [
-            _NAMES.get(row.method, row.method).replace(" over the base measure", ",")
-            for row in rows
-        ]
-        axes.set_yticks(range(len(rows)), names)
+        axes.set_yticks(range(len(rows)), [_short(row.method) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.set_title(f"mode {mode}" if mode else "whole", loc="left", color=WHOLE)
         quiet_grid(axes)
     all_axes[-1].set_xlabel("log evidence (nats)")
     return figure
+
+
+def _short(method: str) -> str:
+    return _NAMES.get(method, method).replace(" over the base measure", ",")

@@ -53,8 +53,8 @@ def _why_by_mode(checks: Mapping[str, Checks]) -> list[str]:
             gap = row.log_z.value - row.against
             if row.method == POOLED and not row.judged and abs(row.z) > 1:
                 texts.append(
-                    f"Why bridge sampling must be done by mode: from all draws of {name} at once it "
-                    f"gives {nats(row.log_z)} nats, {number(abs(gap), 2)} nats "
+                    f"Why bridge sampling must be done by mode: from all draws of {name} at once "
+                    f"it gives {nats(row.log_z)} nats, {number(abs(gap), 2)} nats "
                     f"{'below' if gap < 0 else 'above'} {one.standard}, {number(abs(row.z), 0)} of "
                     "the errors. One normal over several modes puts its draws between them, "
                     "where the density is next to nothing, and its error knows nothing of that."
