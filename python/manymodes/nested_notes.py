@@ -94,9 +94,9 @@ def _prior_cautions(nested: Nested) -> list[str]:
 def _base_cautions(nested: Nested) -> list[str]:
     if nested.missed_share > MOST_MISSED:
         return [
-            f"chains have not been where {100 * nested.missed_share:.0f} % of the posterior lies, "
-            "which the base measure fitted to them covers by its small share of the prior only: "
-            "the evidence rests on few live points. Run more chains, or use --reference prior."
+            f"{nested.base.source} have not been where {100 * nested.missed_share:.0f} % of the "
+            "posterior lies, which the base measure covers by its small share of the "
+            "prior only: the evidence rests on few live points. Use --reference prior."
         ]
     shares = nested.edge_shares
     worst = int(shares.argmax())
@@ -108,7 +108,7 @@ def _base_cautions(nested: Nested) -> list[str]:
         f"lies in the outer thousandths of coordinate {name}, where live points are scarce. "
         + (
             "Fit it to longer chains, or use --reference prior."
-            if nested.base.source == "chains"
+            if nested.base.source in ("chains", "peaks")
             else "Use --reference chains, or a wider measure from a file."
         )
     ]

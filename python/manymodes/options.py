@@ -325,7 +325,8 @@ def _add_evidence(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="HOW",
         help="the base measure: auto (default; says why), prior, chains (fitted to those in --out, "
-        "or to a few that are run), cube (all parameters live on (0, 1)), or a JSON file",
+        "or to a few that are run), peaks (fitted to those that climbs reach), cube (all "
+        "parameters live on (0, 1)), or a JSON file",
     )
     group.add_argument(
         "--target-sd",

@@ -84,7 +84,7 @@ class PolyChordSettings:
 
     def for_base(self, base: BaseMeasure) -> PolyChordSettings:
         """Return the settings with what was left open filled in for a base measure."""
-        over_chains = base.source == "chains"
+        over_chains = base.source in ("chains", "peaks")
         nlive = self.nlive or (200 if over_chains else 500)
         return replace(
             self,

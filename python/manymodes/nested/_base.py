@@ -18,12 +18,13 @@ from manymodes.reference import (
     BaseMeasure,
     chains_measure,
     cube_measure,
+    peaks_measure,
     prior_measure,
     read_measure,
 )
 
 AUTO = "auto"
-REFERENCES = (AUTO, "prior", "chains", "cube")
+REFERENCES = (AUTO, "prior", "chains", "peaks", "cube")
 """The names of base measures; anything else is the path of a file."""
 
 PILOTS = 16
@@ -48,9 +49,9 @@ def choose_base(
     posterior : Posterior
         What will be integrated.
     reference : str
-        ``prior``, ``chains``, ``cube``, the path of a file, or ``auto``: the prior, where the
-        program can leave its likelihood out; the cube, where all parameters live on (0, 1);
-        otherwise what fits the chains.
+        ``prior``, ``chains``, ``peaks``, ``cube``, the path of a file, or ``auto``: the prior,
+        where the program can leave its likelihood out; the cube, where all parameters live on
+        (0, 1); otherwise what fits the chains.
     chains : Chains, optional
         Draws for ``chains``; without any, a few short chains are run.
     seed : int
@@ -80,6 +81,9 @@ def choose_base(
         base = prior_measure(posterior, seed=seed)
     elif chosen == "cube":
         base = cube_measure(posterior)
+    elif chosen == "peaks":
+        prior = prior_measure(posterior, seed=seed) if has_switch else None
+        base = peaks_measure(posterior, prior=prior, seed=seed)
     else:
         if chains is None:
             chains = run_chains(

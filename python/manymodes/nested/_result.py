@@ -272,8 +272,7 @@ class Nested:
         heaviest = np.argsort(-self.weights)
         kept = heaviest[np.cumsum(self.weights[heaviest]) < 1 - 1e-6]
         eta = self.eta[kept]
-        parts = [np.log(c.weight) + c.log_density(eta) for c in self.base.components]
-        return kept, np.argmax(parts, axis=0)
+        return kept, np.argmax(self.base.log_parts(eta), axis=0)
 
     @cached_property
     def edge_shares(self) -> FloatArray:
@@ -295,13 +294,13 @@ class Nested:
 
     @cached_property
     def missed_share(self) -> float:
-        """Posterior mass that chains, to which the base measure was fitted, seem to have missed.
+        """Posterior mass that what the base measure was fitted to seems to have missed.
 
-        Where the prior, a component of small weight, is more probable than all that was fitted.
-        NaN where nothing was fitted to chains, or the program cannot tell its prior.
+        Where the prior, a component of small weight, is more probable than all that was fitted to
+        chains or peaks. NaN where nothing was, or the program cannot tell its prior.
         """
         origins = np.array([component.origin for component in self.base.components])
-        if self.base.source != "chains" or "prior" not in origins:
+        if self.base.source not in ("chains", "peaks") or "prior" not in origins:
             return _NAN
         kept, nearest = self._by_component
         return float(self.weights[kept[origins[nearest] == "prior"]].sum())

@@ -16,6 +16,7 @@ from manymodes.reference._measure import (
     read_measure,
     write_measure,
 )
+from manymodes.reference._peaks import peaks_measure
 from manymodes.reference._prior import prior_measure
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Component",
     "chains_measure",
     "cube_measure",
+    "peaks_measure",
     "prior_measure",
     "read_measure",
     "write_measure",

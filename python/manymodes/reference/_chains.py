@@ -30,7 +30,9 @@ PRIOR_SHARE = 0.1
 _MOST_PIECES = 256
 _PIECE = 50
 _MOST_DRAWS = 20_000
-_MOST_COMPONENTS = 24
+MOST_COMPONENTS = 24
+"""A fitted mixture has no more, the prior aside."""
+
 _ALIKE = 0.5
 _STEPS = 20
 _INFLATION = 1.25
@@ -77,7 +79,7 @@ def chains_measure(
         raise InputError("reference: 'chains' needs chains with two draws or more")
     whole = np.concatenate(kept)
     some = whole[_evenly(len(whole), _MOST_DRAWS)]
-    components = [_component(*moments) for moments in _mixture(some, _groups(_pieces(kept)))]
+    components = [student(*moments) for moments in _mixture(some, _groups(_pieces(kept)))]
     weights = _weights(posterior, components, np.random.default_rng(seed))
     fitted = 1 - PRIOR_SHARE if prior is not None else 1.0
     mixed = [replace(c, weight=fitted * w) for c, w in zip(components, weights, strict=True)]
@@ -116,9 +118,9 @@ def _pieces(draws: Sequence[FloatArray]) -> list[FloatArray]:
 def _groups(pieces: list[FloatArray]) -> list[Moments]:
     """Return mean and covariance of each group of alike pieces."""
     if len(pieces) == 1:
-        return [_moments(pieces[0])]
+        return [moments(pieces[0])]
     means = np.array([one.mean(axis=0) for one in pieces])
-    covariances = np.array([_moments(one)[1] for one in pieces])
+    covariances = np.array([moments(one)[1] for one in pieces])
     log_dets = np.linalg.slogdet(covariances)[1]
     distances = np.zeros((len(pieces), len(pieces)))
     for i in range(len(pieces) - 1):
@@ -129,15 +131,15 @@ def _groups(pieces: list[FloatArray]) -> list[Moments]:
         distances[i, i + 1 :] = np.einsum("nd,nd->n", apart, solved) / 8 + spread / 2
     tree = hierarchy.linkage(squareform(distances + distances.T, checks=False), "average")
     groups = hierarchy.fcluster(tree, _ALIKE + means.shape[1] / 10, "distance")
-    if groups.max() > _MOST_COMPONENTS:
-        groups = hierarchy.fcluster(tree, _MOST_COMPONENTS, "maxclust")
+    if groups.max() > MOST_COMPONENTS:
+        groups = hierarchy.fcluster(tree, MOST_COMPONENTS, "maxclust")
     return [
-        _moments(np.concatenate([pieces[i] for i in np.flatnonzero(groups == group)]))
+        moments(np.concatenate([pieces[i] for i in np.flatnonzero(groups == group)]))
         for group in np.unique(groups)
     ]
 
 
-def _moments(draws: FloatArray, shares: FloatArray | None = None) -> Moments:
+def moments(draws: FloatArray, shares: FloatArray | None = None) -> Moments:
     """Return mean and covariance of draws, shape (n, D), of which each counts by its share.
 
     The covariance is drawn towards its diagonal where there are few draws.
@@ -170,7 +172,7 @@ def _mixture(draws: FloatArray, groups: list[Moments]) -> list[Moments]:
         kept = counts > draws.shape[1] + 1
         if not kept.any():
             break
-        groups = [_moments(draws, part) for part in parts[kept]]
+        groups = [moments(draws, part) for part in parts[kept]]
         shares = counts[kept] / counts[kept].sum()
     return groups
 
@@ -182,10 +184,10 @@ def _log_normal(draws: FloatArray, mean: FloatArray, covariance: FloatArray) -> 
     return np.asarray(-0.5 * (z**2).sum(axis=0) - np.log(root.diagonal()).sum())
 
 
-def _component(mean: FloatArray, covariance: FloatArray) -> Component:
+def student(mean: FloatArray, covariance: FloatArray, *, origin: str = "chains") -> Component:
     """Return Student's t with this mean, wider than the covariance says."""
     scale = np.linalg.cholesky(covariance) * (_INFLATION * _STUDENT4_SCALE)
-    return Component((STUDENT4,) * len(mean), mean, np.tril(scale), origin="chains")
+    return Component((STUDENT4,) * len(mean), mean, np.tril(scale), origin=origin)
 
 
 def _weights(

@@ -69,7 +69,7 @@ class Component:
     weight : float
         Its share of the measure.
     origin : str
-        Where it comes from: ``prior``, ``chains``, or nothing if a file does not say.
+        Where it comes from: ``prior``, ``chains``, ``peaks``, or nothing if a file does not say.
 
     Raises
     ------
@@ -135,7 +135,7 @@ class Component:
         z = self._standard(eta)
         total = np.full(len(eta), -np.log(self.scale.diagonal()).sum())
         for family, columns in self._by_family():
-            total += _DISTRIBUTIONS[family].logpdf(z[:, columns]).sum(axis=1)
+            total += _log_density(family, z[:, columns]).sum(axis=1)
         return total
 
     def _by_family(self) -> list[tuple[str, npt.NDArray[np.bool_]]]:
@@ -152,7 +152,7 @@ class BaseMeasure:
     components : tuple of Component
         Their weights sum to one.
     source : str
-        What it was made from: ``prior``, ``chains``, ``cube`` or ``file``.
+        What it was made from: ``prior``, ``chains``, ``peaks``, ``cube`` or ``file``.
     exact : bool
         Whether it is the prior itself, so that it covers the posterior for certain.
     reason : str
@@ -230,8 +230,12 @@ class BaseMeasure:
         """Return log q (nats), shape (...), at unconstrained points, shape (..., D)."""
         points = np.asarray(eta, dtype=float)
         flat = points.reshape(-1, self.dims)
-        parts = [np.log(one.weight) + one.log_density(flat) for one in self.components]
-        return np.asarray(special.logsumexp(parts, axis=0).reshape(points.shape[:-1]))
+        total = special.logsumexp(self.log_parts(flat), axis=0)
+        return np.asarray(total.reshape(points.shape[:-1]))
+
+    def log_parts(self, eta: FloatArray) -> FloatArray:
+        """Return log(weight x density) of each component (nats), (K, n), at points (n, D)."""
+        return np.array([np.log(one.weight) + one.log_density(eta) for one in self.components])
 
     def sample(self, rng: np.random.Generator, draws: int) -> FloatArray:
         """Return draws of the measure, shape (draws, D)."""
@@ -319,6 +323,12 @@ def _component(entry: Mapping[str, Any]) -> Component:
         float(entry.get("weight", 1.0)),
         str(entry.get("origin", "")),
     )
+
+
+def _log_density(family: str, z: FloatArray) -> FloatArray:
+    if family == STUDENT4:  # most of the work of a fit, and SciPy's is several times slower
+        return np.asarray(np.log(0.375) - 2.5 * np.log1p(0.25 * z**2))
+    return np.asarray(_DISTRIBUTIONS[family].logpdf(z))
 
 
 def _quantile(family: str, u: FloatArray) -> FloatArray:
