@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import special, stats
 
 from manymodes import volumes
 from manymodes.diagnostics import insertion_p
@@ -23,6 +23,8 @@ _VOLUME_DRAWS = 400
 _AT_ONCE = 40
 _PRIOR_DRAWS = 1000
 _EDGE = 1e-3
+_SCATTERED = 0.05
+_FREEDOM = 4.0
 _NAN = float("nan")
 
 
@@ -190,12 +192,20 @@ class Nested:
 
     @property
     def log_z_sd(self) -> float:
-        """Error of ``log_z`` (nats): by volumes or by the scatter of runs, the larger.
+        """Error of ``log_z`` (nats), from random volumes and from the scatter of runs.
 
         Volumes alone take every point for a fair draw within its contour. Where slices do not
-        get far enough for that, independent runs scatter more than their volumes say.
+        get far enough for that, independent runs scatter more than their volumes say: then
+        (p < 0.05) the scatter alone counts. Otherwise both estimate the same variance, and are
+        pooled, that of volumes with the weight of four degrees of freedom.
         """
-        return float(np.nanmax([self.log_z_volume_sd, self.log_z_between_sd]))
+        volume, freedom = self.log_z_volume_sd, len(self.runs) - 1
+        if freedom == 0 or volume == 0:
+            return volume
+        statistic = freedom * (self.log_z_between_sd / volume) ** 2
+        if stats.chi2.sf(statistic, freedom) < _SCATTERED:
+            return self.log_z_between_sd
+        return float(volume * np.sqrt((_FREEDOM + statistic) / (_FREEDOM + freedom)))
 
     @cached_property
     def log_z_by_run(self) -> FloatArray:
