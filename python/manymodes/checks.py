@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -197,6 +197,10 @@ def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1)
         standard = _Standard(
             {mode.id: mode.log_z for mode in comparison.summaries},
             Estimate(nested.log_z, nested.log_z_sd),
+            {
+                mode.id: draws
+                for mode, draws in zip(comparison.summaries, comparison.evidence_draws, strict=True)
+            },
         )
         rows.append(Check(NESTED, 0, standard.whole))
         rows += [Check(NESTED, mode, standard.modes[mode]) for mode in modes]
@@ -229,15 +233,18 @@ class _Standard:
 
     modes: dict[int, Estimate]
     whole: Estimate
+    share_draws: dict[int, FloatArray] = field(default_factory=dict)
 
     def of(self, ids: list[int]) -> Estimate:
-        """Return the evidence of some modes together, the error being that of the whole."""
+        """Return the evidence of some modes together, with the errors of whole and share."""
         parts = [self.modes[i].value for i in ids if math.isfinite(self.modes[i].value)]
         everything = [one.value for one in self.modes.values() if math.isfinite(one.value)]
         if not parts:
             return Estimate()
         share = special.logsumexp(parts) - special.logsumexp(everything)
-        return Estimate(self.whole.value + float(share), self.whole.sd)
+        draws = [self.share_draws[i] for i in ids if i in self.share_draws]
+        sd = float(np.log(np.sum(draws, axis=0)).std(ddof=1)) if draws else 0.0
+        return Estimate(self.whole.value + float(share), math.hypot(self.whole.sd, sd))
 
 
 def _as_estimate(found: BridgeEstimate) -> Estimate:
