@@ -4,6 +4,7 @@ density   the compiled density of the XOR network, values and gradients
 nested    nested sampling of the full XOR posterior, on one core and on two
 callback  the same with a Python callback, each evaluation
 evidence  its evidence beside PolyChord with a Python callback, BlackJAX and dynesty
+references  base measures on the study's own data: what they find, and what they cost
 chains    256 chains, scored, stacked and diagnosed, beside plain CmdStanPy
 many      64 to 1024 chains: time, overhead and memory of the whole commands
 warmup    shared warm-up: leapfrog steps of later chains, and their draws in each mode
@@ -27,6 +28,7 @@ import density
 import evidence
 import many
 import nested
+import references
 import scores
 import warmup
 
@@ -38,6 +40,7 @@ PARTS = {
     "nested": nested.run,
     "callback": nested.run_callback,
     "evidence": evidence.run,
+    "references": references.run,
     "chains": chains.run,
     "many": many.run,
     "scores": scores.run,

@@ -85,6 +85,19 @@ def test_tour_runs_as_written(toured: tuple[Path, str]) -> None:
     assert "log_z" in said
 
 
+def test_the_section_on_evidence_runs_as_written(toured: tuple[Path, str]) -> None:
+    """In the folder of the tour, whose network it integrates."""
+    folder, _ = toured
+    commands = [text for _, text in blocks("The evidence of any Stan program")]
+    said = run(["bash", "-e", "-c", "".join(commands)], folder, str(folder / ".bin"))
+    assert "fitted to the peaks" in said
+    assert "checks of the evidence" in said
+    assert "bridge sampling, by mode" in said
+    assert (folder / "files" / "none.stats").exists()
+    checks = mm.load(folder / "evidence").summary["posteriors"]["none"]["checks"]
+    assert checks["agree"], checks["verdict"]
+
+
 def test_tour_finds_the_copies_of_one_function(toured: tuple[Path, str]) -> None:
     """Two tanh units have 2! x 2^2 = 8 copies of every mode, all with the same evidence."""
     folder, _ = toured

@@ -35,7 +35,7 @@ def plot_checks(checks: Checks) -> Figure:
     modes = sorted({row.mode for row in shown})[: _MOST + 1]
     panels = [[row for row in shown if row.mode == mode] for mode in modes]
     heights = [len(rows) + 1.2 for rows in panels]
-    figure = new_figure(0.5 + 0.24 * sum(heights))
+    figure = new_figure(0.5 + 0.29 * sum(heights))
     all_axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axes, mode, rows in zip(all_axes, modes, panels, strict=True):
         for y, row in enumerate(rows):
