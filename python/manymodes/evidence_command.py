@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manymodes.errors import InputError
@@ -27,7 +28,7 @@ def evidence_command(options: argparse.Namespace) -> int:
     """Run nested sampling."""
     from manymodes.chains import load_chains
     from manymodes.checks import check
-    from manymodes.nested import MAX_RUNS, run_nested
+    from manymodes.nested import MAX_RUNS, check_nested, run_nested
     from manymodes.nested_notes import nested_cautions
     from manymodes.normalisation import remarks
     from manymodes.results import run_directory, write_nested
@@ -38,8 +39,19 @@ def evidence_command(options: argparse.Namespace) -> int:
     if options.check and options.no_modes:
         raise InputError("--check compares modes: leave --no-modes out")
     posterior = checked_posterior(options)
-    if options.reference == "prior":
-        posterior.prior  # noqa: B018 - a program without the switch is refused first
+    request: dict[str, Any] = {
+        "runs": options.runs,
+        "settings": settings,
+        "reference": options.reference,
+        "target_sd": options.target_sd,
+        "max_runs": options.max_runs or max(MAX_RUNS, options.runs),
+        "seed": options.seed,
+    }
+    check_nested(posterior, **request)
+    if options.overwrite and options.out.resolve() in Path(options.reference).resolve().parents:
+        raise InputError(
+            f"--reference: {options.reference} is in the directory that --overwrite empties"
+        )
     if posterior.network is None:  # those are normalised by construction
         for remark in remarks(posterior):
             print(f"manymodes: remark: {remark}", file=sys.stderr)
@@ -47,24 +59,14 @@ def evidence_command(options: argparse.Namespace) -> int:
         bind(options, posterior)
         chains = load_chains(posterior, options.out)
         common: dict[str, Any] = {
-            "runs": options.runs,
-            "settings": settings,
             "chains": chains,
-            "seed": options.seed,
             "resume": options.resume,
             "checkpoints": options.checkpoints,
             "executor": executor,
             "workers": options.workers,
             "quiet": options.quiet,
         }
-        nested = run_nested(
-            posterior,
-            reference=options.reference,
-            target_sd=options.target_sd,
-            max_runs=options.max_runs or max(MAX_RUNS, options.runs),
-            out=options.out,
-            **common,
-        )
+        nested = run_nested(posterior, out=options.out, **request, **common)
         keep_posterior(options, posterior)
         write_nested(nested, options.out)
         for index, message in nested.failures.items():
@@ -78,20 +80,19 @@ def evidence_command(options: argparse.Namespace) -> int:
         if options.check:
             if not options.resume:
                 shutil.rmtree(options.out / "checks", ignore_errors=True)
-            other = _other_reference(nested)
+            other = _other_reference(nested, has_chains=chains is not None)
             beside = None
             if other is not None:
-                beside = run_nested(
-                    posterior, reference=other, out=options.out / "checks", **common
-                )
+                request = {**request, "reference": other, "target_sd": None}
+                beside = run_nested(posterior, out=options.out / "checks", **request, **common)
             checked = partial(check, other=beside, seed=options.seed)
         return finish(options, posterior, "evidence", nested=nested, checked=checked)
 
 
-def _other_reference(nested: Nested) -> str | None:
+def _other_reference(nested: Nested, *, has_chains: bool) -> str | None:
     """Return another base measure to integrate over; None where there is none to tell it from."""
     from manymodes.posterior import PRIOR_SWITCH
 
     if nested.base.source in ("prior", "cube"):
-        return "chains"
+        return "chains" if has_chains else "peaks"
     return "prior" if PRIOR_SWITCH in nested.posterior.data else None

@@ -204,7 +204,7 @@ def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay |
         resumed = _mark_resumption(scratch)
         config = scratch / "config"
         config.write_text(_config_text(opened, library, seed + resumed, scratch), encoding="utf-8")
-        command = [*_launcher(opened.settings, library), str(nested_runner()), str(config)]
+        command = [*launcher(opened.settings, library), str(nested_runner()), str(config)]
         counts = _run_child(command, scratch, show, index, opened.settings.processes)
         if show is not None:
             show.ended(index)
@@ -282,7 +282,14 @@ def _mark_resumption(folder: Path) -> int:
     return times
 
 
-def _launcher(settings: PolyChordSettings, library: PolyChordLibrary) -> list[str]:
+def launcher(settings: PolyChordSettings, library: PolyChordLibrary) -> list[str]:
+    """Return the command that starts a run's processes; empty for a run of one.
+
+    Raises
+    ------
+    InputError
+        PolyChord was built without MPI, or there is no mpiexec.
+    """
     if settings.processes == 1:
         return []
     if not library.mpi:
@@ -362,6 +369,7 @@ def _run_child(
         errors.seek(0)
         complaint = " ".join(errors.read().split()) or " / ".join(said[-4:])
     if status == _DISK_FAILS:
+        complaint = complaint or "its files cannot be written"
         raise StorageError(f"a nested run: {complaint}; make room and go on with --resume")
     if status < 0:
         name = signal.Signals(-status).name

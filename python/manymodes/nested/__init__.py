@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from manymodes.nested._base import AUTO, choose_base
-from manymodes.nested._driver import MAX_RUNS, load_nested, run_file, run_nested
+from manymodes.nested._driver import (
+    MAX_RUNS,
+    check_nested,
+    load_nested,
+    run_file,
+    run_nested,
+)
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 
 __all__ = [
@@ -12,6 +18,7 @@ __all__ = [
     "Nested",
     "NestedRun",
     "PriorIntegral",
+    "check_nested",
     "choose_base",
     "load_nested",
     "run_file",

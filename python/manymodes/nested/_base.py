@@ -100,6 +100,22 @@ def choose_base(
     return replace(base, reason=f"{base.reason}; chosen because {why}" if why else base.reason)
 
 
+def check_reference(posterior: Posterior, reference: str) -> None:
+    """Refuse a base measure that cannot be had, before anything is run.
+
+    Raises
+    ------
+    InputError
+        As `choose_base`.
+    """
+    if reference not in REFERENCES:
+        _of_file(posterior, Path(reference))
+    elif reference == "cube":
+        cube_measure(posterior)
+    elif reference == "prior":
+        posterior.prior  # noqa: B018 - the program has no switch
+
+
 def _of_file(posterior: Posterior, path: Path) -> BaseMeasure:
     if not path.is_file():
         raise InputError(

@@ -21,7 +21,7 @@ import numpy as np
 from manymodes.chains import Chains
 from manymodes.engine import Outcome, Parcel, run_tasks
 from manymodes.errors import InputError, SamplingError, StorageError
-from manymodes.nested._base import AUTO, REFERENCES, choose_base
+from manymodes.nested._base import AUTO, REFERENCES, check_reference, choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import (
@@ -30,6 +30,7 @@ from manymodes.polychord import (
     PolyChordSettings,
     RawRun,
     RunsDisplay,
+    launcher,
     run_polychord,
     stop_runs,
 )
@@ -45,7 +46,7 @@ from manymodes.storage import (
     write_arrays,
     write_json,
 )
-from manymodes.toolchain import require
+from manymodes.toolchain import polychord_library, require
 
 MAX_RUNS = 64
 """The most runs that a target for the error may lead to."""
@@ -116,18 +117,17 @@ def run_nested(
     EngineError
         The executor's workers are gone; what is finished is kept.
     """
-    if runs < 1:
-        raise InputError(f"runs: {runs} is not 1 or more")
-    if seed < 0:
-        raise InputError(f"seed: {seed} is not 0 or more")
-    if target_sd is not None and not target_sd > 0:
-        raise InputError(f"target_sd: {target_sd} is not above 0")
-    if max_runs < runs:
-        raise InputError(f"max_runs: {max_runs} is less than runs ({runs})")
     settings = settings or PolyChordSettings()
-    require("polychord")
+    check_nested(
+        posterior,
+        runs=runs,
+        settings=settings,
+        reference=reference,
+        target_sd=target_sd,
+        max_runs=max_runs,
+        seed=seed,
+    )
     with kept_folder(out, "nested") as folder:
-        posterior.model  # noqa: B018 - data that do not fit are refused first
         claim(folder, _identity(posterior, settings, reference, seed), resume=resume)
         for leftover in folder.glob(RUNNING + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -167,6 +167,38 @@ def run_nested(
                 driver.tell(nested, target_sd)
                 return nested
             runs = more
+
+
+def check_nested(
+    posterior: Posterior,
+    *,
+    runs: int,
+    settings: PolyChordSettings,
+    reference: str,
+    target_sd: float | None,
+    max_runs: int,
+    seed: int,
+) -> None:
+    """Refuse what `run_nested` would, before anything is run or removed.
+
+    Raises
+    ------
+    InputError
+        An option is out of its range, or the data do not fit the program.
+    ToolchainError
+        There is no PolyChord.
+    """
+    if runs < 1:
+        raise InputError(f"runs: {runs} is not 1 or more")
+    if seed < 0:
+        raise InputError(f"seed: {seed} is not 0 or more")
+    if target_sd is not None and not target_sd > 0:
+        raise InputError(f"target_sd: {target_sd} is not above 0")
+    if max_runs < runs:
+        raise InputError(f"max_runs: {max_runs} is less than runs ({runs})")
+    launcher(settings, polychord_library(require("polychord")))
+    posterior.model  # noqa: B018
+    check_reference(posterior, reference)
 
 
 def load_nested(posterior: Posterior, out: Path) -> Nested | None:
