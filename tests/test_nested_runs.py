@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_a_program_without_the_switch_is_integrated_over_what_fits_chains(tmp_pa
     assert again.log_z == found.log_z
 
 
-@pytest.mark.parametrize("reference", ["prior", "chains"])
+@pytest.mark.parametrize("reference", ["prior", "chains", "peaks"])
 def test_base_measures_agree_on_the_evidence_and_on_the_information(reference: str) -> None:
     """D_KL of Beta(7, 5) from Beta(2, 3), in closed form."""
     posterior = closed_form("bernoulli", (2.0, 3.0))
@@ -106,6 +107,27 @@ def test_a_measure_that_does_not_cover_the_posterior_is_told_of(tmp_path: Path) 
 
 
 # ---------------------------------------------------------------- modes
+
+
+def test_peaks_are_found_without_chains() -> None:
+    """Peaks 24 widths apart, and the shares of the evidence that they have."""
+    nested = run(two_peaks(24.0, 2 / 3), reference="peaks")
+    places = sorted(one.location[0] for one in nested.base.components if one.origin == "peaks")
+    assert np.allclose(places, [-11.9, 11.9], atol=0.5)
+    assert nested.missed_share < 0.02
+    found = compare(nested.posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
+    right, _ = found.prominent
+    assert abs(right.evidence.value - 2 / 3) < 3 * right.evidence.sd < 0.2
+
+
+def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
+    """Chains of the left peak alone: the right one is covered by the prior's component only."""
+    posterior = two_peaks(8.0, 2 / 3)
+    starts = run_chains(posterior, chains=8, settings=PILOT, quiet=True)
+    left = starts.select(starts.eta[:, :, 0].mean(axis=1) < 0)
+    nested = run(posterior, reference="chains", chains=left)
+    assert 0.3 < nested.missed_share < 0.9
+    assert any("chains have not been where" in text for text in nested_cautions(nested))
 
 
 def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
@@ -233,35 +255,19 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- the prior's integral
 
 
-def test_a_prior_that_is_not_normalised_is_told_of(tmp_path: Path) -> None:
-    """A half-normal prior without its factor 2, on a bounded parameter: the integral is 1/2."""
-    stan_file = tmp_path / "half.stan"
-    stan_file.write_text(HALF, encoding="utf-8")
-    posterior = Posterior(Program(stan_file), {"prior_only": 0, "flat": 0})
-    found = run(posterior)
+def test_a_prior_that_is_not_normalised_is_told_of() -> None:
+    """A uniform prior cut off by rejection: its integral is 23/288."""
+    rejecting = replace(small_network("uniform:5", "pd-skew:reject"), network=None)
+    found = run(rejecting, runs=1)
     prior = found.prior_integral
     assert prior is not None
     assert prior.is_off
-    assert abs(prior.log_z - np.log(0.5)) < 3 * prior.log_z_sd
-    (text,) = nested_cautions(found)
-    assert "the prior is not normalised" in text
-    assert "T[...]" in text
-
-
-HALF = """
-data {
-  int<lower=0, upper=1> prior_only;
-}
-parameters {
-  real<lower=0> s;
-}
-model {
-  s ~ normal(0, 1);
-  if (!prior_only) {
-    0.3 ~ normal(0, s);
-  }
-}
-"""
+    assert 0 < prior.log_z_sd < 0.1
+    assert abs(prior.log_z - np.log(23 / 288)) < 3 * prior.log_z_sd
+    assert found.base.exact
+    texts = [text for text in nested_cautions(found) if "the prior is not normalised" in text]
+    assert len(texts) == 1
+    assert f"log_z is {found.log_z - prior.log_z:.2f}" in texts[0]
 
 
 def test_an_exact_prior_is_off_by_a_constant_that_is_known_exactly() -> None:

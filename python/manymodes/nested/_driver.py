@@ -52,6 +52,7 @@ MAX_RUNS = 64
 """The most runs that a target for the error may lead to."""
 
 _PRIOR_SETTINGS = PolyChordSettings(nlive=100)
+_TRIALS = 4000
 
 
 def run_nested(
@@ -371,7 +372,8 @@ def _kept_prior_integral(
     prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
     surplus = log_unit_vector_surplus(posterior)
     if prior.exact:
-        found = PriorIntegral(prior.log_prior - surplus, 0.0)
+        share, sd = _share_inside(posterior.prior, prior, seed)
+        found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
         run = _as_run(run_polychord(job, seed, 0, None))
@@ -379,6 +381,14 @@ def _kept_prior_integral(
         found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd)
     write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
     return found
+
+
+def _share_inside(prior: Posterior, base: BaseMeasure, seed: int) -> tuple[float, float]:
+    """Return the share of a base measure where a prior is positive, and the error of its log."""
+    draws = base.sample(np.random.default_rng(seed), _TRIALS)
+    inside = sum(np.isfinite(prior.log_density(eta)) for eta in draws)
+    share = max(float(inside), 0.5) / _TRIALS
+    return share, math.sqrt((1 - share) / (share * _TRIALS))
 
 
 def _read_prior_integral(path: Path) -> PriorIntegral | None:
