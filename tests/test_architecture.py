@@ -32,6 +32,7 @@ ORDER = (
     "toolchain",
     "program",
     "posterior",
+    "curvature",
     "parameter_space",
     "normalisation",
     "cmdstan",

@@ -248,9 +248,8 @@ def assert_same_heights(nested: Nested) -> None:
 
 
 def test_an_unknown_reference_is_refused() -> None:
-    with pytest.raises(
-        InputError, match="reference: 'posterior' is none of auto, prior, chains, cube, nor a file"
-    ):
+    said = "reference: 'posterior' is none of auto, prior, chains, peaks, cube, nor a file"
+    with pytest.raises(InputError, match=said):
         choose_base(closed_form(), "posterior")
 
 

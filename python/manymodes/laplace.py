@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from manymodes.bridge_sampling import density_of
+from manymodes.curvature import descent, hessian
 from manymodes.errors import DensityError, InputError
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.symmetry import group_order, orbit
@@ -89,12 +90,12 @@ def laplace(
     seed : int
         Of the draws behind the correction.
     """
-    maximum, hessian, problem = _climbed(posterior, np.asarray(start, dtype=float))
+    maximum, curved, problem = _climbed(posterior, np.asarray(start, dtype=float))
     if problem:
         return LaplaceEstimate(np.empty(0), problem=problem)
     density = density_of(posterior)
     dims = len(maximum)
-    root = np.linalg.cholesky(np.linalg.inv(-hessian))
+    root = np.linalg.cholesky(np.linalg.inv(-curved))
     log_det = 2 * np.log(root.diagonal()).sum()
     peak = float(density(maximum[None])[0])
     log_z = peak + 0.5 * dims * np.log(2 * np.pi) + 0.5 * log_det
@@ -123,46 +124,26 @@ def laplace(
 
 def _climbed(posterior: Posterior, start: FloatArray) -> tuple[FloatArray, FloatArray, str]:
     """Return the maximum that a point climbs to and the Hessian there, or why there is none."""
-
-    def descent(x: FloatArray) -> tuple[float, FloatArray]:
-        try:
-            value, gradient = posterior.gradient(x)
-        except DensityError:
-            return 1e300, np.zeros_like(x)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return 1e300, np.zeros_like(x)
-        return -value, -gradient
-
-    place = optimize.minimize(descent, start, jac=True, method="BFGS", options={"gtol": 1e-6}).x
-    hessian = np.empty((0, 0))
+    place = optimize.minimize(
+        descent(posterior), start, jac=True, method="BFGS", options={"gtol": 1e-6}
+    ).x
+    curved = np.empty((0, 0))
     for _ in range(_NEWTON_STEPS):
         if np.abs(place - start).max() > _FAR:
-            return place, hessian, "the density has no maximum on the unconstrained scale near it"
+            return place, curved, "the density has no maximum on the unconstrained scale near it"
         try:
-            hessian = _hessian(posterior, place)
+            curved = hessian(posterior, place)
             gradient = posterior.gradient(place)[1]
-            step = np.linalg.solve(hessian, -gradient)
-            np.linalg.cholesky(-hessian)
+            step = np.linalg.solve(curved, -gradient)
+            np.linalg.cholesky(-curved)
         except (DensityError, np.linalg.LinAlgError):
-            return place, hessian, "the density is not curved downwards in all directions there"
+            return place, curved, "the density is not curved downwards in all directions there"
         if not np.isfinite(step).all():
-            return place, hessian, "the density has no finite curvature there"
+            return place, curved, "the density has no finite curvature there"
         if float(gradient @ step) < _STEEP:
-            return place, hessian, ""
+            return place, curved, ""
         place = place + step
-    return place, hessian, "no maximum was found"
-
-
-def _hessian(posterior: Posterior, x: FloatArray) -> FloatArray:
-    """Return the Hessian of the log density, from central differences of its gradient."""
-    rows = []
-    for i, value in enumerate(x):
-        step = np.zeros_like(x)
-        step[i] = 1e-5 * (1 + abs(value))
-        ahead, behind = posterior.gradient(x + step)[1], posterior.gradient(x - step)[1]
-        rows.append((ahead - behind) / (2 * step[i]))
-    hessian = np.array(rows)
-    return np.asarray((hessian + hessian.T) / 2)
+    return place, curved, "no maximum was found"
 
 
 def unvisited_copies(posterior: Posterior, maxima: list[FloatArray]) -> list[int]:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from manymodes.nested._base import AUTO, choose_base
-from manymodes.nested._driver import (
-    MAX_RUNS,
-    check_nested,
-    load_nested,
-    run_file,
-    run_nested,
-)
+from manymodes.nested._driver import MAX_RUNS, check_nested, load_nested, run_nested
+from manymodes.nested._kept import run_file
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 
 __all__ = [

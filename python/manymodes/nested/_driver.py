@@ -21,8 +21,16 @@ import numpy as np
 from manymodes.chains import Chains
 from manymodes.engine import Outcome, Parcel, run_tasks
 from manymodes.errors import InputError, SamplingError, StorageError
-from manymodes.nested._base import AUTO, REFERENCES, check_reference, choose_base
-from manymodes.nested._result import Nested, NestedRun, PriorIntegral
+from manymodes.nested._base import AUTO, REFERENCES, check_reference
+from manymodes.nested._kept import (
+    kept_base,
+    kept_prior_integral,
+    nlive_of,
+    read_kept,
+    read_prior_integral,
+    run_file,
+)
+from manymodes.nested._result import Nested
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import (
     RUNNING,
@@ -34,25 +42,20 @@ from manymodes.polychord import (
     run_polychord,
     stop_runs,
 )
-from manymodes.posterior import PRIOR_SWITCH, Posterior
+from manymodes.posterior import Posterior
 from manymodes.program import file_digest
 from manymodes.progress import Progress
-from manymodes.reference import BaseMeasure, prior_measure, read_measure, write_measure
+from manymodes.reference import read_measure
 from manymodes.storage import (
     claim,
     kept_folder,
-    read_arrays,
     read_json,
     write_arrays,
-    write_json,
 )
 from manymodes.toolchain import polychord_library, require
 
 MAX_RUNS = 64
 """The most runs that a target for the error may lead to."""
-
-_PRIOR_SETTINGS = PolyChordSettings(nlive=100)
-_TRIALS = 4000
 
 
 def run_nested(
@@ -132,7 +135,7 @@ def run_nested(
         claim(folder, _identity(posterior, settings, reference, seed), resume=resume)
         for leftover in folder.glob(RUNNING + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        base = _kept_base(
+        base = kept_base(
             posterior,
             reference,
             chains,
@@ -145,19 +148,19 @@ def run_nested(
         local = executor is None
         keeps = checkpoints and local and settings.processes == 1 and not settings.clustering
         job = NestedJob(posterior, base, settings, folder if local else None, keeps)
-        integral = _kept_prior_integral(posterior, base, seed, folder)
+        integral = kept_prior_integral(posterior, base, seed, folder)
         surplus = log_unit_vector_surplus(posterior)
         driver = _Driver(job, folder, seed, executor, workers, quiet)
         while True:
             driver.run(range(runs))
-            finished = tuple(_read_kept(folder, range(runs)))
+            finished = tuple(read_kept(folder, range(runs)))
             if not finished:
                 first = next(iter(driver.failures.values()))
                 raise SamplingError(f"{posterior.name}: no nested run finished: {first}")
             nested = Nested(
                 posterior,
                 base,
-                _nlive(settings, base),
+                nlive_of(settings, base),
                 finished,
                 driver.failures,
                 integral,
@@ -218,21 +221,12 @@ def load_nested(posterior: Posterior, out: Path) -> Nested | None:
     return Nested(
         posterior,
         base,
-        _nlive(PolyChordSettings(nlive=read_json(folder / "settings.json")["nlive"]), base),
-        tuple(_read_kept(folder, numbers)),
+        nlive_of(PolyChordSettings(nlive=read_json(folder / "settings.json")["nlive"]), base),
+        tuple(read_kept(folder, numbers)),
         {},
-        _read_prior_integral(folder / "prior.json"),
+        read_prior_integral(folder / "prior.json"),
         log_unit_vector_surplus(posterior),
     )
-
-
-def run_file(folder: Path, index: int) -> Path:
-    """Return the file that holds nested run ``index``."""
-    return folder / f"run-{index:03d}.npz"
-
-
-def _nlive(settings: PolyChordSettings, base: BaseMeasure) -> int:
-    return int(settings.for_base(base).nlive or 0)
 
 
 # ---------------------------------------------------------------- running
@@ -328,9 +322,6 @@ def _runs_needed(nested: Nested, target_sd: float | None, most: int) -> int:
     return min(most, max(planned + 1, min(wanted, 2 * planned)))
 
 
-# ---------------------------------------------------------------- what the folder keeps
-
-
 def _identity(
     posterior: Posterior, settings: PolyChordSettings, reference: str, seed: int
 ) -> dict[str, Any]:
@@ -338,87 +329,3 @@ def _identity(
     if reference not in REFERENCES and Path(reference).is_file():
         named = f"file {file_digest(Path(reference))[:16]}"
     return {**posterior.identity, "reference": named, "seed": seed, **settings.as_dict()}
-
-
-def _kept_base(
-    posterior: Posterior,
-    reference: str,
-    chains: Chains | None,
-    seed: int,
-    folder: Path,
-    **options: Any,
-) -> BaseMeasure:
-    """Return the run's base measure, found once and kept: every run must use the same one."""
-    path = folder / "base.json"
-    if not path.exists():
-        base = choose_base(posterior, reference, chains=chains, seed=seed, **options)
-        write_measure(path, base, posterior.unconstrained_names)
-    return read_measure(path, posterior.dims)
-
-
-def _kept_prior_integral(
-    posterior: Posterior, base: BaseMeasure, seed: int, folder: Path
-) -> PriorIntegral | None:
-    """Return what the prior integrates to, found once and kept; None where nothing tells it.
-
-    A network's programs are normalised by construction, and those on the unit cube by convention.
-    """
-    path = folder / "prior.json"
-    if path.exists():
-        return _read_prior_integral(path)
-    tells = PRIOR_SWITCH in posterior.data and not posterior.data[PRIOR_SWITCH]
-    if base.source == "cube" or posterior.network is not None or not tells:
-        return None
-    prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
-    surplus = log_unit_vector_surplus(posterior)
-    if prior.exact:
-        share, sd = _share_inside(posterior.prior, prior, seed)
-        found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd)
-    else:
-        job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
-        run = _as_run(run_polychord(job, seed, 0, None))
-        nested = Nested(posterior.prior, prior, _nlive(_PRIOR_SETTINGS, prior), (run,))
-        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd)
-    write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
-    return found
-
-
-def _share_inside(prior: Posterior, base: BaseMeasure, seed: int) -> tuple[float, float]:
-    """Return the share of a base measure where a prior is positive, and the error of its log."""
-    draws = base.sample(np.random.default_rng(seed), _TRIALS)
-    inside = sum(np.isfinite(prior.log_density(eta)) for eta in draws)
-    share = max(float(inside), 0.5) / _TRIALS
-    return share, math.sqrt((1 - share) / (share * _TRIALS))
-
-
-def _read_prior_integral(path: Path) -> PriorIntegral | None:
-    if not path.exists():
-        return None
-    kept = read_json(path)
-    return PriorIntegral(float(kept["log_z"]), float(kept["log_z_sd"]))
-
-
-def _read_kept(folder: Path, numbers: Iterable[int]) -> list[NestedRun]:
-    return [_read_run(run_file(folder, i)) for i in numbers if run_file(folder, i).exists()]
-
-
-def _read_run(path: Path) -> NestedRun:
-    kept = read_arrays(path, "cube", "logl", "birth", "counts", "seconds", "resumed")
-    points = np.column_stack([kept["cube"], kept["birth"], kept["logl"]])
-    return _as_run(RawRun(points, kept["counts"], float(kept["seconds"]), int(kept["resumed"])))
-
-
-def _as_run(raw: RawRun) -> NestedRun:
-    points = raw.points[np.argsort(raw.points[:, -1], kind="stable")]
-    evaluations, _, failures, trials, inside = (int(c) for c in raw.counts)
-    return NestedRun(
-        np.ascontiguousarray(points[:, :-2]),
-        points[:, -1].copy(),
-        points[:, -2].copy(),
-        evaluations,
-        failures,
-        trials,
-        inside,
-        raw.seconds,
-        raw.resumed,
-    )

@@ -81,16 +81,25 @@ def chains_measure(
     some = whole[_evenly(len(whole), _MOST_DRAWS)]
     components = [student(*moments) for moments in _mixture(some, _groups(_pieces(kept)))]
     weights = _weights(posterior, components, np.random.default_rng(seed))
-    fitted = 1 - PRIOR_SHARE if prior is not None else 1.0
-    mixed = [replace(c, weight=fitted * w) for c, w in zip(components, weights, strict=True)]
+    return with_prior(components, weights, prior, "chains", f"{len(kept)} chains")
+
+
+def with_prior(
+    components: Sequence[Component],
+    weights: FloatArray,
+    prior: BaseMeasure | None,
+    source: str,
+    fitted_to: str,
+) -> BaseMeasure:
+    """Return a base measure of fitted components and, where there is one, the prior."""
     n = len(components)
-    what = f"{n} component{'' if n == 1 else 's'} fitted to {len(kept)} chains"
+    reason = f"{n} component{'' if n == 1 else 's'} fitted to {fitted_to}"
+    share = PRIOR_SHARE if prior is not None else 0.0
+    mixed = [replace(c, weight=(1 - share) * w) for c, w in zip(components, weights, strict=True)]
     if prior is not None:
-        mixed += [
-            replace(c, weight=PRIOR_SHARE * c.weight, origin="prior") for c in prior.components
-        ]
-        what += f", and the prior with a weight of {PRIOR_SHARE:g}"
-    return BaseMeasure(tuple(mixed), source="chains", reason=what)
+        mixed += [replace(c, weight=share * c.weight, origin="prior") for c in prior.components]
+        reason += f", and the prior with a weight of {share:g}"
+    return BaseMeasure(tuple(mixed), source=source, reason=reason)
 
 
 Moments = tuple[FloatArray, FloatArray]

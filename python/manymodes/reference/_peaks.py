@@ -21,9 +21,10 @@ import numpy as np
 from scipy import optimize, special
 from threadpoolctl import threadpool_limits
 
+from manymodes.curvature import FAILED, descent, hessian
 from manymodes.errors import DensityError, SamplingError
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.reference._chains import MOST_COMPONENTS, PRIOR_SHARE, Moments, moments, student
+from manymodes.reference._chains import MOST_COMPONENTS, Moments, moments, student, with_prior
 from manymodes.reference._measure import BaseMeasure, Component
 
 CLIMBS = 120
@@ -78,36 +79,19 @@ def _peaks_measure(
             f"none of {CLIMBS} climbs ends at a peak of {posterior.name}: use --reference chains"
         )
     components, weights = _refined(posterior, peaks, rng)
-    fitted = 1 - PRIOR_SHARE if prior is not None else 1.0
-    mixed = [replace(c, weight=fitted * w) for c, w in zip(components, weights, strict=True)]
-    n = len(components)
-    what = f"{n} component{'' if n == 1 else 's'} fitted to the peaks that {CLIMBS} climbs reached"
-    if prior is not None:
-        mixed += [
-            replace(c, weight=PRIOR_SHARE * c.weight, origin="prior") for c in prior.components
-        ]
-        what += f", and the prior with a weight of {PRIOR_SHARE:g}"
-    return BaseMeasure(tuple(mixed), source="peaks", reason=what)
+    what = f"the peaks that {CLIMBS} climbs reached"
+    return with_prior(components, weights, prior, "peaks", what)
 
 
 def _peaks(posterior: Posterior, starts: FloatArray) -> list[tuple[float, Moments]]:
     """Return rough log evidence, place and covariance of each distinct peak, the best first."""
-
-    def descent(x: FloatArray) -> tuple[float, FloatArray]:
-        try:
-            value, gradient = posterior.gradient(x)
-        except DensityError:
-            return 1e300, np.zeros_like(x)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return 1e300, np.zeros_like(x)
-        return -value, -gradient
-
+    hill = descent(posterior)
     found: list[tuple[float, Moments]] = []
     for start in starts:
         end = optimize.minimize(
-            descent, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-3}
+            hill, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-3}
         )
-        if end.fun > 1e299 or np.abs(end.x).max() > _FAR or _is_known(end.x, found):
+        if end.fun >= FAILED or np.abs(end.x).max() > _FAR or _is_known(end.x, found):
             continue
         covariance = _covariance_at(posterior, end.x)
         if covariance is not None:
@@ -127,16 +111,10 @@ def _is_known(x: FloatArray, found: list[tuple[float, Moments]]) -> bool:
 
 def _covariance_at(posterior: Posterior, x: FloatArray) -> FloatArray | None:
     """Return the inverse of the curvature at a peak, within bounds; None if there is none."""
-    rows = []
-    for i, value in enumerate(x):
-        step = np.zeros_like(x)
-        step[i] = 1e-4 * (1 + abs(value))
-        try:
-            ahead, behind = posterior.gradient(x + step)[1], posterior.gradient(x - step)[1]
-        except DensityError:
-            return None
-        rows.append((ahead - behind) / (2 * step[i]))
-    curvature = -(np.array(rows) + np.array(rows).T) / 2
+    try:
+        curvature = -hessian(posterior, x, 1e-4)
+    except DensityError:
+        return None
     if not np.isfinite(curvature).all():
         return None
     values, vectors = np.linalg.eigh(curvature)
