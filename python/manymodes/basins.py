@@ -6,19 +6,26 @@ have their mode from `manymodes.modes`; a proposal's draws, which no engine made
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy import linalg, special
 from scipy.spatial import cKDTree
 
 from manymodes.comparison import Comparison
 from manymodes.posterior import FloatArray, Posterior
 
 IntArray = npt.NDArray[np.intp]
+S = TypeVar("S", bound=np.generic)
 Density = Callable[[FloatArray], FloatArray]
 """Maps points, shape (n, D), to log densities, shape (n,), in nats; -inf outside the support."""
+
+Region = Callable[[FloatArray], npt.NDArray[np.bool_]]
+"""Tells which of some points, shape (n, D), lie in a part of the space, shape (n,)."""
 
 _NEGLIGIBLE = 1e-9
 
@@ -33,10 +40,48 @@ def density_of(posterior: Posterior) -> Density:
     return log_density
 
 
-def halves(draws: FloatArray) -> tuple[FloatArray, FloatArray]:
+def halves(draws: npt.NDArray[S]) -> tuple[npt.NDArray[S], npt.NDArray[S]]:
     """Return the first and the second half of a chain, shape (S, ...); the second is the longer."""
     middle = len(draws) // 2
     return draws[:middle], draws[middle:]
+
+
+class Proposal(NamedTuple):
+    """A normal or a Student t about a centre, to draw from.
+
+    Attributes
+    ----------
+    centre : array of shape (D,)
+        Its mean.
+    factor : array of shape (D, D)
+        Lower Cholesky factor of its scale matrix.
+    freedom : float
+        Degrees of freedom; infinite for a normal.
+    """
+
+    centre: FloatArray
+    factor: FloatArray
+    freedom: float
+
+    def draw(self, size: int, rng: np.random.Generator) -> FloatArray:
+        """Return draws, shape (size, D)."""
+        z = rng.standard_normal((size, len(self.centre)))
+        if math.isfinite(self.freedom):
+            z /= np.sqrt(rng.chisquare(self.freedom, size) / self.freedom)[:, None]
+        return np.asarray(self.centre + z @ self.factor.T)
+
+    def log_density(self, points: FloatArray) -> FloatArray:
+        """Return the log density (nats) at points, shape (n, D), as shape (n,)."""
+        z = linalg.solve_triangular(self.factor, (points - self.centre).T, lower=True)
+        dims = len(self.centre)
+        constant = -np.log(np.diag(self.factor)).sum()
+        square = (z**2).sum(axis=0)
+        if not math.isfinite(self.freedom):
+            return np.asarray(constant - 0.5 * (dims * math.log(2 * math.pi) + square))
+        nu = self.freedom
+        constant += special.gammaln((nu + dims) / 2) - special.gammaln(nu / 2)
+        constant -= 0.5 * dims * math.log(nu * math.pi)
+        return np.asarray(constant - 0.5 * (nu + dims) * np.log1p(square / nu))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +110,14 @@ class Basins:
         tree: cKDTree = self.__dict__["_tree"]
         nearest = tree.query(np.asarray(eta, dtype=float) / self.scale, workers=-1)[1]
         return np.asarray(self.modes[nearest], dtype=np.intp)
+
+    def within(self, mode: int) -> Region:
+        """Return a test for points of one mode."""
+
+        def inside(points: FloatArray) -> npt.NDArray[np.bool_]:
+            return np.asarray(self(points) == mode)
+
+        return inside
 
 
 def basins_of(comparison: Comparison) -> Basins:

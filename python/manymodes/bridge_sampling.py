@@ -23,16 +23,15 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, special
+from scipy import special
 
 from manymodes._ess import relative_ess
-from manymodes.basins import Basins, Density, basins_of, density_of, halves
+from manymodes.basins import Basins, Density, Proposal, Region, basins_of, density_of, halves
 from manymodes.comparison import Comparison, Estimate
 from manymodes.errors import InputError
 from manymodes.posterior import FloatArray
@@ -46,9 +45,6 @@ __all__ = [
 ]
 
 BoolArray = npt.NDArray[np.bool_]
-Region = Callable[[FloatArray], BoolArray]
-"""Tells which of some points, shape (n, D), lie in a part of the space, shape (n,)."""
-
 PROPOSALS = ("normal", "student")
 MOST_DRAWS = 8000
 """A mode's draws beyond this number are thinned; there are as many proposals as draws."""
@@ -99,32 +95,6 @@ class BridgeEstimate:
     def estimate(self) -> Estimate:
         """The log evidence and its error (nats)."""
         return Estimate(self.log_z, self.log_z_sd)
-
-
-class _Proposal(NamedTuple):
-    """A normal or a Student t about a centre; ``factor`` is the lower Cholesky factor."""
-
-    centre: FloatArray
-    factor: FloatArray
-    freedom: float
-
-    def draw(self, size: int, rng: np.random.Generator) -> FloatArray:
-        z = rng.standard_normal((size, len(self.centre)))
-        if math.isfinite(self.freedom):
-            z /= np.sqrt(rng.chisquare(self.freedom, size) / self.freedom)[:, None]
-        return np.asarray(self.centre + z @ self.factor.T)
-
-    def log_density(self, points: FloatArray) -> FloatArray:
-        z = linalg.solve_triangular(self.factor, (points - self.centre).T, lower=True)
-        dims = len(self.centre)
-        constant = -np.log(np.diag(self.factor)).sum()
-        square = (z**2).sum(axis=0)
-        if not math.isfinite(self.freedom):
-            return np.asarray(constant - 0.5 * (dims * math.log(2 * math.pi) + square))
-        nu = self.freedom
-        constant += special.gammaln((nu + dims) / 2) - special.gammaln(nu / 2)
-        constant -= 0.5 * dims * math.log(nu * math.pi)
-        return np.asarray(constant - 0.5 * (nu + dims) * np.log1p(square / nu))
 
 
 def bridge(
@@ -223,7 +193,7 @@ def bridge(
     return _estimated(of_draws, of_made, held, float(hit.mean()))
 
 
-def _fitted(draws: FloatArray, proposal: str) -> _Proposal | str:
+def _fitted(draws: FloatArray, proposal: str) -> Proposal | str:
     """Return the proposal, or why there is none."""
     size, dims = draws.shape
     least = _DRAWS_A_DIMENSION * (dims + 1)
@@ -240,7 +210,7 @@ def _fitted(draws: FloatArray, proposal: str) -> _Proposal | str:
         factor = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         return "the draws in the first halves of the chains do not move in every dimension"
-    return _Proposal(draws.mean(axis=0), factor, freedom)
+    return Proposal(draws.mean(axis=0), np.asarray(factor, dtype=float), freedom)
 
 
 def _estimated(
@@ -358,14 +328,10 @@ def bridge_by_mode(
     log_density = density_of(comparison.posterior)
     found = {}
     for mode in np.unique(np.concatenate(ids)).tolist():
-
-        def inside(points: FloatArray, mode: int = mode) -> BoolArray:
-            return basins(points) == mode
-
         found[mode] = bridge(
             log_density,
             draws,
-            inside=inside,
+            inside=basins.within(mode),
             members=[one == mode for one in ids],
             proposal=proposal,
             most_draws=most_draws,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from manymodes.checks import Checks
     from manymodes.comparison import Comparison
     from manymodes.diagnosis import Diagnosis
     from manymodes.network import Network
@@ -76,6 +77,58 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         if "nested_rhat" in entry:
             line += f"  {entry['nested_rhat']:12.2f} ({entry['nested_rhat_expected']:.2f})"
         lines.append(line)
+    return "\n".join(lines)
+
+
+def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
+    """Return the evidences by every method, one line a mode, and whether they agree."""
+    from manymodes.checks import (
+        BRIDGE,
+        COPIES,
+        IMPORTANCE,
+        LAPLACE,
+        MODE,
+        NESTED,
+        POOLED,
+        SUM,
+        WHOLE,
+    )
+
+    def cells(scope: str, mode: int = 0) -> str:
+        texts = []
+        for method, width in ((NESTED, 16), (BRIDGE, 16), (LAPLACE, 9), (IMPORTANCE, 16)):
+            whole = scope == SUM and method == NESTED
+            row = checks.row(method, WHOLE if whole else scope, mode)
+            if row is None or math.isnan(row.log_z):
+                text = "-"
+            elif math.isnan(row.log_z_sd):
+                text = f"{row.log_z:.2f}"
+            else:
+                text = f"{row.log_z:.2f} ± {row.log_z_sd:.2f}"
+            texts.append(f"{text:>{width}}")
+        return "  ".join(texts)
+
+    shown = [m for m in comparison.summaries if m in comparison.prominent or m.chains]
+    lines = [
+        f"{name}: independent checks of log_z (nats)",
+        f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",
+        *(f"  {mode.id:6d}  {cells(MODE, mode.id)}" for mode in shown),
+        f"  {'sum':>6}  {cells(SUM)}",
+    ]
+    if any(row.scope == COPIES for row in checks.rows):
+        lines.append(f"  {'copies':>6}  {cells(COPIES)}")
+    pooled = checks.row(POOLED, WHOLE)
+    if pooled is not None and not math.isnan(pooled.log_z):
+        lines.append(f"  {POOLED}: {pooled.log_z:.2f} ± {pooled.log_z_sd:.2f}")
+    notes = [
+        f"{row.method}{f', mode {row.mode}' if row.mode else ''}: {row.remark}"
+        for row in checks.rows
+        if row.remark
+        and math.isnan(row.log_z)
+        and (row.scope != MODE or row.mode in {m.id for m in shown})
+    ]
+    for text in (*dict.fromkeys(notes), checks.verdict):
+        lines += textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 
 
