@@ -2,15 +2,18 @@
 
 At the maximum of the unconstrained density log Z is the log density, plus (D/2) log 2 pi, minus
 half the log determinant of the negative Hessian ([1]_): exact for a normal. It has no error of its
-own. An honest one comes from importance sampling about the maximum, with two Student ts, one of the
-same curvature and one wider: its estimate is unbiased, carries a standard error, and Pareto's k
-([2]_) tells whether that can be trusted.
+own. An honest one comes from importance sampling about the maximum: unbiased, with a standard
+error, and with Pareto's k ([2]_) to tell whether that can be trusted. Where the mode leans on a
+bound, the curvature at its maximum fits it badly, so the proposal is refitted to the weighted draws
+in rounds ([3]_), the first of which only serve that.
 
 References
 ----------
 .. [1] Bishop (2006). Pattern Recognition and Machine Learning, section 5.7.2.
 .. [2] Vehtari, Simpson, Gelman, Yao, Gabry (2024). Pareto smoothed importance sampling. Journal of
    Machine Learning Research 25(72).
+.. [3] Cappe, Guillin, Marin, Robert (2004). Population Monte Carlo. Journal of Computational and
+   Graphical Statistics 13(4).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import optimize
 
 from manymodes.basins import Basins, Density, Proposal, Region, basins_of, density_of
 from manymodes.comparison import Comparison, Estimate
@@ -34,12 +37,16 @@ __all__ = ["LaplaceEstimate", "laplace", "laplace_by_mode"]
 Gradient = Callable[[FloatArray], tuple[float, FloatArray]]
 """Maps a point, shape (D,), to the log density (nats) and its gradient, shape (D,)."""
 
-DRAWS = 4000
+DRAWS = 2000
+"""Draws of a round of importance sampling."""
 TRUSTED_K = 0.7
 """Importance sampling with a larger Pareto k is not to be trusted."""
 
 _FREEDOM = 5.0
-_WIDTHS = (1.0, 1.6)  # of the two Student ts that importance sampling draws from
+_WIDTHS = (1.0, 1.5)  # of the two Student ts that importance sampling draws from
+_FITTING, _KEPT = 2, 4  # rounds that only fit the proposal, and rounds that count
+_LEAST = 10  # draws in the basin that a round takes
+_DRAWS_A_DIMENSION = 2  # effective, that refitting takes
 _STEP = 1e-4  # of differences of gradients, in units of the scale
 _NEWTON_STEPS = 30
 _HALVINGS = 30
@@ -108,7 +115,7 @@ def laplace(
     inside : callable, optional
         The mode's basin; everywhere by default. Importance sampling counts nothing outside it.
     draws : int
-        Of importance sampling.
+        Of each round of importance sampling.
     seed : int or sequence of int
         Decides them.
 
@@ -125,6 +132,7 @@ def laplace(
 
     Notes
     -----
+    The error of importance sampling is that of the weights, or the scatter of rounds, if larger.
     The climb is bounded-memory quasi-Newton, then Newton's method with halved steps. The Hessian is
     made of central differences of gradients.
     """
@@ -155,33 +163,77 @@ def laplace(
     factor = np.linalg.cholesky(np.linalg.inv(minus_hessian)) * unit[:, None]
     half_log_det = float(np.log(np.diag(factor)).sum())
     log_z = height + 0.5 * len(x0) * math.log(2 * math.pi) + half_log_det
-    rng = np.random.default_rng(seed)
-    around = [Proposal(top, width * factor, _FREEDOM) for width in _WIDTHS]
-    made = np.concatenate([one.draw(draws // len(around) + 1, rng) for one in around])
-    hit = np.ones(len(made), dtype=bool) if inside is None else inside(made)
-    densities = [one.log_density(made[hit]) for one in around]
-    ratios = log_density(made[hit]) - (np.logaddexp(*densities) - math.log(len(around)))
-    ratios = ratios[np.isfinite(ratios)]
-    if len(ratios) < 2:
-        return replace(
-            found,
-            log_z=log_z,
-            inside=float(hit.mean()),
-            remark="no draw about it lies in its basin",
-        )
-    k = float(psis_weights(ratios[:, None].copy())[1][0])
-    weights = np.zeros(len(made))
-    weights[: len(ratios)] = np.exp(ratios - ratios.max())
-    sd = weights.std(ddof=1) / (math.sqrt(len(made)) * weights.mean())
+    found = replace(found, log_z=log_z)
+    return _corrected(found, log_density, factor, inside, draws, np.random.default_rng(seed))
+
+
+def _corrected(
+    found: LaplaceEstimate,
+    log_density: Density,
+    factor: FloatArray,
+    inside: Region | None,
+    draws: int,
+    rng: np.random.Generator,
+) -> LaplaceEstimate:
+    """Add what importance sampling says, in rounds, each from a proposal fitted to the last.
+
+    A round's proposal is fixed before its draws, so that each round's mean is unbiased.
+    """
+    around = [Proposal(found.maximum, width * factor, _FREEDOM) for width in _WIDTHS]
+    size = draws // len(around) + 1
+    kept: list[FloatArray] = []
+    hits: list[float] = []
+    for number in range(_FITTING + _KEPT):
+        made = np.concatenate([one.draw(size, rng) for one in around])
+        hit = np.ones(len(made), dtype=bool) if inside is None else inside(made)
+        ratios = np.full(len(made), -np.inf)
+        densities = [one.log_density(made[hit]) for one in around]
+        ratios[hit] = log_density(made[hit]) - np.logaddexp(*densities) + math.log(len(around))
+        if np.isfinite(ratios).sum() < _LEAST:
+            nothing = "importance sampling about the maximum does not meet the mode's basin"
+            return replace(found, inside=float(hit.mean()), remark=nothing)
+        if number >= _FITTING:
+            kept.append(ratios)
+            hits.append(float(hit.mean()))
+        around = _refitted(made, ratios) or around
+    top = max(float(ratios.max()) for ratios in kept)
+    weights = np.exp(np.array(kept) - top)
+    by_round = weights.mean(axis=1)
+    mean = float(by_round.mean())
+    within = weights.std(axis=1, ddof=1) / math.sqrt(weights.shape[1])
+    sd = max(math.sqrt(float((within**2).sum())) / len(kept), float(_mean_sd(by_round)))
+    everything = np.concatenate(kept)
+    k = float(psis_weights(everything[np.isfinite(everything)][:, None].copy())[1][0])
     return replace(
         found,
-        log_z=log_z,
-        corrected=float(special.logsumexp(ratios)) - math.log(len(made)),
-        corrected_sd=float(sd),
+        corrected=top + math.log(mean),
+        corrected_sd=sd / mean,
         pareto_k=k,
-        inside=float(hit.mean()),
+        inside=float(np.mean(hits)),
         remark="" if k <= TRUSTED_K else f"Pareto k {k:.2f}: not to be trusted",
     )
+
+
+def _mean_sd(values: FloatArray) -> float:
+    return float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def _refitted(made: FloatArray, ratios: FloatArray) -> list[Proposal] | None:
+    """Return proposals with the moments of weighted draws; None where these are too few."""
+    known = np.isfinite(ratios)
+    weights = np.exp(psis_weights(ratios[known][:, None].copy())[0][:, 0])
+    if 1 / (weights**2).sum() < _DRAWS_A_DIMENSION * (made.shape[1] + 1):
+        return None
+    centre = weights @ made[known]
+    residuals = made[known] - centre
+    covariance = residuals.T @ (residuals * weights[:, None])
+    try:
+        factor = np.linalg.cholesky(covariance * (_FREEDOM - 2) / _FREEDOM)
+    except np.linalg.LinAlgError:
+        return None
+    return [
+        Proposal(centre, width * np.asarray(factor, dtype=float), _FREEDOM) for width in _WIDTHS
+    ]
 
 
 def _climbed(ascent: Gradient, dims: int) -> tuple[FloatArray, float, FloatArray, str]:
@@ -273,7 +325,7 @@ def laplace_by_mode(
     basins : Basins, optional
         Those of the comparison, if they are known already.
     draws : int
-        Of importance sampling, for each mode.
+        Of each round of importance sampling.
     seed : int
         Decides them, for each mode others.
 
