@@ -37,6 +37,8 @@ _PUBLIC = {
     "mpi_executor": "executors",
     "Comparison": "comparison",
     "compare": "comparison",
+    "Checks": "checks",
+    "check": "checks",
     "Audit": "audits",
     "audit": "audits",
     "evidence_shift": "audits",
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from manymodes.audits import evidence_shift as evidence_shift
     from manymodes.chains import Chains as Chains
     from manymodes.chains import run_chains as run_chains
+    from manymodes.checks import Checks as Checks
+    from manymodes.checks import check as check
     from manymodes.comparison import Comparison as Comparison
     from manymodes.comparison import compare as compare
     from manymodes.diagnosis import Diagnosis as Diagnosis

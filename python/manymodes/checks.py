@@ -23,7 +23,6 @@ from manymodes.bridge_sampling import BridgeEstimate, bridge_by_mode, bridge_who
 from manymodes.comparison import Comparison, Estimate
 from manymodes.copies import Copies, completed, find_copies, missing_copies
 from manymodes.laplace import TRUSTED_K, LaplaceEstimate, laplace_by_mode
-from manymodes.posterior import FloatArray
 
 __all__ = ["Agreement", "Check", "Checks", "check"]
 
@@ -296,10 +295,10 @@ def _nested_sum(comparison: Comparison, modes: tuple[int, ...]) -> Estimate:
         return summaries[modes[0]].log_z
     nested = comparison.nested
     assert nested is not None
-    total = log_sum({mode: summaries[mode].log_z for mode in modes})
+    share = sum(summaries[mode].evidence.value for mode in modes)
     places = [place for place, mode in enumerate(comparison.summaries) if mode.id in modes]
-    shares: FloatArray = comparison.evidence_draws[places].sum(axis=0)
-    return Estimate(total.value, math.hypot(nested.log_z_sd, float(np.log(shares).std(ddof=1))))
+    spread = np.log(comparison.evidence_draws[places].sum(axis=0)).std(ddof=1)
+    return Estimate(nested.log_z + math.log(share), math.hypot(nested.log_z_sd, float(spread)))
 
 
 def _verdict(checks: Checks) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from manymodes.plots._audit import plot_audit, plot_audits
 from manymodes.plots._chains import plot_rhat, plot_traces
+from manymodes.plots._checks import plot_checks
 from manymodes.plots._corner import corner_names, plot_corner
 from manymodes.plots._diagnosis import plot_accumulation, plot_switching
 from manymodes.plots._predictions import can_plot_predictions, plot_predictions
@@ -20,6 +21,7 @@ __all__ = [
     "plot_accumulation",
     "plot_audit",
     "plot_audits",
+    "plot_checks",
     "plot_corner",
     "plot_evidence",
     "plot_predictions",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from manymodes import __version__
+from manymodes.checks import Checks
 from manymodes.comparison import Comparison
 from manymodes.diagnosis import Diagnosis, diagnosed
 from manymodes.errors import InputError
@@ -18,6 +19,7 @@ from manymodes.plots import Scores, score
 from manymodes.report import _sections as sections
 from manymodes.report._cautions import cautions
 from manymodes.report._chain_sections import rhat_section, traces_section
+from manymodes.report._checks import checks_section
 from manymodes.report._diagnosis import coverage_section, health_section, weightings_section
 from manymodes.report._findings import called, finding
 from manymodes.report._format import NOTHING, flattened
@@ -41,6 +43,7 @@ def write_report(
     notes: Sequence[str] = (),
     appendix: Sequence[Table] = (),
     diagnoses: Mapping[str, Diagnosis] | None = None,
+    checks: Mapping[str, Checks] | None = None,
 ) -> None:
     """Write one self-contained HTML page on what was found.
 
@@ -66,6 +69,8 @@ def write_report(
         Further tables.
     diagnoses : mapping of str to Diagnosis, optional
         Of the chains, by the posterior's name; computed now if not given.
+    checks : mapping of str to Checks, optional
+        Of the evidence, by the posterior's name; not made if not given, since they take time.
 
     Raises
     ------
@@ -84,6 +89,7 @@ def write_report(
         sections.corner_section(comparisons),
         sections.scores_section(comparisons, scores),
         sections.evidence_section(comparisons),
+        checks_section(comparisons, checks or {}),
         rhat_section(comparisons, diagnoses),
         traces_section(comparisons, diagnoses),
         health_section(comparisons, diagnoses),
@@ -100,7 +106,7 @@ def write_report(
             text for n, c in comparisons.items() for text in cautions(called(n, comparisons), c)
         ),
         sections=tuple(section for section in candidates if section is not None),
-        references=references(comparisons.values()),
+        references=references(comparisons.values(), checked=bool(checks)),
         licence=_licence(comparisons),
         notes=tuple(notes),
     )
