@@ -50,7 +50,10 @@ _DRAWS_A_DIMENSION = 2  # effective, that refitting takes
 _STEP = 1e-4  # of differences of gradients, in units of the scale
 _NEWTON_STEPS = 30
 _HALVINGS = 30
-_CLOSE = 1e-8  # the maximum is found when a Newton step promises less than this (nats)
+_CLOSE = 1e-8
+"""The maximum is found when a Newton step promises less than this (nats), and ..."""
+_STILL = 1e-2
+"""... is shorter than this, in units of the scale: a slope that levels off is no maximum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +272,7 @@ def _climbed(ascent: Gradient, dims: int) -> tuple[FloatArray, float, FloatArray
             )
         step = np.linalg.solve(matrix, slope)
         promise = 0.5 * float(slope @ step)
-        if promise < _CLOSE:
+        if promise < _CLOSE and np.abs(step).max() < _STILL:
             return u, height, matrix, ""
         for halving in range(_HALVINGS):
             ahead = u + step * 0.5**halving
