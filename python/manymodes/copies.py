@@ -118,9 +118,14 @@ def find_copies(posterior: Posterior, tops: Mapping[int, FloatArray], basins: Ba
             for home, point in zip(homes, points, strict=True)
         ]
         stay = sum(home == mode for home in found)
-        family = tuple(sorted({home for home in found if home} | {mode}))
-        families.append(Family(family, len(points) // max(stay, 1)))
-        seen.update(family)
+        family = Family(
+            tuple(sorted({home for home in found if home} | {mode})), len(points) // max(stay, 1)
+        )
+        for other in [one for one in families if set(one.modes) & set(family.modes)]:
+            families.remove(other)
+            family = Family(tuple(sorted({*other.modes, *family.modes})), other.copies)
+        families.append(family)
+        seen.update(family.modes)
     return Copies(tuple(families), f"copies by {moves} are exact")
 
 
