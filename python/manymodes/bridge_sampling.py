@@ -1,275 +1,399 @@
-"""Evidence from the draws of chains: bridge sampling, mode by mode.
+"""Bridge sampling: the evidence from the draws of chains, each mode on its own.
 
-The bridge estimator takes draws of the posterior and of a proposal with a known density, and finds
-the ratio of their normalising constants from where the two overlap ([1]_, [2]_). A proposal fitted
-to draws of several modes overlaps with none of them: on a density of many modes the estimate is
-badly wrong unless each mode is taken by itself, as its own density restricted to its basin.
+Meng and Wong's estimator compares draws of the density with draws of a proposal that is fitted to
+them. The proposal is a normal about one mode; the density is set to zero outside the mode's basin,
+so that what is estimated is the mode's own evidence, and the modes' evidences add up to the whole.
+
+Each chain's first half fits the proposal and its second half is compared with it. Whole chains
+could alternate instead; but a mode that a single chain found would then be without one of the two,
+and halves of one chain, far apart but for the draws about the middle, are as good as independent.
 
 References
 ----------
 .. [1] Meng, Wong (1996). Simulating ratios of normalizing constants via a simple identity: a
-   theoretical exploration. Statistica Sinica 6, 831.
-.. [2] Gronau et al. (2017). A tutorial on bridge sampling. Journal of Mathematical Psychology 81.
-.. [3] Frühwirth-Schnatter (2004). Estimating marginal likelihoods for mixture and Markov switching
-   models using bridge sampling techniques. The Econometrics Journal 7(1), 143.
+   theoretical exploration. Statistica Sinica 6.
+.. [2] Fruehwirth-Schnatter (2004). Estimating marginal likelihoods for mixture and Markov
+   switching models using bridge sampling techniques. The Econometrics Journal 7(1).
+.. [3] Gronau, Sarafoglou, Matzke, Ly, Boehm, Marsman, Leslie, Forster, Wagenmakers, Steingroever
+   (2017). A tutorial on bridge sampling. Journal of Mathematical Psychology 81.
+.. [4] Overstall, Forster (2010). Default Bayesian model determination methods for generalised
+   linear mixed models. Computational Statistics and Data Analysis 54(12).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from scipy.linalg import solve_triangular
-from scipy.spatial import cKDTree
 
 from manymodes._ess import relative_ess
-from manymodes.chains import Chains
+from manymodes.basins import Basins, Density, Proposal, Region, basins_of, density_of, halves
+from manymodes.comparison import Comparison, Estimate
 from manymodes.errors import InputError
-from manymodes.modes import Modes
-from manymodes.parameter_space import log_unit_vector_surplus
-from manymodes.posterior import FloatArray, Posterior
+from manymodes.posterior import FloatArray
+
+__all__ = [
+    "BridgeEstimate",
+    "bridge",
+    "bridge_by_mode",
+    "bridge_whole",
+    "log_sum",
+]
 
 BoolArray = npt.NDArray[np.bool_]
+PROPOSALS = ("normal", "student")
+MOST_DRAWS = 8000
+"""A mode's draws beyond this number are thinned; there are as many proposals as draws."""
 
-MIN_DRAWS = 50
-"""A mode with fewer draws has no estimate."""
-
-_MAX_ITERATIONS = 1000
-_TOLERANCE = 1e-10
-_NAN = float("nan")
+_LEAST_PROPOSALS = 1000
+_SHORT = 8  # shorter chains are taken as one effective draw
+_MOST_ITERATIONS = 1000
+_CLOSE = 1e-9
+_FREEDOM = 5.0  # degrees of freedom of the Student proposal
+_DRAWS_A_DIMENSION = 2
 
 
 @dataclass(frozen=True)
 class BridgeEstimate:
-    """A log evidence by bridge sampling.
+    """An evidence by bridge sampling.
 
     Attributes
     ----------
     log_z, log_z_sd : float
-        Log evidence and its standard error (nats); NaN where there is no estimate.
+        Log evidence and its standard error (nats); NaN where there is none.
+    iterations : int
+        How often the estimator was iterated.
+    converged : bool
+        Whether the last iteration changed it by less than 1e-9 nats.
     draws : int
-        The draws of the posterior that it is evaluated on.
+        Draws compared with the proposal, not counting those that fitted it.
     n_eff : float
-        What they are worth in independent ones.
+        Their effective size: that of the mean of the bridge function.
+    proposals : int
+        Draws of the proposal.
     inside : float
-        The share of the proposal's draws that lie in the basin.
-    problem : str
-        Why there is no estimate, or why not to trust it; empty if all is well.
+        Share of them that fall into the mode's basin; 1 for the whole.
+    remark : str
+        Why there is no estimate, or why not to trust it; empty otherwise.
     """
 
-    log_z: float = _NAN
-    log_z_sd: float = _NAN
+    log_z: float = math.nan
+    log_z_sd: float = math.nan
+    iterations: int = 0
+    converged: bool = False
     draws: int = 0
-    n_eff: float = _NAN
-    inside: float = _NAN
-    problem: str = ""
+    n_eff: float = math.nan
+    proposals: int = 0
+    inside: float = math.nan
+    remark: str = ""
+
+    @property
+    def estimate(self) -> Estimate:
+        """The log evidence and its error (nats)."""
+        return Estimate(self.log_z, self.log_z_sd)
 
 
 def bridge(
-    log_density: Callable[[FloatArray], FloatArray],
-    draws: Sequence[FloatArray],
+    log_density: Density,
+    chains: Sequence[npt.ArrayLike],
     *,
-    inside: Callable[[FloatArray], BoolArray] | None = None,
-    seed: int = 1,
+    inside: Region | None = None,
+    members: Sequence[BoolArray] | None = None,
+    proposal: str = "normal",
+    most_draws: int = MOST_DRAWS,
+    seed: int | Sequence[int] = 1,
 ) -> BridgeEstimate:
-    """Return the log integral of a density from draws of it.
+    """Estimate the log integral of a density, over a region or all of the space.
 
     Parameters
     ----------
     log_density : callable
-        Log density (nats), shape (n,), at points of shape (n, D); not normalised.
-    draws : sequence of arrays of shape (S_c, D)
-        Draws of the density, a chain each.
+        The log of the density, with all constants and Jacobians (nats); (n, D) to (n,).
+    chains : sequence of arrays of shape (S_c, D)
+        Draws from the density, in the order in which each chain made them. Lengths may differ.
     inside : callable, optional
-        Which points, shape (n, D), are in the part of the space that is integrated; all by default.
-    seed : int
-        Of the proposal's draws.
+        The region; everywhere by default.
+    members : sequence of bool arrays of shape (S_c,), optional
+        Which draws lie in the region, if that is known; `inside` is asked otherwise.
+    proposal : {"normal", "student"}
+        A normal with the mean and the covariance of the first halves' draws in the region, or a
+        Student t with five degrees of freedom and the same moments.
+    most_draws : int
+        With more draws in the region than this, every second (third, ...) is left out.
+    seed : int or sequence of int
+        Decides the proposal's draws.
 
     Returns
     -------
     BridgeEstimate
-        Its error is that of [3]_, with the effective sample size of the chains.
+        Without a value, and with a remark, where there are too few draws in the region, or the
+        proposal never meets it.
 
     Raises
     ------
     InputError
-        The draws have no coordinates.
+        There is no chain, the proposal is unknown, or ``most_draws`` is below 1.
 
     Notes
     -----
-    The proposal is a normal with mean and covariance of the first half of every chain; the second
-    halves are what the estimate is made from, since draws that the proposal was fitted to would
-    flatter it. Of a chain that moves between modes a piece is taken as a chain.
+    The estimator of [1]_ is iterated on the log scale, beginning with the median log ratio of the
+    draws. Its weights take the effective number of draws, not their number ([4]_). The error
+    is the root of the relative mean squared error of [2]_ (equation in the appendix of [3]_), with
+    the effective size of the bridge function over the chains, split in halves; a draw outside
+    the region counts as zero there, so that chains that come and go are taken as they are. It
+    covers chance, not chains that have not come to rest within the mode.
     """
-    if any(one.ndim != 2 or one.shape[1] == 0 for one in draws):
-        raise InputError("draws: give arrays of shape (draws, coordinates), with a coordinate")
-    halves = [np.array_split(one, 2) for one in draws if len(one) >= 8]
-    fit = np.concatenate([first for first, _ in halves]) if halves else np.empty((0, 1))
-    rest = [second for _, second in halves]
-    dims = fit.shape[1]
-    n = sum(map(len, rest))
-    if n < max(MIN_DRAWS // 2, 2 * dims):
-        return BridgeEstimate(draws=n, problem=f"{n} draws are too few to fit a proposal")
-    mean, root = fit.mean(axis=0), _root(fit)
-    rng = np.random.default_rng(seed)
-    proposed = mean + rng.standard_normal((n, dims)) @ root.T
-    log_p = log_density(proposed)
-    counted = np.isfinite(log_p)
-    if inside is not None:
-        counted &= inside(proposed)
-    log_ratio_q = np.where(counted, log_p - _log_normal(proposed, mean, root), -np.inf)
-    log_ratio_p = [log_density(one) - _log_normal(one, mean, root) for one in rest]
-    return _estimate(log_ratio_p, log_ratio_q)
-
-
-def _root(draws: FloatArray) -> FloatArray:
-    covariance = np.atleast_2d(np.cov(draws.T))
-    ridge = 1e-10 * np.maximum(covariance.diagonal(), 1e-300)
-    return np.asarray(np.linalg.cholesky(covariance + np.diag(ridge)))
-
-
-def _log_normal(x: FloatArray, mean: FloatArray, root: FloatArray) -> FloatArray:
-    z = solve_triangular(root, (x - mean).T, lower=True)
-    constant = 0.5 * len(mean) * np.log(2 * np.pi) + np.log(root.diagonal()).sum()
-    return np.asarray(-0.5 * (z**2).sum(axis=0) - constant)
-
-
-def _estimate(log_ratio_p: Sequence[FloatArray], log_ratio_q: FloatArray) -> BridgeEstimate:
-    """Return the estimate from log p/q at draws of p, by chain, and at draws of q.
-
-    With s1 and s2 the shares of effective draws, the fixed point of
-
-        r = mean_q[ p / (s1 p + s2 r q) ] / mean_p[ q / (s1 p + s2 r q) ].
-    """
-    flat = np.concatenate(log_ratio_p)
-    if not np.isfinite(log_ratio_q).any():
-        return BridgeEstimate(draws=len(flat), inside=0.0, problem="no proposal lies in the basin")
-    log_r = float(np.median(flat))
-    share = 0.5
-    converged = False
-    n_eff = float(len(flat))
-    for _ in range(3):  # the effective size depends on the estimate, but little
-        log_s1, log_s2 = np.log(share), np.log1p(-share)
-        for _ in range(_MAX_ITERATIONS):
-            upper = log_ratio_q - np.logaddexp(log_s1 + log_ratio_q, log_s2 + log_r)
-            lower = -np.logaddexp(log_s1 + flat, log_s2 + log_r)
-            new = float(
-                special.logsumexp(upper)
-                - np.log(len(upper))
-                - special.logsumexp(lower)
-                + np.log(len(lower))
-            )
-            converged = abs(new - log_r) < _TOLERANCE * (1 + abs(new))
-            log_r = new
-            if converged:
-                break
-        weights = [np.exp(-np.logaddexp(log_s1 + one - log_r, log_s2)) for one in log_ratio_p]
-        n_eff = _effective(weights)
-        share = n_eff / (n_eff + len(log_ratio_q))
-    f1 = np.exp(log_ratio_q - log_r - np.logaddexp(log_s1 + log_ratio_q - log_r, log_s2))
-    f2 = np.concatenate(weights)
-    relative = f1.var(ddof=1) / f1.mean() ** 2 / len(f1) + f2.var(ddof=1) / f2.mean() ** 2 / n_eff
-    inside = float(np.isfinite(log_ratio_q).mean())
-    problem = "" if converged else f"no fixed point after {_MAX_ITERATIONS} iterations"
-    return BridgeEstimate(log_r, float(np.sqrt(relative)), len(flat), n_eff, inside, problem)
-
-
-def _effective(values: Sequence[FloatArray]) -> float:
-    """Return the effective number of draws of their mean, chain by chain."""
-    total = 0.0
-    for one in values:
-        if len(one) < 4:
-            total += 1.0
-        else:
-            total += min(1.0, float(relative_ess(one[None, None, :])[0])) * len(one)
-    return total
-
-
-# ---------------------------------------------------------------- modes
-
-
-@dataclass(frozen=True)
-class ModesBridged:
-    """Bridge sampling of a posterior of several modes.
-
-    Attributes
-    ----------
-    modes : tuple of M BridgeEstimate
-        Of each mode's own basin.
-    total : BridgeEstimate
-        The sum over modes: the evidence, as far as chains have found its modes.
-    pooled : BridgeEstimate
-        From all draws together, as if there were one mode: to be compared, not to be used.
-    """
-
-    modes: tuple[BridgeEstimate, ...]
-    total: BridgeEstimate
-    pooled: BridgeEstimate
-
-
-def bridge_modes(chains: Chains, modes: Modes, *, seed: int = 1) -> ModesBridged:
-    """Bridge each mode that chains have drawn from, and all of them at once.
-
-    A point belongs to the mode of the nearest draw, in units of the draws' spread.
-    """
-    posterior = chains.posterior
-    density = density_of(posterior)
-    eta, labels = chains.flat(chains.eta), modes.chains[chains.present]
-    scale = np.maximum(eta.std(axis=0), 1e-300)
-    tree = cKDTree(eta / scale)
-
-    def within(mode: int) -> Callable[[FloatArray], BoolArray]:
-        return lambda x: np.asarray(labels[tree.query(x / scale)[1]] == mode)
-
-    alone = (labels == labels[0]).all()
-    found = []
-    for mode in range(modes.n_modes):
-        own = [
-            piece
-            for chain, length, of in zip(chains.eta, chains.lengths, modes.chains, strict=True)
-            for piece in [chain[:length][of[:length] == mode]]
-            if len(piece)
+    if not len(chains):
+        raise InputError("chains: there is none; give at least one")
+    if proposal not in PROPOSALS:
+        raise InputError(f"proposal: '{proposal}' is not one of: {', '.join(PROPOSALS)}")
+    if most_draws < 1:
+        raise InputError(f"most_draws: {most_draws} is not 1 or more")
+    draws = [np.asarray(chain, dtype=float) for chain in chains]
+    if members is None:
+        members = [
+            np.ones(len(one), dtype=bool) if inside is None else inside(one) for one in draws
         ]
-        if sum(map(len, own)) < MIN_DRAWS:
-            n = sum(map(len, own))
-            found.append(BridgeEstimate(draws=n, problem=f"{n} draws of chains are too few"))
-        else:
-            test = None if alone else within(mode)
-            found.append(bridge(density, own, inside=test, seed=seed + mode))
-    whole = [one[:length] for one, length in zip(chains.eta, chains.lengths, strict=True)]
-    return ModesBridged(tuple(found), summed(found), bridge(density, whole, seed=seed))
-
-
-def density_of(posterior: Posterior) -> Callable[[FloatArray], FloatArray]:
-    """Return the log density (nats) as a function of points, shape (n, D).
-
-    What Stan's transform of unit vectors adds to the integral is taken out.
-    """
-    surplus = log_unit_vector_surplus(posterior)
-
-    def density(x: FloatArray) -> FloatArray:
-        return np.array([posterior.log_density(point) for point in x]) - surplus
-
-    return density
-
-
-def summed(found: Sequence[BridgeEstimate]) -> BridgeEstimate:
-    """Return the sum of estimates of parts; those without one are named and left out."""
-    known = [one for one in found if np.isfinite(one.log_z)]
-    if not known:
-        return BridgeEstimate(problem="no mode has an estimate")
-    log_z = np.array([one.log_z for one in known])
-    shares = special.softmax(log_z)
-    sd = float(np.sqrt((shares**2 * np.array([one.log_z_sd for one in known]) ** 2).sum()))
-    missing = len(found) - len(known)
-    return BridgeEstimate(
-        float(special.logsumexp(log_z)),
-        sd,
-        sum(one.draws for one in known),
-        sum(one.n_eff for one in known),
-        _NAN,
-        f"without {missing} mode{'' if missing == 1 else 's'} of few draws" if missing else "",
+    fit = np.concatenate(
+        [halves(one)[0][halves(belongs)[0]] for one, belongs in zip(draws, members, strict=True)]
     )
+    fitted = _fitted(fit, proposal)
+    held = [halves(belongs)[1] for belongs in members]
+    step = -(-sum(int(one.sum()) for one in held) // most_draws) or 1
+    held = [one[::step] for one in held]
+    compared = np.concatenate(
+        [halves(one)[1][::step][belongs] for one, belongs in zip(draws, held, strict=True)]
+    )
+    if isinstance(fitted, str) or len(compared) < 2:
+        reason = fitted if isinstance(fitted, str) else "its draws all lie in the first halves"
+        return BridgeEstimate(draws=len(compared), remark=reason)
+    rng = np.random.default_rng(seed)
+    made = fitted.draw(max(len(compared), _LEAST_PROPOSALS), rng)
+    hit = np.ones(len(made), dtype=bool) if inside is None else inside(made)
+    of_made = np.full(len(made), -np.inf)
+    of_made[hit] = log_density(made[hit]) - fitted.log_density(made[hit])
+    of_draws = log_density(compared) - fitted.log_density(compared)
+    kept = np.isfinite(of_draws)
+    if not kept.all():
+        raise InputError(
+            f"chains: {int((~kept).sum())} draws have no finite log density: "
+            "they are not draws from it"
+        )
+    if not np.isfinite(of_made).any():
+        return BridgeEstimate(
+            draws=len(compared),
+            proposals=len(made),
+            inside=0.0,
+            remark=f"none of {len(made)} draws of the proposal falls into the mode",
+        )
+    return _estimated(of_draws, of_made, held, float(hit.mean()))
+
+
+def _fitted(draws: FloatArray, proposal: str) -> Proposal | str:
+    """Return the proposal, or why there is none."""
+    size, dims = draws.shape
+    least = _DRAWS_A_DIMENSION * (dims + 1)
+    if size < least:
+        return (
+            f"{size} draw{'' if size == 1 else 's'} in the first halves of the chains: "
+            f"fitting a proposal in {dims} dimensions takes {least}"
+        )
+    covariance = np.atleast_2d(np.cov(draws, rowvar=False))
+    freedom = math.inf if proposal == "normal" else _FREEDOM
+    if math.isfinite(freedom):
+        covariance = covariance * (freedom - 2) / freedom
+    try:
+        factor = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return "the draws in the first halves of the chains do not move in every dimension"
+    return Proposal(draws.mean(axis=0), np.asarray(factor, dtype=float), freedom)
+
+
+def _estimated(
+    of_draws: FloatArray, of_made: FloatArray, held: Sequence[BoolArray], inside: float
+) -> BridgeEstimate:
+    """Iterate the estimator on log ratios of density to proposal.
+
+    Parameters
+    ----------
+    of_draws : array of shape (n,)
+        Of the chains' draws in the region, chain after chain.
+    of_made : array of shape (m,)
+        Of the proposal's draws; -inf outside the region.
+    held : sequence of bool arrays
+        Which draws of each chain ``of_draws`` lists.
+    inside : float
+        Share of the proposal's draws in the region.
+    """
+    n, m = len(of_draws), len(of_made)
+    n_eff = _effective(of_draws, held)
+    log_s = math.log(n_eff / (n_eff + m))
+    log_t = math.log(m / (n_eff + m))
+
+    def mean(logs: FloatArray) -> float:
+        return float(special.logsumexp(logs)) - math.log(len(logs))
+
+    log_z, iterations, converged = float(np.median(of_draws)), 0, False
+    while not converged and iterations < _MOST_ITERATIONS:
+        above = mean(of_made - np.logaddexp(log_s + of_made, log_t + log_z))
+        below = mean(-np.logaddexp(log_s + of_draws, log_t + log_z))
+        converged = abs(above - below - log_z) < _CLOSE
+        log_z = above - below
+        iterations += 1
+    over_made = of_made - log_z - np.logaddexp(log_s + of_made - log_z, log_t)
+    over_draws = -np.logaddexp(log_s + of_draws - log_z, log_t)
+    f_made = np.exp(over_made - over_made.max())
+    f_draws = np.exp(over_draws - over_draws.max())
+    n_eff = _effective(f_draws, held)
+    error = f_made.var(ddof=1) / (m * f_made.mean() ** 2)
+    error += f_draws.var(ddof=1) / (n_eff * f_draws.mean() ** 2)
+    return BridgeEstimate(
+        log_z=log_z,
+        log_z_sd=math.sqrt(error),
+        iterations=iterations,
+        converged=converged,
+        draws=n,
+        n_eff=n_eff,
+        proposals=m,
+        inside=inside,
+        remark="" if converged else f"not converged after {iterations} iterations",
+    )
+
+
+def _effective(values: FloatArray, held: Sequence[BoolArray]) -> float:
+    """Return the effective size of the mean of values that a part of each chain's draws has.
+
+    The mean over the draws in a region is a ratio of sums over whole chains, whose error to
+    first order is that of the deviations from the mean, zero where there is no value.
+    """
+    deviations = np.split(values - values.mean(), np.cumsum([int(one.sum()) for one in held])[:-1])
+    by_length: dict[int, list[FloatArray]] = {}
+    for deviation, belongs in zip(deviations, held, strict=True):
+        if len(deviation):
+            series = np.zeros(len(belongs))
+            series[belongs] = deviation
+            by_length.setdefault(len(series), []).append(series)
+    n, variance = len(values), 0.0
+    for length, group in by_length.items():
+        if length < _SHORT:
+            variance += sum(float(series.sum()) ** 2 for series in group)
+            continue
+        middle = length // 2
+        split = np.array([part for one in group for part in (one[:middle], one[-middle:])])
+        size = split.size / float(relative_ess(split[None])[0])
+        variance += split.var(ddof=1) * size * (len(group) * length / split.size)
+    if variance == 0:
+        return float(n)
+    return float(values.var(ddof=1) * n**2 / variance)
+
+
+def bridge_by_mode(
+    comparison: Comparison,
+    *,
+    basins: Basins | None = None,
+    proposal: str = "normal",
+    most_draws: int = MOST_DRAWS,
+    seed: int = 1,
+) -> dict[int, BridgeEstimate]:
+    """Estimate the evidence of each mode that holds draws of the chains.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        With chains.
+    basins : Basins, optional
+        Those of the comparison, if they are known already.
+    proposal, most_draws
+        As in `bridge`.
+    seed : int
+        Decides the proposals' draws, for each mode others.
+
+    Returns
+    -------
+    dict of int to BridgeEstimate
+        By mode id; `log_sum` adds them up.
+
+    Raises
+    ------
+    InputError
+        There are no chains.
+    """
+    draws = _draws(comparison)
+    basins = basins_of(comparison) if basins is None else basins
+    ids = np.split(basins(np.concatenate(draws)), np.cumsum([len(one) for one in draws])[:-1])
+    log_density = density_of(comparison.posterior)
+    found = {}
+    for mode in np.unique(np.concatenate(ids)).tolist():
+        found[mode] = bridge(
+            log_density,
+            draws,
+            inside=basins.within(mode),
+            members=[one == mode for one in ids],
+            proposal=proposal,
+            most_draws=most_draws,
+            seed=(seed, mode),
+        )
+    return found
+
+
+def bridge_whole(
+    comparison: Comparison,
+    *,
+    proposal: str = "normal",
+    most_draws: int = MOST_DRAWS,
+    seed: int = 1,
+) -> BridgeEstimate:
+    """Estimate the evidence from all draws of the chains at once, as if there were one mode.
+
+    This is what bridge sampling does if nobody stops it, and is shown for that. With many modes
+    it fails twice: one normal does not fit them, and chains divide among modes by where
+    they started, not by evidence. Its error knows of the first only.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        With chains.
+    proposal, most_draws, seed
+        As in `bridge`.
+
+    Raises
+    ------
+    InputError
+        There are no chains.
+    """
+    return bridge(
+        density_of(comparison.posterior),
+        _draws(comparison),
+        proposal=proposal,
+        most_draws=most_draws,
+        seed=(seed, 0),
+    )
+
+
+def _draws(comparison: Comparison) -> list[FloatArray]:
+    """Return the draws of each chain."""
+    chains = comparison.chains
+    if chains is None:
+        raise InputError(
+            f"the comparison of '{comparison.posterior.name}' has no chains, "
+            "which bridge sampling needs"
+        )
+    return [eta[:n] for eta, n in zip(chains.eta, chains.lengths.tolist(), strict=True)]
+
+
+def log_sum(estimates: Mapping[int, Estimate]) -> Estimate:
+    """Add up evidences given as logs (nats); the errors are taken as independent.
+
+    Those that are NaN are left out; NaN where there is no other.
+    """
+    known = [one for one in estimates.values() if math.isfinite(one.value)]
+    if not known:
+        return Estimate()
+    values = np.array([one.value for one in known])
+    shares = special.softmax(values)
+    sd = np.sqrt(np.sum((shares * [one.sd for one in known]) ** 2))
+    return Estimate(float(special.logsumexp(values)), float(sd))

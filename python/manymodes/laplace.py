@@ -1,209 +1,356 @@
-"""Laplace's approximation of each mode, what importance sampling makes of it, and unseen copies.
+"""Laplace's approximation: the evidence of a mode from its curvature, and how far it is off.
 
-log_z is about the log density at the maximum plus D/2 log(2 pi) - 1/2 log det(-H), H the Hessian on
-the unconstrained scale ([1]_, section 4.4). It has no sampling error, but is off where a mode is
-not normal; draws from the normal that it stands for, weighted by density over normal, correct it
-and tell by how much.
-
-Copies of a mode under a network's symmetry that nobody has visited are added, if their density is
-the same ([1]_, section 5.7.2).
+At the maximum of the unconstrained density log Z is the log density, plus (D/2) log 2 pi, minus
+half the log determinant of the negative Hessian ([1]_): exact for a normal. It has no error of its
+own. An honest one comes from importance sampling about the maximum: unbiased, with a standard
+error, and with Pareto's k ([2]_) to tell whether that can be trusted. Where the mode leans on a
+bound, the curvature at its maximum fits it badly, so the proposal is refitted to the weighted draws
+in rounds ([3]_), the first of which only serve that.
 
 References
 ----------
-.. [1] Bishop (2006). Pattern Recognition and Machine Learning.
+.. [1] Bishop (2006). Pattern Recognition and Machine Learning, section 5.7.2.
+.. [2] Vehtari, Simpson, Gelman, Yao, Gabry (2024). Pareto smoothed importance sampling. Journal of
+   Machine Learning Research 25(72).
+.. [3] Cappe, Guillin, Marin, Robert (2004). Population Monte Carlo. Journal of Computational and
+   Graphical Statistics 13(4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import optimize
 
-from manymodes.bridge_sampling import density_of
-from manymodes.curvature import descent, hessian
+from manymodes.basins import Basins, Density, Proposal, Region, basins_of, density_of
+from manymodes.comparison import Comparison, Estimate
 from manymodes.errors import DensityError, InputError
-from manymodes.posterior import FloatArray, Posterior
-from manymodes.symmetry import group_order, orbit
+from manymodes.loo import psis_weights
+from manymodes.posterior import FloatArray
 
-BoolArray = npt.NDArray[np.bool_]
+__all__ = ["LaplaceEstimate", "laplace", "laplace_by_mode"]
 
-_DRAWS = 2000
-_LEAST_EFFECTIVE = 400.0  # below, heavy tails make the correction fall short of its error
-_NEWTON_STEPS = 20
-_STEEP = 1e-4
-_MOST_COPIES = 5000
-_SAME_DENSITY = 1e-6
-_SAME_PLACE = 1e-2
-_FAR = 30.0
-_NAN = float("nan")
+Gradient = Callable[[FloatArray], tuple[float, FloatArray]]
+"""Maps a point, shape (D,), to the log density (nats) and its gradient, shape (D,)."""
+
+DRAWS = 2000
+"""Draws of a round of importance sampling."""
+TRUSTED_K = 0.7
+"""Importance sampling with a larger Pareto k is not to be trusted."""
+
+_FREEDOM = 5.0
+_WIDTHS = (1.0, 1.5)  # of the two Student ts that importance sampling draws from
+_FITTING, _KEPT = 2, 4  # rounds that only fit the proposal, and rounds that count
+_LEAST = 10  # draws in the basin that a round takes
+_DRAWS_A_DIMENSION = 2  # effective, that refitting takes
+_STEP = 1e-4  # of differences of gradients, in units of the scale
+_NEWTON_STEPS = 30
+_HALVINGS = 30
+_CLOSE = 1e-8
+"""The maximum is found when a Newton step promises less than this (nats), and ..."""
+_STILL = 1e-2
+"""... is shorter than this, in units of the scale: a slope that levels off is no maximum."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LaplaceEstimate:
-    """Laplace's approximation of one mode.
+    """Laplace's approximation of a mode's evidence.
 
     Attributes
     ----------
-    maximum : array of shape (D,)
-        Where the density on the unconstrained scale is largest; empty if that is nowhere.
     log_z : float
-        The approximation (nats); NaN where there is none.
+        Laplace's log evidence (nats); NaN where there is none.
     corrected, corrected_sd : float
-        By importance sampling, with its standard error (nats); NaN where weights are too uneven.
-    n_eff : float
-        What the draws behind the correction are worth, of 2000.
-    copies : int
-        How many copies of the mode there are that are no mode of the others, of the same density.
-    problem : str
-        Why there is no approximation or no correction; empty if all is well.
+        Log evidence by importance sampling about the maximum, and its standard error (nats).
+    pareto_k : float
+        Pareto's k of the importance ratios: above 0.7 the error cannot be trusted ([2]_).
+    inside : float
+        Share of the draws of importance sampling that fall into the mode's basin.
+    maximum : array of shape (D,)
+        The highest point reached, in the unconstrained space.
+    height : float
+        The log density there (nats).
+    remark : str
+        Why there is no estimate, or why not to trust it; empty otherwise.
     """
 
-    maximum: FloatArray
-    log_z: float = _NAN
-    corrected: float = _NAN
-    corrected_sd: float = _NAN
-    n_eff: float = 0.0
-    copies: int = 0
-    problem: str = ""
+    log_z: float = math.nan
+    corrected: float = math.nan
+    corrected_sd: float = math.nan
+    pareto_k: float = math.nan
+    inside: float = math.nan
+    maximum: FloatArray = field(default_factory=lambda: np.empty(0))
+    height: float = math.nan
+    remark: str = ""
+
+    @property
+    def estimate(self) -> Estimate:
+        """The corrected log evidence and its error (nats)."""
+        return Estimate(self.corrected, self.corrected_sd)
 
 
 def laplace(
-    posterior: Posterior,
-    start: FloatArray,
+    log_density: Density,
+    gradient: Gradient,
+    start: npt.ArrayLike,
     *,
-    inside: Callable[[FloatArray], BoolArray] | None = None,
-    seed: int = 1,
+    scale: npt.ArrayLike = 1.0,
+    inside: Region | None = None,
+    draws: int = DRAWS,
+    seed: int | Sequence[int] = 1,
 ) -> LaplaceEstimate:
-    """Approximate a mode from a point in its basin.
+    """Approximate the log integral of a density about the maximum next to a point.
 
     Parameters
     ----------
-    posterior : Posterior
-        Whose density is approximated.
+    log_density : callable
+        The log of the density, with all constants and Jacobians (nats); (n, D) to (n,).
+    gradient : callable
+        The same at one point, with its gradient. A `DensityError` is a density of zero.
     start : array of shape (D,)
-        A point of the mode, on the unconstrained scale.
+        Where to climb from.
+    scale : float or array of shape (D,)
+        The width of the mode in each coordinate, roughly: the unit of steps.
     inside : callable, optional
-        Which points, shape (n, D), are in the mode's basin; all by default.
-    seed : int
-        Of the draws behind the correction.
-    """
-    maximum, curved, problem = _climbed(posterior, np.asarray(start, dtype=float))
-    if problem:
-        return LaplaceEstimate(np.empty(0), problem=problem)
-    density = density_of(posterior)
-    dims = len(maximum)
-    root = np.linalg.cholesky(np.linalg.inv(-curved))
-    log_det = 2 * np.log(root.diagonal()).sum()
-    peak = float(density(maximum[None])[0])
-    log_z = peak + 0.5 * dims * np.log(2 * np.pi) + 0.5 * log_det
-    z = np.random.default_rng(seed).standard_normal((_DRAWS, dims))
-    draws = maximum + z @ root.T
-    log_q = -0.5 * (z**2).sum(axis=1) - 0.5 * dims * np.log(2 * np.pi) - 0.5 * log_det
-    log_w = density(draws) - log_q
-    if inside is not None:
-        log_w = np.where(inside(draws), log_w, -np.inf)
-    if not np.isfinite(log_w).any():
-        problem = "none of the draws behind its correction lies in the mode: not normal"
-        return LaplaceEstimate(maximum, float(log_z), problem=problem)
-    w = np.exp(log_w - log_w.max())
-    n_eff = float(w.sum() ** 2 / (w**2).sum())
-    if n_eff < _LEAST_EFFECTIVE:
-        problem = f"its correction rests on {n_eff:.0f} effective draws of {_DRAWS}: not normal"
-        return LaplaceEstimate(maximum, float(log_z), n_eff=n_eff, problem=problem)
-    return LaplaceEstimate(
-        maximum,
-        float(log_z),
-        float(special.logsumexp(log_w) - np.log(_DRAWS)),
-        float(w.std(ddof=1) / w.mean() / np.sqrt(_DRAWS)),
-        n_eff,
-    )
-
-
-def _climbed(posterior: Posterior, start: FloatArray) -> tuple[FloatArray, FloatArray, str]:
-    """Return the maximum that a point climbs to and the Hessian there, or why there is none."""
-    place = optimize.minimize(
-        descent(posterior), start, jac=True, method="BFGS", options={"gtol": 1e-6}
-    ).x
-    curved = np.empty((0, 0))
-    for _ in range(_NEWTON_STEPS):
-        if np.abs(place - start).max() > _FAR:
-            return place, curved, "the density has no maximum on the unconstrained scale near it"
-        try:
-            curved = hessian(posterior, place)
-            gradient = posterior.gradient(place)[1]
-            step = np.linalg.solve(curved, -gradient)
-            np.linalg.cholesky(-curved)
-        except (DensityError, np.linalg.LinAlgError):
-            return place, curved, "the density is not curved downwards in all directions there"
-        if not np.isfinite(step).all():
-            return place, curved, "the density has no finite curvature there"
-        if float(gradient @ step) < _STEEP:
-            return place, curved, ""
-        place = place + step
-    return place, curved, "no maximum was found"
-
-
-def unvisited_copies(posterior: Posterior, maxima: list[FloatArray]) -> list[int]:
-    """Count the copies of each maximum that are none of the maxima, but of the same density.
-
-    Parameters
-    ----------
-    posterior : Posterior
-        Of a network; for others there are none.
-    maxima : list of arrays of shape (D,)
-        On the unconstrained scale; an empty one has no copies.
+        The mode's basin; everywhere by default. Importance sampling counts nothing outside it.
+    draws : int
+        Of each round of importance sampling.
+    seed : int or sequence of int
+        Decides them.
 
     Returns
     -------
-    list of int
-        A copy that several maxima have is counted once, for the first of them.
+    LaplaceEstimate
+        Without a value, and with a remark, where no maximum is reached, the Hessian there is not
+        negative definite, or the maximum lies in another basin.
+
+    Raises
+    ------
+    InputError
+        ``draws`` is below 2.
 
     Notes
     -----
-    A copy counts if the program admits it and gives it the same log density to 1e-6: under a
-    uniform prior the flip of a sigmoid unit moves a bias, and its copies do not.
+    The error of importance sampling is that of the weights, or the scatter of rounds, if larger.
+    The climb is bounded-memory quasi-Newton, then Newton's method with halved steps. The Hessian is
+    made of central differences of gradients.
     """
-    network = posterior.network
-    counts = [0] * len(maxima)
-    parameters = {name.split(".")[0] for name in posterior.model.param_names()}
-    if (
-        network is None
-        or not set(network.effective_names) <= parameters
-        or group_order(network) > _MOST_COPIES
-    ):
-        return counts
-    known = [one for one in maxima if len(one)]
-    for number, maximum in enumerate(maxima):
-        if not len(maximum):
-            continue
-        row = posterior.constrain_rows(maximum)
-        level = posterior.log_density(maximum)
-        for copy in orbit(network, posterior.unpack(row)):
-            there = _unconstrained(posterior, row, copy)
-            if there is None or abs(posterior.log_density(there) - level) > _SAME_DENSITY * (
-                1 + abs(level)
-            ):
-                continue
-            if all(np.abs(there - one).max() > _SAME_PLACE for one in known):
-                known.append(there)
-                counts[number] += 1
-    return counts
+    if draws < 2:
+        raise InputError(f"draws: {draws} is not 2 or more")
+    x0 = np.asarray(start, dtype=float)
+    unit = np.broadcast_to(np.asarray(scale, dtype=float), x0.shape)
+
+    def ascent(u: FloatArray) -> tuple[float, FloatArray]:
+        """Return height and slope in units of the scale, from the start."""
+        try:
+            value, slope = gradient(x0 + unit * u)
+        except DensityError:
+            return -math.inf, np.zeros_like(u)
+        if not (math.isfinite(value) and np.isfinite(slope).all()):
+            return -math.inf, np.zeros_like(u)
+        return value, slope * unit
+
+    u, height, minus_hessian, reason = _climbed(ascent, len(x0))
+    top = x0 + unit * u
+    found = LaplaceEstimate(maximum=top, height=height)
+    if reason:
+        return replace(found, remark=reason)
+    if inside is not None and not inside(top[None])[0]:
+        return replace(
+            found, remark="the density's maximum next to it lies in another mode's basin"
+        )
+    factor = np.linalg.cholesky(np.linalg.inv(minus_hessian)) * unit[:, None]
+    half_log_det = float(np.log(np.diag(factor)).sum())
+    log_z = height + 0.5 * len(x0) * math.log(2 * math.pi) + half_log_det
+    found = replace(found, log_z=log_z)
+    return _corrected(found, log_density, factor, inside, draws, np.random.default_rng(seed))
 
 
-def _unconstrained(
-    posterior: Posterior, row: FloatArray, weights: dict[str, FloatArray]
-) -> FloatArray | None:
-    """Return the point of a row with other weights in it; None outside of the support."""
-    changed = row.copy()
-    for variable in posterior.variables:
-        if variable.name in weights:
-            flat = np.asarray(weights[variable.name]).T.ravel()  # first index fastest
-            changed[variable.start : variable.start + variable.size] = flat
-    try:
-        point = posterior.unconstrain_rows(changed)
-    except (DensityError, InputError):
+def _corrected(
+    found: LaplaceEstimate,
+    log_density: Density,
+    factor: FloatArray,
+    inside: Region | None,
+    draws: int,
+    rng: np.random.Generator,
+) -> LaplaceEstimate:
+    """Add what importance sampling says, in rounds, each from a proposal fitted to the last.
+
+    A round's proposal is fixed before its draws, so that each round's mean is unbiased.
+    """
+    around = [Proposal(found.maximum, width * factor, _FREEDOM) for width in _WIDTHS]
+    size = draws // len(around) + 1
+    kept: list[FloatArray] = []
+    hits: list[float] = []
+    for number in range(_FITTING + _KEPT):
+        made = np.concatenate([one.draw(size, rng) for one in around])
+        hit = np.ones(len(made), dtype=bool) if inside is None else inside(made)
+        ratios = np.full(len(made), -np.inf)
+        densities = [one.log_density(made[hit]) for one in around]
+        ratios[hit] = log_density(made[hit]) - np.logaddexp(*densities) + math.log(len(around))
+        if np.isfinite(ratios).sum() < _LEAST:
+            nothing = "importance sampling about the maximum does not meet the mode's basin"
+            return replace(found, inside=float(hit.mean()), remark=nothing)
+        if number >= _FITTING:
+            kept.append(ratios)
+            hits.append(float(hit.mean()))
+        around = _refitted(made, ratios) or around
+    top = max(float(ratios.max()) for ratios in kept)
+    weights = np.exp(np.array(kept) - top)
+    by_round = weights.mean(axis=1)
+    mean = float(by_round.mean())
+    within = weights.std(axis=1, ddof=1) / math.sqrt(weights.shape[1])
+    sd = max(math.sqrt(float((within**2).sum())) / len(kept), float(_mean_sd(by_round)))
+    everything = np.concatenate(kept)
+    k = float(psis_weights(everything[np.isfinite(everything)][:, None].copy())[1][0])
+    return replace(
+        found,
+        corrected=top + math.log(mean),
+        corrected_sd=sd / mean,
+        pareto_k=k,
+        inside=float(np.mean(hits)),
+        remark="" if k <= TRUSTED_K else f"Pareto k {k:.2f}: not to be trusted",
+    )
+
+
+def _mean_sd(values: FloatArray) -> float:
+    return float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def _refitted(made: FloatArray, ratios: FloatArray) -> list[Proposal] | None:
+    """Return proposals with the moments of weighted draws; None where these are too few."""
+    known = np.isfinite(ratios)
+    weights = np.exp(psis_weights(ratios[known][:, None].copy())[0][:, 0])
+    if 1 / (weights**2).sum() < _DRAWS_A_DIMENSION * (made.shape[1] + 1):
         return None
-    return point if np.isfinite(point).all() else None
+    centre = weights @ made[known]
+    residuals = made[known] - centre
+    covariance = residuals.T @ (residuals * weights[:, None])
+    try:
+        factor = np.linalg.cholesky(covariance * (_FREEDOM - 2) / _FREEDOM)
+    except np.linalg.LinAlgError:
+        return None
+    return [
+        Proposal(centre, width * np.asarray(factor, dtype=float), _FREEDOM) for width in _WIDTHS
+    ]
+
+
+def _climbed(ascent: Gradient, dims: int) -> tuple[FloatArray, float, FloatArray, str]:
+    """Climb from the origin; return the end, its height, minus the Hessian, and what is wrong."""
+
+    def descent(u: FloatArray) -> tuple[float, FloatArray]:
+        value, slope = ascent(u)
+        return (-value, -slope) if math.isfinite(value) else (1e300, slope)
+
+    found = optimize.minimize(
+        descent, np.zeros(dims), jac=True, method="L-BFGS-B", options={"maxiter": 1000}
+    )
+    u = np.asarray(found.x)
+    height, slope = ascent(u)
+    matrix, promise = np.eye(dims), math.inf
+    for _ in range(_NEWTON_STEPS):
+        curvature = _minus_hessian(ascent, u)
+        if curvature is None:
+            return u, height, matrix, "the density is zero next to the highest point reached"
+        matrix = curvature
+        try:
+            np.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            lowest = float(np.linalg.eigvalsh(matrix)[0])
+            return (
+                u,
+                height,
+                matrix,
+                (
+                    "the density has no proper maximum here: the smallest eigenvalue of minus its "
+                    f"Hessian is {lowest:.2g}"
+                ),
+            )
+        step = np.linalg.solve(matrix, slope)
+        promise = 0.5 * float(slope @ step)
+        if promise < _CLOSE and np.abs(step).max() < _STILL:
+            return u, height, matrix, ""
+        for halving in range(_HALVINGS):
+            ahead = u + step * 0.5**halving
+            value, new_slope = ascent(ahead)
+            if value > height:
+                break
+        else:
+            break
+        u, height, slope = ahead, value, new_slope
+    return (
+        u,
+        height,
+        matrix,
+        (
+            f"no maximum is reached: the density still rises, {math.sqrt(float(u @ u)):.3g} widths "
+            f"from where the climb began; the next step promises {promise:.2g} nats"
+        ),
+    )
+
+
+def _minus_hessian(ascent: Gradient, u: FloatArray) -> FloatArray | None:
+    """Return minus the Hessian by central differences of gradients; None next to density zero."""
+    rows = np.empty((len(u), len(u)))
+    for i in range(len(u)):
+        ends = []
+        for sign in (1, -1):
+            beside = u.copy()
+            beside[i] += sign * _STEP
+            value, slope = ascent(beside)
+            if not math.isfinite(value):
+                return None
+            ends.append(slope)
+        rows[i] = (ends[1] - ends[0]) / (2 * _STEP)
+    return (rows + rows.T) / 2
+
+
+def laplace_by_mode(
+    comparison: Comparison,
+    *,
+    basins: Basins | None = None,
+    draws: int = DRAWS,
+    seed: int = 1,
+) -> dict[int, LaplaceEstimate]:
+    """Approximate the evidence of each mode.
+
+    Each climb begins at the highest point known of the mode: a draw of either engine, or its peak,
+    which is a maximum of posterior over prior and none of the density.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        With draws of at least one engine.
+    basins : Basins, optional
+        Those of the comparison, if they are known already.
+    draws : int
+        Of each round of importance sampling.
+    seed : int
+        Decides them, for each mode others.
+
+    Returns
+    -------
+    dict of int to LaplaceEstimate
+        By mode id.
+    """
+    basins = basins_of(comparison) if basins is None else basins
+    posterior = comparison.posterior
+    log_density = density_of(posterior)
+    found = {}
+    for mode in sorted(comparison.labels.tolist()):
+        known = basins.points[basins.modes == mode]
+        start = known[np.argmax(log_density(known))]
+        found[mode] = laplace(
+            log_density,
+            posterior.gradient,
+            start,
+            scale=basins.scale,
+            inside=basins.within(mode),
+            draws=draws,
+            seed=(seed, mode),
+        )
+    return found

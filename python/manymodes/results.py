@@ -22,6 +22,7 @@ import pandas as pd
 
 import manymodes
 from manymodes.chains import Chains
+from manymodes.checks import Checks
 from manymodes.comparison import Comparison
 from manymodes.diagnosis import Diagnosis
 from manymodes.errors import InputError, ResultsError, StorageError
@@ -244,6 +245,7 @@ def summarise(
     command: str,
     seed: int,
     diagnoses: Mapping[str, Diagnosis] | None = None,
+    checks: Mapping[str, Checks] | None = None,
     **extra: Any,
 ) -> dict[str, Any]:
     """Return the content of ``summary.json``."""
@@ -251,6 +253,8 @@ def summarise(
     entries = {name: one.as_dict() for name, one in comparisons.items()}
     for name, diagnosis in (diagnoses or {}).items():
         entries[name]["chains"]["diagnosis"] = diagnosis.as_dict()
+    for name, one in (checks or {}).items():
+        entries[name]["checks"] = one.as_dict()
     return {
         "manymodes": manymodes.__version__,
         "command": command,

@@ -299,8 +299,8 @@ def show(
             print("\n" + comparison_table(name, comparison))
             if name in diagnoses:
                 print("\n" + diagnosis_text(diagnoses[name]))
-        for one in (checks or {}).values():
-            print("\n" + checks_text(one))
+        for name, one in (checks or {}).items():
+            print("\n" + checks_text(name, comparisons[name], one))
         print(f"\nReport: {options.out / REPORT}")
 
 

@@ -71,20 +71,6 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     )
 
 
-def checks_text(checks: Checks) -> str:
-    """Return the evidence by several methods, a line each, and the verdict, wrapped."""
-    lines = ["checks of the evidence" + " " * 33 + "log_z  against  difference / error"]
-    for row in checks.rows:
-        place = f"mode {row.mode}" if row.mode else "whole"
-        remark = f"  ({row.remark})" if row.remark else ""
-        value = f"{row.log_z.value:8.2f} ± {row.log_z.sd:4.2f}".replace("nan ±  nan", "       -")
-        lines.append(
-            f"  {row.method:42} {place:8} {value.replace(' ±  nan', '       ')}  {row.against:7.2f}"
-            f"  {row.z:+6.1f}{remark}".replace("    nan", "      -").replace("  +nan", "     -")
-        )
-    return "\n".join([*lines, *textwrap.wrap(checks.verdict, _COLUMNS)])
-
-
 def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:
     """Return a line for each number of active units, by engine, if it varies."""
     if not active:
@@ -164,6 +150,60 @@ def _aligned(table: Sequence[Sequence[str]], *, last_left: bool = False) -> list
             cells[-1] = row[-1]
         lines.append("  ".join(["", *cells]))
     return lines
+
+
+def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
+    """Return the evidences by every method, one line a mode, and whether they agree."""
+    from manymodes.checks import (
+        BRIDGE,
+        COPIES,
+        IMPORTANCE,
+        LAPLACE,
+        MODE,
+        NESTED,
+        OTHER,
+        POOLED,
+        SUM,
+        WHOLE,
+    )
+
+    def cells(scope: str, mode: int = 0) -> str:
+        texts = []
+        for method, width in ((NESTED, 16), (BRIDGE, 16), (LAPLACE, 9), (IMPORTANCE, 16)):
+            whole = scope == SUM and method == NESTED
+            row = checks.row(method, WHOLE if whole else scope, mode)
+            if row is None or math.isnan(row.log_z):
+                text = "-"
+            elif math.isnan(row.log_z_sd):
+                text = f"{row.log_z:.2f}"
+            else:
+                text = f"{row.log_z:.2f} ± {row.log_z_sd:.2f}"
+            texts.append(f"{text:>{width}}")
+        return "  ".join(texts)
+
+    shown = [m for m in comparison.summaries if m in comparison.prominent or m.chains]
+    lines = [
+        f"{name}: independent checks of log_z (nats)",
+        f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",
+        *(f"  {mode.id:6d}  {cells(MODE, mode.id)}" for mode in shown),
+        f"  {'sum':>6}  {cells(SUM)}",
+    ]
+    if any(row.scope == COPIES for row in checks.rows):
+        lines.append(f"  {'copies':>6}  {cells(COPIES)}")
+    for method in (OTHER, POOLED):
+        row = checks.row(method, WHOLE)
+        if row is not None and not math.isnan(row.log_z):
+            lines.append(f"  {method}: {row.log_z:.2f} ± {row.log_z_sd:.2f}")
+    notes = [
+        f"{row.method}{f', mode {row.mode}' if row.mode else ''}: {row.remark}"
+        for row in checks.rows
+        if row.remark
+        and math.isnan(row.log_z)
+        and (row.scope != MODE or row.mode in {m.id for m in shown})
+    ]
+    for text in (*dict.fromkeys(notes), checks.verdict):
+        lines += textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines)
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,69 +1,100 @@
-"""An evidence by several methods: values with errors, the whole and each mode."""
+"""The evidence of every mode by every method."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from manymodes.checks import Checks
-from manymodes.plots._style import POSTERIORS, WHOLE, new_figure, quiet_grid, styled
+from manymodes.checks import (
+    BRIDGE,
+    COPIES,
+    IMPORTANCE,
+    LAPLACE,
+    MODE,
+    NESTED,
+    POOLED,
+    SUM,
+    WHOLE,
+    Check,
+    Checks,
+)
+from manymodes.comparison import Comparison
+from manymodes.plots._style import POSTERIORS, new_figure, quiet_grid, styled
+from manymodes.plots._style import WHOLE as DARK
 
-_MOST = 6
-_NAMES = {
-    "bridge sampling, by mode": "bridge, by mode",
-    "bridge sampling, all draws at once": "bridge, all at once",
-    "Laplace, corrected by importance sampling": "Laplace, corrected",
+_LOOKS = {
+    NESTED: (DARK, "D"),
+    BRIDGE: (POSTERIORS[0], "o"),
+    IMPORTANCE: (POSTERIORS[2], "s"),
+    LAPLACE: (POSTERIORS[3], "|"),
+    POOLED: (POSTERIORS[1], "X"),
 }
+"""Colour and marker of each method, in the order in which a row shows them."""
+
+_MOST_ROWS = 15
 
 
 @styled
-def plot_checks(checks: Checks) -> Figure:
-    """Plot the log evidence that each method gives.
+def plot_checks(comparison: Comparison, checks: Checks) -> Figure:
+    """Plot the log evidence of each prominent mode and of the whole by every method.
 
     Parameters
     ----------
+    comparison : Comparison
+        What was checked.
     checks : Checks
-        Methods without a figure are left out; of the modes the first six are shown.
+        What `check` found.
 
     Returns
     -------
     Figure
-        One panel for the whole and one for each mode, values in nats with one standard error; the
-        band is the method that the others are compared with.
+        One row for each mode; in it one mark a method, in nats with one standard error.
     """
-    shown = [row for row in checks.rows if np.isfinite(row.log_z.value)]
-    modes = sorted({row.mode for row in shown})[: _MOST + 1]
-    panels = [[row for row in shown if row.mode == mode] for mode in modes]
-    heights = [len(rows) + 1.2 for rows in panels]
-    figure = new_figure(0.5 + 0.29 * sum(heights))
-    all_axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for axes, mode, rows in zip(all_axes, modes, panels, strict=True):
-        for y, row in enumerate(rows):
-            colour = POSTERIORS[1] if row.disagrees else POSTERIORS[0] if row.judged else "#8a8f98"
-            error = row.log_z.sd if np.isfinite(row.log_z.sd) else 0.0
-            axes.errorbar(
-                row.log_z.value,
-                y,
-                xerr=error,
-                fmt="o" if row.judged else "D",
-                mfc=colour if row.judged else "white",
-                color=colour,
-                ms=5,
-                lw=1.2,
-                capsize=2.5,
-            )
-        standard = next((row for row in rows if row.method == checks.standard), None)
-        if standard is not None and np.isfinite(standard.log_z.sd):
-            middle, sd = standard.log_z.value, standard.log_z.sd
-            axes.axvspan(middle - sd, middle + sd, color=POSTERIORS[0], alpha=0.1, lw=0)
-        axes.set_yticks(range(len(rows)), [_short(row.method) for row in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.set_title(f"mode {mode}" if mode else "whole", loc="left", color=WHOLE)
-        quiet_grid(axes)
-    all_axes[-1].set_xlabel("log evidence (nats)")
+    modes = comparison.prominent[:_MOST_ROWS]
+    rows = [(f"mode {mode.id}", MODE, mode.id) for mode in modes]
+    rows.append(("sum of modes", SUM, 0))
+    if any(check.scope == COPIES for check in checks.rows):
+        rows.append(("with copies", COPIES, 0))
+    used = [m for m in _LOOKS if any(c.method == m and math.isfinite(c.log_z) for c in checks.rows)]
+    figure = new_figure(0.95 + (0.13 * len(used) + 0.12) * len(rows))
+    axes = figure.subplots()
+    for place, (_, scope, mode) in enumerate(rows):
+        for number, method in enumerate(used):
+            y = place + ((number + 0.5) / len(used) - 0.5) * 0.8
+            row = checks.row(method, scope, mode)
+            if scope == SUM and method in (NESTED, POOLED):
+                row = checks.row(method, WHOLE)
+            if row is not None and math.isfinite(row.log_z):
+                _mark(axes, row, y)
+    for place in range(1, len(rows)):
+        axes.axhline(place - 0.5, color="#e4e6ea", lw=0.8, zorder=0)
+    axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.06)
+    axes.set_xlabel("log evidence (nats)")
+    quiet_grid(axes)
+    handles = [
+        Line2D([], [], color=_LOOKS[m][0], marker=_LOOKS[m][1], ls="none", ms=6, mew=1.5, label=m)
+        for m in used
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1.0)
     return figure
 
 
-def _short(method: str) -> str:
-    return _NAMES.get(method, method).replace(" over the base measure", ",")
+def _mark(axes: Axes, check: Check, y: float) -> None:
+    colour, marker = _LOOKS[check.method]
+    axes.errorbar(
+        check.log_z,
+        y,
+        xerr=check.log_z_sd if math.isfinite(check.log_z_sd) else None,
+        fmt=marker,
+        color=colour,
+        ms=9 if marker == "|" else 4.5,
+        mew=1.5,
+        capsize=2,
+        elinewidth=1.3,
+    )

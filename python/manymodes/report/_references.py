@@ -53,6 +53,15 @@ _NESTED = (
     "Fowlie, Handley, Su (2020). Nested sampling cross-checks using order statistics. Monthly "
     "Notices of the Royal Astronomical Society 497(4), 5256–5263.",
 )
+_CHECKS = (
+    "Meng, Wong (1996). Simulating ratios of normalizing constants via a simple identity: a "
+    "theoretical exploration. Statistica Sinica 6, 831–860.",
+    "Frühwirth-Schnatter (2004). Estimating marginal likelihoods for mixture and Markov switching "
+    "models using bridge sampling techniques. The Econometrics Journal 7(1), 143–167.",
+    "Bishop (2006). Pattern Recognition and Machine Learning, section 5.7.2. Springer.",
+    "Cappé, Guillin, Marin, Robert (2004). Population Monte Carlo. Journal of Computational and "
+    "Graphical Statistics 13(4), 907–929.",
+)
 _ANESTHETIC = (
     "Handley (2019). anesthetic: nested sampling visualisation. Journal of Open Source Software "
     "4(37), 1414."
@@ -76,7 +85,7 @@ POLYCHORD_LICENCE = (
 )
 
 
-def references(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
+def references(comparisons: Iterable[Comparison], *, checked: bool = False) -> tuple[str, ...]:
     """Return what to cite for the engines and methods that were used."""
     found = list(comparisons)
     cited = [_STAN, _BRIDGESTAN]
@@ -86,6 +95,8 @@ def references(comparisons: Iterable[Comparison]) -> tuple[str, ...]:
         cited += _STACKING
     if any(c.nested is not None for c in found):
         cited += _NESTED
+    if checked:
+        cited += _CHECKS
     return (*cited, _ANESTHETIC, _MODES)
 
 

@@ -70,7 +70,7 @@ def write_report(
     diagnoses : mapping of str to Diagnosis, optional
         Of the chains, by the posterior's name; computed now if not given.
     checks : mapping of str to Checks, optional
-        Independent checks of the evidence, by the posterior's name.
+        Of the evidence, by the posterior's name; not made if not given, since they take time.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def write_report(
         sections.corner_section(comparisons),
         sections.scores_section(comparisons, scores),
         sections.evidence_section(comparisons),
-        checks_section(checks or {}),
+        checks_section(comparisons, checks or {}),
         rhat_section(comparisons, diagnoses),
         traces_section(comparisons, diagnoses),
         health_section(comparisons, diagnoses),
@@ -106,7 +106,7 @@ def write_report(
             text for n, c in comparisons.items() for text in cautions(called(n, comparisons), c)
         ),
         sections=tuple(section for section in candidates if section is not None),
-        references=references(comparisons.values()),
+        references=references(comparisons.values(), checked=bool(checks)),
         licence=_licence(comparisons),
         notes=tuple(notes),
     )
