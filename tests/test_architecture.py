@@ -17,7 +17,7 @@ MAX_LINES = 420
 
 LEAVES = {"storage", "progress", "volumes", "forward", "errors", "_simplex", "_ranks", "_columns"}
 LEAVES |= {"_ess", "_insertion", "_cells", "_mixture", "encodings", "frames", "_worker"}
-LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads"}
+LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
 ORDER = (
     "prior",
     "likelihood",

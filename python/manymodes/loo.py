@@ -158,7 +158,7 @@ def psis_weights(log_ratios: ArrayLike, *, r_eff: ArrayLike = 1.0) -> tuple[Arra
     tails = _tail_lengths(n_draws, n_obs, r_eff)
     log_weights, k = np.empty((n_draws, n_obs)), np.empty(n_obs)
     for block in _blocks(n_draws, n_obs):
-        ratios = np.ascontiguousarray(raw[:, block].T)
+        ratios = np.array(raw[:, block].T, order="C")  # a copy: it is changed
         ratios -= ratios.max(axis=1, keepdims=True)
         position, smoothed, k[block] = _smooth(ratios, tails[block])
         np.put_along_axis(ratios, position, smoothed, axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from manymodes.nested import Nested
+from manymodes.wording import things
 
 UNLIKELY = 0.01
 """The p-value below which a test is told of."""
@@ -53,7 +54,7 @@ def nested_cautions(nested: Nested) -> list[str]:
     if nested.failures:
         n = len(nested.failures)
         texts.append(
-            f"{n} nested run{'' if n == 1 else 's'} of {n + len(nested.runs)} failed and "
+            f"{things(n, 'nested run')} of {n + len(nested.runs)} failed and "
             f"{'is' if n == 1 else 'are'} left out; the first message was: "
             f"{next(iter(nested.failures.values()))}"
         )
@@ -71,8 +72,7 @@ def nested_cautions(nested: Nested) -> list[str]:
     rejected = sum(run.failures for run in nested.runs)
     if rejected:
         texts.append(
-            f"{rejected} evaluation{'' if rejected == 1 else 's'} of the density failed and "
-            "counted as density zero."
+            f"{things(rejected, 'evaluation')} of the density failed and counted as density zero."
         )
     return texts
 

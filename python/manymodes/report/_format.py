@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from manymodes.comparison import Estimate
+from manymodes.wording import count as count
+from manymodes.wording import things as things
 
 NOTHING = "–"
 _PLUS_MINUS = "\u00a0±\u00a0"
-_WORDS = (
-    "no one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-)
 
 
 def number(value: float, digits: int) -> str:
@@ -65,16 +64,6 @@ def percent(estimate: Estimate) -> str:
     elif digits == 1 and value >= 10:
         text = number(value, 0)
     return f"{text}\u00a0%"
-
-
-def count(n: int) -> str:
-    """Return a count, in words up to twelve."""
-    return _WORDS[n] if 0 <= n < len(_WORDS) else str(n)
-
-
-def things(n: int, singular: str, plural: str | None = None) -> str:
-    """Return a count and its noun."""
-    return f"{count(n)} {singular if n == 1 else plural or singular + 's'}"
 
 
 def joined(parts: Sequence[str]) -> str:
