@@ -9,8 +9,10 @@ from scipy import special, stats
 import bridge_support
 from bridge_support import load
 from conftest import MODELS, closed_form, two_peaks
+from manymodes.nested import run_nested
 from manymodes.normalisation import remarks
 from manymodes.parameter_space import log_unit_vector_surplus, off_unit_cube, on_unit_cube
+from manymodes.polychord import PolyChordSettings
 from manymodes.posterior import Posterior
 from manymodes.program import Program
 from manymodes.stan_source import read_source
@@ -124,6 +126,18 @@ def test_the_jacobian_is_that_of_a_logistic_base() -> None:
         base = stats.logistic.logpdf(eta).sum()
         expected = at_cube(posterior, special.expit(eta)) + base
         assert posterior.log_density(eta) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("reference", ["cube", "auto"])
+def test_a_program_in_the_convention_is_integrated_unchanged(reference: str) -> None:
+    """The sum of two normals through quantile functions: three standard errors."""
+    cov = 0.7**2 * np.eye(len(Y)) + 2 * 2.0**2
+    exact = stats.multivariate_normal(np.zeros(len(Y)), cov).logpdf(Y)
+    settings = PolyChordSettings(nlive=100)
+    found = run_nested(unit_cube(2), reference=reference, settings=settings, quiet=True)
+    assert (found.base.source, found.base.exact) == ("cube", True)
+    assert 0 < found.log_z_sd < 0.3
+    assert abs(found.log_z - exact) < 3 * found.log_z_sd
 
 
 # ---------------------------------------------------------------- unit vectors

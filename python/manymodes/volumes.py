@@ -126,7 +126,7 @@ def region_weights(
             if inside.any():
                 found = special.logsumexp(shells[inside], axis=0)
                 random_w[r] = np.logaddexp(random_w[r], found)
-        if not children or np.isinf(end):
+        if not children or end == np.inf:
             continue
         crossing = (own_birth <= end) & (own_logl > end)
         counts = np.array([np.isin(own_region[crossing], c).sum() for c in children])
