@@ -89,7 +89,14 @@ def kill_a_worker(process: subprocess.Popen[bytes], out: Path, rng: np.random.Ge
     had = len(kept(out))
     wait_until(lambda: len(kept(out)) > had or process.poll() is not None, "no chain was kept")
     time.sleep(rng.uniform(0, 0.15))
-    workers = children(process.pid)
+    workers: list[int] = []
+
+    def found() -> bool:
+        """Whether there are workers; between two pools there are none for a moment."""
+        workers[:] = children(process.pid)
+        return bool(workers) or process.poll() is not None
+
+    wait_until(found, "no worker was started")
     if not workers:
         return False
     try:
