@@ -9,6 +9,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace manymodes {
 
@@ -57,7 +60,7 @@ inline long scratch_rows(const Network& net, bool gradient) {
 // Panels that go forward and backward together: so many that they stay in the second-level cache,
 // inputs included, or in the first-level one when only the value is wanted.
 inline int panels_in_block(const Network& net, bool gradient) {
-  constexpr long most_bytes = 384 * 1024, most_bytes_value = 24 * 1024;
+  constexpr long most_bytes = 640 * 1024, most_bytes_value = 24 * 1024;
   long rows = scratch_rows(net, gradient) + (gradient ? net.units[0] + 1 : 0);
   long fitting = (gradient ? most_bytes : most_bytes_value) / (rows * panel * 8);
   long fewest = gradient ? 4 : 1;

@@ -33,6 +33,19 @@ MANYMODES_INLINE vec load(const double* x) { return *reinterpret_cast<const stor
 MANYMODES_INLINE void store(double* x, vec v) { *reinterpret_cast<stored*>(x) = v; }
 MANYMODES_INLINE vec all(double x) { return vec{} + x; }
 
+// x, but at least low and at most high; NaN stays NaN. The x86 instructions give their second
+// operand where one is NaN; compilers do not see that the comparisons are those instructions.
+MANYMODES_INLINE vec between(double low, vec x, double high) {
+#if MANYMODES_LANES == 8
+  return (vec)_mm512_min_pd((__m512d)all(high), _mm512_max_pd((__m512d)all(low), (__m512d)x));
+#elif MANYMODES_LANES == 4
+  return (vec)_mm256_min_pd((__m256d)all(high), _mm256_max_pd((__m256d)all(low), (__m256d)x));
+#else
+  x = x < low ? all(low) : x;
+  return x > high ? all(high) : x;
+#endif
+}
+
 MANYMODES_INLINE double sum(vec v) {
   double total = 0;
   for (int i = 0; i < lanes; ++i) {
@@ -72,8 +85,7 @@ MANYMODES_INLINE vec sums(const vec* v) {
 // x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 q(r), q minimax of degree 9 (4e-18).
 MANYMODES_INLINE vec exponential(vec x) {
   const double magic = 6755399441055744.0; // adding it rounds to an integer, in the low bits
-  x = x < -707.0 ? all(-707.0) : x;
-  x = x > 709.0 ? all(709.0) : x;
+  x = between(-707.0, x, 709.0);
   vec shifted = x * 1.4426950408889634 + magic;
   vec n = shifted - magic;
   vec r = x - n * 6.93147180369123816490e-01; // 33 bits of ln 2: the product is exact
@@ -87,8 +99,9 @@ MANYMODES_INLINE vec exponential(vec x) {
   q = q * r + 0.04166666666657269;
   q = q * r + 0.16666666666666427;
   q = q * r + 0.5000000000000004;
-  vec one_to_two = (q * r) * r + r + 1.0;
-  return (vec)((bits)one_to_two + ((bits)shifted << 52));
+  q = q * r + 1.0;
+  q = q * r + 1.0;
+  return (vec)((bits)q + ((bits)shifted << 52));
 }
 
 // log((1 + s) / (1 - s)) = 2 s + 2 s^3 p(s^2) for |s| <= 1/3, p minimax of degree 9 (1.4e-18).
