@@ -90,7 +90,7 @@ class Operands {
 class NetworkVari : public stan::math::vari {
  public:
   NetworkVari(double value, long size, stan::math::vari** operands, const double* gradient)
-      : vari(value), size_(size), operands_(operands), gradient_(gradient) {}
+      : stan::math::vari(value), size_(size), operands_(operands), gradient_(gradient) {}
 
   void chain() override {
     for (long i = 0; i < size_; ++i) {
