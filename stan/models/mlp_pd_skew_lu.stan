@@ -7,6 +7,7 @@ functions {
   #include network.stanfunctions
   #include priors.stanfunctions
   #include likelihoods.stanfunctions
+  #include network_likelihood.stanfunctions
   #include pd_skew.stanfunctions
 }
 data {
@@ -28,8 +29,7 @@ data {
   int<lower=0, upper=1> save_log_lik; // 1: save log_lik with every draw
 }
 transformed data {
-  matrix[N, M + 1] X1 = append_col(X, rep_vector(1, N)); // with a bias column
-  int deep = sum(hidden) - hidden[1]; // units after the first layer
+  matrix[input_rows(N), M + 1] X1 = network_inputs(X); // with a bias column
   real bound = prior_family == 2 ? prior_scale : positive_infinity();
   int pairs = (M * (M - 1)) %/% 2; // elements above the diagonal
 }
@@ -68,21 +68,16 @@ model {
                          prior_family, prior_scale, prior_nu);
   target += prior_kernel(sigma, 1, sigma_scale, 1);
   if (!prior_only) {
-    matrix[N, hidden[L]] A = hidden_units(X1, hidden, activation,
-                                          append_col(W, head(b, hidden[1])),
-                                          W_deep, tail(b, deep));
-    target += log_likelihood(y_int, y_real, likelihood, A,
-                             outgoing(append_col(V, c), activation), sigma);
+    target += network_log_likelihood(X1, hidden, activation, likelihood,
+                                     y_int, y_real, W, b, W_deep, V, c,
+                                     sigma);
   }
 }
 generated quantities {
   vector[save_log_lik ? N : 0] log_lik; // log likelihood of each observation
   if (save_log_lik) {
-    matrix[N, hidden[L]] A = hidden_units(X1, hidden, activation,
-                                          append_col(W, head(b, hidden[1])),
-                                          W_deep, tail(b, deep));
-    log_lik = pointwise_log_likelihood(y_int, y_real, likelihood, A,
-                                       outgoing(append_col(V, c),
-                                                activation), sigma);
+    log_lik = network_pointwise_log_likelihood(X1, hidden, activation,
+                                               likelihood, y_int, y_real, W,
+                                               b, W_deep, V, c, sigma);
   }
 }

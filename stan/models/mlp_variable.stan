@@ -8,6 +8,7 @@ functions {
   #include network.stanfunctions
   #include priors.stanfunctions
   #include likelihoods.stanfunctions
+  #include network_likelihood.stanfunctions
   #include variable.stanfunctions
 }
 data {
@@ -31,7 +32,7 @@ data {
   int<lower=0, upper=1> save_log_lik; // 1: save log_lik with every draw
 }
 transformed data {
-  matrix[N, M + 1] X1 = append_col(X, rep_vector(1, N)); // with a bias column
+  matrix[input_rows(N), M + 1] X1 = network_inputs(X); // with a bias column
   int H = hidden[1]; // most units that can be active
   real bound = prior_family == 2 ? prior_scale : positive_infinity();
   real raw_scale = ard ? 1 : prior_scale; // of W_raw
@@ -59,8 +60,7 @@ transformed parameters {
     vector[H] log_joint = log_prior; // with the likelihood of 1, 2, ... units
     if (!prior_only) {
       log_joint += active_log_likelihoods(H, y_int, y_real, likelihood, X1,
-                                          activation, append_col(W, b), V,
-                                          c, sigma);
+                                          activation, W, b, V, c, sigma);
     }
     log_marginal = log_sum_exp(log_joint);
     p_active = softmax(log_joint);
@@ -90,8 +90,7 @@ generated quantities {
   if (save_log_lik) {
     matrix[N, H] by_units // log likelihoods under 1, 2, ... active units
       = pointwise_active_log_likelihoods(H, y_int, y_real, likelihood, X1,
-                                         activation, append_col(W, b), V, c,
-                                         sigma);
+                                         activation, W, b, V, c, sigma);
     vector[H] log_joint // with the prior of the number of units
       = log_prior + (rep_row_vector(1, N) * by_units)';
     real all = log_sum_exp(log_joint); // log density of all observations
