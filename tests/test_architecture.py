@@ -16,7 +16,16 @@ PACKAGE = ROOT / "python" / "manymodes"
 MAX_LINES = 420
 
 LEAVES = {"storage", "progress", "volumes", "forward", "errors", "_simplex", "_ranks", "_columns"}
-LEAVES |= {"_ess", "_insertion", "_cells", "_mixture", "encodings", "frames", "_worker"}
+LEAVES |= {
+    "build_cache",
+    "_ess",
+    "_insertion",
+    "_cells",
+    "_mixture",
+    "encodings",
+    "frames",
+    "_worker",
+}
 LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
 ORDER = (
     "prior",
@@ -30,6 +39,7 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
+    "kernel",
     "program",
     "posterior",
     "curvature",

@@ -21,9 +21,10 @@ from conftest import MODELS, Y_NORMAL, closed_form, small_network
 from manymodes import cmdstan
 from manymodes.errors import InputError, ResultsError, SamplingError, StorageError, TimeLimitError
 from manymodes.nuts import STATS, Adapted, NutsSettings, initial_values, run_chain
-from manymodes.posterior import Posterior, variables_of
+from manymodes.posterior import Posterior
 from manymodes.program import Program
 from manymodes.stan_csv import read_stan_csv
+from manymodes.variables import variables_of
 
 SHORT = NutsSettings(warmup=100, draws=60)
 STILL = 1e-14  # a step size with which draws stay where the chain starts

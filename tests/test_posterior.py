@@ -12,9 +12,10 @@ from scipy import stats
 from conftest import MODELS, Y_NORMAL, closed_form, small_network
 from manymodes.errors import CompileError, DensityError, InputError
 from manymodes.nuts import NutsSettings, run_chain
-from manymodes.posterior import Posterior, variables_of
+from manymodes.posterior import Posterior
 from manymodes.program import Program
 from manymodes.studies.xor import XorData
+from manymodes.variables import variables_of
 
 
 @pytest.mark.parametrize("name", ["full", "constrained"])

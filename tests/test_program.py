@@ -17,9 +17,10 @@ import pytest
 
 from conftest import MODELS
 from manymodes import program as rooms
+from manymodes.build_cache import cached_build, file_digest, read_digests
 from manymodes.errors import CompileError, InputError
 from manymodes.network import Network
-from manymodes.program import Program, cached_build, file_digest, read_digests
+from manymodes.program import Program
 from manymodes.toolchain import Toolchain
 
 BAD = "parameters { real x }\nmodel { x ~ normal(0, 1); }\n"

@@ -13,8 +13,8 @@ import xarray as xr
 from manymodes import stacked
 from manymodes.errors import InputError
 from manymodes.network import Network
-from manymodes.posterior import Variable
 from manymodes.stacked import stack_draws
+from manymodes.variables import Variable
 
 
 @dataclass

@@ -10,11 +10,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from manymodes.audit_command import audit_command
-from manymodes.errors import InputError, ManymodesError
+from manymodes.errors import InputError, ManymodesError, ManymodesWarning
 from manymodes.evidence_command import evidence_command
 from manymodes.export_command import export_command
 from manymodes.options import parser
@@ -36,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         options = parser().parse_args(arguments)
-        return _COMMANDS[options.command](options)
+        with _cautions():
+            return _COMMANDS[options.command](options)
     except InputError as error:
         return _complain(error, 2)
     except ManymodesError as error:
@@ -47,6 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, 1)
     except KeyboardInterrupt:
         return _complain("interrupted; what is finished is kept: go on with --resume", 130)
+
+
+@contextmanager
+def _cautions() -> Iterator[None]:
+    """Show our warnings as a line each."""
+    show = warnings.showwarning
+
+    def line(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, ManymodesWarning):
+            print(f"manymodes: caution: {message}", file=sys.stderr)
+        else:
+            show(message, category, *rest, **named)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ManymodesWarning)
+        warnings.showwarning = line
+        yield
 
 
 def _complain(error: object, status: int) -> int:

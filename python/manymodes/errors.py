@@ -45,3 +45,11 @@ class StorageError(ManymodesError, OSError):
 
 class ResultsError(InputError):
     """A run directory is missing, incomplete, or holds files that cannot be read."""
+
+
+class ManymodesWarning(UserWarning):
+    """Base class of the warnings that manymodes gives; the command line shows them as a line."""
+
+
+class KernelWarning(ManymodesWarning):
+    """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""

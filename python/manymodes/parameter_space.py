@@ -38,7 +38,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from manymodes.posterior import Posterior, Variable, variables_of
+from manymodes.posterior import Posterior
+from manymodes.variables import Variable, variables_of
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,54 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.errors import DensityError, InputError
+from manymodes.errors import DensityError, InputError, KernelWarning
 from manymodes.network import Network
 from manymodes.program import Program
 from manymodes.progress import Progress
 from manymodes.storage import digest
+from manymodes.variables import Variable, variables_of
 
 FloatArray = npt.NDArray[np.float64]
 
 PRIOR_SWITCH = "prior_only"
 LOG_LIK_SWITCH = "save_log_lik"
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A named quantity of a Stan program: its shape and its columns in a flat row.
-
-    A row lists each variable column-major (first index fastest), as Stan does.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    start: int
-
-    @property
-    def size(self) -> int:
-        """The number of scalars in it."""
-        return int(np.prod(self.shape, dtype=int))
-
-    def take(self, rows: FloatArray) -> FloatArray:
-        """Return the variable, shape (..., *shape), from flat rows, shape (..., P)."""
-        flat = rows[..., self.start : self.start + self.size]
-        if len(self.shape) < 2:
-            return flat.reshape(rows.shape[:-1] + self.shape)
-        lead = rows.ndim - 1
-        backwards = flat.reshape(rows.shape[:-1] + self.shape[::-1])
-        axes = (*range(lead), *range(backwards.ndim - 1, lead - 1, -1))
-        return backwards.transpose(axes)
-
-
-def variables_of(flat_names: list[str]) -> tuple[Variable, ...]:
-    """Group BridgeStan's flat names (``W.1.2``) into variables, in order."""
-    sizes: dict[str, tuple[int, ...]] = {}
-    starts: dict[str, int] = {}
-    for column, flat_name in enumerate(flat_names):
-        name, *indexes = flat_name.split(".")
-        starts.setdefault(name, column)
-        sizes[name] = tuple(int(i) for i in indexes)  # the last one is the largest
-    return tuple(Variable(name, sizes[name], starts[name]) for name in sizes)
 
 
 @dataclass(frozen=True)
@@ -93,8 +56,12 @@ class Posterior:
     network: Network | None = field(default=None, compare=False)
 
     @classmethod
-    def from_files(cls, stan_file: str | Path, data_file: str | Path) -> Posterior:
+    def from_files(
+        cls, stan_file: str | Path, data_file: str | Path, *, kernel: bool = True
+    ) -> Posterior:
         """Make a posterior from a ``.stan`` and a ``.json`` file.
+
+        With `kernel` the likelihood of a network's program is computed in C++.
 
         Raises
         ------
@@ -110,16 +77,25 @@ class Posterior:
             raise InputError(f"{path}: not a JSON data file: {error}") from error
         if not isinstance(data, dict):
             raise InputError(f"{path}: the data must be a JSON object of named values")
-        program = Program(Path(stan_file))
+        program = Program(Path(stan_file), kernel)
         return cls(program, data, name=program.name)
 
     @classmethod
     def from_network(
-        cls, network: Network, X: npt.ArrayLike, y: npt.ArrayLike, name: str | None = None
+        cls,
+        network: Network,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        name: str | None = None,
+        *,
+        kernel: bool = True,
     ) -> Posterior:
-        """Make the posterior of a network given inputs X, shape (N, M), and targets y, (N,)."""
+        """Make the posterior of a network given inputs X, shape (N, M), and targets y, (N,).
+
+        With `kernel` its likelihood is computed in C++ where that can be compiled.
+        """
         return cls(
-            Program(network.program),
+            Program(network.program, kernel),
             network.data(np.asarray(X), np.asarray(y)),
             name or network.constraint,
             network,
@@ -371,12 +347,31 @@ def compile_posteriors(posteriors: Iterable[Posterior], *, quiet: bool = False) 
     quiet : bool
         Show no progress.
 
+    Warns
+    -----
+    KernelWarning
+        The kernel does not compile here: the programs run without it.
+
     Raises
     ------
     CompileError
         A program does not compile.
     """
-    programs = {one.program for one in posteriors if not one.program.is_compiled()}
+    posteriors = list(posteriors)
+    _compile({one.program for one in posteriors if not one.program.is_compiled()}, quiet)
+    without = sorted({one.program.name for one in posteriors if one.program.kernel_failure})
+    if without:
+        reasons = [one.program.kernel_failure for one in posteriors if one.program.kernel_failure]
+        reason = " ".join(str(reasons[0]).split())
+        warnings.warn(
+            f"{', '.join(without)}: the likelihood's kernel cannot be compiled here, so the Stan "
+            f"program runs as it is: the same density, several times slower ({reason})",
+            KernelWarning,
+            stacklevel=2,
+        )
+
+
+def _compile(programs: set[Program], quiet: bool) -> None:
     if not programs:
         return
     progress = Progress("compiling " + ", ".join(sorted(p.name for p in programs)), quiet=quiet)

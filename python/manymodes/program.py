@@ -3,36 +3,39 @@
 A program is found in the cache under a hash of everything that changes its machine code: its
 own text, every file that it includes, the compiler flags and the toolchain. Each compiled file
 is recorded with its own digest, so that a damaged cache is reported instead of executed.
+
+A network's program has two forms of the same density: its definition in Stan, and one with the
+likelihood in C++ (`manymodes.kernel`), which is what runs wherever it can be compiled.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from manymodes.build_cache import cached_build, read_digests
 from manymodes.errors import CompileError, InputError
+from manymodes.kernel import header_files, user_header, with_kernel
 from manymodes.overloads import FIRST_WITH_OVERLOADS, without_overloads
+from manymodes.storage import write_text
 from manymodes.toolchain import Toolchain, home, require, stan_dir
 from manymodes.toolchain.paths import version_key
 
 _INCLUDE = re.compile(r"^\s*#include\s+[\"<]?([^\s\">]+)[\">]?", re.MULTILINE)
-_MARKER = "compiled.json"
 _EXECUTABLE = "model"
 _LIBRARY = "model.so"
+_NO_KERNEL = "kernel.txt"
+_USER_HEADER = "user_header.hpp"
 _LOGGING = threading.Lock()
 
 
@@ -45,6 +48,9 @@ class Program:
     stan_file : Path
         The program. Its includes are looked for beside it and in manymodes' own
         ``stan/functions``.
+    kernel : bool
+        Compute a network's likelihood in C++ where that can be compiled, otherwise, and in
+        programs that have none, as the Stan program says.
 
     Notes
     -----
@@ -53,6 +59,7 @@ class Program:
     """
 
     stan_file: Path
+    kernel: bool = True
 
     def __post_init__(self) -> None:
         """Check that the file can be read; raise `InputError` if not."""
@@ -68,7 +75,7 @@ class Program:
 
         What belongs to this machine (toolchain, cache folder) is found anew over there.
         """
-        return {"stan_file": self.stan_file, "sources": self.sources}
+        return {"stan_file": self.stan_file, "kernel": self.kernel, "sources": self.sources}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the carried sources for the program, whatever is at their path here."""
@@ -111,15 +118,16 @@ class Program:
 
         The program's own file name does not count, so that copies share what is compiled.
         """
-        digest = hashlib.sha256(self.sources[self.stan_file.name].encode())
-        for name in sorted(self.sources.keys() - {self.stan_file.name}):
-            digest.update(f"\0{name}\0{self.sources[name]}".encode())
+        sources = self._kernel_sources or self.sources
+        digest = hashlib.sha256(sources[self.stan_file.name].encode())
+        for name in sorted(sources.keys() - {self.stan_file.name}):
+            digest.update(f"\0{name}\0{sources[name]}".encode())
         for component in (toolchain.cmdstan, toolchain.bridge):
             digest.update(f"{component.version}\0{component.path}\0".encode())
         digest.update(_compiler_version().encode())
-        for tree in (toolchain.bridge.path, stan_dir() / "kernels"):
-            for path in _build_files(tree):
-                digest.update(path.read_bytes())
+        headers = [] if self._kernel_sources is None else header_files()
+        for path in (*_build_files(toolchain.bridge.path), *headers):
+            digest.update(path.read_bytes())
         local = toolchain.cmdstan.path / "make" / "local" if toolchain.cmdstan.path else None
         if local is not None and local.is_file():
             digest.update(local.read_bytes())
@@ -138,6 +146,55 @@ class Program:
         """The program's folder in the cache."""
         return home() / "programs" / self.fingerprint(self._toolchain)
 
+    # ------------------------------------------------------------ the two forms
+
+    @cached_property
+    def _kernel_sources(self) -> dict[str, str] | None:
+        """What is compiled with the kernel; None where it has no part."""
+        return with_kernel(self.sources) if self.kernel else None
+
+    @cached_property
+    def definition(self) -> Program:
+        """The program as it is written, without the kernel."""
+        if not self.kernel:
+            return self
+        definition = replace(self, kernel=False)
+        definition.__dict__["sources"] = self.sources
+        return definition
+
+    @property
+    def kernel_failure(self) -> str | None:
+        """Why the form with the kernel did not compile here; None if it did, or was not tried."""
+        if self._kernel_sources is None:
+            return None
+        try:
+            return (self.folder / _NO_KERNEL).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    @property
+    def uses_kernel(self) -> bool:
+        """Whether the likelihood that runs is the kernel's (or will be, if that compiles)."""
+        return self._kernel_sources is not None and self.kernel_failure is None
+
+    @property
+    def _compiled(self) -> Program:
+        """The form that runs: this one, or its definition where the kernel did not compile."""
+        return self if self.kernel_failure is None else self.definition
+
+    def _with_fallback(self, build: Callable[[Program], Path]) -> Path:
+        """Build the program with the kernel or, where that fails, its definition."""
+        try:
+            return build(self._compiled)
+        except CompileError as error:
+            if self._compiled.definition is self._compiled or self._kernel_sources is None:
+                raise
+            built = build(self.definition)  # or its error, which is the program's own
+            write_text(self.folder / _NO_KERNEL, str(error))
+            return built
+
+    # ------------------------------------------------------------ compiled forms
+
     def executable(self) -> Path:
         """Return the CmdStan executable, compiling it if the cache has none.
 
@@ -151,9 +208,7 @@ class Program:
         InputError
             The cached file is damaged.
         """
-        if self._has_our_bridge and _EXECUTABLE not in read_digests(self.folder):
-            self.library()
-        return cached_build(self.folder, _EXECUTABLE, self._compile_cmdstan)
+        return self._with_fallback(Program._executable)
 
     def library(self) -> Path:
         """Return the BridgeStan shared object, compiling it if the cache has none.
@@ -165,7 +220,7 @@ class Program:
         InputError
             The cached file is damaged.
         """
-        return cached_build(self.folder, _LIBRARY, self._compile_bridge)
+        return self._with_fallback(Program._library)
 
     def compile(self) -> None:
         """Have both compiled forms in the cache.
@@ -182,14 +237,26 @@ class Program:
 
     def is_compiled(self) -> bool:
         """Whether both compiled forms are in the cache."""
-        return {_EXECUTABLE, _LIBRARY} <= read_digests(self.folder).keys()
+        return {_EXECUTABLE, _LIBRARY} <= read_digests(self._compiled.folder).keys()
+
+    def _executable(self) -> Path:
+        if self._has_our_bridge and _EXECUTABLE not in read_digests(self.folder):
+            self._library()
+        return cached_build(self.folder, _EXECUTABLE, self._compile_cmdstan)
+
+    def _library(self) -> Path:
+        return cached_build(self.folder, _LIBRARY, self._compile_bridge)
 
     def _write_sources(self, folder: Path) -> Path:
         """Write the program, under a name that make can take, and its includes."""
         main = re.sub(r"\W", "_", self.name) + ".stan"
+        sources = self._kernel_sources or self.sources
+        if self._kernel_sources is not None:
+            header = user_header(Path(main).stem)
+            (folder / _USER_HEADER).write_text(header, encoding="utf-8")
 
-        def write(sources: Mapping[str, str]) -> Path:
-            for name, text in sources.items():
+        def write(texts: Mapping[str, str]) -> Path:
+            for name, text in texts.items():
                 target = folder / (main if name == self.stan_file.name else name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text, encoding="utf-8")
@@ -197,14 +264,15 @@ class Program:
 
         if version_key(self._toolchain.cmdstan.version) < FIRST_WITH_OVERLOADS:
             with suppress(InputError):  # what cannot be read is for the compiler to complain of
-                write(without_overloads(self.sources, lambda said: self._check(write(said))))
+                write(without_overloads(sources, lambda said: self._check(write(said))))
                 return folder / main
-        return write(self.sources)
+        return write(sources)
 
     def _check(self, stan_file: Path) -> str:
         """Return what stanc has to say against a program, files called as in its sources."""
         stanc = f"{self._toolchain.cmdstan.path}/bin/stanc"
         command = [stanc, "--o=/dev/null", f"--include-paths={stan_file.parent}", str(stan_file)]
+        command += ["--allow-undefined"] * (self._kernel_sources is not None)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         said = f"{done.stdout}{done.stderr}".replace(f"'{stan_file}'", f"'{self.stan_file.name}'")
         return said.replace(f"'{stan_file.parent}/", "'") if done.returncode != 0 else ""
@@ -213,12 +281,14 @@ class Program:
         import cmdstanpy
 
         stan_file = self._write_sources(scratch)
+        options: dict[str, Any] = {"stanc_options": {"include-paths": [str(scratch)]}}
+        if self._kernel_sources is not None:
+            options["stanc_options"]["allow-undefined"] = True
+            options["user_header"] = scratch / _USER_HEADER
         cmdstanpy.set_cmdstan_path(str(self._toolchain.cmdstan.path))
         with _quiet_cmdstanpy() as said:
             try:
-                cmdstanpy.compile_stan_file(
-                    stan_file, stanc_options={"include-paths": [str(scratch)]}
-                )
+                cmdstanpy.compile_stan_file(stan_file, **options)
             except (ValueError, RuntimeError) as error:
                 raise CompileError(_first_complaint(self.name, f"{error}\n{said()}")) from error
         return stan_file.with_suffix("")
@@ -228,6 +298,9 @@ class Program:
         target = stan_file.with_name(f"{stan_file.stem}_model.so")
         executable = stan_file.with_suffix("")
         command = ["make", f"STANCFLAGS=--include-paths={scratch}", str(target)]
+        if self._kernel_sources is not None:
+            command[1] += " --allow-undefined"
+            command.append(f"USER_HEADER={scratch / _USER_HEADER}")
         if self._has_our_bridge:
             command.append(f"EXECUTABLE={executable}")
         variables = {
@@ -248,33 +321,6 @@ class Program:
         if self._has_our_bridge:
             cached_build(self.folder, _EXECUTABLE, lambda _: executable)
         return target
-
-
-def cached_build(folder: Path, name: str, build: Callable[[Path], Path]) -> Path:
-    """Return ``folder/name``, making it with ``build(scratch_folder)`` if it is not there yet.
-
-    Only one process builds at a time; the file appears under its name in one step, and its
-    digest is recorded after that. A file without a recorded digest is built again.
-
-    Raises
-    ------
-    InputError
-        The file differs from its recorded digest, or the cache cannot be written.
-    """
-    target = folder / name
-    if name in read_digests(folder):
-        _verify(folder, name)
-        return target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{name}.lock"):
-            if name not in read_digests(folder):
-                with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as scratch:
-                    os.replace(build(Path(scratch)), target)
-                _record(folder, name)
-    except OSError as error:
-        raise InputError(f"the program cache {folder} cannot be written: {error}") from error
-    return target
 
 
 def nested_runner() -> Path:
@@ -305,45 +351,6 @@ def _compiler_version() -> str:
     """Return the release of g++."""
     command = ["g++", "-dumpfullversion"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def read_digests(folder: Path) -> dict[str, str]:
-    """Return the recorded digests of a cache folder; empty if it has none."""
-    try:
-        digests = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the cache file {folder / _MARKER} is damaged: remove {folder} and run again"
-        ) from error
-    if not isinstance(digests, dict):
-        raise InputError(
-            f"the cache file {folder / _MARKER} is damaged: remove {folder} and run again"
-        )
-    return digests
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _record(folder: Path, name: str) -> None:
-    with FileLock(folder / f".{_MARKER}.lock"):
-        digests = {**read_digests(folder), name: file_digest(folder / name)}
-        partial = folder / f"{_MARKER}.partial"
-        partial.write_text(json.dumps(digests, indent=1), encoding="utf-8")
-        os.replace(partial, folder / _MARKER)
-
-
-def _verify(folder: Path, name: str) -> None:
-    path = folder / name
-    if not path.is_file() or file_digest(path) != read_digests(folder)[name]:
-        raise InputError(
-            f"the cached file {path} is damaged or gone: remove {folder} and run again"
-        )
 
 
 def _build_files(tree: Path | None) -> list[Path]:

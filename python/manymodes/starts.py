@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from manymodes.build_cache import file_digest
 from manymodes.errors import InputError, SamplingError
 from manymodes.nuts import MAX_SEED
 from manymodes.posterior import Posterior
-from manymodes.program import file_digest
 from manymodes.start_points import (
     START_KEY,
     chain_files,

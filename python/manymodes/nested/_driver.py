@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from manymodes.build_cache import file_digest
 from manymodes.chains import Chains
 from manymodes.engine import Outcome, Parcel, run_tasks
 from manymodes.errors import InputError, SamplingError, StorageError
@@ -43,7 +44,6 @@ from manymodes.polychord import (
     stop_runs,
 )
 from manymodes.posterior import Posterior
-from manymodes.program import file_digest
 from manymodes.progress import Progress
 from manymodes.reference import read_measure
 from manymodes.storage import (

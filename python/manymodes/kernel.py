@@ -1,0 +1,84 @@
+"""The kernel: a network's likelihood in C++ with its analytic gradient, in place of Stan's.
+
+A Stan program is the definition, and stays what is saved and compared. Where it includes a file
+that ``stan/kernels`` has too, and has it as ``stan/functions`` has it, the one in ``stan/kernels``
+can take its place: that only declares the functions, which a C++ user header defines (stanc's
+``--allow-undefined``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from manymodes.toolchain import stan_dir
+
+LIMIT = "MANYMODES_SIMD"
+"""Environment variable that limits the kernel's instruction set: ``baseline`` or ``avx2``."""
+
+_WANTED = {"avx512": {"avx512f", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}}
+
+
+def with_kernel(sources: Mapping[str, str]) -> dict[str, str] | None:
+    """Return a program's sources with the kernel's declarations for the definitions.
+
+    Parameters
+    ----------
+    sources : mapping of str to str
+        The program and what it includes, by the name it is included under.
+
+    Returns
+    -------
+    dict of str to str or None
+        None if nothing of it can be replaced: the program has no such likelihood, or another one.
+    """
+    replaced = {}
+    for path in sorted(_folder().glob("*.stanfunctions")):
+        definition = stan_dir() / "functions" / path.name
+        if sources.get(path.name) == definition.read_text(encoding="utf-8"):
+            replaced[path.name] = path.read_text(encoding="utf-8")
+    return {**sources, **replaced} if replaced else None
+
+
+def user_header(stem: str) -> str:
+    """Return the text of the user header for a program.
+
+    Parameters
+    ----------
+    stem : str
+        Name of the file that stanc reads, without its ending: it decides the namespace.
+    """
+    namespace = ("_" if stem[0].isdigit() else "") + f"{stem}_model_namespace"
+    return f'#define MANYMODES_NAMESPACE {namespace}\n#include "{_folder() / "mlp.hpp"}"\n'
+
+
+def header_files() -> list[Path]:
+    """Return the C++ headers of the kernel, in a fixed order."""
+    return sorted(_folder().glob("*.hpp"))
+
+
+def instruction_set() -> str:
+    """Return the instruction set that the kernel chooses on this machine.
+
+    Returns
+    -------
+    {"avx512", "avx2", "baseline"}
+        What every program of the machine's kind has is the baseline. Where the processor's
+        abilities cannot be read (no ``/proc/cpuinfo``) that is what is returned.
+    """
+    found: set[str] = set()
+    if sys.platform == "linux" and os.uname().machine == "x86_64":
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+        found = set(flags[1].split()) if flags else set()
+    limit = os.environ.get(LIMIT, "")
+    if limit == "baseline" or not _WANTED["avx2"] <= found:
+        return "baseline"
+    return "avx512" if limit != "avx2" and _WANTED["avx512"] <= found else "avx2"
+
+
+def _folder() -> Path:
+    return stan_dir() / "kernels"
