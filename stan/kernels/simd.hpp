@@ -341,11 +341,15 @@ MANYMODES_FUNCTION void activate(Block z, int n, int panels, Activation activati
 
 // ---- Likelihoods --------------------------------------------------------------------------------
 
+MANYMODES_INLINE vec load(const int* x) {
+  return __builtin_convertvector(*reinterpret_cast<const ints*>(x), vec);
+}
+
 // Targets of the observations from `row` on, in a vector; 0 beyond the last one.
-template <typename Target, typename Targets>
+template <typename Target>
 MANYMODES_INLINE vec targets(const Target* y, long n, long row) {
   if (row + lanes <= n) {
-    return __builtin_convertvector(*reinterpret_cast<const Targets*>(y + row), vec);
+    return load(y + row);
   }
   double part[lanes] = {};
   for (int i = 0; row + i < n; ++i) {
@@ -356,20 +360,35 @@ MANYMODES_INLINE vec targets(const Target* y, long n, long row) {
 
 // The log likelihoods of a vector of observations, given the outputs of the network, [unit][panel];
 // with `gradient` these are replaced by the derivatives with respect to them.
+
+// A Bernoulli log likelihood is `lower` - log(1 + e).
 template <bool gradient>
-MANYMODES_INLINE vec bernoulli(double* eta, vec y) {
+MANYMODES_INLINE void bernoulli(double* eta, vec y, vec& lower, vec& e) {
   vec sign = y + y - 1.0;
   vec t = load(eta) * sign; // the logit of what was observed
-  vec lower = t < 0.0 ? t : all(0);
-  vec e = exponential(lower + lower - t); // exp(-|t|)
+  lower = t < 0.0 ? t : all(0);
+  e = exponential(lower + lower - t); // exp(-|t|)
   if (gradient) {
-    // 1 - (probability of what was observed), without cancellation; both quotients by one division
-    vec inverse = 1.0 / ((e + 1.0) * (e + 2.0));
-    store(eta, (t < 0.0 ? sign : sign * e) * ((e + 2.0) * inverse));
-    return lower - twice_atanh(e * ((e + 1.0) * inverse));
+    // 1 - (probability of what was observed), without cancellation
+    store(eta, (t < 0.0 ? sign : sign * e) / (e + 1.0));
   }
-  return lower - twice_atanh(e / (e + 2.0));
 }
+
+// Sums log(1 + e): as the logarithm of a product where e is not small, so that a block of
+// observations takes one logarithm. Its factors are at most 2: a block of 256 does not overflow.
+struct LogProduct {
+  vec product, rest;
+
+  MANYMODES_INLINE void add(LogProduct& total, vec e) {
+    auto small = e < 0.0009765625; // the series is within 1.5e-16 there, the product within 1.2e-13
+    vec series = e * 0.2 - 0.25;
+    series = series * e + 0.3333333333333333;
+    series = series * e - 0.5;
+    series = series * e + 1.0;
+    total.product *= small ? all(1) : e + 1.0;
+    total.rest += small ? series * e : all(0);
+  }
+};
 
 template <bool gradient>
 MANYMODES_INLINE vec categorical(double* eta, vec y, int classes) {
@@ -413,13 +432,15 @@ MANYMODES_INLINE vec normal(double* eta, vec y, double inverse_sigma) {
 template <Likelihood kind, bool gradient>
 MANYMODES_INLINE vec terms(const Network& net, long row, double* eta) {
   if (kind == Likelihood::bernoulli) {
-    return bernoulli<gradient>(eta, targets<int, ints>(net.y_int, net.n, row));
+    vec lower, e;
+    bernoulli<gradient>(eta, targets(net.y_int, net.n, row), lower, e);
+    return lower - twice_atanh(e / (e + 2.0));
   }
   if (kind == Likelihood::categorical) {
-    return categorical<gradient>(eta, targets<int, ints>(net.y_int, net.n, row),
+    return categorical<gradient>(eta, targets(net.y_int, net.n, row),
                                  net.units[net.layers]);
   }
-  return normal<gradient>(eta, targets<double, stored>(net.y_real, net.n, row), 1 / net.sigma);
+  return normal<gradient>(eta, targets(net.y_real, net.n, row), 1 / net.sigma);
 }
 
 // The sum of the log likelihoods of a block; of squared standardised residuals for the normal one.
@@ -428,12 +449,21 @@ template <Likelihood kind, bool gradient>
 MANYMODES_FUNCTION double likelihood(const Network& net, long first_panel, int panels, Block eta,
                                      double* pointwise) {
   vec total = all(0);
+  LogProduct losses = {all(1), all(0)};
   for (int p = 0; p < panels; ++p) {
     for (int v = 0; v < panel; v += lanes) {
       long row = (first_panel + p) * panel + v;
       double* at = eta.data + static_cast<long>(p) * eta.rows * panel + v;
+      bool whole = !pointwise && row + lanes <= net.n;
+      if (kind == Likelihood::bernoulli && whole) {
+        vec lower, e;
+        bernoulli<gradient>(at, load(net.y_int + row), lower, e);
+        total += lower;
+        LogProduct::add(losses, e);
+        continue;
+      }
       vec values = terms<kind, gradient>(net, row, at);
-      if (pointwise || row + lanes > net.n) {
+      if (!whole) {
         double part[lanes];
         store(part, values);
         for (int i = 0; i < lanes; ++i) {
@@ -453,7 +483,11 @@ MANYMODES_FUNCTION double likelihood(const Network& net, long first_panel, int p
       total += values;
     }
   }
-  return sum(total);
+  double product = 1;
+  for (int i = 0; i < lanes; ++i) {
+    product *= losses.product[i];
+  }
+  return sum(total - losses.rest) - std::log(product);
 }
 
 template <bool gradient>
