@@ -126,6 +126,11 @@ inline Simd find_simd() {
   return Simd::baseline;
 }
 
+inline Simd simd_here() {
+  static const Simd found = find_simd();
+  return found;
+}
+
 // Memory that a thread keeps from one evaluation to the next; it only grows.
 class Memory {
  public:
@@ -189,8 +194,8 @@ inline double evaluate(Simd simd, const Network& net, long first, long end, doub
 // pointwise: if not null, becomes the log likelihood of each observation.
 // run(tasks, task): calls task(i) for each i below `tasks`, in any order, on any threads.
 template <typename Run>
-double network_sum(Network net, double* gradient, double* pointwise, const Run& run) {
-  static const Simd simd = find_simd();
+double network_sum(Network net, double* gradient, double* pointwise, const Run& run,
+                   Simd simd = simd_here()) {
   static thread_local Memory slice_memory, shared_memory;
   const int n_slices = slices(net);
   const long n_weights = weight_count(net);
