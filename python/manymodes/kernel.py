@@ -53,9 +53,10 @@ def user_header(stem: str) -> str:
     Parameters
     ----------
     stem : str
-        Name of the file that stanc reads, without its ending: it decides the namespace.
+        Name of the file that stanc reads, without its ending, in ASCII letters, digits and _: it
+        decides the namespace.
     """
-    namespace = ("_" if stem[0].isdigit() else "") + f"{stem}_model_namespace"
+    namespace = ("" if stem[0].isalpha() else "_") + f"{stem}_model_namespace"
     return f'#define MANYMODES_NAMESPACE {namespace}\n#include "{_folder() / "mlp.hpp"}"\n'
 
 

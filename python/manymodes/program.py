@@ -272,7 +272,7 @@ class Program:
 
     def _write_sources(self, folder: Path) -> Path:
         """Write the program, under a name that make can take, and its includes."""
-        main = re.sub(r"\W", "_", self.name) + ".stan"
+        main = re.sub(r"\W", "_", self.name, flags=re.ASCII) + ".stan"
         sources = self._kernel_sources or self.sources
         if self._kernel_sources is not None:
             header = user_header(Path(main).stem)
