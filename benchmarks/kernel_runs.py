@@ -56,7 +56,7 @@ def _xor_chains(posterior: Posterior, quick: bool) -> Chains:
 
 
 def _wide_chains(posterior: Posterior, quick: bool) -> Chains:
-    draws = 20 if quick else 200
+    draws = 20 if quick else 100
     return _chains(posterior, 2 if quick else 8, NutsSettings(warmup=draws, draws=draws))
 
 
@@ -98,7 +98,7 @@ CASES = {
         target=10.0,
     ),
     "2000x10-chains": Run(
-        "2000x10", "8 chains on 2000 x 10, 200 + 200 draws", _wide_chains, _of_chains
+        "2000x10", "8 chains on 2000 x 10, 100 + 100 draws", _wide_chains, _of_chains
     ),
 }
 """The runs by name."""
