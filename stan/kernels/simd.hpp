@@ -11,6 +11,8 @@
 // Only pointers to double and plain structs cross between namespaces: no vector type, and nothing
 // of Eigen or the standard library, is compiled differently in two of them.
 //
+// Polynomials are summed in even and odd powers, apart: half the steps that wait for one another.
+//
 // Everything is laid out in panels of `panel` observations: a panel holds, unit after unit, one
 // value for each of its observations. So every load is contiguous, a vector is a few observations
 // of one unit, and no step needs a shuffle but the sums over observations at the end of a block.
@@ -37,7 +39,9 @@ MANYMODES_INLINE vec all(double x) { return vec{} + x; }
 // operand where one is NaN; compilers do not see that the comparisons are those instructions.
 MANYMODES_INLINE vec between(double low, vec x, double high) {
 #if MANYMODES_LANES == 8
-  return (vec)_mm512_min_pd((__m512d)all(high), _mm512_max_pd((__m512d)all(low), (__m512d)x));
+  // With a mask, since gcc 12 warns of what _mm512_min_pd itself leaves undefined.
+  __m512d from_low = _mm512_mask_max_pd((__m512d)x, 0xff, (__m512d)all(low), (__m512d)x);
+  return (vec)_mm512_mask_min_pd(from_low, 0xff, (__m512d)all(high), from_low);
 #elif MANYMODES_LANES == 4
   return (vec)_mm256_min_pd((__m256d)all(high), _mm256_max_pd((__m256d)all(low), (__m256d)x));
 #else
@@ -90,15 +94,16 @@ MANYMODES_INLINE vec exponential(vec x) {
   vec n = shifted - magic;
   vec r = x - n * 6.93147180369123816490e-01; // 33 bits of ln 2: the product is exact
   r = r - n * 1.90821492927058770002e-10;
-  vec q = r * 2.498871654213527e-08 + 2.762743598186563e-07;
-  q = q * r + 2.755761445856592e-06;
-  q = q * r + 2.4801501833295044e-05;
-  q = q * r + 0.00019841269486734167;
-  q = q * r + 0.001388888893408589;
-  q = q * r + 0.008333333333496161;
-  q = q * r + 0.04166666666657269;
-  q = q * r + 0.16666666666666427;
-  q = q * r + 0.5000000000000004;
+  vec z = r * r;
+  vec even = z * 2.762743598186563e-07 + 2.4801501833295044e-05;
+  vec odd = z * 2.498871654213527e-08 + 2.755761445856592e-06;
+  even = even * z + 0.001388888893408589;
+  odd = odd * z + 0.00019841269486734167;
+  even = even * z + 0.04166666666657269;
+  odd = odd * z + 0.008333333333496161;
+  even = even * z + 0.5000000000000004;
+  odd = odd * z + 0.16666666666666427;
+  vec q = odd * r + even;
   q = q * r + 1.0;
   q = q * r + 1.0;
   return (vec)((bits)q + ((bits)shifted << 52));
@@ -107,15 +112,16 @@ MANYMODES_INLINE vec exponential(vec x) {
 // log((1 + s) / (1 - s)) = 2 s + 2 s^3 p(s^2) for |s| <= 1/3, p minimax of degree 9 (1.4e-18).
 MANYMODES_INLINE vec twice_atanh(vec s) {
   vec z = s * s;
-  vec p = z * 0.08509290034896586 + 0.0417004938451421;
-  p = p * z + 0.0605304346093763;
-  p = p * z + 0.06650486748228034;
-  p = p * z + 0.07693279965147043;
-  p = p * z + 0.09090871962283548;
-  p = p * z + 0.11111111984871003;
-  p = p * z + 0.14285714273926847;
-  p = p * z + 0.20000000000078622;
-  p = p * z + 0.33333333333333154;
+  vec y = z * z;
+  vec even = y * 0.0417004938451421 + 0.06650486748228034;
+  vec odd = y * 0.08509290034896586 + 0.0605304346093763;
+  even = even * y + 0.09090871962283548;
+  odd = odd * y + 0.07693279965147043;
+  even = even * y + 0.14285714273926847;
+  odd = odd * y + 0.11111111984871003;
+  even = even * y + 0.33333333333333154;
+  odd = odd * y + 0.20000000000078622;
+  vec p = odd * z + even;
   vec twice = s + s;
   return twice * (z * p) + twice;
 }
@@ -129,8 +135,8 @@ MANYMODES_INLINE vec log_one_plus(vec t) {
   vec f = n == 0 ? t : m - 1.0;
   // n is small and not negative: in the low bits of a double it is n above 2^52.
   vec exponent = (vec)(n + 0x4330000000000000LL) - 4503599627370496.0;
-  return exponent * 6.93147180369123816490e-01 + (twice_atanh(f / (f + 2.0)) +
-                                       exponent * 1.90821492927058770002e-10);
+  vec small = twice_atanh(f / (f + 2.0)) + exponent * 1.90821492927058770002e-10;
+  return exponent * 6.93147180369123816490e-01 + small + (t - t); // NaN if t is
 }
 
 // ---- Products -----------------------------------------------------------------------------------
@@ -335,38 +341,56 @@ MANYMODES_FUNCTION void activate(Block z, int n, int panels, Activation activati
 
 // ---- Likelihoods --------------------------------------------------------------------------------
 
-// Targets of the observations from `row` on, in a vector; 0 beyond the last one.
-MANYMODES_INLINE vec targets(const Network& net, long row) {
-  bool real = net.likelihood == Likelihood::normal;
-  if (row + lanes <= net.n) {
-    return real ? load(net.y_real + row)
-                : __builtin_convertvector(*reinterpret_cast<const ints*>(net.y_int + row), vec);
-  }
-  vec y = {};
-  for (int i = 0; row + i < net.n; ++i) {
-    y[i] = real ? net.y_real[row + i] : net.y_int[row + i];
-  }
-  return y;
+MANYMODES_INLINE vec load(const int* x) {
+  return __builtin_convertvector(*reinterpret_cast<const ints*>(x), vec);
 }
 
-MANYMODES_INLINE void keep(const Network& net, long row, vec terms, double* pointwise) {
-  for (int i = 0; i < lanes && row + i < net.n; ++i) {
-    pointwise[row + i] = terms[i];
+// Targets of the observations from `row` on, in a vector; 0 beyond the last one.
+template <typename Target>
+MANYMODES_INLINE vec targets(const Target* y, long n, long row) {
+  if (row + lanes <= n) {
+    return load(y + row);
   }
+  double part[lanes] = {};
+  for (int i = 0; row + i < n; ++i) {
+    part[i] = y[row + i];
+  }
+  return load(part);
 }
 
 // The log likelihoods of a vector of observations, given the outputs of the network, [unit][panel];
-// these are replaced by the derivatives with respect to them.
-MANYMODES_INLINE vec bernoulli(double* eta, vec y) {
+// with `gradient` these are replaced by the derivatives with respect to them.
+
+// A Bernoulli log likelihood is `lower` - log(1 + e).
+template <bool gradient>
+MANYMODES_INLINE void bernoulli(double* eta, vec y, vec& lower, vec& e) {
   vec sign = y + y - 1.0;
   vec t = load(eta) * sign; // the logit of what was observed
-  vec e = exponential(t < 0.0 ? t : -t);
-  vec below = t < 0.0 ? t : all(0);
-  // 1 - (probability of what was observed), without cancellation
-  store(eta, sign * (t < 0.0 ? all(1) : e) / (e + 1.0));
-  return below - twice_atanh(e / (e + 2.0));
+  lower = t < 0.0 ? t : all(0);
+  e = exponential(lower + lower - t); // exp(-|t|)
+  if (gradient) {
+    // 1 - (probability of what was observed), without cancellation
+    store(eta, (t < 0.0 ? sign : sign * e) / (e + 1.0));
+  }
 }
 
+// Sums log(1 + e): as the logarithm of a product where e is not small, so that a block of
+// observations takes one logarithm. Its factors are at most 2: a block of 256 does not overflow.
+struct LogProduct {
+  vec product, rest;
+
+  MANYMODES_INLINE void add(LogProduct& total, vec e) {
+    auto small = e < 0.0009765625; // the series is within 1.5e-16 there, the product within 1.2e-13
+    vec series = e * 0.2 - 0.25;
+    series = series * e + 0.3333333333333333;
+    series = series * e - 0.5;
+    series = series * e + 1.0;
+    total.product *= small ? all(1) : e + 1.0;
+    total.rest += small ? series * e : all(0);
+  }
+};
+
+template <bool gradient>
 MANYMODES_INLINE vec categorical(double* eta, vec y, int classes) {
   vec largest = load(eta);
   vec which = all(1);
@@ -382,50 +406,102 @@ MANYMODES_INLINE vec categorical(double* eta, vec y, int classes) {
     vec e = exponential(distance);
     observed = y == all(k) ? distance : observed;
     others += which == all(k) ? all(0) : e;
-    store(eta + (k - 1) * panel, e);
+    if (gradient) {
+      store(eta + (k - 1) * panel, e);
+    }
   }
-  vec scale = 1.0 / (others + 1.0);
-  for (int k = 1; k <= classes; ++k) {
-    vec p = load(eta + (k - 1) * panel) * scale;
-    store(eta + (k - 1) * panel, (y == all(k) ? all(1) : all(0)) - p);
+  if (gradient) {
+    vec scale = 1.0 / (others + 1.0);
+    for (int k = 1; k <= classes; ++k) {
+      vec p = load(eta + (k - 1) * panel) * scale;
+      store(eta + (k - 1) * panel, (y == all(k) ? all(1) : all(0)) - p);
+    }
   }
   return observed - log_one_plus(others);
 }
 
+template <bool gradient>
 MANYMODES_INLINE vec normal(double* eta, vec y, double inverse_sigma) {
   vec r = (y - load(eta)) * inverse_sigma;
-  store(eta, r * inverse_sigma);
+  if (gradient) {
+    store(eta, r * inverse_sigma);
+  }
   return r * r;
 }
 
+template <Likelihood kind, bool gradient>
+MANYMODES_INLINE vec terms(const Network& net, long row, double* eta) {
+  if (kind == Likelihood::bernoulli) {
+    vec lower, e;
+    bernoulli<gradient>(eta, targets(net.y_int, net.n, row), lower, e);
+    return lower - twice_atanh(e / (e + 2.0));
+  }
+  if (kind == Likelihood::categorical) {
+    return categorical<gradient>(eta, targets(net.y_int, net.n, row),
+                                 net.units[net.layers]);
+  }
+  return normal<gradient>(eta, targets(net.y_real, net.n, row), 1 / net.sigma);
+}
+
 // The sum of the log likelihoods of a block; of squared standardised residuals for the normal one.
-// `eta` becomes the derivatives. `ones` is 1 for each observation, 0 for what only fills a panel.
+// With `gradient`, `eta` becomes the derivatives.
+template <Likelihood kind, bool gradient>
 MANYMODES_FUNCTION double likelihood(const Network& net, long first_panel, int panels, Block eta,
-                                     Block ones, double* pointwise) {
+                                     double* pointwise) {
   vec total = all(0);
-  double inverse_sigma = 1 / net.sigma;
+  LogProduct losses = {all(1), all(0)};
   for (int p = 0; p < panels; ++p) {
     for (int v = 0; v < panel; v += lanes) {
       long row = (first_panel + p) * panel + v;
       double* at = eta.data + static_cast<long>(p) * eta.rows * panel + v;
-      vec y = targets(net, row);
-      vec terms = net.likelihood == Likelihood::bernoulli     ? bernoulli(at, y)
-                  : net.likelihood == Likelihood::categorical ? categorical(at, y, eta.rows)
-                                                              : normal(at, y, inverse_sigma);
-      if (pointwise) {
-        keep(net, row, terms, pointwise);
+      bool whole = !pointwise && row + lanes <= net.n;
+      if (kind == Likelihood::bernoulli && whole) {
+        vec lower, e;
+        bernoulli<gradient>(at, load(net.y_int + row), lower, e);
+        total += lower;
+        LogProduct::add(losses, e);
+        continue;
       }
-      if (row + lanes > net.n) {
-        vec one = load(ones.data + static_cast<long>(p) * ones.rows * panel + v);
-        terms = one > 0.0 ? terms : all(0);
-        for (int k = 0; k < eta.rows; ++k) {
-          store(at + k * panel, one > 0.0 ? load(at + k * panel) : all(0));
+      vec values = terms<kind, gradient>(net, row, at);
+      if (!whole) {
+        double part[lanes];
+        store(part, values);
+        for (int i = 0; i < lanes; ++i) {
+          if (row + i < net.n) {
+            if (pointwise) {
+              pointwise[row + i] = part[i];
+            }
+          } else { // only fills the panel
+            part[i] = 0;
+            for (int k = 0; gradient && k < eta.rows; ++k) {
+              at[k * panel + i] = 0;
+            }
+          }
         }
+        values = load(part);
       }
-      total += terms;
+      total += values;
     }
   }
-  return sum(total);
+  double product = 1;
+  for (int i = 0; i < lanes; ++i) {
+    product *= losses.product[i];
+  }
+  return sum(total - losses.rest) - std::log(product);
+}
+
+template <bool gradient>
+MANYMODES_INLINE double likelihood(const Network& net, long first_panel, int panels, Block eta,
+                                   double* pointwise) {
+  switch (net.likelihood) {
+    case Likelihood::bernoulli:
+      return likelihood<Likelihood::bernoulli, gradient>(net, first_panel, panels, eta, pointwise);
+    case Likelihood::categorical:
+      return likelihood<Likelihood::categorical, gradient>(net, first_panel, panels, eta,
+                                                           pointwise);
+    default:
+      return likelihood<Likelihood::normal, gradient>(net, first_panel, panels, eta, pointwise);
+  }
 }
 
 // ---- The network --------------------------------------------------------------------------------
@@ -469,11 +545,11 @@ MANYMODES_FUNCTION double evaluate(const Network& net, long first_panel, long en
       }
       weights += static_cast<long>(n_in + 1) * n_out;
     }
-    Block ones = {at[0].data + net.units[0] * panel, at[0].rows};
-    total += likelihood(net, first, panels, delta[last], ones, pointwise);
     if (!gradient) {
+      total += likelihood<false>(net, first, panels, delta[last], pointwise);
       continue;
     }
+    total += likelihood<true>(net, first, panels, delta[last], pointwise);
     const double* transposed = net.transposed_end;
     double* to = gradient + (weights - net.weights);
     for (int l = last; l >= 1; --l) {
