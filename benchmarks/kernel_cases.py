@@ -31,7 +31,8 @@ class Work:
     transcendentals : float
         Exponentials and logarithms: one for each hidden unit and observation, two (an exponential
         and a logarithm) for each observation's log likelihood, and two for each parameter that
-        has two bounds.
+        has two bounds. The logarithms of several observations can be had from that of a product,
+        so that fewer are possible; they are a small part of all but the smallest case.
     bytes : float
         The size of X, which is read once.
     """
