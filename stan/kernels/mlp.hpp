@@ -1,8 +1,8 @@
-// Stan's side of the network kernel: the functions that network_likelihood.stanfunctions declares
-// in this folder, for the models of stan/models. A user header for stanc's --allow-undefined;
+// Stan's side of the network kernel: the functions that the .stanfunctions files of this folder
+// declare, for the models of stan/models. A user header for stanc's --allow-undefined;
 // MANYMODES_NAMESPACE is the model's namespace, NAME_model_namespace.
 //
-// The definition, in Stan, is stan/functions/network_likelihood.stanfunctions.
+// The definitions, in Stan, are the files of the same names in stan/functions.
 #ifndef MANYMODES_MLP_HPP
 #define MANYMODES_MLP_HPP
 
@@ -11,10 +11,11 @@
 #include <tbb/task_arena.h>
 #include <ostream>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 #include "network.hpp"
+#include "operands.hpp"
+#include "weight_priors.hpp"
 
 namespace manymodes {
 
@@ -40,81 +41,6 @@ struct Threads {
   }
 };
 
-// Reads arguments of Stan into the kernel's layout, and keeps track of what is differentiated.
-template <bool gradient>
-class Operands {
- public:
-  explicit Operands(long size, double* values)
-      : values_(values),
-        varis_(gradient ? stan::math::ChainableStack::instance_->memalloc_.alloc_array<
-                              stan::math::vari*>(size)
-                        : nullptr) {}
-
-  // A matrix, column by column.
-  template <typename Matrix>
-  void add_matrix(const Matrix& elements) {
-    for (long column = 0; column < elements.cols(); ++column) {
-      for (long row = 0; row < elements.rows(); ++row) {
-        add(elements.coeff(row, column));
-      }
-    }
-  }
-
-  template <typename Vector>
-  void add_segment(const Vector& elements, long first, long size) {
-    for (long i = first; i < first + size; ++i) {
-      add(elements.coeff(i));
-    }
-  }
-
-  stan::math::vari** varis() const { return varis_; }
-  long size() const { return size_; }
-
- private:
-  void add(double element) {
-    if (gradient) {
-      varis_[size_] = nullptr;
-    }
-    values_[size_++] = element;
-  }
-  void add(const stan::math::var& element) {
-    varis_[size_] = element.vi_;
-    values_[size_++] = element.val();
-  }
-
-  double* values_;
-  stan::math::vari** varis_;
-  long size_ = 0;
-};
-
-class NetworkVari : public stan::math::vari {
- public:
-  NetworkVari(double value, long size, stan::math::vari** operands, const double* gradient)
-      : stan::math::vari(value), size_(size), operands_(operands), gradient_(gradient) {}
-
-  void chain() override {
-    for (long i = 0; i < size_; ++i) {
-      if (operands_[i]) {
-        operands_[i]->adj_ += adj_ * gradient_[i];
-      }
-    }
-  }
-
- private:
-  long size_;
-  stan::math::vari** operands_;
-  const double* gradient_;
-};
-
-// What the function returns: a number, or a variable with its derivatives.
-inline double result(double, double value, const Operands<false>&, const double*) { return value; }
-
-inline stan::math::var result(const stan::math::var&, double value,
-                              const Operands<true>& operands, const double* derivatives) {
-  return stan::math::var(
-      new NetworkVari(value, operands.size(), operands.varis(), derivatives));
-}
-
 inline void check_targets(const char* function, const Network& net) {
   const int low = net.likelihood == Likelihood::bernoulli ? 0 : 1;
   const int high = net.likelihood == Likelihood::bernoulli ? 1 : net.units[net.layers];
@@ -139,10 +65,6 @@ auto log_likelihood(const char* function, const X1_t& X1, const std::vector<int>
                     int activation, int likelihood, const std::vector<int>& y_int,
                     const Y_t& y_real, const W_t& W, const B_t& b, const W_deep_t& W_deep,
                     const V_t& V, const C_t& c, const S_t& sigma, double* pointwise) {
-  using scalar = stan::return_type_t<W_t, B_t, W_deep_t, V_t, C_t, S_t>;
-  constexpr bool gradient = !std::is_same<scalar, double>::value;
-  static_assert(!gradient || std::is_same<scalar, stan::math::var>::value,
-                "the kernel has first derivatives in reverse mode only");
   using stan::math::check_size_match;
 
   stan::math::check_bounded(function, "activation", activation, 1, 3);
@@ -193,7 +115,7 @@ auto log_likelihood(const char* function, const X1_t& X1, const std::vector<int>
   const long n_weights = weight_count(net);
   const long size = n_weights + normal;
   double* values = memory.take(size);
-  Operands<gradient> operands(size, values);
+  Operands<stan::return_type_t<W_t, B_t, W_deep_t, V_t, C_t, S_t>> operands(size, values);
   long first_b = 0, first_deep = 0;
   for (int l = 1; l <= layers; ++l) {
     const long n = static_cast<long>(units[l - 1]) * units[l];
@@ -219,15 +141,13 @@ auto log_likelihood(const char* function, const X1_t& X1, const std::vector<int>
   }
   net.weights = values;
 
-  double* derivatives
-      = gradient ? stan::math::ChainableStack::instance_->memalloc_.alloc_array<double>(size)
-                 : nullptr;
+  double* derivatives = operands.derivatives();
   static const int threads = find_threads();
   const double value = threads > 1
                            ? network_sum(net, derivatives, pointwise, Threads{threads})
                            : network_sum(net, derivatives, pointwise, Serial{});
   stan::math::check_finite(function, "log likelihood", value);
-  return result(scalar{}, value, operands, derivatives);
+  return operands.result(value);
 }
 
 } // namespace manymodes
@@ -282,6 +202,15 @@ network_pointwise_log_likelihood(const T0__& X1, const std::vector<int>& hidden,
   manymodes::log_likelihood("network_pointwise_log_likelihood", X1, hidden, activation,
                             likelihood, y_int, y_real, W, b, W_deep, V, c, sigma, terms.data());
   return terms;
+}
+
+template <typename T0__, typename T1__, typename T2__, typename T3__, typename T4__>
+stan::promote_args_t<stan::value_type_t<T0__>, stan::value_type_t<T1__>, stan::value_type_t<T2__>,
+                     stan::value_type_t<T3__>, stan::value_type_t<T4__>>
+weights_prior_kernel(const T0__& W_raw, const T1__& W_deep, const T2__& b, const T3__& V,
+                     const T4__& c, const int& family, const double& raw_scale,
+                     const double& scale, const double& nu, std::ostream*) {
+  return manymodes::weights_prior_kernel(W_raw, W_deep, b, V, c, family, raw_scale, scale, nu);
 }
 
 } // namespace MANYMODES_NAMESPACE

@@ -126,6 +126,11 @@ inline Simd find_simd() {
   return Simd::baseline;
 }
 
+inline Simd simd_here() {
+  static const Simd found = find_simd();
+  return found;
+}
+
 // Memory that a thread keeps from one evaluation to the next; it only grows.
 class Memory {
  public:
@@ -143,6 +148,17 @@ class Memory {
   std::unique_ptr<double[]> memory_;
   long size_ = 0;
 };
+
+// Of the thread that calls it: for the steps of a slice, and for what slices share.
+inline Memory& slice_memory() {
+  static thread_local Memory memory;
+  return memory;
+}
+
+inline Memory& shared_memory() {
+  static thread_local Memory memory;
+  return memory;
+}
 
 // One after another, on this thread.
 struct Serial {
@@ -189,16 +205,15 @@ inline double evaluate(Simd simd, const Network& net, long first, long end, doub
 // pointwise: if not null, becomes the log likelihood of each observation.
 // run(tasks, task): calls task(i) for each i below `tasks`, in any order, on any threads.
 template <typename Run>
-double network_sum(Network net, double* gradient, double* pointwise, const Run& run) {
-  static const Simd simd = find_simd();
-  static thread_local Memory slice_memory, shared_memory;
+double network_sum(Network net, double* gradient, double* pointwise, const Run& run,
+                   Simd simd = simd_here()) {
   const int n_slices = slices(net);
   const long n_weights = weight_count(net);
   const long n_panels = panels(net.n);
   const long n_scratch = scratch_rows(net, gradient) * panel * panels_in_block(net, gradient);
   const long n_first = static_cast<long>(net.units[0] + 1) * net.units[1]; // of the first layer
   const int copies = !gradient ? 0 : Run::parallel ? n_slices - 1 : n_slices > 1;
-  double* shared = shared_memory.take((gradient ? n_weights - n_first : 0) + copies * n_weights
+  double* shared = shared_memory().take((gradient ? n_weights - n_first : 0) + copies * n_weights
                                       + n_slices);
   if (gradient) {
     std::memset(gradient, 0, n_weights * sizeof(double));
@@ -229,7 +244,7 @@ double network_sum(Network net, double* gradient, double* pointwise, const Run& 
       std::memset(to, 0, n_weights * sizeof(double));
     }
     sums[slice] = evaluate(simd, net, slice * n_panels / n_slices, (slice + 1) * n_panels / n_slices,
-                           slice_memory.take(n_scratch), to, pointwise);
+                           slice_memory().take(n_scratch), to, pointwise);
     if (!Run::parallel && to != gradient) {
       add(slice);
     }

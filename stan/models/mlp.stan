@@ -4,6 +4,7 @@
 functions {
   #include network.stanfunctions
   #include priors.stanfunctions
+  #include weight_priors.stanfunctions
   #include likelihoods.stanfunctions
   #include network_likelihood.stanfunctions
 }
@@ -58,10 +59,8 @@ model {
   target += prior_constant(num_elements(c), prior_family);
   target += positive_prior_constant(num_elements(sigma), 1);
   target += prior_kernel(input_scale, 4, prior_scale, 4);
-  target += prior_kernel(to_vector(W_raw), prior_family, raw_scale, prior_nu);
-  target += prior_kernel(append_row(append_row(W_deep, b),
-                                    append_row(to_vector(V), c)),
-                         prior_family, prior_scale, prior_nu);
+  target += weights_prior_kernel(W_raw, W_deep, b, V, c, prior_family,
+                                 raw_scale, prior_scale, prior_nu);
   target += prior_kernel(sigma, 1, sigma_scale, 1);
   if (!prior_only) {
     target += network_log_likelihood(X1, hidden, activation, likelihood,

@@ -7,6 +7,7 @@
 functions {
   #include network.stanfunctions
   #include priors.stanfunctions
+  #include weight_priors.stanfunctions
   #include likelihoods.stanfunctions
   #include network_likelihood.stanfunctions
   #include variable.stanfunctions
@@ -75,9 +76,9 @@ model {
   target += prior_constant(num_elements(c), prior_family);
   target += positive_prior_constant(num_elements(sigma), 1);
   target += prior_kernel(input_scale, 4, prior_scale, 4);
-  target += prior_kernel(to_vector(W_raw), prior_family, raw_scale, prior_nu);
-  target += prior_kernel(append_row(b, append_row(to_vector(V), c)),
-                         prior_family, prior_scale, prior_nu);
+  target += weights_prior_kernel(W_raw, rep_vector(0, 0), b, V, c,
+                                 prior_family, raw_scale, prior_scale,
+                                 prior_nu);
   target += prior_kernel(sigma, 1, sigma_scale, 1);
   target += log_marginal;
 }

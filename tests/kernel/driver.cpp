@@ -1,0 +1,243 @@
+// The kernel without Stan. As a library: one evaluation through plain C. As a program: random
+// networks over everything that it can compute, in memory of exactly the size that is needed, for
+// a build with sanitizers; it exits with 1 if an answer differs from one in long double, if
+// threads change a bit of it, or if the forms of an evaluation disagree.
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "network.hpp"
+
+namespace {
+
+using manymodes::Network;
+using manymodes::Simd;
+using real = long double;
+
+struct OwnThreads {
+  static constexpr bool parallel = true;
+
+  template <typename Task>
+  void operator()(int tasks, const Task& task) const {
+    std::vector<std::thread> threads;
+    for (int i = 0; i < tasks; ++i) {
+      threads.emplace_back([&task, i] { task(i); });
+    }
+    for (auto& thread : threads) {
+      thread.join();
+    }
+  }
+};
+
+template <typename T>
+std::unique_ptr<T[]> exact(const std::vector<T>& values) {
+  std::unique_ptr<T[]> copy(new T[values.size()]);
+  std::copy(values.begin(), values.end(), copy.get());
+  return copy;
+}
+
+// Value and gradient in long double, observation by observation.
+real reference(const Network& net, const std::vector<double>& X, std::vector<real>& gradient) {
+  const int last = net.layers, outputs = net.units[last];
+  std::fill(gradient.begin(), gradient.end(), 0);
+  real value = 0;
+  for (long row = 0; row < net.n; ++row) {
+    std::vector<std::vector<real>> a(last + 1);
+    std::vector<long> begins(last + 1);
+    for (int i = 0; i < net.units[0]; ++i) {
+      a[0].push_back(X[i * net.n + row]);
+    }
+    long begin = 0;
+    for (int l = 1; l <= last; ++l) {
+      const int n_in = net.units[l - 1], n_out = net.units[l];
+      begins[l] = begin;
+      for (int u = 0; u < n_out; ++u) {
+        real z = net.weights[begin + n_in * n_out + u];
+        for (int i = 0; i < n_in; ++i) {
+          z += net.weights[begin + i * n_out + u] * a[l - 1][i];
+        }
+        if (l < last) {
+          z = net.activation == manymodes::Activation::sigmoid ? 1 / (1 + std::exp(-z))
+              : net.activation == manymodes::Activation::tanh  ? std::tanh(z)
+                                                               : std::max<real>(z, 0);
+        }
+        a[l].push_back(z);
+      }
+      begin += (n_in + 1) * n_out;
+    }
+    std::vector<real> delta(outputs);
+    const std::vector<real>& eta = a[last];
+    if (net.likelihood == manymodes::Likelihood::bernoulli) {
+      const real t = (2 * net.y_int[row] - 1) * eta[0];
+      value += t < 0 ? t - std::log1p(std::exp(t)) : -std::log1p(std::exp(-t));
+      delta[0] = (2 * net.y_int[row] - 1) / (1 + std::exp(t));
+    } else if (net.likelihood == manymodes::Likelihood::categorical) {
+      const real largest = *std::max_element(eta.begin(), eta.end());
+      real sum = 0;
+      for (real one : eta) {
+        sum += std::exp(one - largest);
+      }
+      value += eta[net.y_int[row] - 1] - largest - std::log(sum);
+      for (int k = 0; k < outputs; ++k) {
+        delta[k] = (k == net.y_int[row] - 1) - std::exp(eta[k] - largest) / sum;
+      }
+    } else {
+      const real sigma = net.sigma, r = (net.y_real[row] - eta[0]) / sigma;
+      value += -r * r / 2 - std::log(sigma) - std::log(2 * std::acos(real(-1))) / 2;
+      delta[0] = r / sigma;
+      gradient.back() += (r * r - 1) / sigma;
+    }
+    for (int l = last; l >= 1; --l) {
+      const int n_in = net.units[l - 1], n_out = net.units[l];
+      std::vector<real> before(n_in);
+      for (int u = 0; u < n_out; ++u) {
+        for (int i = 0; i < n_in; ++i) {
+          gradient[begins[l] + i * n_out + u] += delta[u] * a[l - 1][i];
+          before[i] += delta[u] * net.weights[begins[l] + i * n_out + u];
+        }
+        gradient[begins[l] + n_in * n_out + u] += delta[u];
+      }
+      for (int i = 0; i < n_in && l > 1; ++i) {
+        const real out = a[l - 1][i];
+        before[i] *= net.activation == manymodes::Activation::sigmoid ? out * (1 - out)
+                     : net.activation == manymodes::Activation::tanh  ? (1 - out) * (1 + out)
+                                                                      : out > 0;
+      }
+      delta = before;
+    }
+  }
+  return value;
+}
+
+// One random network; returns whether all is as it should be.
+bool check(unsigned seed, Simd simd, long n, std::vector<int> units, int activation,
+           int likelihood) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  const int outputs = units.back();
+  std::vector<double> X(n * units[0]), y_real(likelihood == 3 ? n : 0);
+  std::vector<int> y_int(likelihood == 3 ? 0 : n);
+  for (double& x : X) {
+    x = normal(random);
+  }
+  for (double& y : y_real) {
+    y = normal(random);
+  }
+  for (int& y : y_int) {
+    y = likelihood == 1 ? random() % 2 : random() % outputs + 1;
+  }
+  std::unique_ptr<double[]> panels(
+      new double[manymodes::panels(n) * manymodes::panel * (units[0] + 1)]);
+  manymodes::lay_out(X.data(), n, units[0], panels.get());
+  const auto exact_int = exact(y_int);
+  const auto exact_real = exact(y_real);
+
+  Network net;
+  net.layers = static_cast<int>(units.size()) - 1;
+  net.units = units.data();
+  net.activation = static_cast<manymodes::Activation>(activation);
+  net.likelihood = static_cast<manymodes::Likelihood>(likelihood);
+  net.n = n;
+  net.inputs = panels.get();
+  net.y_int = exact_int.get();
+  net.y_real = exact_real.get();
+  net.sigma = 0.7;
+  std::vector<double> weights(manymodes::weight_count(net));
+  for (double& w : weights) {
+    w = 0.7 * normal(random);
+  }
+  const auto exact_weights = exact(weights);
+  net.weights = exact_weights.get();
+
+  const long size = weights.size() + (likelihood == 3);
+  std::unique_ptr<double[]> gradient(new double[size]), again(new double[size]);
+  std::unique_ptr<double[]> pointwise(new double[n]);
+  const double value
+      = manymodes::network_sum(net, gradient.get(), nullptr, manymodes::Serial{}, simd);
+  const double threaded = manymodes::network_sum(net, again.get(), nullptr, OwnThreads{}, simd);
+  const double alone
+      = manymodes::network_sum(net, nullptr, pointwise.get(), manymodes::Serial{}, simd);
+  std::vector<real> expected(size);
+  const real exact_value = reference(net, X, expected);
+
+  real scale = 1, apart = 0, sum = 0;
+  for (long i = 0; i < size; ++i) {
+    scale = std::max(scale, std::fabs(expected[i]));
+    apart = std::max(apart, std::fabs(expected[i] - gradient[i]));
+  }
+  for (long i = 0; i < n; ++i) {
+    sum += pointwise[i];
+  }
+  const real unit = 1e-13L * std::max<real>(1, std::fabs(exact_value));
+  const bool right = std::fabs(value - exact_value) <= unit && std::fabs(alone - exact_value) <= unit
+                     && std::fabs(sum - exact_value) <= unit && apart <= 1e-13L * scale
+                     && threaded == value
+                     && std::equal(again.get(), again.get() + size, gradient.get());
+  if (!right) {
+    std::printf("seed %u, instruction set %d, n %ld, layers %d, activation %d, likelihood %d: "
+                "value %.17g, threads %.17g, alone %.17g, sum %.17Lg, exact %.17Lg; "
+                "gradient off by %.2Lg of %.2Lg\n",
+                seed, static_cast<int>(simd), n, net.layers, activation, likelihood, value,
+                threaded, alone, sum, exact_value, apart, scale);
+  }
+  return right;
+}
+
+}  // namespace
+
+extern "C" {
+
+int kernel_simd_here() { return static_cast<int>(manymodes::simd_here()); }
+
+// Inputs X are [input][n], weights as the kernel has them; `gradient` and `pointwise` may be null.
+double kernel_evaluate(int simd, int layers, const int* units, int activation, int likelihood,
+                       long n, const double* X, const int* y_int, const double* y_real,
+                       double sigma, const double* weights, double* gradient, double* pointwise) {
+  std::vector<double> panels(manymodes::panels(n) * manymodes::panel * (units[0] + 1));
+  manymodes::lay_out(X, n, units[0], panels.data());
+  Network net;
+  net.layers = layers;
+  net.units = units;
+  net.activation = static_cast<manymodes::Activation>(activation);
+  net.likelihood = static_cast<manymodes::Likelihood>(likelihood);
+  net.n = n;
+  net.inputs = panels.data();
+  net.y_int = y_int;
+  net.y_real = y_real;
+  net.sigma = sigma;
+  net.weights = weights;
+  return manymodes::network_sum(net, gradient, pointwise, manymodes::Serial{},
+                                static_cast<Simd>(simd));
+}
+}
+
+int main() {
+  const std::vector<std::vector<int>> hidden
+      = {{1}, {2}, {3, 2}, {13}, {5, 7, 4}, {25, 6}, {2, 2, 2, 2}};
+  int wrong = 0, all = 0;
+  unsigned seed = 0;
+  for (int simd = 0; simd <= static_cast<int>(manymodes::simd_here()); ++simd) {
+    for (long n : {0L, 1L, 5L, 16L, 17L, 100L, 300L}) {
+      for (const auto& layers : hidden) {
+        for (int activation = 1; activation <= 3; ++activation) {
+          for (int likelihood = 1; likelihood <= 3; ++likelihood) {
+            std::vector<int> units = {static_cast<int>(1 + seed % 9)};
+            units.insert(units.end(), layers.begin(), layers.end());
+            units.push_back(likelihood == 2 ? 1 + seed % 5 : 1);
+            wrong += !check(++seed, static_cast<Simd>(simd), n, units, activation, likelihood);
+            ++all;
+          }
+        }
+      }
+    }
+    // Several slices and blocks.
+    wrong += !check(++seed, static_cast<Simd>(simd), 3001, {70, 20, 3}, 2, 2);
+    wrong += !check(++seed, static_cast<Simd>(simd), 997, {300, 11, 1}, 1, 3);
+    all += 2;
+  }
+  std::printf("%d of %d networks wrong\n", wrong, all);
+  return wrong > 0;
+}
