@@ -128,6 +128,7 @@ CASES = {
         "8 chains on 2000 x 10, 100 + 100 draws",
         _wide_chains,
         _of_chains,
+        "CmdStan's own",
         _cmdstan_seconds,
     ),
 }
