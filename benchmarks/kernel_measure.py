@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ def main() -> None:
     compiled = _compile()
     numbers = _aligned(READ)
     print(
-        f"  all on core {core}, {problem['rounds']} rounds in turn: medians and ranges; ratios are "
-        "of one round's times"
+        f"  all on core {core}, {problem['rounds']} rounds in turn, processor time: medians and "
+        "ranges; ratios are of one round's times"
     )
     for name, libraries in problem["cases"].items():
         measured = _Measured(compiled, numbers, CASES[name], libraries, **problem["effort"])
@@ -175,7 +176,9 @@ class _Measured:
         passes = {name: self._passes(loop) for name, loop in self.loops.items()}
         calls = {name: partial(loop, passes[name]) for name, loop in self.loops.items()}
         rates = self._rates()
-        timed = alternate({**calls, **{name: call for name, (call, _) in rates.items()}}, rounds)
+        timed = alternate(
+            {**calls, **{name: call for name, (call, _) in rates.items()}}, rounds, process_time
+        )
         self._same_sums(timed, passes)
         each = {name: _scaled(timed[name], 1 / (POINTS * passes[name])) for name in self.loops}
         self._print_times(each, {name: (timed[name], size) for name, (_, size) in rates.items()})
@@ -184,10 +187,10 @@ class _Measured:
 
     def _passes(self, loop: Callable[[int], Any]) -> int:
         """Return how many passes take the time that one call is to take."""
-        passes, took = 1, alternate({"": partial(loop, 1)}, 1)[""].median
+        passes, took = 1, alternate({"": partial(loop, 1)}, 1, process_time)[""].median
         while took < self.seconds / 2:
             passes = max(passes + 1, round(passes * min(10.0, self.seconds / took)))
-            took = alternate({"": partial(loop, passes)}, 1)[""].median
+            took = alternate({"": partial(loop, passes)}, 1, process_time)[""].median
         return max(1, round(passes * self.seconds / took))
 
     def _rates(self) -> dict[str, tuple[Callable[[], Any], float]]:
