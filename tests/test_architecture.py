@@ -25,6 +25,8 @@ LEAVES |= {
     "encodings",
     "frames",
     "_worker",
+    "threads",
+    "variables",
 }
 LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
 ORDER = (
@@ -95,6 +97,7 @@ ORDER = (
     "export_command",
     "run_commands",
     "evidence_command",
+    "option_groups",
     "options",
     "cli",
     "__main__",

@@ -19,6 +19,7 @@ from manymodes.posterior import FloatArray, Posterior
 from manymodes.records import Record
 from manymodes.samplers import check_sampler, sampler_named
 from manymodes.starts import Starts, parse_init
+from manymodes.threads import check_threads, use_threads
 from manymodes.warmups import Warmup, offered
 
 RUNNING = ".running-"
@@ -38,6 +39,7 @@ class RunSettings:
     share_warmup: int = 0
     retries: int = 2
     time_limit: float | None = None
+    threads_per_chain: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges; raise `InputError` naming the first setting out of its range."""
@@ -58,6 +60,7 @@ class RunSettings:
             )
         if self.share_warmup and self.nuts.warmup == 0:
             raise InputError("share_warmup: with warmup 0 there is nothing to share")
+        check_threads(self.threads_per_chain)
         check_sampler(self.sampler, share_warmup=self.share_warmup > 0)
         parse_init(self.init)
 
@@ -65,7 +68,7 @@ class RunSettings:
         """Everything that decides a chain, so that another run is not continued by mistake.
 
         The number of chains is no part of it, since a run may be given more of them; neither is
-        what only decides about chains that fail or take too long.
+        what only decides about chains that fail or take too long, nor the number of threads.
         """
         return {
             **posterior.identity,
@@ -80,13 +83,26 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Job:
-    """What is common to all chains of a run, as it travels to the workers."""
+    """What is common to all chains of a run, as it travels to the workers.
+
+    Attributes
+    ----------
+    posterior, run, starts
+        What is sampled, how, and from where.
+    warmups : tuple of Warmup
+        What chains are offered of the warm-up of earlier ones.
+    scratch : Path or None
+        Where workers keep their files; None for their own temporary folders.
+    threads : int
+        For one likelihood.
+    """
 
     posterior: Posterior
     run: RunSettings
     starts: Starts
     warmups: tuple[Warmup, ...] = ()
     scratch: Path | None = None
+    threads: int = 1
 
 
 def sample_chain(
@@ -113,6 +129,7 @@ def sample_chain(
         The worker's disk is full.
     """
     job = parcel.open()
+    use_threads(job.threads)  # before the likelihood is first evaluated
     posterior, run = job.posterior, job.run
     start = job.starts.point(index, attempt, given)
     adapted = offered(posterior, start, job.warmups, run.nuts) if job.warmups else None

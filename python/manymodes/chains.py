@@ -212,6 +212,7 @@ def run_chains(
     share_warmup: int = 0,
     retries: int = 2,
     time_limit: float | None = None,
+    threads_per_chain: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     executor: Executor | None = None,
@@ -245,6 +246,10 @@ def run_chains(
         How often a chain that fails is tried again, each time with another seed and start.
     time_limit : float, optional
         Seconds of wall time after which a chain is stopped and its draws so far are kept.
+    threads_per_chain : int, optional
+        Threads for one likelihood of a network, where the kernel computes it and there are many
+        data. By default as many as the cores leave to each of the chains that run at once, and
+        never more than those; on an executor one. Draws do not depend on it.
     out : path, optional
         Folder that keeps each chain as soon as it is finished; a temporary one by default.
     resume : bool
@@ -277,6 +282,7 @@ def run_chains(
         share_warmup=share_warmup,
         retries=retries,
         time_limit=time_limit,
+        threads_per_chain=threads_per_chain,
     )
     posterior.model  # noqa: B018 - data that do not fit are refused before anything is written
     with kept_folder(out, "chains") as folder:

@@ -54,12 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _cautions() -> Iterator[None]:
-    """Show our warnings as a line each."""
+    """Show our warnings as a line each, once."""
     show = warnings.showwarning
+    told: set[str] = set()
 
     def line(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if issubclass(category, ManymodesWarning):
-            print(f"manymodes: caution: {message}", file=sys.stderr)
+            if str(message) not in told:
+                print(f"manymodes: caution: {message}", file=sys.stderr)
+            told.add(str(message))
         else:
             show(message, category, *rest, **named)
 
@@ -77,12 +80,24 @@ def _complain(error: object, status: int) -> int:
 
 # -------------------------------------------------------------------------- toolchain
 
+_SETS = {
+    "avx512": "AVX-512",
+    "avx2": "AVX2 and FMA",
+    "baseline": "the instructions that every processor of this kind has",
+}
+
 
 def _doctor(options: argparse.Namespace) -> int:
+    from manymodes.kernel import instruction_set
     from manymodes.toolchain import find, render
 
     toolchain = find()
-    print(json.dumps(toolchain.as_dict(), indent=1) if options.json else render(toolchain))
+    chosen = instruction_set()
+    if options.json:
+        entry = {**toolchain.as_dict(), "kernel": {"instruction_set": chosen}}
+        print(json.dumps(entry, indent=1))
+    else:
+        print(f"{render(toolchain)}\n\nNetworks' likelihoods: the kernel, with {_SETS[chosen]}.")
     return 0 if all(part.ok for part in toolchain.components) else 1
 
 
@@ -131,6 +146,8 @@ def _study(options: argparse.Namespace) -> int:
         "polychord": polychord_settings(options),
         "seed": options.seed,
         "workers": options.workers,
+        "threads_per_chain": options.threads_per_chain,
+        "kernel": not options.no_kernel,
         "resume": options.resume,
         "overwrite": options.overwrite,
         "quiet": options.quiet,

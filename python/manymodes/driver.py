@@ -34,6 +34,7 @@ from manymodes.records import (
 )
 from manymodes.starts import Starts, make_starts
 from manymodes.storage import claim, digest, held, write_json
+from manymodes.threads import cpu_count, threads_each
 from manymodes.warmups import Warmup, peak_of
 
 FAILURES = "failures.json"
@@ -139,7 +140,10 @@ def _run_missing(
         missing = [i for i in turn if not record_file(folder, i).exists()]
         if missing:
             warmups = _warmups(posterior, folder, pilots) if sharing and pilots else ()
-            driver.run(Parcel(replace(job, warmups=warmups)), missing, executor, workers)
+            at_once = min(workers or cpu_count(), len(missing)) if executor is None else None
+            threads = threads_each(run.threads_per_chain, at_once)
+            parcel = Parcel(replace(job, warmups=warmups, threads=threads))
+            driver.run(parcel, missing, executor, workers)
     driver.finish()
 
 

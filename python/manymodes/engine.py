@@ -31,6 +31,7 @@ from typing import Any, Generic, Literal, TypeVar
 from manymodes._worker import Parcel as Parcel
 from manymodes._worker import Sealed, begin_worker, describe, work
 from manymodes.errors import EngineError
+from manymodes.threads import cpu_count as cpu_count
 
 Value = TypeVar("Value")
 Key = TypeVar("Key", bound=Hashable)
@@ -75,13 +76,6 @@ class Outcome(Generic[Value]):
     value: Value | None = None
     error: str | None = None
     fault: BaseException | None = None
-
-
-def cpu_count() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def as_completed(

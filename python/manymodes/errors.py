@@ -51,5 +51,9 @@ class ManymodesWarning(UserWarning):
     """Base class of the warnings that manymodes gives; the command line shows them as a line."""
 
 
+class ThreadsWarning(ManymodesWarning):
+    """A likelihood has fewer threads than were asked for: the cores are taken by other tasks."""
+
+
 class KernelWarning(ManymodesWarning):
     """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""

@@ -78,6 +78,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         standardise: bool = True,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
+        kernel: bool = True,
         out: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
@@ -94,6 +95,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         self.standardise = standardise
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.kernel = kernel
         self.out = out
         self.verbose = verbose
 
@@ -116,7 +118,8 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         )
         settings = NutsSettings(self.warmup, self.draws, self.adapt_delta, self.max_treedepth)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        posterior = Posterior.from_network(self.network_, self._inputs(X), target)
+        inputs = self._inputs(X)
+        posterior = Posterior.from_network(self.network_, inputs, target, kernel=self.kernel)
         posterior.compile(quiet=not self.verbose)
         out = None if self.out is None else Path(self.out)
         with ExitStack() as held:
@@ -231,6 +234,8 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         Decides every draw.
     n_jobs : int or None
         How many chains run at once, each a process of CmdStan; None is 1, -1 all cores.
+    kernel : bool
+        Compute the likelihood in C++ where that can be compiled, as in `manymodes.Posterior`.
     out : path or None
         Folder that keeps program, data and chains, for `manymodes compare` and, with the same
         data, settings and random_state, for another fit, which then samples nothing.

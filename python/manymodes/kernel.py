@@ -3,7 +3,8 @@
 A Stan program is the definition, and stays what is saved and compared. Where it includes a file
 that ``stan/kernels`` has too, and has it as ``stan/functions`` has it, the one in ``stan/kernels``
 can take its place: that only declares the functions, which a C++ user header defines (stanc's
-``--allow-undefined``).
+``--allow-undefined``). Where it has one of them otherwise, none is replaced: that one may rely on
+how the others are written.
 """
 
 from __future__ import annotations
@@ -37,9 +38,12 @@ def with_kernel(sources: Mapping[str, str]) -> dict[str, str] | None:
     """
     replaced = {}
     for path in sorted(_folder().glob("*.stanfunctions")):
+        if path.name not in sources:
+            continue
         definition = stan_dir() / "functions" / path.name
-        if sources.get(path.name) == definition.read_text(encoding="utf-8"):
-            replaced[path.name] = path.read_text(encoding="utf-8")
+        if sources[path.name] != definition.read_text(encoding="utf-8"):
+            return None
+        replaced[path.name] = path.read_text(encoding="utf-8")
     return {**sources, **replaced} if replaced else None
 
 
@@ -78,6 +82,26 @@ def instruction_set() -> str:
     if limit == "baseline" or not _WANTED["avx2"] <= found:
         return "baseline"
     return "avx512" if limit != "avx2" and _WANTED["avx512"] <= found else "avx2"
+
+
+def caution(name: str, failure: str, record: Path) -> str:
+    """Return the line that a user reads where the kernel did not compile.
+
+    Parameters
+    ----------
+    name : str
+        The program's.
+    failure : str
+        The compiler's error, its first complaint on the second line.
+    record : Path
+        The file that keeps it, without which the kernel is tried again.
+    """
+    complaint = " ".join((failure.splitlines()[1:] or [failure])[0].split())[:200]
+    return (
+        f"{name}: the kernel could not be built, so the Stan program computes the likelihood: the "
+        f"same density, several times slower. The compiler said: {complaint} (to try again, "
+        f"remove {record})"
+    )
 
 
 def _folder() -> Path:

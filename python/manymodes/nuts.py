@@ -25,6 +25,7 @@ from manymodes.errors import (
 )
 from manymodes.posterior import Posterior
 from manymodes.stan_csv import StanCsv, read_stan_csv
+from manymodes.threads import threads_in_use
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -157,6 +158,7 @@ def run_chain(
     """Run one chain and return its draws.
 
     CmdStan does not outlive the process that runs this, where ``setpriv`` of util-linux is found.
+    It has as many threads for one likelihood as this process (``STAN_NUM_THREADS``, or 1).
 
     Parameters
     ----------
@@ -312,6 +314,7 @@ def _sample(
             sig_figs=18,
             show_progress=False,
             timeout=time_limit,
+            threads_per_chain=threads_in_use(),  # or CmdStanPy says that it is one
             **options,
         )
     except (RuntimeError, ValueError, OSError) as error:  # TimeoutError is an OSError

@@ -24,6 +24,7 @@ from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import nested_runner
 from manymodes.progress import Progress
 from manymodes.reference import BaseMeasure
+from manymodes.threads import VARIABLE
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
 
 RUNNING = ".running-"
@@ -142,6 +143,8 @@ class NestedJob:
         Where runs on this machine keep their files; elsewhere, a temporary folder.
     checkpoints : bool
         Whether PolyChord keeps a file in ``scratch`` from which a run that was killed goes on.
+    threads : int
+        Of each process, for one likelihood.
     """
 
     posterior: Posterior
@@ -149,6 +152,7 @@ class NestedJob:
     settings: PolyChordSettings
     scratch: Path | None = None
     checkpoints: bool = False
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,8 @@ def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay |
         config = scratch / "config"
         config.write_text(_config_text(opened, library, seed + resumed, scratch), encoding="utf-8")
         command = [*launcher(opened.settings, library), str(nested_runner()), str(config)]
-        counts = _run_child(command, scratch, show, index, opened.settings.processes)
+        processes, threads = opened.settings.processes, opened.threads
+        counts = _run_child(command, scratch, show, index, processes, threads)
         if show is not None:
             show.ended(index)
         points = _read_dead(scratch / "dead.bin")
@@ -333,11 +338,20 @@ def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: 
 
 
 def _run_child(
-    command: list[str], folder: Path, show: RunsDisplay | None, index: int, processes: int
+    command: list[str],
+    folder: Path,
+    show: RunsDisplay | None,
+    index: int,
+    processes: int,
+    threads: int = 1,
 ) -> npt.NDArray[np.int64]:
     """Run the child to its end and return the sum of its processes' counts."""
     # glibc 2.41 and later refuse libraries with an executable stack, as PolyChord's is.
-    environment = {**os.environ, "GLIBC_TUNABLES": "glibc.rtld.execstack=2"}
+    environment = {
+        **os.environ,
+        "GLIBC_TUNABLES": "glibc.rtld.execstack=2",
+        VARIABLE: str(threads),
+    }
     with (folder / "stderr.txt").open("w+") as errors:
         child = subprocess.Popen(
             command,

@@ -359,16 +359,8 @@ def compile_posteriors(posteriors: Iterable[Posterior], *, quiet: bool = False) 
     """
     posteriors = list(posteriors)
     _compile({one.program for one in posteriors if not one.program.is_compiled()}, quiet)
-    without = sorted({one.program.name for one in posteriors if one.program.kernel_failure})
-    if without:
-        reasons = [one.program.kernel_failure for one in posteriors if one.program.kernel_failure]
-        reason = " ".join(str(reasons[0]).split())
-        warnings.warn(
-            f"{', '.join(without)}: the likelihood's kernel cannot be compiled here, so the Stan "
-            f"program runs as it is: the same density, several times slower ({reason})",
-            KernelWarning,
-            stacklevel=2,
-        )
+    for caution in sorted(filter(None, {one.program.kernel_caution for one in posteriors})):
+        warnings.warn(caution, KernelWarning, stacklevel=2)
 
 
 def _compile(programs: set[Program], quiet: bool) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 
 from manymodes.build_cache import cached_build, read_digests
 from manymodes.errors import CompileError, InputError
-from manymodes.kernel import header_files, user_header, with_kernel
+from manymodes.kernel import caution, header_files, instruction_set, user_header, with_kernel
 from manymodes.overloads import FIRST_WITH_OVERLOADS, without_overloads
 from manymodes.storage import write_text
 from manymodes.toolchain import Toolchain, home, require, stan_dir
@@ -178,6 +178,29 @@ class Program:
         return self._kernel_sources is not None and self.kernel_failure is None
 
     @property
+    def kernel_state(self) -> str | None:
+        """What computes the likelihood on this machine.
+
+        Returns
+        -------
+        str or None
+            The kernel's instruction set (``avx512``, ``avx2`` or ``baseline``); ``off`` where the
+            kernel is not wanted, ``not built`` where it did not compile; None for a program
+            that has no part for it.
+        """
+        if with_kernel(self.sources) is None:
+            return None
+        if not self.kernel:
+            return "off"
+        return instruction_set() if self.uses_kernel else "not built"
+
+    @property
+    def kernel_caution(self) -> str | None:
+        """The line that a user reads where the kernel did not compile; None if there is none."""
+        failure = self.kernel_failure
+        return failure and caution(self.name, failure, self.folder / _NO_KERNEL)
+
+    @property
     def _compiled(self) -> Program:
         """The form that runs: this one, or its definition where the kernel did not compile."""
         return self if self.kernel_failure is None else self.definition
@@ -187,7 +210,7 @@ class Program:
         try:
             return build(self._compiled)
         except CompileError as error:
-            if self._compiled.definition is self._compiled or self._kernel_sources is None:
+            if not self.uses_kernel:
                 raise
             built = build(self.definition)  # or its error, which is the program's own
             write_text(self.folder / _NO_KERNEL, str(error))

@@ -63,13 +63,21 @@ def save_posterior(posterior: Posterior, folder: Path, file_name: str | None = N
         write_text(target, text)
     write_text(folder / "data.json", posterior.data_json)
     network = posterior.network.to_dict() if posterior.network is not None else None
-    write_json(
-        folder / "posterior.json", {"name": posterior.name, "program": name, "network": network}
-    )
+    described: dict[str, Any] = {"name": posterior.name, "program": name, "network": network}
+    if not posterior.program.kernel:
+        described["kernel"] = False
+    write_json(folder / "posterior.json", described)
 
 
-def open_posterior(folder: Path) -> Posterior:
+def open_posterior(folder: Path, *, kernel: bool | None = None) -> Posterior:
     """Open what `save_posterior` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+    kernel : bool, optional
+        Whether the kernel computes a network's likelihood; as it was saved by default.
 
     Raises
     ------
@@ -83,8 +91,10 @@ def open_posterior(folder: Path) -> Posterior:
         )
     data = read_json(folder / "data.json")
     network = described.get("network")
+    if kernel is None:
+        kernel = bool(described.get("kernel", True))
     return Posterior(
-        Program(folder / described["program"]),
+        Program(folder / described["program"], kernel),
         data,
         described["name"],
         Network.from_dict(network) if network is not None else None,
@@ -250,7 +260,10 @@ def summarise(
 ) -> dict[str, Any]:
     """Return the content of ``summary.json``."""
     toolchain = find().as_dict()
-    entries = {name: one.as_dict() for name, one in comparisons.items()}
+    entries = {
+        name: {"kernel": one.posterior.program.kernel_state, **one.as_dict()}
+        for name, one in comparisons.items()
+    }
     for name, diagnosis in (diagnoses or {}).items():
         entries[name]["chains"]["diagnosis"] = diagnosis.as_dict()
     for name, one in (checks or {}).items():

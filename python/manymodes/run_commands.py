@@ -40,6 +40,7 @@ def sample_command(options: argparse.Namespace) -> int:
         "share_warmup": options.share_warmup,
         "retries": options.retries,
         "time_limit": options.time_limit,
+        "threads_per_chain": options.threads_per_chain,
     }
     settings = nuts_settings(options)
     run = RunSettings(nuts=settings, **chosen)
@@ -92,15 +93,15 @@ def compare_command(options: argparse.Namespace) -> int:
 # -------------------------------------------------------------------------- the posterior
 
 
-def _named_posterior(files: Sequence[Path]) -> Posterior:
+def _named_posterior(files: Sequence[Path], *, no_kernel: bool) -> Posterior:
     from manymodes.posterior import Posterior
     from manymodes.results import open_posterior
 
     match files:
         case [folder] if folder.is_dir():
-            return open_posterior(folder)
+            return open_posterior(folder, kernel=False if no_kernel else None)
         case [program, data]:
-            return Posterior.from_files(program, data)
+            return Posterior.from_files(program, data, kernel=not no_kernel)
         case [only]:
             raise InputError(f"{only}: give the folder of a network, or MODEL.stan and DATA.json")
         case _:
@@ -109,8 +110,8 @@ def _named_posterior(files: Sequence[Path]) -> Posterior:
 
 def checked_posterior(options: argparse.Namespace) -> Posterior:
     """Return the named posterior; refuse data that do not fit before anything is removed."""
-    posterior = _named_posterior(options.posterior).compile(quiet=options.quiet)
-    posterior.model  # noqa: B018
+    posterior = _named_posterior(options.posterior, no_kernel=options.no_kernel)
+    posterior.compile(quiet=options.quiet).model  # noqa: B018
     return posterior
 
 
@@ -271,7 +272,7 @@ def finish_without_modes(
     for name in (SUMMARY, REPORT):
         (options.out / name).unlink(missing_ok=True)
     if options.json:
-        entry: dict[str, Any] = {engine: dict(said)}
+        entry: dict[str, Any] = {"kernel": posterior.program.kernel_state, engine: dict(said)}
         if active:
             entry["active"] = {engine: active[engine].as_dict()}
         print(json.dumps({"posteriors": {posterior.name: entry}}, indent=1))

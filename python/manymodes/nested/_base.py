@@ -38,6 +38,7 @@ def choose_base(
     *,
     chains: Chains | None = None,
     seed: int = 1,
+    threads_per_chain: int | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     quiet: bool = False,
@@ -56,7 +57,7 @@ def choose_base(
         Draws for ``chains``; without any, a few short chains are run.
     seed : int
         Decides draws and fits.
-    executor, workers, quiet
+    threads_per_chain, executor, workers, quiet
         For the chains that are run, as `run_chains` takes them.
 
     Raises
@@ -91,6 +92,7 @@ def choose_base(
                 chains=PILOTS,
                 settings=_PILOT_SETTINGS,
                 seed=seed,
+                threads_per_chain=threads_per_chain,
                 executor=executor,
                 workers=workers,
                 quiet=quiet,

@@ -13,6 +13,7 @@ import math
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ from manymodes.storage import (
     read_json,
     write_arrays,
 )
+from manymodes.threads import check_threads, cpu_count, threads_each
 from manymodes.toolchain import polychord_library, require
 
 MAX_RUNS = 64
@@ -71,6 +73,7 @@ def run_nested(
     out: Path | str | None = None,
     resume: bool = False,
     checkpoints: bool = False,
+    threads_per_chain: int | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     quiet: bool = False,
@@ -103,6 +106,10 @@ def run_nested(
         Let PolyChord keep a file from which a run that is killed goes on, instead of anew. Files
         take time. Such a run is as good as an undisturbed one, but not the same. Runs on other
         machines, with MPI or with PolyChord's clustering have none.
+    threads_per_chain : int, optional
+        Threads for one likelihood of a network, where the kernel computes it and there are many
+        data, in each process of a run. By default as many as the cores leave to each, and never
+        more than those; on an executor one. Results do not depend on it.
     executor : concurrent.futures.Executor, optional
         Where the runs go; local child processes by default. Its workers need no common disk.
     workers : int, optional
@@ -130,6 +137,7 @@ def run_nested(
         target_sd=target_sd,
         max_runs=max_runs,
         seed=seed,
+        threads_per_chain=threads_per_chain,
     )
     with kept_folder(out, "nested") as folder:
         claim(folder, _identity(posterior, settings, reference, seed), resume=resume)
@@ -141,6 +149,7 @@ def run_nested(
             chains,
             seed,
             folder,
+            threads_per_chain=threads_per_chain,
             executor=executor,
             workers=workers,
             quiet=quiet,
@@ -150,7 +159,7 @@ def run_nested(
         job = NestedJob(posterior, base, settings, folder if local else None, keeps)
         integral = kept_prior_integral(posterior, base, seed, folder)
         surplus = log_unit_vector_surplus(posterior)
-        driver = _Driver(job, folder, seed, executor, workers, quiet)
+        driver = _Driver(job, folder, seed, threads_per_chain, executor, workers, quiet)
         while True:
             driver.run(range(runs))
             finished = tuple(read_kept(folder, range(runs)))
@@ -182,6 +191,7 @@ def check_nested(
     target_sd: float | None,
     max_runs: int,
     seed: int,
+    threads_per_chain: int | None = None,
 ) -> None:
     """Refuse what `run_nested` would, before anything is run or removed.
 
@@ -200,6 +210,7 @@ def check_nested(
         raise InputError(f"target_sd: {target_sd} is not above 0")
     if max_runs < runs:
         raise InputError(f"max_runs: {max_runs} is less than runs ({runs})")
+    check_threads(threads_per_chain)
     launcher(settings, polychord_library(require("polychord")))
     posterior.model  # noqa: B018
     check_reference(posterior, reference)
@@ -240,10 +251,12 @@ class _Driver:
         job: NestedJob,
         folder: Path,
         seed: int,
+        threads: int | None,
         executor: Executor | None,
         workers: int | None,
         quiet: bool,
     ) -> None:
+        self._threads = threads
         self._job = job
         self._folder = folder
         self._seed = seed
@@ -258,10 +271,15 @@ class _Driver:
         missing = [
             i for i in wanted if not run_file(self._folder, i).exists() and i not in self.failures
         ]
+        if not missing:
+            return
         seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % (2**31 - 1)
         local = self._executor is None
         show = RunsDisplay(self._progress) if local else None
-        job = self._job if local else Parcel(self._job)
+        runs = min(self._workers or cpu_count(), len(missing))
+        at_once = runs * self._job.settings.processes if local else None
+        shared = replace(self._job, threads=threads_each(self._threads, at_once))
+        job = shared if local else Parcel(shared)
         tasks = {i: (job, int(seeds[i]), i, show) for i in missing}
         try:
             run_tasks(

@@ -96,7 +96,14 @@ def write_report(
         coverage_section(comparisons, diagnoses),
         weightings_section(comparisons),
         _appendix(appendix),
-        _record(comparisons, settings or {}, find().as_dict() if toolchain is None else toolchain),
+        _record(
+            comparisons,
+            settings or {},
+            {
+                **(find().as_dict() if toolchain is None else toolchain),
+                **_kernels(comparisons),
+            },
+        ),
     )
     page = Page(
         title=title,
@@ -133,6 +140,13 @@ def _record(
     """Return settings, versions and times: what it takes to do it again."""
     tables = (sections.effort_table(comparisons), *record_tables(settings, toolchain))
     return Section("record", "Settings, versions and times", parts=tables)
+
+
+def _kernels(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
+    """Return how likelihoods were computed, as a part among the versions."""
+    states = {one.posterior.program.kernel_state for one in comparisons.values()} - {None}
+    said = ", ".join(sorted(map(str, states)))
+    return {"kernel": {"version": said, "source": "stan/kernels"}} if said else {}
 
 
 def record_tables(settings: Mapping[str, Any], toolchain: Mapping[str, Any]) -> list[Table]:

@@ -25,6 +25,7 @@ from manymodes.results import (
     write_draws,
 )
 from manymodes.storage import claim, write_json
+from manymodes.threads import check_threads
 from manymodes.toolchain import require
 
 
@@ -44,6 +45,10 @@ class Effort:
         Of the samplers.
     workers : int, optional
         Local processes.
+    threads_per_chain : int, optional
+        Threads for one likelihood, as in `run_chains`.
+    kernel : bool
+        Compute networks' likelihoods in C++ where that can be compiled.
     resume, overwrite : bool
         Continue what the directory holds, or replace it.
     quiet : bool
@@ -56,6 +61,8 @@ class Effort:
     polychord: PolyChordSettings = field(default_factory=PolyChordSettings)
     seed: int = 1
     workers: int | None = None
+    threads_per_chain: int | None = None
+    kernel: bool = True
     resume: bool = False
     overwrite: bool = False
     quiet: bool = False
@@ -65,6 +72,7 @@ class Effort:
         for name in ("chains", "runs"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not 1 or more")
+        check_threads(self.threads_per_chain)
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,7 @@ def _explored(posterior: Posterior, folder: Path, effort: Effort) -> Comparison:
         "out": folder,
         "resume": True,
         "workers": effort.workers,
+        "threads_per_chain": effort.threads_per_chain,
         "quiet": effort.quiet,
     }
     chains = run_chains(posterior, chains=effort.chains, settings=effort.nuts, **common)

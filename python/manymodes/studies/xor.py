@@ -93,10 +93,10 @@ def xor_network(constraint: str = "none") -> Network:
     )
 
 
-def xor_posteriors(data: XorData) -> dict[str, Posterior]:
-    """Return the study's two posteriors by name."""
+def xor_posteriors(data: XorData, *, kernel: bool = True) -> dict[str, Posterior]:
+    """Return the study's two posteriors by name; `kernel` as in `Posterior.from_network`."""
     return {
-        name: Posterior.from_network(xor_network(constraint), data.X, data.y, name)
+        name: Posterior.from_network(xor_network(constraint), data.X, data.y, name, kernel=kernel)
         for name, constraint in CONSTRAINTS.items()
     }
 
@@ -143,7 +143,9 @@ def run_xor(
         )
 
     decided = {"noise_sd": noise_sd, "data_seed": data_seed}
-    return conduct("xor", out, xor_posteriors(data), effort or Effort(), decided, find)
+    effort = effort or Effort()
+    posteriors = xor_posteriors(data, kernel=effort.kernel)
+    return conduct("xor", out, posteriors, effort, decided, find)
 
 
 def share_inside(full: Comparison) -> Estimate:

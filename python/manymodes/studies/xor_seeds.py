@@ -49,6 +49,8 @@ def run_xor_seeds(
     runs: int = 2,
     seed: int = 1,
     workers: int | None = None,
+    threads_per_chain: int | None = None,
+    kernel: bool = True,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -61,8 +63,10 @@ def run_xor_seeds(
         The run directory; the tables are its ``xor_seeds.json``.
     data_seeds : int
         How many data seeds.
-    polychord, runs, seed, workers
+    polychord, runs, seed, workers, threads_per_chain
         As in `run_nested`.
+    kernel : bool
+        As in `Posterior.from_network`.
     resume, overwrite : bool
         Continue what the directory holds, or replace it.
     quiet : bool
@@ -78,6 +82,13 @@ def run_xor_seeds(
     given = polychord or PolyChordSettings()
     polychord = replace(given, nlive=given.nlive or 500, precision=given.precision or 1e-3)
     settings = {"runs": runs, "seed": seed, "polychord": polychord.as_dict()}
+    common = {"seed": seed, "quiet": quiet}
+    effort = {
+        "runs": runs,
+        "settings": polychord,
+        "workers": workers,
+        "threads_per_chain": threads_per_chain,
+    }
     with run_directory(out, overwrite=overwrite):
         claim(out, settings, resume=resume)
         tables = []
@@ -87,8 +98,7 @@ def run_xor_seeds(
                 kept = out / f"sd-{noise_sd:.4f}-seed-{data_seed:03d}"
                 path = kept / "modes.json"
                 if not path.exists():
-                    common: dict[str, Any] = {"seed": seed, "quiet": quiet}
-                    found = _integrate(kept, noise_sd, data_seed, polychord, runs, workers, common)
+                    found = _integrate(kept, noise_sd, data_seed, effort, kernel, common)
                     write_json(path, found)
                 rows.append(_row(data_seed, read_json(path)))
             tables.append(
@@ -112,22 +122,13 @@ def _integrate(
     out: Path,
     noise_sd: float,
     data_seed: int,
-    polychord: PolyChordSettings,
-    runs: int,
-    workers: int | None,
+    effort: dict[str, Any],
+    kernel: bool,
     common: dict[str, Any],
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, posterior in xor_posteriors(xor_data(data_seed, noise_sd)).items():
-        nested = run_nested(
-            posterior,
-            runs=runs,
-            settings=polychord,
-            workers=workers,
-            out=out / name,
-            resume=True,
-            **common,
-        )
+    for name, posterior in xor_posteriors(xor_data(data_seed, noise_sd), kernel=kernel).items():
+        nested = run_nested(posterior, out=out / name, resume=True, **effort, **common)
         comparison = compare(posterior, nested=nested, **common)
         found[name] = _entry(comparison)
         if CONSTRAINTS[name] == "none":

@@ -1,0 +1,212 @@
+"""Groups of options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_posterior(parser: argparse.ArgumentParser) -> None:
+    """Add what is sampled, and how its likelihood is computed."""
+    parser.add_argument(
+        "posterior",
+        type=Path,
+        nargs="+",
+        metavar="NET | MODEL.stan DATA.json",
+        help="the folder of a network, or a Stan program and its data",
+    )
+    add_likelihood(parser)
+
+
+def add_likelihood(parser: argparse.ArgumentParser) -> None:
+    """Add how a network's likelihood is computed."""
+    group = parser.add_argument_group("a network's likelihood")
+    group.add_argument(
+        "--no-kernel",
+        action="store_true",
+        help="compute it as the Stan program says, not in C++: the same density, slower",
+    )
+    group.add_argument(
+        "--threads-per-chain",
+        type=_threads,
+        metavar="N",
+        help="threads for one likelihood of many data, where the kernel computes it: auto (as many "
+        "as chains or runs leave cores to each; default) or N at most",
+    )
+
+
+def add_nuts(parser: argparse.ArgumentParser, chains: int) -> None:
+    """Add the settings of NUTS."""
+    group = parser.add_argument_group("NUTS")
+    group.add_argument("--chains", type=positive, default=chains, help="how many chains")
+    group.add_argument("--warmup", type=int, default=1000, help="warm-up iterations")
+    group.add_argument("--draws", type=int, default=1000, help="draws of each chain")
+    group.add_argument("--adapt-delta", type=float, default=0.8, help="target acceptance rate")
+    group.add_argument("--max-treedepth", type=int, default=10, help="longest trajectory, log2")
+
+
+def add_many_chains(parser: argparse.ArgumentParser) -> None:
+    """Add what concerns runs of many chains, and where they run."""
+    group = parser.add_argument_group("many chains")
+    group.add_argument(
+        "--init",
+        default="radius:2",
+        metavar="HOW",
+        help="where chains start: radius:R, prior, pathfinder, a JSON file or an earlier run",
+    )
+    group.add_argument(
+        "--superchain",
+        type=positive,
+        default=1,
+        metavar="M",
+        help="so many chains share each starting point, for nested R-hat",
+    )
+    group.add_argument(
+        "--share-warmup",
+        type=natural,
+        default=0,
+        metavar="P",
+        help="offer what the first P chains learned in warm-up to later ones of the same basin",
+    )
+    group.add_argument(
+        "--retries", type=natural, default=2, help="further attempts at a chain that fails"
+    )
+    group.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="stop a chain after that and keep its draws so far",
+    )
+    group.add_argument(
+        "--sampler", default="cmdstan", help="whose NUTS: cmdstan, or nutpie where installed"
+    )
+    _add_place(parser, "sample", "chains")
+
+
+def add_polychord(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of PolyChord."""
+    group = parser.add_argument_group("PolyChord")
+    group.add_argument(
+        "--nlive",
+        type=int,
+        help="live points of each run (500; 200 over a measure fitted to chains)",
+    )
+    group.add_argument("--runs", type=positive, default=2, help="independent runs, merged")
+    group.add_argument("--nprior", type=int, help="prior draws to begin with (10 x nlive)")
+    group.add_argument(
+        "--repeats",
+        type=int,
+        help="slices between samples (5 x dimension; 3 x over a measure fitted to chains)",
+    )
+    group.add_argument(
+        "--precision",
+        type=float,
+        help="share of the evidence left at the end (0.001; 0.01 over a measure fitted to chains)",
+    )
+    group.add_argument("--clustering", action="store_true", help="PolyChord's own clustering")
+    group.add_argument(
+        "--processes",
+        type=positive,
+        default=1,
+        help="MPI processes of each run, where PolyChord was built with MPI",
+    )
+
+
+def add_evidence(parser: argparse.ArgumentParser) -> None:
+    """Add what concerns an evidence, and where nested runs go."""
+    group = parser.add_argument_group("evidence")
+    group.add_argument(
+        "--reference",
+        default="auto",
+        metavar="HOW",
+        help="the base measure: auto (default; says why), prior, chains (fitted to those in --out, "
+        "or to a few that are run), peaks (fitted to those that climbs reach), cube (all "
+        "parameters live on (0, 1)), or a JSON file",
+    )
+    group.add_argument(
+        "--target-sd",
+        type=float,
+        metavar="NATS",
+        help="add runs until the error of log_z is at most this",
+    )
+    group.add_argument(
+        "--max-runs", type=positive, metavar="N", help="with --target-sd: no more than N (64)"
+    )
+    group.add_argument(
+        "--checkpoints",
+        action="store_true",
+        help="with --resume, let a run that was killed go on from PolyChord's own file, which "
+        "takes time to write; without, such a run begins anew",
+    )
+    group.add_argument(
+        "--check",
+        action="store_true",
+        help="put other methods beside it: nested sampling over another base measure, bridge "
+        "sampling from the chains in --out, Laplace's approximation",
+    )
+    _add_place(parser, "evidence", "nested runs")
+
+
+def _add_place(parser: argparse.ArgumentParser, command: str, what: str) -> None:
+    place = parser.add_argument_group(f"where {what} run (default: processes on this machine)")
+    elsewhere = place.add_mutually_exclusive_group()
+    elsewhere.add_argument("--dask", metavar="ADDRESS", help="the workers of a Dask scheduler")
+    elsewhere.add_argument(
+        "--mpi",
+        action="store_true",
+        help=f"MPI: mpiexec -n N python -m mpi4py.futures -m manymodes {command} ... --mpi",
+    )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add what all commands with results have."""
+    parser.add_argument("--seed", type=natural, default=1, help="decides everything random")
+    parser.add_argument("--json", action="store_true", help="the summary on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+
+
+def add_common(parser: argparse.ArgumentParser, *, out_required: bool = True) -> None:
+    """Add what all runs have."""
+    parser.add_argument("--out", type=Path, required=out_required, help="the run directory")
+    parser.add_argument("--resume", action="store_true", help="do only what is missing in --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the results in --out")
+    parser.add_argument("--workers", type=positive, help="local processes (default: cores)")
+    add_output(parser)
+
+
+def add_no_modes(parser: argparse.ArgumentParser) -> None:
+    """Add the way to leave modes alone."""
+    parser.add_argument(
+        "--no-modes",
+        action="store_true",
+        help="only draw: predictions need no modes, and `compare` finds them later",
+    )
+
+
+def positive(text: str) -> int:
+    """Return a whole number, 1 or more."""
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """Return a whole number, 0 or more."""
+    return _at_least(0, text)
+
+
+def _threads(text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor auto") from None
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number, {least} or more")
+    return value
