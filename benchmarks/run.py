@@ -1,6 +1,8 @@
 """Benchmarks, each a comparison measured side by side: run.py [--quick] [PART ...].
 
 density   the compiled density of the XOR network, values and gradients
+kernel    networks of four sizes on one core: the kernel, the pure Stan program, JAX, and the floor
+kernel-runs  chains and nested sampling with the kernel and without, whole runs
 nested    nested sampling of the full XOR posterior, on one core and on two
 callback  the same with a Python callback, each evaluation
 evidence  its evidence beside PolyChord with a Python callback, BlackJAX and dynesty
@@ -13,6 +15,11 @@ scores    PSIS-LOO and stacking beside ArviZ's and SLSQP, and 1000 chains x 10,0
 Times are medians with their ranges, and depend on the machine and on what else it does; ratios
 depend on it less. The data are the study's with a noise variance of 0.5, as in the literature's
 figures.
+
+The floor of `kernel` is the larger of two times: that of arithmetic (the operations of the matrix
+products at this core's measured peak, and a nanosecond for each exponential or logarithm) and that
+of reading X once at its measured bandwidth. With `kernel` or `kernel-runs` alone, `--cases`
+chooses among their cases and `--repeats` says how often all are timed in turn.
 """
 
 from __future__ import annotations
@@ -20,12 +27,15 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import chains
 import density
 import evidence
+import kernel
+import kernel_runs
 import many
 import nested
 import references
@@ -35,8 +45,10 @@ import warmup
 from manymodes.posterior import Posterior
 from manymodes.studies.xor import xor_data, xor_posteriors
 
-PARTS = {
+PARTS: dict[str, Any] = {
     "density": density.run,
+    "kernel": kernel.run,
+    "kernel-runs": kernel_runs.run,
     "nested": nested.run,
     "callback": nested.run_callback,
     "evidence": evidence.run,
@@ -46,6 +58,8 @@ PARTS = {
     "scores": scores.run,
     "warmup": warmup.run,
 }
+CASES: dict[str, dict[str, Any]] = {"kernel": kernel.CASES, "kernel-runs": kernel_runs.CASES}
+"""Parts of several cases, and these."""
 
 
 def posterior() -> Posterior:
@@ -59,16 +73,48 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (all)")
     parser.add_argument("--quick", action="store_true", help="small and short, to see it work")
+    of_cases = " and ".join(CASES)
+    parser.add_argument(
+        "--cases", metavar="CASE,...", help=f"of {of_cases}: which of their cases (all)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, metavar="N", help=f"of {of_cases}: how often all are timed in turn"
+    )
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"no part '{unknown[0]}': choose from {', '.join(PARTS)}")
+    chosen = _chosen(parser, options)
     target = posterior()
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f} at the start")
     for part in options.parts or PARTS:
         print(f"\n{part}", flush=True)
-        PARTS[part](target, options.quick)
+        PARTS[part](target, options.quick, **chosen.get(part, {}))
+
+
+def _chosen(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """Return what is chosen for each part that has cases; refuse what no part would read."""
+    if options.cases is None and options.repeats is None:
+        return {}
+    if not options.parts or set(options.parts) - CASES.keys():
+        parser.error(f"--cases and --repeats are of {' and '.join(CASES)}: name these parts alone")
+    if options.repeats is not None and options.repeats < 1:
+        parser.error(f"--repeats: {options.repeats} is not 1 or more")
+    chosen: dict[str, dict[str, Any]] = {part: {} for part in options.parts}
+    for part in options.parts:
+        if options.repeats is not None:
+            chosen[part]["repeats"] = options.repeats
+        if options.cases is not None:
+            chosen[part]["cases"] = options.cases.split(",")
+            for name in chosen[part]["cases"]:
+                if name not in CASES[part]:
+                    parser.error(
+                        f"{part} has no case '{name}': choose from {', '.join(CASES[part])}"
+                    )
+    return chosen
 
 
 if __name__ == "__main__":

@@ -28,15 +28,19 @@ class Timed:
         return f"{self.median * scale:.4g} {unit} ({low:.4g}–{high:.4g})"
 
 
-def alternate(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Timed]:
-    """Call each alternative in turn, ``repeats`` times."""
+def alternate(
+    calls: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timed]:
+    """Call each alternative in turn, ``repeats`` times; the clock gives seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     values: dict[str, list[Any]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
-            begun = time.perf_counter()
+            begun = clock()
             values[name].append(call())
-            seconds[name].append(time.perf_counter() - begun)
+            seconds[name].append(clock() - begun)
     return {name: Timed(tuple(seconds[name]), tuple(values[name])) for name in calls}
 
 
