@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cmdstanpy
 import numpy as np
 import pytest
 
@@ -280,9 +279,8 @@ def test_cmdstan_is_told(
     assert told.read_text() == f"{number}\n"
 
 
-@pytest.mark.parametrize("sampler", ["cmdstan", "nutpie"])
 def test_a_worker_is_told_before_it_evaluates(
-    tools: Toolchain, monkeypatch: pytest.MonkeyPatch, sampler: str
+    tools: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What evaluates in the worker itself reads the number once: climbs, log_lik, nutpie."""
     from manymodes import chain_task
@@ -297,7 +295,7 @@ def test_a_worker_is_told_before_it_evaluates(
             raise Seen
 
     monkeypatch.setenv(VARIABLE, "9")
-    job: Any = chain_task.Job(posterior, replace(run, sampler="cmdstan"), Starts(), threads=2)  # type: ignore[arg-type]
+    job: Any = chain_task.Job(posterior, run, Starts(), threads=2)  # type: ignore[arg-type]
     monkeypatch.setattr(Parcel, "open", lambda self: job)
     with pytest.raises(Seen):
         chain_task.sample_chain(Parcel(0), 0, 0, 1, None)
@@ -312,7 +310,6 @@ def test_draws_do_not_depend_on_the_number_of_threads(tools: Toolchain, cores: A
     rng = np.random.default_rng(2)
     X, y = rng.normal(size=(4000, 30)), rng.integers(0, 2, 4000)
     posterior = Posterior.from_network(Network(30, (50,)), X, y)
-    assert cmdstanpy.__version__
     cores(2)
     one, two = (
         run_chains(
