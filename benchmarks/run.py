@@ -34,7 +34,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import chains
 import density
 import evidence
-import kernel
 import kernel_runs
 import many
 import nested
@@ -42,6 +41,7 @@ import references
 import scores
 import warmup
 
+import kernel
 from manymodes.posterior import Posterior
 from manymodes.studies.xor import xor_data, xor_posteriors
 

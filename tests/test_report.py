@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ class StubPosterior:
     name: str = "stub"
     n_obs: int = N_OBS
     has_log_lik: bool = False
+
+    @property
+    def program(self) -> SimpleNamespace:
+        return SimpleNamespace(kernel_state=None if self.network is None else "avx2")
 
     def unpack(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         if self.network is None:
@@ -310,6 +315,7 @@ def test_page_has_every_section_and_the_numbers(page: Page) -> None:
         "−55.81",
         "nuts.draws 1000",
         "cmdstan 2.27.0 index",
+        "kernel avx2 stan/kernels",
         "L61",
         "4384",
         "free for academic use",
