@@ -16,7 +16,6 @@ import pytest
 from scipy import special, stats
 
 from conftest import (
-    QUICK_NUTS,
     QUICK_POLYCHORD,
     Y_BERNOULLI,
     Y_NORMAL,
@@ -49,6 +48,7 @@ from manymodes.laplace import laplace
 from manymodes.modes import ModeSettings
 from manymodes.nested import run_nested
 from manymodes.network import Network
+from manymodes.nuts import NutsSettings
 from manymodes.plots import plot_checks
 from manymodes.posterior import Posterior
 from manymodes.report import write_report
@@ -187,11 +187,16 @@ def test_the_limit_grows_with_the_number_of_comparisons() -> None:
 
 
 def test_xor_with_the_constrained_prior(xor: dict[str, Posterior], shared: Any) -> None:
-    """Short runs of both engines: every method agrees with every other."""
+    """Short runs of both engines: every method agrees with every other.
+
+    There are chains enough for small modes to have draws: of 8 chains of 200 draws, one seed in
+    eight or so has a mode with so few that bridge sampling's error of it is far too small.
+    """
     posterior = xor["constrained"]
+    settings = NutsSettings(warmup=300, draws=500)
     with shared("xor-checks") as out:
         chains = run_chains(
-            posterior, chains=8, settings=QUICK_NUTS, out=out, resume=True, quiet=True
+            posterior, chains=32, settings=settings, out=out, resume=True, quiet=True
         )
         nested = run_nested(posterior, settings=QUICK_POLYCHORD, out=out, resume=True, quiet=True)
     comparison = compare(
