@@ -54,8 +54,8 @@ from manymodes.toolchain import require
 SPLIT_SEED = 1
 HELD_OUT = 0.2
 HIDDEN = 20
-ACTIVATION = "tanh"
-PRIOR = "normal:1"
+ACTIVATION = "relu"
+PRIOR = "normal:0.7"
 CHAINS = 16
 NUTS = NutsSettings(warmup=500, draws=500)
 PENALTIES = np.logspace(-4, 2, 13)
