@@ -375,4 +375,32 @@ def test_doctor_says_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study"]) == 0
-    assert capsys.readouterr().out.startswith("xor ")
+    said = capsys.readouterr().out
+    assert said.startswith("xor ")
+    assert [line.split()[0] for line in said.splitlines()] == [
+        "xor",
+        "xor-seeds",
+        "cauchy",
+        "digits",
+    ]
+
+
+def test_each_study_has_its_own_effort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: dict[str, Any] = {}
+
+    def run_cauchy(out: Path, *, effort: Any) -> dict[str, Any]:
+        taken["cauchy"] = (effort.chains, effort.nuts.warmup, effort.nuts.draws, effort.runs)
+        return {}
+
+    def run_digits(out: Path, *, chains: int, nuts: Any, **_: Any) -> dict[str, Any]:
+        taken["digits"] = (chains, nuts.warmup, nuts.draws)
+        return {}
+
+    monkeypatch.setattr("manymodes.studies.cauchy.run_cauchy", run_cauchy)
+    monkeypatch.setattr("manymodes.studies.digits.run_digits", run_digits)
+    for name in ("cauchy", "digits"):
+        assert main(["study", name, "--out", str(tmp_path), "--quiet"]) == 0
+    assert taken == {"cauchy": (64, 1000, 1000, 2), "digits": (16, 500, 500)}
+    options = ["--chains", "3", "--warmup", "7", "--draws", "9"]
+    assert main(["study", "digits", "--out", str(tmp_path), "--quiet", *options]) == 0
+    assert taken["digits"] == (3, 7, 9)

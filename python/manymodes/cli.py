@@ -117,13 +117,18 @@ _STUDIES = {
     "xor": "Noisy XOR: chains and evidence, with and without the constraint",
     "xor-seeds": "How noisy XOR depends on the data seed and the noise",
     "cauchy": "A Cauchy location with two modes: stacking and evidence disagree",
+    "digits": "Handwritten digits: stacked chains of 1450 weights on held-out images",
 }
 _STUDY_OPTIONS = {
     "xor": ("noise_sd", "data_seed"),
     "xor-seeds": ("data_seeds",),
     "cauchy": ("data_seed",),
+    "digits": ("data_seed",),
 }
 """The options that not every study has."""
+_OF_POLYCHORD = ("nlive", "runs", "nprior", "repeats", "precision", "clustering", "processes")
+_EFFORT = {"chains": 64, "warmup": 1000, "draws": 1000, "runs": 2, "processes": 1}
+_EFFORT_OF_DIGITS = {**_EFFORT, "chains": 16, "warmup": 500, "draws": 500}
 
 
 def _study(options: argparse.Namespace) -> int:
@@ -141,6 +146,15 @@ def _study(options: argparse.Namespace) -> int:
     for name in given:
         if name not in _STUDY_OPTIONS[options.name]:
             raise InputError(f"study {options.name}: has no --{name.replace('_', '-')}")
+    if options.name == "digits":
+        for name in _OF_POLYCHORD:
+            if getattr(options, name) not in (None, False):
+                raise InputError(f"study digits: has no --{name}: it runs chains only")
+    for name, value in (_EFFORT_OF_DIGITS if options.name == "digits" else _EFFORT).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.name == "digits":
+        return _study_digits(options, given)
     common = {
         "runs": options.runs,
         "polychord": polychord_settings(options),
@@ -169,6 +183,31 @@ def _study_seeds(options: argparse.Namespace, settings: dict[str, Any]) -> int:
 
     table = run_xor_seeds(options.out, **settings)
     print(json.dumps(table, indent=1) if options.json else tables_text(table))
+    return 0
+
+
+def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
+    from manymodes.results import REPORT, SUMMARY
+    from manymodes.studies.digits import run_digits
+    from manymodes.studies.digits_words import digits_text
+
+    summary = run_digits(
+        options.out,
+        chains=options.chains,
+        nuts=nuts_settings(options),
+        seed=options.seed,
+        workers=options.workers,
+        threads_per_chain=options.threads_per_chain,
+        kernel=not options.no_kernel,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        quiet=options.quiet,
+        **given,
+    )
+    if options.json:
+        print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
+    elif not options.quiet:
+        print(f"\n{digits_text(summary)}\n\nReport: {options.out / REPORT}")
     return 0
 
 

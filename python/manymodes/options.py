@@ -82,18 +82,22 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument(
         "name",
         nargs="?",
-        choices=("xor", "xor-seeds", "cauchy"),
+        choices=("xor", "xor-seeds", "cauchy", "digits"),
         metavar="NAME",
-        help="xor, xor-seeds or cauchy; without a name, the list",
+        help="xor, xor-seeds, cauchy or digits; without a name, the list",
     )
     own = study.add_argument_group("of one study (default: what its module says)")
     own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")
-    own.add_argument("--data-seed", type=natural, help="xor, cauchy: seed of the data")
+    own.add_argument(
+        "--data-seed", type=natural, help="xor, cauchy: seed of the data; digits: of the split"
+    )
     own.add_argument("--data-seeds", type=positive, metavar="N", help="xor-seeds: seeds 1 to N")
     add_likelihood(study)
     add_nuts(study, chains=64)
     add_polychord(study)
     add_common(study, out_required=False)
+    # What was not given has the study's own default.
+    study.set_defaults(chains=None, warmup=None, draws=None, runs=None, processes=None)
     return whole
 
 

@@ -259,7 +259,6 @@ def summarise(
     **extra: Any,
 ) -> dict[str, Any]:
     """Return the content of ``summary.json``."""
-    toolchain = find().as_dict()
     entries = {
         name: {"kernel": one.posterior.program.kernel_state, **one.as_dict()}
         for name, one in comparisons.items()
@@ -268,6 +267,12 @@ def summarise(
         entries[name]["chains"]["diagnosis"] = diagnosis.as_dict()
     for name, one in (checks or {}).items():
         entries[name]["checks"] = one.as_dict()
+    return {**summary_head(command, seed), **extra, "posteriors": entries}
+
+
+def summary_head(command: str, seed: int) -> dict[str, Any]:
+    """Return how every ``summary.json`` begins: versions, the command and its seed."""
+    toolchain = find().as_dict()
     return {
         "manymodes": manymodes.__version__,
         "command": command,
@@ -276,8 +281,6 @@ def summarise(
             part: {key: toolchain[part][key] for key in ("version", "source")}
             for part in ("cmdstan", "bridge", "polychord")
         },
-        **extra,
-        "posteriors": entries,
     }
 
 
@@ -367,6 +370,10 @@ class Results:
             for name, entry in self.summary["posteriors"].items()
             for mode in entry["modes"]
         ]
+        if not rows:
+            raise ResultsError(
+                f"{self.folder}: modes were not looked for: manymodes compare {self.folder}"
+            )
         return pd.DataFrame(rows).set_index(["posterior", "id"])
 
     def posterior(self, name: str | None = None) -> Posterior:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from manymodes.report._model_words import evidence_cells, models_answer, prediction_cells
 from manymodes.report._models import write_models_report
 from manymodes.report._page import Table
+from manymodes.report._plain import write_plain_report
 from manymodes.report._write import write_report
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "models_answer",
     "prediction_cells",
     "write_models_report",
+    "write_plain_report",
     "write_report",
 ]

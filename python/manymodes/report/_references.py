@@ -110,3 +110,8 @@ def model_references(comparison: ModelComparison) -> tuple[str, ...]:
     if any(model.nested_runs for model in comparison.models):
         cited += (*_NESTED, _BAYES_FACTORS)
     return tuple(cited)
+
+
+def chain_references() -> tuple[str, ...]:
+    """Return what to cite for chains, stacked."""
+    return (_STAN, _BRIDGESTAN, *_CHAINS, *_STACKING)
