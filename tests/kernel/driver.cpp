@@ -186,6 +186,53 @@ bool check(unsigned seed, Simd simd, long n, std::vector<int> units, int activat
   return right;
 }
 
+// Largest relative errors of the functions, in units of 2^-53, over their ranges.
+struct Worst {
+  double exponential = 0, log_one_plus = 0;
+};
+
+#define MANYMODES_WORST(set, target)                                                              \
+  target Worst worst_of_##set() {                                                                 \
+    namespace simd = manymodes::set;                                                              \
+    Worst worst;                                                                                  \
+    const double unit = 1.1102230246251565e-16;                                                   \
+    double x[8], t[8], exps[8], logs[8];                                                          \
+    for (int k = 0; k < 400000; k += 8) {                                                         \
+      for (int i = 0; i < 8; ++i) {                                                               \
+        x[i] = -707 + 1416 * ((k + i) / 400000.0);                                                \
+        t[i] = std::exp(-40 + 60 * ((k + i) / 400000.0));                                         \
+      }                                                                                           \
+      for (int i = 0; i < 8; i += simd::lanes) {                                                  \
+        simd::store(exps + i, simd::exponential(simd::load(x + i)));                              \
+        simd::store(logs + i, simd::log_one_plus(simd::load(t + i)));                             \
+      }                                                                                           \
+      for (int i = 0; i < 8; ++i) {                                                               \
+        const real e = std::exp(real(x[i])), l = std::log1p(real(t[i]));                          \
+        worst.exponential = std::max<double>(worst.exponential, std::fabs(exps[i] - e) / e / unit); \
+        worst.log_one_plus                                                                        \
+            = std::max<double>(worst.log_one_plus, std::fabs(logs[i] - l) / l / unit);            \
+      }                                                                                           \
+    }                                                                                             \
+    return worst;                                                                                 \
+  }
+
+MANYMODES_WORST(baseline, )
+#if defined(__x86_64__)
+MANYMODES_WORST(avx2, __attribute__((target("avx2,fma"))))
+MANYMODES_WORST(avx512, __attribute__((target("avx512f,avx512dq,avx512vl,avx2,fma"))))
+#endif
+
+// Whether the functions are as accurate as simd.hpp says.
+bool check_functions(Simd set) {
+  Worst worst = worst_of_baseline();
+#if defined(__x86_64__)
+  worst = set == Simd::avx512 ? worst_of_avx512() : set == Simd::avx2 ? worst_of_avx2() : worst;
+#endif
+  std::printf("instruction set %d: exp within %.2f, log(1 + t) within %.2f units of 2^-53\n",
+              static_cast<int>(set), worst.exponential, worst.log_one_plus);
+  return worst.exponential * 1.12e-16 < 2e-16 && worst.log_one_plus * 1.12e-16 < 4.5e-16;
+}
+
 }  // namespace
 
 extern "C" {
@@ -233,6 +280,7 @@ int main() {
         }
       }
     }
+    wrong += !check_functions(static_cast<Simd>(simd));
     // Several slices and blocks.
     wrong += !check(++seed, static_cast<Simd>(simd), 3001, {70, 20, 3}, 2, 2);
     wrong += !check(++seed, static_cast<Simd>(simd), 997, {300, 11, 1}, 1, 3);
