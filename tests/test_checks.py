@@ -189,11 +189,11 @@ def test_the_limit_grows_with_the_number_of_comparisons() -> None:
 def test_xor_with_the_constrained_prior(xor: dict[str, Posterior], shared: Any) -> None:
     """Short runs of both engines: every method agrees with every other.
 
-    There are chains enough for small modes to have draws: of 8 chains of 200 draws, one seed in
-    eight or so has a mode with so few that bridge sampling's error of it is far too small.
+    The warm-up is long enough for chains to leave the tiny modes that they begin in. Of those,
+    nested runs of so few live points hold a handful of draws, whose share comes out too high.
     """
     posterior = xor["constrained"]
-    settings = NutsSettings(warmup=300, draws=500)
+    settings = NutsSettings(warmup=1000, draws=500)
     with shared("xor-checks") as out:
         chains = run_chains(
             posterior, chains=32, settings=settings, out=out, resume=True, quiet=True
