@@ -51,6 +51,7 @@ ORDER = (
     "audits",
     "toolchain",
     "machine_code",
+    "nested_runner",
     "program_files",
     "kernel",
     "program",

@@ -19,7 +19,7 @@ _PLACE = re.compile(r"'([^'\n]*)'(?=, line \d+)")
 _SCRATCH = re.compile(r"^.*/building-\w+/|^(\./)+")
 _ALSO_SCRATCH = re.compile(r"[^\s'\":]*/building-\w+/")
 _COMPLAINT = re.compile(
-    r"\b[Ee]rror\b|Semantic|Syntax|undefined reference|cannot find -l|multiple definition|Killed"
+    r"\b[Ee]rror\b|Semantic|Syntax|undefined reference|cannot find -l|multiple definition"
 )
 _CPP = re.compile(r"^(\S*/)?(\w+\.hpp):(\d+):(\d+:)? (?:fatal )?error: (.*)$", re.MULTILINE)
 _STATEMENT = re.compile(r"current_statement(?:_begin)?__ = (\d+);")
@@ -41,9 +41,11 @@ def with_users_names(message: str, main: str, shown: Mapping[str, str]) -> str:
     shown : mapping of str to str
         What the user calls the files that are included, by the names that they are carried under.
     """
+    known = set(shown.values())
 
     def users(match: re.Match[str]) -> str:
-        return f"'{shown.get(_SCRATCH.sub('', match[1]), main)}'"
+        name = match[1]
+        return f"'{name if name in known else shown.get(_SCRATCH.sub('', name), main)}'"
 
     return _ALSO_SCRATCH.sub("", _PLACE.sub(users, message))
 
@@ -66,8 +68,6 @@ def first_complaint(name: str, output: str, scratch: Path | None = None) -> str:
     first = next((i for i, line in enumerate(lines) if _COMPLAINT.search(line)), None)
     chosen = lines[-_MOST_LINES:] if first is None else lines[first : first + _MOST_LINES]
     chosen = [line for line in chosen if "exited with code" not in line]
-    if "Killed" in output:
-        chosen.insert(0, "the compiler was killed, most likely for want of memory:")
     origin = _origin(output, scratch) if scratch is not None else None
     if origin is not None:
         chosen.insert(0, origin)

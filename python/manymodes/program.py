@@ -14,8 +14,8 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +23,9 @@ from typing import Any
 
 from manymodes.build_cache import cached_build, read_digests
 from manymodes.compiler_messages import first_complaint, quiet_cmdstanpy, with_users_names
-from manymodes.errors import CompileError, InputError
+from manymodes.errors import CompileError, InputError, ManymodesError
 from manymodes.kernel import caution, header_files, instruction_set, user_header, with_kernel
-from manymodes.machine_code import compiler_version, described
+from manymodes.machine_code import described
 from manymodes.overloads import FIRST_WITH_OVERLOADS, without_overloads
 from manymodes.program_files import ProgramFiles, is_shipped, read_program
 from manymodes.stan_source import Parameter, Source, read_source
@@ -142,6 +142,15 @@ class Program:
     def users_words(self, message: str) -> str:
         """Return a message of stanc or of the compiled program with the user's names of files."""
         return with_users_names(message, self.called, self._files.shown)
+
+    @contextmanager
+    def in_users_words(self) -> Iterator[None]:
+        """Give the user's names of files to the errors of what runs inside."""
+        try:
+            yield
+        except ManymodesError as error:
+            error.args = tuple(map(self.users_words, map(str, error.args)))
+            raise
 
     @property
     def foreign(self) -> str | None:
@@ -368,13 +377,14 @@ class Program:
         stan_file = self._write_sources(scratch)
         target = stan_file.with_name(f"{stan_file.stem}_model.so")
         executable = stan_file.with_suffix("")
-        flags = [f"--include-paths={scratch}", *os.environ.get("STANCFLAGS", "").split()]
+        folder = "." if self._has_our_bridge else scratch
+        flags = [f"--include-paths={folder}", *os.environ.get("STANCFLAGS", "").split()]
         command = ["make", str(target)]
         if self._kernel_sources is not None:
             flags.append("--allow-undefined")
             command.append(f"USER_HEADER={scratch / _USER_HEADER}")
         if self._has_our_bridge:
-            command.append(f"EXECUTABLE={executable}")
+            command += [f"EXECUTABLE={executable}", "RELATIVE=1"]
         variables = {
             **os.environ,
             "CMDSTAN": str(self._toolchain.cmdstan.path),
@@ -393,26 +403,3 @@ class Program:
         if self._has_our_bridge:
             cached_build(self.folder, _EXECUTABLE, lambda _: executable)
         return target
-
-
-def nested_runner() -> Path:
-    """Return the executable that runs PolyChord over a compiled density, building it once.
-
-    Raises
-    ------
-    CompileError
-        The C++ compiler fails.
-    """
-    source = stan_dir() / "nested" / "polychord_run.cpp"
-    require("compiler")
-    digest = hashlib.sha256(source.read_bytes() + compiler_version().encode()).hexdigest()[:24]
-
-    def build(scratch: Path) -> Path:
-        target = scratch / "polychord_run"
-        command = ["g++", "-std=c++14", "-O3", str(source), "-o", str(target), "-ldl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise CompileError(first_complaint("polychord_run", done.stderr))
-        return target
-
-    return cached_build(home() / "programs" / f"nested-{digest}", "polychord_run", build)
