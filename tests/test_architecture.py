@@ -28,7 +28,7 @@ LEAVES |= {
     "threads",
     "variables",
 }
-LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
+LEAVES |= {"coverage", "labels", "records", "seeds", "stan_csv", "stan_source", "overloads", "wording"}
 ORDER = (
     "prior",
     "likelihood",
@@ -41,6 +41,7 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
+    "claims",
     "kernel",
     "program",
     "posterior",
@@ -83,6 +84,8 @@ ORDER = (
     "checks",
     "diagnosis",
     "nested_files",
+    "run_folder",
+    "run_reading",
     "results",
     "model_comparison",
     "predict",

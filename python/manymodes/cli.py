@@ -164,6 +164,7 @@ def _study(options: argparse.Namespace) -> int:
         "kernel": not options.no_kernel,
         "resume": options.resume,
         "overwrite": options.overwrite,
+        "other_versions": options.other_versions,
         "quiet": options.quiet,
     }
     if options.name == "xor-seeds":
@@ -201,6 +202,7 @@ def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
         kernel=not options.no_kernel,
         resume=options.resume,
         overwrite=options.overwrite,
+        other_versions=options.other_versions,
         quiet=options.quiet,
         **given,
     )

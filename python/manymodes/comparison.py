@@ -19,6 +19,7 @@ from manymodes.held_out import HeldOut, held_out_lpd
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray, Posterior
+from manymodes.seeds import check_seed
 from manymodes.stacking import Stacking
 from manymodes.weighings import HeldOutScore, Weighing, score_weighings
 from manymodes.weights import (
@@ -276,8 +277,9 @@ def compare(
     Raises
     ------
     InputError
-        There are no draws.
+        There are no draws, or the seed is not allowed.
     """
+    check_seed(seed)
     # Its matrices are small, and threads of linear algebra only get in each other's way.
     with threadpool_limits(limits=1, user_api="blas"):
         return _compare(posterior, chains, nested, held_out, settings, seed, quiet)

@@ -57,3 +57,15 @@ class ThreadsWarning(ManymodesWarning):
 
 class KernelWarning(ManymodesWarning):
     """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""
+
+
+class VersionsWarning(ManymodesWarning):
+    """A run goes on with other versions than it was begun with."""
+
+
+class UnfinishedWarning(ManymodesWarning):
+    """A run holds fewer chains or nested runs than were asked for: figures are of those."""
+
+
+class StrayFileWarning(ManymodesWarning):
+    """A folder of results holds a file that is none of the run's, and is left out."""

@@ -22,6 +22,7 @@ from manymodes._cells import has_text, labels, numbers, refuse_missing
 from manymodes.encodings import Column, FloatArray, Scaling, Target
 from manymodes.errors import InputError, ResultsError
 from manymodes.frames import UNNAMED, Frame, as_frame
+from manymodes.seeds import check_seed
 from manymodes.storage import read_json, write_json
 
 IntArray = npt.NDArray[np.intp]
@@ -242,7 +243,7 @@ def split(
     counts[np.argsort(counts - wanted, kind="stable")[:short]] += 1
     if counts.sum() == 0:
         raise InputError(f"--holdout: {share:g} of {len(frame)} rows is none: hold out more")
-    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    rng = np.random.default_rng(np.random.SeedSequence(check_seed(seed)))
     held = np.zeros(len(frame), dtype=bool)
     for stratum, count in enumerate(counts):
         held[rng.permutation(np.flatnonzero(strata == stratum))[:count]] = True

@@ -13,6 +13,7 @@ def network_command(options: argparse.Namespace) -> int:
     from manymodes.network import Network
     from manymodes.posterior import Posterior
     from manymodes.results import save_posterior
+    from manymodes.run_folder import network_directory
     from manymodes.table import prepare
     from manymodes.text import network_text
 
@@ -42,15 +43,15 @@ def network_command(options: argparse.Namespace) -> int:
     posterior = Posterior.from_network(
         network, table.inputs(parts.train), table.targets(parts.train)
     )
-    save_posterior(posterior, options.out, "model.stan")
-    table.save(options.out)
-    for suffix in (".csv", ".parquet"):
-        (options.out / f"holdout{suffix}").unlink(missing_ok=True)
     kept = None
     if parts.held_out is not None:
         parquet = options.table.suffix.lower() in PARQUET
         kept = options.out / f"holdout{'.parquet' if parquet else '.csv'}"
-        write_frame(kept, parts.held_out.data)
+    with network_directory(options.out, overwrite=options.overwrite, reads=[options.table]):
+        save_posterior(posterior, options.out, "model.stan")
+        table.save(options.out)
+        if kept is not None and parts.held_out is not None:
+            write_frame(kept, parts.held_out.data)
     print(network_text(options.out, network, parts, kept))
     return 0
 
@@ -60,12 +61,14 @@ def predict_command(options: argparse.Namespace) -> int:
     from manymodes.frames import check_suffix, write_frame
     from manymodes.predict import predict_table
     from manymodes.progress import Progress
-    from manymodes.storage import ensure_folder
+    from manymodes.storage import ensure_folder, refuse_existing, sweep_partials
     from manymodes.text import prediction_text
 
     if options.out is not None:
         check_suffix(options.out, "--out")
+        refuse_existing([options.out], options.overwrite, reads=[options.table])
         ensure_folder(options.out.absolute().parent)
+        sweep_partials(options.out.absolute().parent, options.out.name)
     progress = Progress("predictions", quiet=options.quiet)
 
     def on_rows(done: int, rows: int) -> None:
