@@ -23,12 +23,14 @@ LEAVES |= {
     "_cells",
     "_mixture",
     "encodings",
+    "files",
     "frames",
     "_worker",
     "threads",
     "variables",
 }
-LEAVES |= {"coverage", "labels", "records", "seeds", "stan_csv", "stan_source", "overloads", "wording"}
+LEAVES |= {"coverage", "labels", "records", "seeds", "spreadsheets", "stan_csv"}
+LEAVES |= {"stan_source", "overloads", "terminal", "wording"}
 ORDER = (
     "prior",
     "likelihood",

@@ -6,7 +6,6 @@ may change; and the versions of the programs that made the draws.
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -16,74 +15,8 @@ from typing import Any
 
 import manymodes
 from manymodes.errors import InputError, ResultsError, UnfinishedWarning, VersionsWarning
-from manymodes.storage import digest, ensure_folder, plain_json, read_json, write_json
+from manymodes.storage import ASKED, SETTINGS, VERSIONS, read_json, run_name, short, write_json
 from manymodes.toolchain import find
-
-SETTINGS = "settings.json"
-_ASKED = "asked"
-_VERSIONS = "versions"
-_BESIDE = {_ASKED, _VERSIONS}
-"""What is no part of the settings that decide the draws."""
-
-
-def claim(
-    folder: Path, settings: Mapping[str, Any], *, resume: bool, asked: int | None = None
-) -> str:
-    """Bind a folder to the settings of a run, or check that it is bound to them.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if need be.
-    settings : mapping
-        Everything that decides the results, as plain values.
-    resume : bool
-        Whether results that are there may be continued.
-    asked : int, optional
-        How many chains or runs there are to be: what is kept beyond them does not count.
-
-    Returns
-    -------
-    str
-        What tells this run from any other: files of draws carry it.
-
-    Raises
-    ------
-    InputError
-        There are results and ``resume`` is false, or they come from other settings.
-    """
-    ensure_folder(folder)
-    path = folder / SETTINGS
-    wanted = plain_json(settings)
-    found: dict[str, Any] = {}
-    if path.exists():
-        if not resume:
-            raise InputError(
-                f"{folder} holds earlier results: continue them with --resume, replace them "
-                "with --overwrite, or choose another --out"
-            )
-        found = read_json(path)
-        keys = (wanted.keys() | found.keys()) - _BESIDE
-        changed = sorted(k for k in keys if wanted.get(k) != found.get(k))
-        if changed:
-            what = ", ".join(
-                f"{k} was {_short(found.get(k))}, is {_short(wanted.get(k))}" for k in changed
-            )
-            raise InputError(
-                f"{folder} holds a run with other settings ({what}): "
-                "use the same ones or choose another --out"
-            )
-    beside = {key: found[key] for key in (_ASKED, _VERSIONS) if key in found}
-    if asked is not None:
-        beside[_ASKED] = asked
-    if {**wanted, **beside} != found:
-        write_json(path, {**wanted, **beside})
-    return run_name(wanted)
-
-
-def run_name(settings: Mapping[str, Any]) -> str:
-    """Return what tells a run with some settings from any other."""
-    return digest(repr(sorted((k, v) for k, v in settings.items() if k not in _BESIDE)))
 
 
 def read_claim(
@@ -109,11 +42,11 @@ def read_claim(
     settings = read_json(path)
     for key, allowed in checks.items():
         if key not in settings or not allowed(settings[key]):
-            what = "is missing" if key not in settings else f"cannot be {_short(settings[key])}"
+            what = "is missing" if key not in settings else f"cannot be {short(settings[key])}"
             raise ResultsError(f"{path} is damaged ('{key}' {what}): restore it, or run anew")
-    asked = settings.get(_ASKED)
+    asked = settings.get(ASKED)
     if asked is not None and not is_count(asked):
-        raise ResultsError(f"{path} is damaged ('{_ASKED}' cannot be {_short(asked)})")
+        raise ResultsError(f"{path} is damaged ('{ASKED}' cannot be {short(asked)})")
     for key, value in identity.items():
         if settings.get(key) != value:
             raise ResultsError(
@@ -138,7 +71,7 @@ def wanted_of(settings: Mapping[str, Any], numbers: Collection[int]) -> tuple[li
 
     A run that was made before the number was kept counts all of them.
     """
-    asked = settings.get(_ASKED)
+    asked = settings.get(ASKED)
     if asked is None:
         asked = max(numbers, default=-1) + 1
     return sorted(number for number in numbers if number < asked), int(asked)
@@ -225,7 +158,7 @@ def keep_versions(
     """
     path = folder / SETTINGS
     settings = read_json(path)
-    kept = settings.get(_VERSIONS)
+    kept = settings.get(VERSIONS)
     earlier = kept if isinstance(kept, list) and all(isinstance(v, dict) for v in kept) else []
     if begun and not earlier:
         here = ", ".join(f"{part} {version}" for part, version in now.items())
@@ -254,9 +187,4 @@ def keep_versions(
         )
     else:
         earlier = []
-    write_json(path, {**settings, _VERSIONS: [*earlier, dict(now)]})
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    write_json(path, {**settings, VERSIONS: [*earlier, dict(now)]})

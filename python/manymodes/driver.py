@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from manymodes.chain_task import RUNNING, Job, RunSettings, sample_chain
-from manymodes.claims import claim, keep_versions, versions
+from manymodes.claims import keep_versions, versions
 from manymodes.engine import Outcome, Parcel, as_completed
 from manymodes.errors import SamplingError, StorageError, TimeLimitError
 from manymodes.posterior import Posterior
@@ -34,7 +34,7 @@ from manymodes.records import (
     write_record,
 )
 from manymodes.starts import Starts, make_starts
-from manymodes.storage import ensure_folder, held, sweep_partials, write_json
+from manymodes.storage import claim, ensure_folder, held, sweep_partials, write_json
 from manymodes.threads import cpu_count, threads_each
 from manymodes.warmups import Warmup, peak_of
 

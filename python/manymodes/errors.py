@@ -6,9 +6,15 @@ status 2 and one line, and any other `ManymodesError` into exit status 1 and one
 
 from __future__ import annotations
 
+from manymodes.terminal import message
+
 
 class ManymodesError(Exception):
     """Base class of every error that manymodes raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message; names in it carry nothing that a terminal obeys."""
+        return message(super().__str__())
 
 
 class InputError(ManymodesError, ValueError):
@@ -49,6 +55,10 @@ class ResultsError(InputError):
 
 class ManymodesWarning(UserWarning):
     """Base class of the warnings that manymodes gives; the command line shows them as a line."""
+
+    def __str__(self) -> str:
+        """Return the message; names in it carry nothing that a terminal obeys."""
+        return message(super().__str__())
 
 
 class ThreadsWarning(ManymodesWarning):

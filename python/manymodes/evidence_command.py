@@ -52,8 +52,8 @@ def evidence_command(options: argparse.Namespace) -> int:
     check_nested(posterior, **request)
     if options.overwrite and removed_by(options.out, [Path(options.reference)]) is not None:
         raise InputError(
-            f"--reference: {options.reference} is among the results that --overwrite removes: "
-            "copy it to another place, or choose another --out"
+            f"--reference: {options.reference} is in the directory that --overwrite empties: copy "
+            "it to another place, or choose another --out"
         )
     if posterior.network is None:  # those are normalised by construction
         for remark in remarks(posterior):

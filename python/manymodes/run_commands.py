@@ -129,8 +129,8 @@ def _check_starts(options: argparse.Namespace, posterior: Posterior, run: RunSet
         doomed = removed_by(options.out, read)
         if doomed is not None:
             raise InputError(
-                f"--init: {doomed} is among the results that --overwrite removes: copy what "
-                "--init reads to another place, or choose another --out"
+                f"--init: {doomed} is in the directory that --overwrite empties: copy what --init "
+                "reads to another place, or choose another --out"
             )
     if init.path is not None or init.kind == PATHFINDER:
         make_starts(posterior, init, chains=run.chains, seed=run.seed, superchains=run.superchain)

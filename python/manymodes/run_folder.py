@@ -14,10 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from manymodes.claims import SETTINGS
 from manymodes.errors import InputError, ManymodesError, ResultsError
 from manymodes.program import Program
-from manymodes.storage import cannot_write, ensure_folder, held, read_json, sweep_partials
+from manymodes.storage import SETTINGS, cannot_write, ensure_folder, held, read_json, sweep_partials
 
 SUMMARY = "summary.json"
 REPORT = "report.html"
@@ -40,6 +39,8 @@ _OF_NESTED = re.compile(
     r"run-\d{3,}\.(npz|damaged)|base\.json|prior\.json|failures\.json|settings\.json"
 )
 _ENGINES = {"chains": _OF_CHAINS, "nested": _OF_NESTED}
+_DRAWS = {"chains": "chain-[0-9][0-9][0-9][0-9][0-9]*.npz", "nested": "run-[0-9][0-9][0-9]*.npz"}
+_FOLDERS = {POSTERIOR, "checks", *_ENGINES}
 _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
 _LOCKS = re.compile(r"\.(chains|nested)\.lock")
 _PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
@@ -56,6 +57,9 @@ def is_run(folder: Path) -> bool:
         return True
     of_engines = (_content(folder / engine / SETTINGS) for engine in _ENGINES)
     if any({"program", "data", "seed"} <= settings.keys() for settings in of_engines):
+        return True
+    drawn = (path for engine, names in _DRAWS.items() for path in (folder / engine).glob(names))
+    if next(drawn, None) is not None:
         return True
     return "manymodes" in _content(folder / SUMMARY) or _is_study(folder)
 
@@ -81,7 +85,7 @@ def our_files(folder: Path) -> Iterator[Path]:
         for engine, names in _ENGINES.items():
             yield from _named(parent / engine, names)
         yield from _named(parent, _LOCKS)
-    if _is_study(folder) or str(_content(folder / SUMMARY).get("command")).startswith("study"):
+    if not (folder / POSTERIOR).is_dir() or _is_study(folder):
         yield from _study_files(folder)
 
 
@@ -139,8 +143,8 @@ def run_directory(
     folder : Path
         The directory.
     overwrite : bool
-        Remove the results of earlier runs from it first: what manymodes wrote, by name. What
-        else is there stays and is named.
+        Remove the results of earlier runs from it first: what manymodes wrote, by name. Hidden
+        files, and what else is in the folders of results, stay and are named.
     reads : sequence of Path
         Files and folders that the run reads: they stay too.
 
@@ -148,12 +152,15 @@ def run_directory(
     ------
     InputError
         It cannot be written, another process holds it, it is the home directory or the root of the
-        file system, or a file of the user's is called as one of ours.
+        file system, a file of the user's is called as one of ours, or ``overwrite`` was asked for
+        and something else is in it that is no result and is not read.
     """
     check_directory(folder)
     ensure_folder(folder)
     with held(folder, folder / _LOCK):
         _refuse_foreign(folder)
+        if overwrite:
+            _refuse_others(folder, reads)
         _sweep(folder)
         if overwrite:
             _remove(folder, reads)
@@ -236,6 +243,19 @@ def _refuse_foreign(folder: Path) -> None:
             f"{folder} holds {foreign.relative_to(folder)}, which no run of manymodes wrote: "
             "move it away or choose another --out"
         )
+
+
+def _refuse_others(folder: Path, reads: Sequence[Path]) -> None:
+    """Refuse to empty a directory that holds something visible which is no result."""
+    read = {path.resolve() for path in reads}
+    read |= {above for path in read for above in path.parents}
+    for entry in sorted(folder.iterdir()):
+        ours = entry.name in {*_RESULTS, *_OF_STUDIES, *_FOLDERS} or _PARTS.fullmatch(entry.name)
+        if not (ours or entry.name[0] == "." or entry.resolve() in read):
+            raise InputError(
+                f"{folder} holds {entry.name}, which is no result of manymodes: "
+                "remove it yourself or choose another --out"
+            )
 
 
 def _sweep(folder: Path) -> None:

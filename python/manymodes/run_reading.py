@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from manymodes.claims import SETTINGS, read_failures, run_name, wanted_of, warn_unfinished
+from manymodes.claims import read_failures, wanted_of, warn_unfinished
 from manymodes.driver import FAILURES
 from manymodes.errors import ResultsError
 from manymodes.nested import run_file, run_numbers
 from manymodes.records import record_numbers
-from manymodes.storage import read_arrays, read_json
+from manymodes.storage import SETTINGS, read_arrays, read_json, run_name
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import json
-import os
-import re
-import socket
 import tempfile
-import time
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import cache
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +16,17 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from manymodes.errors import InputError, ManymodesError, ResultsError, StorageError
+from manymodes.errors import InputError, ResultsError
+from manymodes.files import atomic as atomic
+from manymodes.files import cannot_write as cannot_write
+from manymodes.files import refuse_existing as refuse_existing
+from manymodes.files import sweep_partials as sweep_partials
 
-_REFUSED = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
-    errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTEMPTY,
-}  # fmt: skip
-"""What is wrong with a path, and not with the disk."""
-
-_PARTIAL = re.compile(
-    r"\.(?P<name>.+?)\.(?:(?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)(?:-\d+)?\.partial", re.DOTALL
-)
-_LONGEST = 150  # bytes of a name that its partial file repeats: most file systems take 255
-_A_DAY = 86_400.0
-_counter = itertools.count()
+SETTINGS = "settings.json"
+ASKED = "asked"
+VERSIONS = "versions"
+_BESIDE = {ASKED, VERSIONS}
+"""What is no part of the settings that decide the draws."""
 
 
 def ensure_folder(path: Path) -> Path:
@@ -91,124 +82,6 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a partial file to fill: it gets its name in one step when it is whole, or never.
-
-    It is forced to the disk first. Its own name is unique among threads, processes and machines
-    (``.NAME.HOST-PID-COUNT.partial``). What goes wrong leaves nothing behind; what a killed
-    process leaves, `sweep_partials` removes.
-
-    Parameters
-    ----------
-    path : Path
-        The file. Its folder must be there.
-
-    Raises
-    ------
-    StorageError
-        The disk is full or fails, or the folder is gone.
-    InputError
-        There may be no such file.
-    """
-    shown = path.name.encode()[:_LONGEST].decode(errors="ignore")
-    partial = path.with_name(f".{shown}.{_host()}-{os.getpid()}-{next(_counter)}.partial")
-    try:
-        yield partial
-        _sync(partial)
-        os.replace(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, ManymodesError):
-            raise cannot_write(path, error) from error
-        raise
-    with suppress(OSError):  # the file is there; not every file system syncs folders
-        _sync(path.parent)
-
-
-def refuse_existing(paths: Iterable[Path], overwrite: bool, reads: Sequence[Path] = ()) -> None:
-    """Refuse to write over files, unless the user says so; and over what is read in any case.
-
-    Raises
-    ------
-    InputError
-        A file is there, or is a directory.
-    """
-    read = {path.resolve() for path in reads}
-    for path in paths:
-        if path.resolve() in read:
-            raise InputError(f"{path} is what is read: choose another --out")
-        if path.is_dir():
-            raise InputError(f"{path} cannot be written: it is a directory")
-        if (path.exists() or path.is_symlink()) and not overwrite:
-            raise InputError(
-                f"{path} is there already: replace it with --overwrite, or choose another name"
-            )
-
-
-def cannot_write(path: Path, error: OSError) -> ManymodesError:
-    """Return what a user is told where a file or folder cannot be written."""
-    reason = error.strerror or str(error)
-    if error.errno in _REFUSED:
-        return InputError(f"{path} cannot be written: {reason}")
-    if error.errno == errno.ENOENT:
-        return StorageError(f"{path} cannot be written: the folder {path.parent} is gone")
-    return StorageError(
-        f"{path} cannot be written: {reason}; make room and run the command again "
-        "(a run goes on with --resume)"
-    )
-
-
-def sweep_partials(folder: Path, *names: str) -> None:
-    """Remove the partial files of a folder whose writers are gone.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to look; not below it.
-    names : str
-        Of the files that were to be written; all by default.
-    """
-    with suppress(OSError):
-        for path in folder.glob(".*.partial"):
-            found = _PARTIAL.fullmatch(path.name)
-            if found and (not names or found["name"] in names) and _abandoned(path, found):
-                path.unlink(missing_ok=True)
-
-
-def _abandoned(path: Path, name: re.Match[str]) -> bool:
-    """Whether nobody writes a partial file any more: its process is gone, or it is a day old."""
-    here = name["host"] in (None, _host())
-    if here and not _is_alive(int(name["pid"])):
-        return True
-    return time.time() - path.stat().st_mtime > _A_DAY
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # another user's
-        return True
-    return True
-
-
-@cache
-def _host() -> str:
-    return digest(socket.gethostname())[:8]
-
-
-def _sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -293,9 +166,75 @@ def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
+def claim(
+    folder: Path, settings: Mapping[str, Any], *, resume: bool, asked: int | None = None
+) -> str:
+    """Bind a folder to the settings of a run, or check that it is bound to them.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    settings : mapping
+        Everything that decides the results, as plain values.
+    resume : bool
+        Whether results that are there may be continued.
+    asked : int, optional
+        How many chains or runs there are to be: what is kept beyond them does not count.
+
+    Returns
+    -------
+    str
+        What tells this run from any other: files of draws carry it.
+
+    Raises
+    ------
+    InputError
+        There are results and ``resume`` is false, or they come from other settings.
+    """
+    ensure_folder(folder)
+    path = folder / SETTINGS
+    wanted = plain_json(settings)
+    found: dict[str, Any] = {}
+    if path.exists():
+        if not resume:
+            raise InputError(
+                f"{folder} holds earlier results: continue them with --resume, replace them "
+                "with --overwrite, or choose another --out"
+            )
+        found = read_json(path)
+        keys = (wanted.keys() | found.keys()) - _BESIDE
+        changed = sorted(k for k in keys if wanted.get(k) != found.get(k))
+        if changed:
+            what = ", ".join(
+                f"{k} was {short(found.get(k))}, is {short(wanted.get(k))}" for k in changed
+            )
+            raise InputError(
+                f"{folder} holds a run with other settings ({what}): "
+                "use the same ones or choose another --out"
+            )
+    beside = {key: found[key] for key in (ASKED, VERSIONS) if key in found}
+    if asked is not None:
+        beside[ASKED] = asked
+    if {**wanted, **beside} != found:
+        write_json(path, {**wanted, **beside})
+    return run_name(wanted)
+
+
+def run_name(settings: Mapping[str, Any]) -> str:
+    """Return what tells a run with some settings from any other."""
+    return digest(repr(sorted((k, v) for k, v in settings.items() if k not in _BESIDE)))
+
+
 def digest(text: str) -> str:
     """Return a short hash of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def short(value: Any) -> str:
+    """Return a value of a JSON file in a few characters."""
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _plain(value: Any) -> Any:

@@ -61,7 +61,9 @@ def predict_command(options: argparse.Namespace) -> int:
     from manymodes.frames import check_suffix, write_frame
     from manymodes.predict import predict_table
     from manymodes.progress import Progress
+    from manymodes.spreadsheets import inert_frame
     from manymodes.storage import ensure_folder, refuse_existing, sweep_partials
+    from manymodes.terminal import visible
     from manymodes.text import prediction_text
 
     if options.out is not None:
@@ -85,7 +87,8 @@ def predict_command(options: argparse.Namespace) -> int:
         on_rows=on_rows,
     )
     if found.extra and not options.quiet:
-        print(f"manymodes: columns not used: {', '.join(found.extra)}", file=sys.stderr)
+        names = ", ".join(map(visible, found.extra))
+        print(f"manymodes: columns not used: {names}", file=sys.stderr)
     entry = found.as_dict()
     if options.out is not None:
         write_frame(options.out, found.frame)
@@ -96,7 +99,7 @@ def predict_command(options: argparse.Namespace) -> int:
         print(json.dumps(entry, indent=1))
         return 0
     if options.out is None:
-        print(found.frame.to_csv(index=False), end="")
+        print(inert_frame(found.frame).to_csv(index=False), end="")
     if not options.quiet:
         where = sys.stderr if options.out is None else sys.stdout
         print(prediction_text(found, options.out), file=where)

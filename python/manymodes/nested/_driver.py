@@ -24,7 +24,6 @@ import numpy as np
 from manymodes.build_cache import file_digest
 from manymodes.chains import Chains
 from manymodes.claims import (
-    claim,
     is_count,
     keep_versions,
     read_claim,
@@ -66,7 +65,7 @@ from manymodes.polychord import (
 from manymodes.posterior import Posterior
 from manymodes.progress import Progress
 from manymodes.seeds import check_seed
-from manymodes.storage import ensure_folder, held, kept_folder, sweep_partials, write_json
+from manymodes.storage import claim, ensure_folder, held, kept_folder, sweep_partials, write_json
 from manymodes.threads import check_threads, cpu_count, threads_each
 from manymodes.toolchain import polychord_library, require
 

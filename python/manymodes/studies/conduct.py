@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.chains import run_chains
-from manymodes.claims import claim
 from manymodes.comparison import Comparison, compare
 from manymodes.diagnosis import diagnosed
 from manymodes.errors import InputError
@@ -26,7 +25,7 @@ from manymodes.results import (
     write_draws,
 )
 from manymodes.seeds import check_seed
-from manymodes.storage import write_json
+from manymodes.storage import claim, write_json
 from manymodes.threads import check_threads
 from manymodes.toolchain import require
 

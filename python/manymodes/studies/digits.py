@@ -22,7 +22,6 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from manymodes.chains import Chains, run_chains
-from manymodes.claims import claim
 from manymodes.diagnostics import rhat, rhat_function
 from manymodes.errors import InputError
 from manymodes.frames import as_frame, write_frame
@@ -41,7 +40,7 @@ from manymodes.results import (
 )
 from manymodes.seeds import check_seed
 from manymodes.stacking import Stacking, stack
-from manymodes.storage import write_json
+from manymodes.storage import claim, write_json
 from manymodes.studies.digits_words import (
     CHOICES,
     chains_table,
