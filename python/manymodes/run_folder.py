@@ -42,7 +42,7 @@ _ENGINES = {"chains": _OF_CHAINS, "nested": _OF_NESTED}
 _DRAWS = {"chains": "chain-[0-9][0-9][0-9][0-9][0-9]*.npz", "nested": "run-[0-9][0-9][0-9]*.npz"}
 _FOLDERS = {POSTERIOR, "checks", *_ENGINES}
 _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
-_LOCKS = re.compile(r"\.(chains|nested)\.lock")
+_LOCKS = (".chains.lock", ".nested.lock")
 _PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
 """How studies call the folders of their posteriors."""
 _MOST_NAMED = 5
@@ -79,25 +79,29 @@ def _content(path: Path) -> dict[str, Any]:
 
 def our_files(folder: Path) -> Iterator[Path]:
     """Yield what manymodes may have written into a run directory, as far as it is there."""
+    yield from _run_files(folder)
+    if not (folder / POSTERIOR).is_dir() or _is_study(folder):
+        yield from _study_files(folder)
+
+
+def _run_files(folder: Path) -> Iterator[Path]:
+    """Yield what is there of a run of one posterior."""
     yield from _present(folder, _RESULTS)
     yield from posterior_files(folder / POSTERIOR)
     for parent in (folder, folder / "checks"):
         for engine, names in _ENGINES.items():
             yield from _named(parent / engine, names)
-        yield from _named(parent, _LOCKS)
-    if not (folder / POSTERIOR).is_dir() or _is_study(folder):
-        yield from _study_files(folder)
+        yield from _present(parent, _LOCKS)
 
 
 def _study_files(folder: Path) -> Iterator[Path]:
+    """Yield what is there of a study: its own files, and those of its posteriors."""
     yield from _present(folder, _OF_STUDIES)
-    for part in sorted(folder.iterdir()):
+    for part in sorted(folder.iterdir()) if folder.is_dir() else ():
         if _PARTS.fullmatch(part.name) and part.is_dir() and not part.is_symlink():
-            yield from our_files(part)
-            yield from _present(part, ("modes.json", _LOCK))
-            for of_seed in ("full", "constrained"):
-                yield from our_files(part / of_seed)
-                yield from _present(part / of_seed, (_LOCK,))
+            for one in (part, part / "full", part / "constrained"):
+                yield from _run_files(one)
+                yield from _present(one, ("modes.json", _LOCK))
 
 
 def posterior_files(folder: Path) -> Iterator[Path]:
@@ -237,7 +241,7 @@ def _refuse_foreign(folder: Path) -> None:
     if is_run(folder):
         return
     found = (*our_files(folder), *sorted((folder / POSTERIOR).glob("*.stan*")))
-    foreign = next((path for path in found if not _LOCKS.fullmatch(path.name)), None)
+    foreign = next((path for path in found if path.name not in _LOCKS), None)
     if foreign is not None:
         raise InputError(
             f"{folder} holds {foreign.relative_to(folder)}, which no run of manymodes wrote: "
