@@ -208,7 +208,9 @@ def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay |
         begun = time.monotonic()
         resumed = _mark_resumption(scratch)
         config = scratch / "config"
-        config.write_text(_config_text(opened, library, seed + resumed, scratch), encoding="utf-8")
+        config.write_text(
+            _config_text(opened, library, (seed + resumed) % 2**31, scratch), encoding="utf-8"
+        )
         command = [*launcher(opened.settings, library), str(nested_runner()), str(config)]
         processes, threads = opened.settings.processes, opened.threads
         counts = _run_child(command, scratch, show, index, processes, threads)
