@@ -41,6 +41,7 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
+    "earlier",
     "kernel",
     "program",
     "posterior",

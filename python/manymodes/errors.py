@@ -57,3 +57,7 @@ class ThreadsWarning(ManymodesWarning):
 
 class KernelWarning(ManymodesWarning):
     """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""
+
+
+class UpgradeWarning(ManymodesWarning):
+    """A program that an earlier manymodes wrote is taken as it would be written today."""

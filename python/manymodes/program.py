@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.build_cache import cached_build, read_digests
+from manymodes.earlier import brought_up_to_date, naming_the_remedy
 from manymodes.errors import CompileError, InputError
 from manymodes.kernel import caution, header_files, instruction_set, user_header, with_kernel
 from manymodes.overloads import FIRST_WITH_OVERLOADS, without_overloads
@@ -93,7 +94,7 @@ class Program:
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """The program and everything that it includes, by the name it is included under."""
+        """The program and everything it includes, by name; our earlier files as they are today."""
         sources: dict[str, str] = {}
         pending = [self.stan_file.name]
         while pending:
@@ -103,7 +104,7 @@ class Program:
             path = self._locate(name)
             sources[name] = path.read_text(encoding="utf-8")
             pending.extend(_INCLUDE.findall(sources[name]))
-        return sources
+        return brought_up_to_date(self.name, sources)
 
     def _locate(self, name: str) -> Path:
         for folder in self.include_paths:
@@ -207,14 +208,15 @@ class Program:
 
     def _with_fallback(self, build: Callable[[Program], Path]) -> Path:
         """Build the program with the kernel or, where that fails, its definition."""
-        try:
-            return build(self._compiled)
-        except CompileError as error:
-            if not self.uses_kernel:
-                raise
-            built = build(self.definition)  # or its error, which is the program's own
-            write_text(self.folder / _NO_KERNEL, str(error))
-            return built
+        with naming_the_remedy(self.sources, self._toolchain.cmdstan.version):
+            try:
+                return build(self._compiled)
+            except CompileError as error:
+                if not self.uses_kernel:
+                    raise
+                built = build(self.definition)  # or its error, which is the program's own
+                write_text(self.folder / _NO_KERNEL, str(error))
+                return built
 
     # ------------------------------------------------------------ compiled forms
 
