@@ -197,9 +197,10 @@ class Program:
 
     @property
     def kernel_caution(self) -> str | None:
-        """The line that a user reads where the kernel did not compile; None if there is none."""
-        failure = self.kernel_failure
-        return failure and caution(self.name, failure, self.folder / _NO_KERNEL)
+        """The line that a user reads where the kernel is not what runs; None if there is none."""
+        if not self.kernel:
+            return None
+        return caution(self.name, self.sources, self.kernel_failure, self.folder / _NO_KERNEL)
 
     @property
     def _compiled(self) -> Program:
