@@ -47,6 +47,7 @@ ORDER = (
     "nested_runner",
     "program_files",
     "claims",
+    "earlier",
     "kernel",
     "program",
     "stan_data",

@@ -79,3 +79,7 @@ class UnfinishedWarning(ManymodesWarning):
 
 class StrayFileWarning(ManymodesWarning):
     """A folder of results holds a file that is none of the run's, and is left out."""
+
+
+class UpgradeWarning(ManymodesWarning):
+    """A program that an earlier manymodes wrote is taken as it would be written today."""
