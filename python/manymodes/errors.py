@@ -57,3 +57,7 @@ class ThreadsWarning(ManymodesWarning):
 
 class KernelWarning(ManymodesWarning):
     """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""
+
+
+class QuantitiesWarning(ManymodesWarning):
+    """Some quantities of a program have no place among its draws: they are left out by name."""

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.errors import DensityError, InputError, KernelWarning
+from manymodes.errors import DensityError, InputError, KernelWarning, QuantitiesWarning
 from manymodes.network import Network
 from manymodes.program import Program
 from manymodes.progress import Progress
 from manymodes.storage import digest
-from manymodes.variables import Variable, variables_of
+from manymodes.variables import Variable, left_out, variables_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -158,8 +158,22 @@ class Posterior:
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:
-        """Parameters and transformed parameters, in the order of a constrained row."""
-        return variables_of(self.model.param_names(include_tp=True))
+        """Parameters and transformed parameters, in the order of a constrained row.
+
+        Warns
+        -----
+        QuantitiesWarning
+            Complex numbers and tuples are left out.
+        """
+        names = self.model.param_names(include_tp=True)
+        if absent := left_out(names):
+            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: "
+            warnings.warn(
+                said + "draws of complex numbers and of tuples have no table or figure",
+                QuantitiesWarning,
+                stacklevel=2,
+            )
+        return variables_of(names)
 
     @cached_property
     def unconstrained_names(self) -> tuple[str, ...]:
