@@ -99,7 +99,7 @@ def foreign(path: Path) -> str:
             begin = file.read(20)
     except OSError:
         return ""
-    if begin[:4] == b"\x7fELF" and len(begin) == 20:
+    if begin[:4] == b"\x7fELF" and len(begin) == 20 and begin[4] in (1, 2):
         (machine,) = struct.unpack_from("<H", begin, 18)
         kind = _MACHINES.get(machine, f"processor {machine}")
         if not sys.platform.startswith("linux"):

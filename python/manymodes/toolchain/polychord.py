@@ -143,7 +143,9 @@ def preloads(library: Path) -> tuple[Path, ...]:
         if own and module:
             unlisted = [name for name in module.needed if name not in listed]
             paths += [
-                _place(name, module.folders) for name in unlisted if not _NOT_PRELOADED.match(name)
+                _place(name, module.folders)
+                for name in unlisted
+                if not _NOT_PRELOADED.match(Path(name).name)
             ]
             break
     else:
@@ -207,7 +209,9 @@ def opening_problem(library: Path) -> str:
         _opened.add(key)
         return ""
     said = (child.stdout.strip() or child.stderr.strip()).splitlines()
-    return said[-1] if said else f"the process that opens it ends with status {child.returncode}"
+    if said:
+        return said[-1].removeprefix(f"{library}: ")
+    return f"the process that opens it ends with status {child.returncode}"
 
 
 def opening_remedy(problem: str, otherwise: str) -> str:

@@ -72,7 +72,7 @@ def try_cmdstan(cmdstan: Component) -> Component:
     if not works:
         problem = f"{stanc} does not compile one line: {_first(said)}"
         return _broken(cmdstan, problem, _remedy(cmdstan))
-    for built in cmdstan.path.glob("stan/lib/stan_math/lib/tbb/libtbb*.so*"):
+    for built in cmdstan.path.glob("stan/lib/stan_math/lib/tbb/libtbb.so.*"):
         if built.is_file() and (elf.foreign(built) or not elf.readable(built)):
             problem = f"{built} is not a library of this platform, or it is cut short"
             return _broken(cmdstan, problem, _remedy(cmdstan))
