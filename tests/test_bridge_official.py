@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ import bridgestan
 import numpy as np
 import pytest
 
-from bridge_support import compiled, load
+from bridge_support import HOME, compiled, copy_of, environment, load
 
 THREADED = ("STAN_THREADS=true", "BRIDGESTAN_AD_HESSIAN=true")
 THETA = np.array([0.3, 1, 2, 3, 4])
@@ -221,3 +222,23 @@ def test_data_as_text_path_mapping_or_nothing(tmp_path: Path) -> None:
     for nothing in (None, ""):
         with pytest.raises(RuntimeError, match="variable does not exist"):
             load("sizes", nothing)
+
+
+# ---- Linking ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variable", ["LIBSUNDIALS", "SUNDIALS_TARGETS"])
+def test_either_name_of_the_sundials_archives(tmp_path: Path, variable: str) -> None:
+    settings = environment()
+    libraries = "stan/lib/stan_math/make"
+    folder = copy_of(Path(settings["CMDSTAN"]), tmp_path / "cmdstan", libraries)
+    for file in (Path(settings["CMDSTAN"]) / libraries).iterdir():
+        text = file.read_text()
+        (folder / libraries / file.name).write_text(text.replace("LIBSUNDIALS", variable))
+    show = tmp_path / "show.mk"
+    show.write_text("$(info $(link-executable))\n")
+    command = ["make", "--dry-run", "-f", "Makefile", "-f", str(show), "precompile"]
+    command += [f"CMDSTAN={folder}", f"BRIDGE_BUILD={tmp_path}", "EXECUTABLE=program"]
+    said = subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=True).stdout
+    for solver in ("cvodes", "idas", "kinsol"):
+        assert f"{folder}/stan/lib/stan_math/lib/sundials_5.7.0/lib/libsundials_{solver}.a" in said

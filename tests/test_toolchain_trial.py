@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge_support import copy_of
 from manymodes import cli, toolchain
 from manymodes.errors import ToolchainError
 from manymodes.toolchain import discovery, elf, install, polychord, trial
@@ -253,22 +254,6 @@ def test_what_a_library_lists(tmp_path: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------- CmdStan
-
-
-def copy_of(cmdstan: Path, folder: Path, *own: str) -> Path:
-    """Link to a CmdStan, but for the folders ``own``, which are made anew."""
-    folder.mkdir(parents=True)
-    for entry in cmdstan.iterdir():
-        if entry.name == ".manymodes.json":
-            continue
-        inside = [path.partition("/")[2] for path in own if path.split("/")[0] == entry.name]
-        if not inside:
-            (folder / entry.name).symlink_to(entry)
-        elif inside == [""]:
-            (folder / entry.name).mkdir()
-        else:
-            copy_of(entry, folder / entry.name, *inside)
-    return folder
 
 
 def script(path: Path, text: str) -> None:
