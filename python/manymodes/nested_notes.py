@@ -13,6 +13,9 @@ from manymodes.wording import things
 UNLIKELY = 0.01
 """The p-value below which a test is told of."""
 
+NO_INSERTIONS = "no live point was drawn above the contour of another"
+"""Why there is no insertion-index test."""
+
 MOST_MISSED = 0.05
 """The share of the posterior that chains may have missed under a base measure fitted to them."""
 
@@ -27,7 +30,6 @@ def effort_lines(nested: Nested) -> list[str]:
     if not known:
         d_kl, d_kl_sd = nested.d_kl_base
     of = "the prior" if known else "the base measure"
-    by_run = ", ".join(f"{p:.2g}" for p in nested.insertion_p_by_run)
     resumed = sum(run.resumed > 0 for run in nested.runs)
     lines = [
         f"base measure: {nested.base.reason or nested.base.source}",
@@ -35,11 +37,36 @@ def effort_lines(nested: Nested) -> list[str]:
         f"{nested.effective_samples:.0f} effective samples; {nested.evaluations} evaluations",
         f"log_z_sd: {nested.log_z_volume_sd:.3f} by volumes"
         + (f", {nested.log_z_between_sd:.3f} between runs" if len(nested.runs) > 1 else "")
-        + f"; insertion-index p = {nested.insertion_p:.2g} (by run {by_run})",
+        + f"; {_insertion_test(nested)}",
     ]
+    plateau = plateau_sentence(nested)
+    if plateau:
+        lines.append(plateau)
     if resumed:
         lines.append(f"{resumed} of {len(nested.runs)} runs went on from a checkpoint")
     return lines
+
+
+def _insertion_test(nested: Nested) -> str:
+    if math.isnan(nested.insertion_p):
+        return f"insertion-index p: none ({NO_INSERTIONS})"
+    by_run = ", ".join("none" if math.isnan(p) else f"{p:.2g}" for p in nested.insertion_p_by_run)
+    return f"insertion-index p = {nested.insertion_p:.2g} (by run {by_run})"
+
+
+def plateau_sentence(nested: Nested) -> str:
+    """Say that the runs ended on a plateau, or saw nothing else; empty where they did not."""
+    top, points = nested.on_top
+    if top == points:
+        where = "where it is not zero, " if nested.log_prior_inside[0] < 0 else ""
+        return f"{where}the likelihood is the same at all {points} points of the nested runs"
+    if top < max(2, nested.nlive * len(nested.runs) // 10):
+        return ""
+    return (
+        f"the nested runs ended on a plateau: {top} live points had the same likelihood, and none "
+        f"a higher one; a part of less than about {300 / top:.2g} % of the plateau that stands "
+        "higher would not have been seen"
+    )
 
 
 def nested_cautions(nested: Nested) -> list[str]:

@@ -13,7 +13,7 @@ from manymodes.modes import Modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray
 from manymodes.stacking import Stacking, stack
-from manymodes.volumes import RegionWeights, open_passes, region_weights
+from manymodes.volumes import RegionWeights, open_passes, region_weights, settled
 from manymodes.weighings import Weighing, mode_evidence_weights, weighings
 
 IntArray = npt.NDArray[np.intp]
@@ -71,7 +71,7 @@ def evidence_weights(
     passes = _closing_passes(nested, modes)
     found = region_weights(nested.logl, nested.birth, modes.nested, passes, rng, _VOLUME_DRAWS)
     spread = _spread_between_runs(nested, modes, passes, found, rng)
-    log_z = found.log_z + nested.log_shift
+    log_z = settled(found.log_z) + nested.log_shift
     shares = special.softmax(found.log_z)
     log_shares = special.log_softmax(found.log_z_draws, axis=0)
     middle = log_shares.mean(axis=1, keepdims=True)
@@ -93,7 +93,7 @@ def evidence_weights(
 
 
 def _sd(draws: FloatArray) -> FloatArray:
-    return np.asarray(draws.std(axis=1, ddof=1))
+    return settled(draws.std(axis=1, ddof=1))
 
 
 def _closing_passes(nested: Nested, modes: Modes) -> FloatArray:

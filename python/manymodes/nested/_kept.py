@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from manymodes import volumes
 from manymodes.chains import Chains
 from manymodes.nested._base import choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
@@ -103,7 +104,8 @@ def _read_run(path: Path) -> NestedRun:
 
 
 def _as_run(raw: RawRun) -> NestedRun:
-    points = raw.points[np.argsort(raw.points[:, -1], kind="stable")]
+    points = raw.points[volumes.inside_own_contour(raw.points[:, -1], raw.points[:, -2])]
+    points = points[np.argsort(points[:, -1], kind="stable")]
     evaluations, _, failures, trials, inside = (int(c) for c in raw.counts)
     return NestedRun(
         np.ascontiguousarray(points[:, :-2]),

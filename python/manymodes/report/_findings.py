@@ -11,6 +11,7 @@ import numpy as np
 from manymodes.comparison import Comparison, Estimate, ModeSummary
 from manymodes.diagnosis import switching
 from manymodes.nested import Nested
+from manymodes.nested_notes import NO_INSERTIONS, plateau_sentence
 from manymodes.plots import Scores
 from manymodes.report._format import (
     count,
@@ -323,10 +324,16 @@ def _about_runs(name: str, nested: Nested) -> str:
             f". The runs on their own give {runs}, whose scatter puts the error of the merged "
             f"figure at {number(nested.log_z_between_sd, 2)} nats"
         )
-    text += (
-        f". The insertion-index test has p = {number(nested.insertion_p, 3)}"
-        f"{': no sign of trouble' if nested.insertion_p >= UNLIKELY else ', which is small'}."
-    )
+    if math.isnan(nested.insertion_p):
+        text += f". There is no insertion-index test: {NO_INSERTIONS}."
+    else:
+        text += (
+            f". The insertion-index test has p = {number(nested.insertion_p, 3)}"
+            f"{': no sign of trouble' if nested.insertion_p >= UNLIKELY else ', which is small'}."
+        )
+    plateau = plateau_sentence(nested)
+    if plateau:
+        text += f" {sentence(plateau)}."
     share, share_sd = nested.log_prior_inside
     if share < 0:
         restricted = Estimate(nested.log_z_restricted, math.nan)
