@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -104,17 +105,50 @@ def nested_cautions(nested: Nested) -> list[str]:
     return texts
 
 
+def what_log_z_is(nested: Nested) -> str:
+    """Say what log_z is where it is no evidence, or may be none; empty where it is one."""
+    prior = nested.prior_integral
+    if prior is None:
+        return ""
+    if prior.endless:
+        return (
+            f"the density has no finite integral: it does not fall off in {_listed(prior.endless)}"
+            ". There is no evidence, and log_z only tells how far the runs looked; nor is there a "
+            "posterior to draw from. Give every parameter a prior that falls off"
+        )
+    if not prior.improper:
+        return ""
+    names = _listed(prior.improper)
+    if prior.certain:
+        return (
+            f"the prior of {names} is improper: it has no finite integral, so that there is no "
+            "evidence, whose constant would be arbitrary. log_z is the integral of the density as "
+            "written, and compares with no other program's. Weights of modes do not depend on it"
+        )
+    return (
+        f"{names} may have no prior: if so there is no evidence, whose constant would be "
+        "arbitrary, and log_z is the integral of the density as written"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _prior_cautions(nested: Nested) -> list[str]:
     prior = nested.prior_integral
-    if prior is None or not prior.is_off:
-        return []
+    what = what_log_z_is(nested)
+    texts = [f"{what}."] if what else []
+    if prior is None or not prior.is_off or not nested.is_evidence:
+        return texts
     error = f" ± {prior.log_z_sd:.3f}" if prior.log_z_sd > 0 else ""
     return [
+        *texts,
         f"the prior is not normalised: without the likelihood the program integrates to "
         f"e^({prior.log_z:.3f}{error}) = {math.exp(prior.log_z):.4g}, not to 1. Over the "
         f"normalised prior, log_z is {nested.log_z - prior.log_z:.2f} ± "
         f"{math.hypot(nested.log_z_sd, prior.log_z_sd):.2f} nats. To mend the program: truncate "
-        "priors of bounded parameters (T[...]), and give every parameter a prior."
+        "priors of bounded parameters (T[...]), and give every parameter a prior.",
     ]
 
 

@@ -319,7 +319,8 @@ class _Driver:
         """Tell how it ended."""
         n = len(nested.runs)
         said = (
-            f"log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
+            f"{'log_z' if nested.is_evidence else 'log integral of the density as written'} = "
+            f"{nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
             f"run{'s' if n > 1 else ''}, {nested.evaluations} evaluations"
         )
         if target_sd is not None and nested.log_z_sd > target_sd:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ from manymodes import volumes
 from manymodes.chains import Chains
 from manymodes.nested._base import choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
+from manymodes.normalisation import improper_directions, remarks
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import NestedJob, PolyChordSettings, RawRun, run_polychord
 from manymodes.posterior import PRIOR_SWITCH, Posterior
-from manymodes.reference import BaseMeasure, prior_measure, read_measure, write_measure
+from manymodes.reference import (
+    BaseMeasure,
+    ImproperPriorError,
+    prior_measure,
+    read_measure,
+    write_measure,
+)
 from manymodes.storage import read_arrays, read_json, write_json
 
 _PRIOR_SETTINGS = PolyChordSettings(nlive=100)
@@ -50,19 +58,35 @@ def kept_prior_integral(
     if path.exists():
         return read_prior_integral(path)
     tells = PRIOR_SWITCH in posterior.data and not posterior.data[PRIOR_SWITCH]
-    if base.source == "cube" or posterior.network is not None or not tells:
+    if base.source == "cube" or posterior.network is not None:
         return None
-    prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
+    endless = improper_directions(posterior, seed=seed)
+    prior = base if base.source == "prior" else None
+    if prior is None and tells:
+        try:
+            prior = prior_measure(posterior, seed=seed)
+        except ImproperPriorError as error:
+            found = PriorIntegral(math.inf, math.nan, error.parameters, endless=endless)
+            return _keep(path, found)
+    names = tuple(dict.fromkeys(one.parameter for one in remarks(posterior) if one.infinite))
+    if prior is None:
+        if not names and not endless:
+            return None
+        return _keep(path, PriorIntegral(math.nan, math.nan, names, False, endless))
     surplus = log_unit_vector_surplus(posterior)
     if prior.exact:
         share, sd = _share_inside(posterior.prior, prior, seed)
-        found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd)
+        found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd, endless=endless)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
         run = _as_run(run_polychord(job, seed, 0, None))
         nested = Nested(posterior.prior, prior, nlive_of(_PRIOR_SETTINGS, prior), (run,))
-        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd)
-    write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
+        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd, names, not names, endless)
+    return _keep(path, found)
+
+
+def _keep(path: Path, found: PriorIntegral) -> PriorIntegral:
+    write_json(path, asdict(found))
     return found
 
 
@@ -79,7 +103,16 @@ def read_prior_integral(path: Path) -> PriorIntegral | None:
     if not path.exists():
         return None
     kept = read_json(path)
-    return PriorIntegral(float(kept["log_z"]), float(kept["log_z_sd"]))
+    improper, certain = tuple(kept.get("improper", ())), bool(kept.get("certain", True))
+    unknown = math.inf if improper and certain else math.nan
+    log_z, log_z_sd = kept["log_z"], kept["log_z_sd"]
+    return PriorIntegral(
+        unknown if log_z is None else float(log_z),
+        math.nan if log_z_sd is None else float(log_z_sd),
+        improper,
+        certain,
+        tuple(kept.get("endless", ())),
+    )
 
 
 def run_file(folder: Path, index: int) -> Path:

@@ -63,15 +63,36 @@ class NestedRun:
 
 @dataclass(frozen=True)
 class PriorIntegral:
-    """Log of the integral of the program's prior (nats) and its error: 0 if it is normalised."""
+    """What a program's prior integrates to, and whether anything there does not end.
+
+    Attributes
+    ----------
+    log_z, log_z_sd : float
+        Log of the integral of the prior (nats) and its error: 0 if it is normalised, infinite if
+        it is improper, NaN where nothing tells it.
+    improper : tuple of str
+        The parameters whose prior has no finite integral.
+    certain : bool
+        Whether that was measured; otherwise the program's text says that they may have no prior.
+    endless : tuple of str
+        In what the whole density, likelihood and prior, has no finite integral.
+    """
 
     log_z: float
     log_z_sd: float
+    improper: tuple[str, ...] = ()
+    certain: bool = True
+    endless: tuple[str, ...] = ()
 
     @property
     def is_off(self) -> bool:
         """Whether the prior is certainly not normalised: by 0.01 nats and four errors."""
         return abs(self.log_z) > max(0.01, 4 * self.log_z_sd)
+
+    @property
+    def leaves_evidence(self) -> bool:
+        """Whether log_z of the density can be an evidence, as far as is known for certain."""
+        return not self.endless and not (self.improper and self.certain)
 
 
 @dataclass(frozen=True)
@@ -144,6 +165,11 @@ class Nested:
         return np.asarray(special.softmax(volumes.expected_log_weights(self.logl, self.birth)))
 
     # ------------------------------------------------------------ evidence
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether ``log_z`` can be an evidence; over an improper prior there is none."""
+        return self.prior_integral is None or self.prior_integral.leaves_evidence
 
     @cached_property
     def log_prior_inside(self) -> tuple[float, float]:
@@ -257,6 +283,8 @@ class Nested:
         prior = self.posterior.prior
         heights = np.array([self.posterior.log_density(x) - prior.log_density(x) for x in draws])
         norm = self.prior_integral or PriorIntegral(0.0, 0.0)
+        if not self.is_evidence:
+            return _NAN, _NAN
         n = min(_PRIOR_DRAWS, self.effective_samples)
         sd = float(
             np.hypot(heights.std(ddof=1) / np.sqrt(n), np.hypot(self.log_z_sd, norm.log_z_sd))
