@@ -195,7 +195,7 @@ def open_passes(passes: FloatArray, dims: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """Regions that are connected up to the contour ``end``, and the two clusters they part into."""
+    """Regions that are connected up to the contour ``end``, and what they part into there."""
 
     regions: tuple[int, ...]
     end: float
@@ -226,10 +226,15 @@ def _clusters(passes: FloatArray) -> list[_Cluster]:
     levels, rank = np.unique(passes, return_inverse=True)  # ranks are finite where levels are not
     apart = len(levels) - rank.reshape(passes.shape)[np.triu_indices(n_regions, 1)]
     for one, other, distance in hierarchy.linkage(apart.astype(float), "single")[:, :3].astype(int):
-        first, second = sorted((int(one), int(other)), key=lambda k: clusters[k].regions[0])
-        regions = sorted(clusters[first].regions + clusters[second].regions)
         end = float(levels[len(levels) - distance])
-        clusters.append(_Cluster(tuple(regions), end, (first, second)))
+        children: list[int] = []
+        for joined in (int(one), int(other)):
+            cluster = clusters[joined]
+            at_once = cluster.children and cluster.end == end
+            children += cluster.children if at_once else (joined,)
+        children.sort(key=lambda k: clusters[k].regions[0])
+        regions = sorted(clusters[int(one)].regions + clusters[int(other)].regions)
+        clusters.append(_Cluster(tuple(regions), end, tuple(children)))
     return clusters
 
 

@@ -35,6 +35,7 @@ from manymodes.nested._kept import (
 from manymodes.nested._result import Nested
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import (
+    MAX_RUN_SEED,
     RUNNING,
     NestedJob,
     PolyChordSettings,
@@ -273,7 +274,7 @@ class _Driver:
         ]
         if not missing:
             return
-        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % (2**31 - 1)
+        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % MAX_RUN_SEED
         local = self._executor is None
         show = RunsDisplay(self._progress) if local else None
         runs = min(self._workers or cpu_count(), len(missing))

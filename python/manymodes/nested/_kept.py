@@ -16,7 +16,13 @@ from manymodes.nested._base import choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 from manymodes.normalisation import improper_directions, remarks
 from manymodes.parameter_space import log_unit_vector_surplus
-from manymodes.polychord import NestedJob, PolyChordSettings, RawRun, run_polychord
+from manymodes.polychord import (
+    MAX_RUN_SEED,
+    NestedJob,
+    PolyChordSettings,
+    RawRun,
+    run_polychord,
+)
 from manymodes.posterior import PRIOR_SWITCH, Posterior
 from manymodes.reference import (
     BaseMeasure,
@@ -79,7 +85,7 @@ def kept_prior_integral(
         found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd, endless=endless)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
-        run = _as_run(run_polychord(job, seed, 0, None))
+        run = _as_run(run_polychord(job, seed % MAX_RUN_SEED, 0, None))
         nested = Nested(posterior.prior, prior, nlive_of(_PRIOR_SETTINGS, prior), (run,))
         found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd, names, not names, endless)
     return _keep(path, found)

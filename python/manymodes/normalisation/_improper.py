@@ -36,6 +36,8 @@ _STEADY = 0.9
 _NO_SLOPE = 1e-12
 _NO_CURVATURE = 1e-7
 _MOST_DIMS = 100  # beyond which curvatures are not looked at
+_OBLIQUE_ERROR = 1e-6
+_FURTHEST_OBLIQUE = 1e5
 _TAKES_PART = 0.05
 
 
@@ -68,7 +70,8 @@ def improper_directions(posterior: Posterior, *, seed: int = 1) -> tuple[str, ..
     for direction in _flat_directions(posterior, points[0]):
         taking = np.flatnonzero(np.abs(direction) > _TAKES_PART).tolist()
         if not set(taking) & set(found) and _is_open(posterior, points, direction):
-            said.append(f"{_joined(_named([names[i] for i in taking], names))} together")
+            apart = [_indexed(names[i]) for i in taking]
+            said.append(f"{_joined(apart)} together")
     return tuple(said)
 
 
@@ -123,15 +126,19 @@ def _is_open(posterior: Posterior, points: list[FloatArray], direction: FloatArr
 
 
 def _line(posterior: Posterior, point: FloatArray, direction: FloatArray) -> Line:
+    oblique = np.count_nonzero(direction) > 1  # known to a few digits only
+
     def at(distance: float) -> tuple[float, float]:
+        if oblique and distance > _FURTHEST_OBLIQUE:
+            raise DensityError("the direction is not known well enough")
         place = point + distance * direction
         _check_range(posterior, place)
         value, gradient = posterior.gradient(place)
         if not np.isfinite(gradient).all():
             return value, np.nan
         slope = float(gradient @ direction)
-        rounding = 1e-13 * float(np.abs(gradient) @ np.abs(direction))
-        return value, 0.0 if abs(slope) <= rounding and np.count_nonzero(direction) > 1 else slope
+        rounding = _OBLIQUE_ERROR * float(np.abs(gradient) @ np.abs(direction))
+        return value, 0.0 if oblique and abs(slope) <= rounding else slope
 
     return at
 
@@ -159,7 +166,9 @@ def _flat_directions(posterior: Posterior, point: FloatArray) -> npt.NDArray[np.
         return np.empty((0, dims))
     values, vectors = np.linalg.eigh(curvature)
     largest = np.abs(values).max()
-    return np.asarray(vectors.T[np.abs(values) < _NO_CURVATURE * max(largest, 1e-300)])
+    flat = vectors.T[np.abs(values) < _NO_CURVATURE * max(largest, 1e-300)]
+    flat[np.abs(flat) < _OBLIQUE_ERROR] = 0.0
+    return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True))
 
 
 def _named(flat: list[str], every: tuple[str, ...]) -> list[str]:
