@@ -28,15 +28,13 @@ def why_none(comparison: Comparison) -> str:
     """Say why no mode has an evidence; empty where one has, or nested sampling was not run."""
     if comparison.nested is None or comparison.ranked_by == "evidence":
         return ""
-    heights = [mode.height for mode in comparison.summaries]
-    every = "the peak of its only mode" if len(heights) == 1 else "the peaks of all its modes"
     text = (
-        f"no mode has an evidence of its own: the nested runs stayed far below {every}, and how "
-        "much of the evidence lies there is not known"
+        "no mode has an evidence of its own: the nested runs stayed far below the peak of each, "
+        "and how much of the evidence lies near the peaks is not known"
     )
     if comparison.ranked_by:
-        return f"{text}; modes are told by the share of the chains' draws instead"
-    return f"{text}, and no mode is called prominent"
+        return f"{text}; modes are ranked by the share of the chains' draws instead"
+    return text
 
 
 def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> str:
@@ -58,7 +56,14 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
 
 def _without_evidence(comparison: Comparison) -> list[str]:
     why = why_none(comparison)
-    return [f"{why}."] if why else []
+    if why:
+        return [f"{why}."]
+    if comparison.nested is not None and not any(mode.runs for mode in comparison.summaries):
+        return [
+            "the nested runs stayed far below the peak of the only mode: log_z is what they found "
+            "there, and whether much more lies near the peak is not known."
+        ]
+    return []
 
 
 def _without_maximum(comparison: Comparison) -> list[str]:

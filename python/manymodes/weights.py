@@ -42,7 +42,7 @@ class EvidenceWeights:
     ----------
     log_z, shares : lists of M Estimate
         Log evidence (nats) and share of the evidence; NaN for a mode that the nested runs did
-        not reach, whose evidence is not known.
+        not reach, whose evidence is not known, unless it is the only one.
     point_weights : array of shape (n,)
         Posterior weights of the merged nested points, each mode by its own volume.
     share_draws : array of shape (M, B)
@@ -77,9 +77,11 @@ def evidence_weights(
     middle = log_shares.mean(axis=1, keepdims=True)
     share_draws = special.softmax(middle + spread * (log_shares - middle), axis=0)
 
+    known = modes.reached | (n_modes == 1)  # an only mode holds whatever was found
+
     def estimates(values: FloatArray, sd: FloatArray) -> list[Estimate]:
         return [
-            Estimate(float(values[k]), float(sd[k])) if modes.reached[k] else Estimate()
+            Estimate(float(values[k]), float(sd[k])) if known[k] else Estimate()
             for k in range(n_modes)
         ]
 
