@@ -58,7 +58,8 @@ def _without_evidence(comparison: Comparison) -> list[str]:
     why = why_none(comparison)
     if why:
         return [f"{why}."]
-    if comparison.nested is not None and not any(mode.runs for mode in comparison.summaries):
+    only = len(comparison.summaries) == 1 and not comparison.modes.reached.any()
+    if comparison.nested is not None and only:
         return [
             "the nested runs stayed far below the peak of the only mode: log_z is what they found "
             "there, and whether much more lies near the peak is not known."

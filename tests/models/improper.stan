@@ -1,6 +1,7 @@
-// Programs in one: priors that are proper, flat or improper in other ways, by kind.
+// Programs in one: priors that are flat or improper in other ways (kinds 1 to 9), and
+// likelihoods that have plateaus or no bound (kinds 10 to 14).
 data {
-  int<lower=0> kind;      // of the prior; see below
+  int<lower=0> kind;      // see below
   int prior_only;         // 1: leave the likelihood out
   vector[3] y;
 }
@@ -42,6 +43,16 @@ model {
     sigma ~ exponential(1);
   }
   if (!prior_only) {
-    y ~ normal(b[1] + b[2], sigma);
+    if (kind == 10) {        // a step: 10 on half of the prior, and 1
+      target += b[1] > 0 ? log(10) : 0;
+    } else if (kind == 12) { // 1 on half of the prior, and nothing elsewhere
+      target += b[1] > 0 ? 0 : negative_infinity();
+    } else if (kind == 13) { // without a bound as sigma shrinks
+      target += -0.9 * log(sigma);
+    } else if (kind == 14) { // plateaus of every height
+      target += -floor(4 * fmax(b[1], b[2]));
+    } else if (kind != 11) { // 11: the same everywhere
+      y ~ normal(b[1] + b[2], sigma);
+    }
   }
 }
