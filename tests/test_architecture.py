@@ -23,14 +23,22 @@ LEAVES |= {
     "_cells",
     "_mixture",
     "encodings",
-    "files",
     "frames",
     "_worker",
     "threads",
     "variables",
 }
-LEAVES |= {"coverage", "labels", "records", "seeds", "spreadsheets", "stan_csv"}
-LEAVES |= {"stan_source", "overloads", "terminal", "wording"}
+LEAVES |= {"files", "seeds", "spreadsheets", "terminal"}
+LEAVES |= {
+    "compiler_messages",
+    "coverage",
+    "labels",
+    "records",
+    "stan_csv",
+    "stan_source",
+    "overloads",
+    "wording",
+}
 ORDER = (
     "prior",
     "likelihood",
@@ -44,8 +52,13 @@ ORDER = (
     "audits",
     "toolchain",
     "claims",
+    "machine_code",
+    "nested_runner",
+    "program_files",
     "kernel",
     "program",
+    "stan_data",
+    "compiled",
     "posterior",
     "curvature",
     "parameter_space",
