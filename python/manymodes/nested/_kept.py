@@ -20,7 +20,7 @@ from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import NestedJob, PolyChordSettings, RawRun, run_polychord
 from manymodes.posterior import PRIOR_SWITCH, Posterior
-from manymodes.records import numbered, set_aside
+from manymodes.records import numbered
 from manymodes.reference import BaseMeasure, prior_measure, read_measure, write_measure
 from manymodes.storage import digest, plain_json, read_arrays, read_json, write_arrays, write_json
 
@@ -179,26 +179,6 @@ def read_kept(
         for i in numbers
         if run_file(folder, i).exists()
     ]
-
-
-def set_damaged_aside(
-    folder: Path, numbers: Iterable[int], base: BaseMeasure, owner: str
-) -> list[int]:
-    """Rename the files that cannot be read, so that their runs are made anew; return their numbers.
-
-    Raises
-    ------
-    InputError
-        A file cannot be renamed.
-    """
-    damaged = []
-    for index in numbers:
-        try:
-            read_kept(folder, [index], base, owner)
-        except ResultsError:
-            set_aside(run_file(folder, index))
-            damaged.append(index)
-    return damaged
 
 
 def _read_run(path: Path, base: BaseMeasure, owner: str) -> NestedRun:
