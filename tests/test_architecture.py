@@ -23,22 +23,14 @@ LEAVES |= {
     "_cells",
     "_mixture",
     "encodings",
+    "files",
     "frames",
     "_worker",
     "threads",
     "variables",
 }
-LEAVES |= {"files", "seeds", "spreadsheets", "terminal"}
-LEAVES |= {
-    "compiler_messages",
-    "coverage",
-    "labels",
-    "records",
-    "stan_csv",
-    "stan_source",
-    "overloads",
-    "wording",
-}
+LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
+LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
     "prior",
     "likelihood",
@@ -51,10 +43,11 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
-    "claims",
     "machine_code",
     "nested_runner",
     "program_files",
+    "claims",
+    "earlier",
     "kernel",
     "program",
     "stan_data",

@@ -79,3 +79,11 @@ class UnfinishedWarning(ManymodesWarning):
 
 class StrayFileWarning(ManymodesWarning):
     """A folder of results holds a file that is none of the run's, and is left out."""
+
+
+class UpgradeWarning(ManymodesWarning):
+    """A program that an earlier manymodes wrote is taken as it would be written today."""
+
+
+class QuantitiesWarning(ManymodesWarning):
+    """Some quantities of a program have no place among its draws: they are left out by name."""
