@@ -222,15 +222,15 @@ class Posterior:
     def _point(self, eta: npt.ArrayLike) -> FloatArray:
         """Return one unconstrained point; raise `InputError` if it is none."""
         try:
-            point = np.ascontiguousarray(eta, dtype=float)
+            point = np.asarray(eta, dtype=float)
         except (TypeError, ValueError) as error:
             raise InputError(f"eta: not an array of numbers ({error})") from error
         if point.shape != (self.dims,):
             raise InputError(
-                f"eta: shape {np.shape(eta)} is not that of one point of this posterior, "
+                f"eta: shape {point.shape} is not that of one point of this posterior, "
                 f"({self.dims},)"
             )
-        return point
+        return np.ascontiguousarray(point)
 
     @cached_property
     def prior(self) -> Posterior:
