@@ -330,6 +330,7 @@ class Posterior:
     @property
     def has_log_lik(self) -> bool:
         """Whether the program can tell the log likelihood of each observation."""
+        self._with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
         try:
             return bool(self._log_lik_columns.stop > 0)
         except InputError:

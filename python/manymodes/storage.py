@@ -6,6 +6,7 @@ import codecs
 import errno
 import hashlib
 import json
+import os
 import re
 import tempfile
 import zipfile
