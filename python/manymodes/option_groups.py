@@ -12,7 +12,7 @@ def add_posterior(parser: argparse.ArgumentParser) -> None:
         "posterior",
         type=Path,
         nargs="+",
-        metavar="NET | MODEL.stan DATA.json",
+        metavar="NET | MODEL.stan [DATA.json]",
         help="the folder of a network, or a Stan program and its data",
     )
     add_likelihood(parser)
