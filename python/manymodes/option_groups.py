@@ -12,8 +12,8 @@ def add_posterior(parser: argparse.ArgumentParser) -> None:
         "posterior",
         type=Path,
         nargs="+",
-        metavar="NET | MODEL.stan [DATA.json]",
-        help="the folder of a network, or a Stan program and its data",
+        metavar="NET | MODEL.stan DATA.json",
+        help="the folder of a network, or a Stan program and its data, if it has any",
     )
     add_likelihood(parser)
 
