@@ -28,7 +28,16 @@ LEAVES |= {
     "threads",
     "variables",
 }
-LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
+LEAVES |= {
+    "compiler_messages",
+    "coverage",
+    "labels",
+    "records",
+    "stan_csv",
+    "stan_source",
+    "overloads",
+    "wording",
+}
 ORDER = (
     "prior",
     "likelihood",
@@ -41,8 +50,13 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
+    "machine_code",
+    "nested_runner",
+    "program_files",
     "kernel",
     "program",
+    "stan_data",
+    "compiled",
     "posterior",
     "curvature",
     "parameter_space",
