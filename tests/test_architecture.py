@@ -23,21 +23,14 @@ LEAVES |= {
     "_cells",
     "_mixture",
     "encodings",
+    "files",
     "frames",
     "_worker",
     "threads",
     "variables",
 }
-LEAVES |= {
-    "compiler_messages",
-    "coverage",
-    "labels",
-    "records",
-    "stan_csv",
-    "stan_source",
-    "overloads",
-    "wording",
-}
+LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
+LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
     "prior",
     "likelihood",
@@ -53,6 +46,8 @@ ORDER = (
     "machine_code",
     "nested_runner",
     "program_files",
+    "claims",
+    "earlier",
     "kernel",
     "program",
     "stan_data",
@@ -90,6 +85,7 @@ ORDER = (
     "modes",
     "weights",
     "comparison",
+    "mode_notes",
     "basins",
     "bridge_sampling",
     "laplace",
@@ -97,6 +93,8 @@ ORDER = (
     "checks",
     "diagnosis",
     "nested_files",
+    "run_folder",
+    "run_reading",
     "results",
     "model_comparison",
     "predict",

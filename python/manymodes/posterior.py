@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.compiled import compile_programs, load_model
+from manymodes.earlier import as_at_first
 from manymodes.errors import DensityError, InputError, QuantitiesWarning
 from manymodes.network import Network
 from manymodes.program import Program
@@ -133,9 +134,12 @@ class Posterior:
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Short hashes of the program's text and of the data: equal for equal posteriors."""
+        """Short hashes of the program's text and of the data: equal for equal posteriors.
+
+        Whatever version of manymodes our files are of, their text counts as it was at first.
+        """
         return {
-            "program": digest("\0".join(self.program.sources.values())),
+            "program": digest("\0".join(as_at_first(self.program.sources).values())),
             "data": digest(self.data_json),
         }
 
