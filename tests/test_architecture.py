@@ -23,12 +23,14 @@ LEAVES |= {
     "_cells",
     "_mixture",
     "encodings",
+    "files",
     "frames",
     "_worker",
     "threads",
     "variables",
 }
-LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
+LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
+LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
     "prior",
     "likelihood",
@@ -41,9 +43,15 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
+    "machine_code",
+    "nested_runner",
+    "program_files",
+    "claims",
     "earlier",
     "kernel",
     "program",
+    "stan_data",
+    "compiled",
     "posterior",
     "curvature",
     "parameter_space",
@@ -84,6 +92,8 @@ ORDER = (
     "checks",
     "diagnosis",
     "nested_files",
+    "run_folder",
+    "run_reading",
     "results",
     "model_comparison",
     "predict",

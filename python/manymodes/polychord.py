@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from manymodes.engine import Parcel
 from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.nested_runner import nested_runner
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.program import nested_runner
 from manymodes.progress import Progress
 from manymodes.reference import BaseMeasure
 from manymodes.threads import VARIABLE
@@ -193,7 +193,8 @@ def run_polychord(
     """
     opened = job.open() if isinstance(job, Parcel) else job
     try:
-        return _run_polychord(opened, seed, index, show)
+        with opened.posterior.program.in_users_words():
+            return _run_polychord(opened, seed, index, show)
     except StorageError:
         raise
     except OSError as error:
@@ -207,7 +208,9 @@ def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay |
         begun = time.monotonic()
         resumed = _mark_resumption(scratch)
         config = scratch / "config"
-        config.write_text(_config_text(opened, library, seed + resumed, scratch), encoding="utf-8")
+        config.write_text(
+            _config_text(opened, library, (seed + resumed) % 2**31, scratch), encoding="utf-8"
+        )
         command = [*launcher(opened.settings, library), str(nested_runner()), str(config)]
         processes, threads = opened.settings.processes, opened.threads
         counts = _run_child(command, scratch, show, index, processes, threads)

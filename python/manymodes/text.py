@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manymodes.nested_notes import effort_lines
+from manymodes.terminal import visible
+from manymodes.wording import unfinished_lines
 
 if TYPE_CHECKING:
     from manymodes.architectures import ActiveUnits
@@ -25,12 +27,13 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     """Return the comparison as text: one line a mode, its three weights side by side."""
     nested = comparison.nested
     prominent = comparison.prominent
-    lines = [
-        f"{name}: {counted(len(prominent), 'prominent mode')}, "
+    lines = unfinished_lines(comparison.unfinished)
+    lines += [
+        f"{visible(name)}: {counted(len(prominent), 'prominent mode')}, "
         f"{counted(comparison.prominent_functions, 'function')}"
     ]
     if nested is not None:
-        lines[0] += f", log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats"
+        lines[-1] += f", log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats"
     if nested is not None and nested.log_prior_inside[0] < 0:
         lines.append(
             f"  (relative to the prior where the density is above zero: log_z = "
@@ -183,7 +186,7 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
 
     shown = [m for m in comparison.summaries if m in comparison.prominent or m.chains]
     lines = [
-        f"{name}: independent checks of log_z (nats)",
+        f"{visible(name)}: independent checks of log_z (nats)",
         f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",
         *(f"  {mode.id:6d}  {cells(MODE, mode.id)}" for mode in shown),
         f"  {'sum':>6}  {cells(SUM)}",
@@ -222,9 +225,10 @@ def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | 
         lines.append(f"1 to {network.hidden[0]} active units, prior {network.active}")
     if target.likelihood == "bernoulli":
         no, yes = target.classes
-        lines.append(f"target {target.name}: class 1 is '{yes}', class 0 is '{no}'")
+        said = f"class 1 is '{visible(yes)}', class 0 is '{visible(no)}'"
+        lines.append(f"target {visible(target.name)}: {said}")
     elif target.classes:
-        lines.append(f"target {target.name}: {', '.join(target.classes)}")
+        lines.append(f"target {visible(target.name)}: {', '.join(map(visible, target.classes))}")
     if parts.held_out is not None:
         lines.append(f"{held_out}: {counted(len(parts.held_out), 'row')} held out")
     return "\n".join(lines)
