@@ -88,7 +88,7 @@ def test_what_is_saved_of_it_is_todays_and_opens_without_a_word(tmp_path: Path) 
         warnings.simplefilter("error")
         again = open_posterior(tmp_path / "run")
         assert again.identity == today("ordered").identity
-    assert "fabs" not in "".join(again.program.sources.values())
+    assert "fabs(" not in "".join(again.program.sources.values())
 
 
 @pytest.mark.parametrize("constraint", ["none", "svd"])
