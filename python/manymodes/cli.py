@@ -95,9 +95,9 @@ _SETS = {
 
 def _doctor(options: argparse.Namespace) -> int:
     from manymodes.kernel import instruction_set
-    from manymodes.toolchain import find, render
+    from manymodes.toolchain import doctor, render
 
-    toolchain = find()
+    toolchain = doctor(deep=True)
     chosen = instruction_set()
     if options.json:
         entry = {**toolchain.as_dict(), "kernel": {"instruction_set": chosen}}

@@ -83,3 +83,7 @@ class StrayFileWarning(ManymodesWarning):
 
 class UpgradeWarning(ManymodesWarning):
     """A program that an earlier manymodes wrote is taken as it would be written today."""
+
+
+class QuantitiesWarning(ManymodesWarning):
+    """Some quantities of a program have no place among its draws: they are left out by name."""

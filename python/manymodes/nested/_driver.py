@@ -53,6 +53,7 @@ from manymodes.nested._kept import (
 from manymodes.nested._result import Nested
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import (
+    MAX_RUN_SEED,
     RUNNING,
     NestedJob,
     PolyChordSettings,
@@ -330,7 +331,7 @@ class _Driver:
         if not missing:
             return
         self._keep_versions()
-        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % (2**31 - 1)
+        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % MAX_RUN_SEED
         local = self._executor is None
         show = RunsDisplay(self._progress) if local else None
         runs = min(self._workers or cpu_count(), len(missing))
@@ -389,7 +390,8 @@ class _Driver:
         """Tell how it ended."""
         n = len(nested.runs)
         said = (
-            f"log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
+            f"{'log_z' if nested.is_evidence else 'log integral of the density as written'} = "
+            f"{nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
             f"run{'s' if n > 1 else ''}, {nested.evaluations} evaluations"
         )
         if target_sd is not None and nested.log_z_sd > target_sd:
