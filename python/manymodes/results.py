@@ -383,7 +383,11 @@ def load(folder: Path | str) -> Results:
         raise ResultsError(f"{path} holds no finished run (no {SUMMARY})")
     summary = read_json(path / SUMMARY)
     posteriors = summary.get("posteriors")
-    if not isinstance(posteriors, dict) or not all(map(_is_entry, posteriors.items())):
+    several = not (path / "posterior").is_dir()
+    if not isinstance(posteriors, dict) or not all(
+        isinstance(entry, dict) and (_is_folder(name) or not several)
+        for name, entry in posteriors.items()
+    ):
         raise ResultsError(
             f"{path / SUMMARY} is damaged (no 'posteriors', or one that cannot be): "
             f"write it anew with manymodes compare {path}"
@@ -394,7 +398,6 @@ def load(folder: Path | str) -> Results:
     return found
 
 
-def _is_entry(item: tuple[str, Any]) -> bool:
-    """Whether a posterior's entry is one, under a name that cannot lead out of the run."""
-    name, entry = item
-    return isinstance(entry, dict) and Path(name).name == name and name != ".."
+def _is_folder(name: str) -> bool:
+    """Whether a name is one of a folder, and cannot lead out of the run."""
+    return Path(name).name == name and name not in ("", "..")
