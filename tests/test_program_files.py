@@ -325,6 +325,14 @@ def test_a_link_out_of_the_folder_is_not_followed(name: str, kept: Path) -> None
         open_posterior(kept)
 
 
+@pytest.mark.parametrize("name", ["model.stan", "data.json", "posterior.json"])
+def test_a_pipe_is_not_waited_for(name: str, kept: Path) -> None:
+    (kept / name).unlink()
+    os.mkfifo(kept / name)
+    with pytest.raises(ResultsError, match=rf"{name} is neither a file nor a folder"):
+        open_posterior(kept)
+
+
 @pytest.mark.parametrize("target", ["f.stanfunctions", "../f.stanfunctions", "{absolute}"])
 def test_an_include_out_of_the_folder_is_not_followed(target: str, kept: Path) -> None:
     outside = write(kept.parents[1] / "secret.stanfunctions", ONE)

@@ -18,7 +18,7 @@ from manymodes.errors import DensityError, InputError, SamplingError
 from manymodes.nuts import MAX_SEED, NutsSettings, initial_values, run_chain
 from manymodes.posterior import Posterior
 from manymodes.records import record_files
-from manymodes.storage import read_arrays
+from manymodes.storage import read_arrays, read_utf8
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -168,8 +168,10 @@ def _unconstrained(posterior: Posterior, values: Mapping[str, Any]) -> FloatArra
 def points_of_file(posterior: Posterior, path: Path) -> FloatArray:
     """Return the points of a JSON file, shape (n, D)."""
     try:
-        objects = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        objects = json.loads(read_utf8(path, "file of starts"))
+    except InputError as error:
+        raise InputError(f"init: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"init: {path} is not a JSON file: {error}") from error
     if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
         raise InputError(f"init: {path} must be a JSON list of objects of initial values")

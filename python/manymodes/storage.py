@@ -210,6 +210,8 @@ def member(folder: Path, name: object, named_in: Path) -> Path:
         raise ResultsError(
             f"{path} is a link that leads out of its folder: put the file itself there"
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a named pipe is waited for
+        raise ResultsError(f"{path} is neither a file nor a folder")
     return path
 
 
@@ -230,7 +232,7 @@ def read_json(path: Path) -> dict[str, Any]:
         The file is missing or damaged.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ResultsError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:
