@@ -7,7 +7,6 @@ far the run is.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections import deque
 from collections.abc import Iterable
@@ -32,6 +31,7 @@ from manymodes.records import (
     set_damaged_aside,
     write_record,
 )
+from manymodes.scratch import sweep_held
 from manymodes.starts import Starts, make_starts
 from manymodes.storage import claim, digest, held, write_json
 from manymodes.threads import cpu_count, threads_each
@@ -107,11 +107,11 @@ def run_missing(
     name = digest(repr(sorted(identity.items())))
     claim(folder, identity, resume=resume)
     with held(folder, folder.with_name(f".{folder.name}.lock")):
-        _sweep(folder)
+        sweep_held(folder, RUNNING)
         scratch = folder if executor is None else None
         job = Job(posterior, run, starts.bare, scratch=scratch)
         _run_missing(job, starts, folder, name, executor, workers, quiet=quiet)
-        _sweep(folder)
+        sweep_held(folder, RUNNING)
 
 
 def _run_missing(
@@ -145,12 +145,6 @@ def _run_missing(
             parcel = Parcel(replace(job, warmups=warmups, threads=threads))
             driver.run(parcel, missing, executor, workers)
     driver.finish()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the scratch folders of workers that died."""
-    for leftover in folder.glob(RUNNING + "*"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _warmups(posterior: Posterior, folder: Path, pilots: Iterable[int]) -> tuple[Warmup, ...]:

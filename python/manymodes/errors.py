@@ -23,6 +23,10 @@ class CompileError(ToolchainError):
     """A Stan program does not compile; the message carries the compiler's first complaint."""
 
 
+class KilledError(ToolchainError):
+    """A compiler was killed before it was done: that says nothing about the program."""
+
+
 class DensityError(ManymodesError, RuntimeError):
     """The log density could not be evaluated where it must be finite."""
 
@@ -33,6 +37,10 @@ class SamplingError(ManymodesError, RuntimeError):
 
 class TimeLimitError(SamplingError):
     """A chain's time limit came before it had draws to keep."""
+
+
+class UnfitError(SamplingError):
+    """A sampler cannot begin at all: another attempt would end in the same way."""
 
 
 class EngineError(ManymodesError, RuntimeError):

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,23 +18,27 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.engine import Parcel
-from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.errors import InputError, SamplingError, StorageError, UnfitError
 from manymodes.posterior import FloatArray, Posterior
+from manymodes.printed import LastWords, listening
 from manymodes.program import nested_runner
 from manymodes.progress import Progress
 from manymodes.reference import BaseMeasure
+from manymodes.scratch import scratch_folder
 from manymodes.threads import VARIABLE
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
+from manymodes.toolchain.process import kept
 
 RUNNING = ".running-"
 """How the scratch folders of runs are called."""
 
 _LOG_ZERO = -1e30
 _MPI_TRIALS = 20_000
+_CANNOT_BEGIN = 2
 _DISK_FAILS = 4
+_PRINTS = "prints"
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
-_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -229,12 +232,6 @@ def _prior_trials(job: NestedJob) -> tuple[int, int]:
     return _MPI_TRIALS, int(inside)
 
 
-def stop_runs() -> None:
-    """Kill the runs of this process, whichever thread waits for them."""
-    for child in list(_running):
-        child.kill()
-
-
 # ---------------------------------------------------------------- the files of a run
 
 
@@ -255,11 +252,9 @@ def _scratch_folder(
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
         return
-    with tempfile.TemporaryDirectory(
-        prefix=RUNNING, dir=job.scratch, ignore_cleanup_errors=True
-    ) as scratch:
-        _fill(Path(scratch), job)
-        yield Path(scratch)
+    with scratch_folder(job.scratch, RUNNING) as scratch:
+        _fill(scratch, job)
+        yield scratch
 
 
 def _fill(folder: Path, job: NestedJob) -> None:
@@ -317,6 +312,7 @@ def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: 
         *(("preload", path) for path in library.preload),
         ("newer_interface", int(library.newer_interface)),
         ("output", scratch / "dead.bin"),
+        ("prints", scratch / _PRINTS),
         ("nlive", settings.nlive),
         ("nprior", settings.nprior),
         ("num_repeats", settings.num_repeats),
@@ -352,41 +348,33 @@ def _run_child(
         "GLIBC_TUNABLES": "glibc.rtld.execstack=2",
         VARIABLE: str(threads),
     }
-    with (folder / "stderr.txt").open("w+") as errors:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment,
-            errors="replace",
-        )
-        _running.add(child)
+    said = LastWords()
+    with (
+        (folder / "stderr.txt").open("w+") as errors,
+        listening(folder / _PRINTS, said),
+        kept(
+            command, stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=environment, text=True
+        ) as child,
+    ):
         counts: list[list[int]] = []
-        said: list[str] = []
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                word, *fields = line.split() or [""]
-                if word == "@progress" and show is not None:
-                    show(index, fields)
-                elif word == "@done":
-                    counts.append([int(f) for f in fields])
-                elif word and not word.startswith("@"):
-                    said.append(line.strip())
-            status = child.wait()
-        finally:
-            child.kill()
-            child.wait()
-            _running.discard(child)
+        assert child.stdout is not None
+        for line in child.stdout:
+            word, *fields = line.split() or [""]
+            if word == "@progress" and show is not None:
+                show(index, fields)
+            elif word == "@done":
+                counts.append([int(f) for f in fields])
+        status = child.wait()
         errors.seek(0)
-        complaint = " ".join(errors.read().split()) or " / ".join(said[-4:])
+        complaint = " ".join(errors.read().split())
+    complaint = complaint or " / ".join(said.lines(4))
+    if status == _CANNOT_BEGIN:
+        raise UnfitError(f"the nested run failed: {complaint}")
     if status == _DISK_FAILS:
         complaint = complaint or "its files cannot be written"
         raise StorageError(f"a nested run: {complaint}; make room and go on with --resume")
-    if status < 0:
-        name = signal.Signals(-status).name
+    if status > 128:  # as a shell tells it
+        name = signal.Signals(status - 128).name
         raise SamplingError(f"the nested run was ended by {name}: {complaint}".rstrip(": "))
     if status != 0 or len(counts) != processes:
         raise SamplingError(f"the nested run failed: {complaint}")

@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from manymodes.errors import DensityError, InputError, KernelWarning
 from manymodes.network import Network
+from manymodes.printed import capture
 from manymodes.program import Program
 from manymodes.progress import Progress
 from manymodes.storage import digest
+from manymodes.toolchain.process import end_commands
 from manymodes.variables import Variable, variables_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -139,6 +141,7 @@ class Posterior:
         import bridgestan
 
         library = self.program.library()
+        capture(library)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one library serves many data sets on purpose
             try:
@@ -370,10 +373,15 @@ def _compile(programs: set[Program], quiet: bool) -> None:
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(program.compile) for program in programs]
         pending = set(jobs)
-        while pending:
-            done = len(jobs) - len(pending)
-            progress.update(f"{done} of {len(jobs)} done, about half a minute each")
-            pending = wait(pending, timeout=1).not_done
+        try:
+            while pending:
+                done = len(jobs) - len(pending)
+                progress.update(f"{done} of {len(jobs)} done, about half a minute each")
+                pending = wait(pending, timeout=1).not_done
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_commands()
+            raise
     for job in jobs:
         job.result()
     progress.done("done")

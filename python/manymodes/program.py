@@ -14,29 +14,27 @@ import hashlib
 import os
 import re
 import subprocess
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from manymodes.build_cache import cached_build, read_digests
-from manymodes.errors import CompileError, InputError
+from manymodes.build_cache import cached_build, read_digests, write_note
+from manymodes.errors import CompileError, InputError, KilledError, StorageError
 from manymodes.kernel import caution, header_files, instruction_set, user_header, with_kernel
 from manymodes.overloads import FIRST_WITH_OVERLOADS, without_overloads
-from manymodes.storage import write_text
 from manymodes.toolchain import Toolchain, home, require, stan_dir
 from manymodes.toolchain.paths import version_key
+from manymodes.toolchain.process import run
 
 _INCLUDE = re.compile(r"^\s*#include\s+[\"<]?([^\s\">]+)[\">]?", re.MULTILINE)
 _EXECUTABLE = "model"
 _LIBRARY = "model.so"
 _NO_KERNEL = "kernel.txt"
 _USER_HEADER = "user_header.hpp"
-_LOGGING = threading.Lock()
+_KILLED = re.compile(r"\b(Killed|Terminated|Hangup)\b|Error 1(29|30|37|43)\b")
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ class Program:
             if not self.uses_kernel:
                 raise
             built = build(self.definition)  # or its error, which is the program's own
-            write_text(self.folder / _NO_KERNEL, str(error))
+            write_note(self.folder, _NO_KERNEL, str(error))
             return built
 
     # ------------------------------------------------------------ compiled forms
@@ -296,25 +294,20 @@ class Program:
         stanc = f"{self._toolchain.cmdstan.path}/bin/stanc"
         command = [stanc, "--o=/dev/null", f"--include-paths={stan_file.parent}", str(stan_file)]
         command += ["--allow-undefined"] * (self._kernel_sources is not None)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run(command)
         said = f"{done.stdout}{done.stderr}".replace(f"'{stan_file}'", f"'{self.stan_file.name}'")
         return said.replace(f"'{stan_file.parent}/", "'") if done.returncode != 0 else ""
 
     def _compile_cmdstan(self, scratch: Path) -> Path:
-        import cmdstanpy
-
-        stan_file = self._write_sources(scratch)
-        options: dict[str, Any] = {"stanc_options": {"include-paths": [str(scratch)]}}
+        executable = self._write_sources(scratch).with_suffix("")
+        command = [os.environ.get("MAKE") or "make", f"STANCFLAGS+=--include-paths={scratch}"]
         if self._kernel_sources is not None:
-            options["stanc_options"]["allow-undefined"] = True
-            options["user_header"] = scratch / _USER_HEADER
-        cmdstanpy.set_cmdstan_path(str(self._toolchain.cmdstan.path))
-        with _quiet_cmdstanpy() as said:
-            try:
-                cmdstanpy.compile_stan_file(stan_file, **options)
-            except (ValueError, RuntimeError) as error:
-                raise CompileError(_first_complaint(self.name, f"{error}\n{said()}")) from error
-        return stan_file.with_suffix("")
+            command[1] += " --allow-undefined"
+            command.append(f"USER_HEADER={scratch / _USER_HEADER}")
+        command.append(str(executable))
+        variables = {**os.environ, **_inside(scratch)}
+        _check_compiled(self.name, run(command, cwd=self._toolchain.cmdstan.path, env=variables))
+        return executable
 
     def _compile_bridge(self, scratch: Path) -> Path:
         stan_file = self._write_sources(scratch)
@@ -330,17 +323,10 @@ class Program:
             **os.environ,
             "CMDSTAN": str(self._toolchain.cmdstan.path),
             "BRIDGE_BUILD": str(home() / "bridge"),
+            **_inside(scratch),
         }
-        done = subprocess.run(
-            command,
-            cwd=self._toolchain.bridge.path,
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise CompileError(_first_complaint(self.name, f"{done.stdout}\n{done.stderr}"))
+        done = run(command, cwd=self._toolchain.bridge.path, env=variables)
+        _check_compiled(self.name, done)
         if self._has_our_bridge:
             cached_build(self.folder, _EXECUTABLE, lambda _: executable)
         return target
@@ -361,9 +347,7 @@ def nested_runner() -> Path:
     def build(scratch: Path) -> Path:
         target = scratch / "polychord_run"
         command = ["g++", "-std=c++14", "-O3", str(source), "-o", str(target), "-ldl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise CompileError(_first_complaint("polychord_run", done.stderr))
+        _check_compiled("polychord_run", run(command, env={**os.environ, **_inside(scratch)}))
         return target
 
     return cached_build(home() / "programs" / f"nested-{digest}", "polychord_run", build)
@@ -374,6 +358,28 @@ def _compiler_version() -> str:
     """Return the release of g++."""
     command = ["g++", "-dumpfullversion"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _inside(scratch: Path) -> dict[str, str]:
+    """Return the variables that keep what compilers write, while they run, in one folder."""
+    return {"TMPDIR": str(scratch), "BRIDGE_SCRATCH": str(scratch)}
+
+
+def _check_compiled(name: str, done: subprocess.CompletedProcess[str]) -> None:
+    """Raise what is the matter with a command that failed."""
+    if done.returncode == 0:
+        return
+    said = f"{done.stdout}\n{done.stderr}"
+    if "No space left on device" in said or "Disk quota exceeded" in said:
+        raise StorageError(
+            f"{name} is not compiled: the disk of {home()} is full; free space, or set "
+            "MANYMODES_HOME to another disk"
+        )
+    if done.returncode > 128 or done.returncode < 0 or _KILLED.search(said):
+        raise KilledError(
+            f"{name} is not compiled: the compiler was killed; if not by you, then memory is short"
+        )
+    raise CompileError(_first_complaint(name, said))
 
 
 def _build_files(tree: Path | None) -> list[Path]:
@@ -398,20 +404,3 @@ def _first_complaint(name: str, output: str) -> str:
             rest = [line for line in lines[i : i + 12] if "exited with code" not in line]
             return f"{name} does not compile:\n" + "\n".join(rest)
     return f"{name} does not compile:\n" + "\n".join(lines[-12:])
-
-
-@contextmanager
-def _quiet_cmdstanpy() -> Iterator[Callable[[], str]]:
-    """Keep CmdStanPy's log off the terminal, for one thread at a time, and hand it out."""
-    import logging
-
-    logger = logging.getLogger("cmdstanpy")
-    stream = StringIO()
-    handler = logging.StreamHandler(stream)
-    with _LOGGING:
-        handlers, propagate = logger.handlers[:], logger.propagate
-        logger.handlers, logger.propagate = [handler], False
-        try:
-            yield stream.getvalue
-        finally:
-            logger.handlers, logger.propagate = handlers, propagate

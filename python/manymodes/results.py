@@ -30,7 +30,9 @@ from manymodes.nested import Nested
 from manymodes.nested_files import nested_datatree
 from manymodes.network import Network
 from manymodes.posterior import FloatArray, Posterior
+from manymodes.printed import LOG, printing_to
 from manymodes.program import Program
+from manymodes.scratch import sweep_run
 from manymodes.stacked import stack_draws
 from manymodes.storage import ensure_folder, held, read_json, write_json, write_text
 from manymodes.toolchain import find
@@ -47,7 +49,7 @@ _STACKED = "stacked.nc"
 _NESTED = "nested.csv"
 _NESTED_TREE = "nested.nc"
 _OURS = {"chains", "nested", "checks", CHECKS, "posterior", "settings.json"}
-_OURS |= {_CHAINS, _STACKED, _NESTED, _NESTED_TREE, SUMMARY, REPORT}
+_OURS |= {LOG, _CHAINS, _STACKED, _NESTED, _NESTED_TREE, SUMMARY, REPORT}
 _MOST_LOG_LIK = 100_000_000
 
 
@@ -125,7 +127,9 @@ def run_directory(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     with held(folder, folder / ".lock"):
         if overwrite:
             _remove_results(folder)
-        yield folder
+        sweep_run(folder)
+        with printing_to(folder / LOG):
+            yield folder
 
 
 def _remove_results(folder: Path) -> None:

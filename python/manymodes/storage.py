@@ -8,7 +8,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from manymodes.errors import InputError, ResultsError, StorageError
+from manymodes.printed import LOG, printing_to
+from manymodes.scratch import scratch_folder
 
 
 def ensure_folder(path: Path) -> Path:
@@ -39,12 +41,15 @@ def ensure_folder(path: Path) -> Path:
 
 @contextmanager
 def kept_folder(out: Path | str | None, name: str) -> Iterator[Path]:
-    """Hold the absolute path of the folder ``name`` below ``out``, or below a temporary one."""
-    if out is not None:
-        yield Path(out).resolve() / name
-        return
-    with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
-        yield Path(scratch).resolve() / name
+    """Hold the absolute path of the folder ``name`` below ``out``, or below a temporary one.
+
+    What Stan programs print meanwhile goes to a log below ``out``.
+    """
+    with ExitStack() as stack:
+        given = stack.enter_context(scratch_folder()) if out is None else Path(out)
+        folder = given.resolve()
+        stack.enter_context(printing_to(folder / LOG))
+        yield folder / name
 
 
 @contextmanager

@@ -42,7 +42,6 @@ from manymodes.polychord import (
     RunsDisplay,
     launcher,
     run_polychord,
-    stop_runs,
 )
 from manymodes.posterior import Posterior
 from manymodes.progress import Progress
@@ -55,6 +54,7 @@ from manymodes.storage import (
 )
 from manymodes.threads import check_threads, cpu_count, threads_each
 from manymodes.toolchain import polychord_library, require
+from manymodes.toolchain.process import end_commands
 
 MAX_RUNS = 64
 """The most runs that a target for the error may lead to."""
@@ -291,7 +291,7 @@ class _Driver:
                 on_done=self._keep,
             )
         except BaseException:
-            stop_runs()
+            end_commands()
             raise
 
     def _keep(self, index: int, outcome: Outcome[RawRun]) -> None:

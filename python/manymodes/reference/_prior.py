@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
 from manymodes.errors import DensityError, SamplingError
 from manymodes.nuts import NutsSettings, run_chain
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference._measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
+from manymodes.scratch import scratch_folder
 
 _N_PROBES = 12
 _MAX_TRIES = 4000
@@ -118,10 +116,10 @@ def _probe(prior: Posterior, rng: np.random.Generator) -> tuple[FloatArray, Floa
 def _prior_draws(prior: Posterior, seed: int) -> FloatArray:
     draws = []
     for chain in range(2):
-        with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
+        with scratch_folder() as scratch:
             try:
                 settings = NutsSettings(warmup=500, draws=1000)
-                draws.append(run_chain(prior, settings, seed + chain, Path(scratch)).eta)
+                draws.append(run_chain(prior, settings, seed + chain, scratch).eta)
             except SamplingError as error:
                 raise SamplingError(f"the prior cannot be sampled: {error}") from error
     return np.concatenate(draws)

@@ -1,14 +1,93 @@
-"""Run a command with its output in a log file, watched while it runs."""
+"""Run a command that ends with us, and everything that it has started with it."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _POLL_SECONDS = 0.2
 _FROM_AN_OUTER_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+_KEEPER = """
+exec 3<&0 </dev/null
+"$@" 3<&- & child=$!
+(read -r nothing <&3; kill -KILL 0) >/dev/null 2>&1 & watch=$!
+exec 3<&-
+wait "$child"; status=$?
+kill -KILL "$watch"; wait "$watch" 2>/dev/null
+exit "$status"
+"""
+"""Runs a command and waits for the end of a pipe, which comes when the process that holds the other
+end is gone: then the whole process group is killed. (The kernel's signal at a parent's death
+reaches only that parent's children, and make and g++ have children of their own.)"""
+_running: set[subprocess.Popen[Any]] = set()
+
+
+@contextmanager
+def kept(
+    command: Sequence[str],
+    *,
+    stdout: Any,
+    stderr: Any,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    text: bool = False,
+) -> Iterator[subprocess.Popen[Any]]:
+    """Hold a command that runs; nothing of it is left afterwards, nor if this process is killed.
+
+    Its exit status is above 128 if a signal ended it. Ctrl-C in a terminal does not reach it.
+    """
+    pipe_end, own_end = os.pipe()
+    try:
+        process = subprocess.Popen(
+            ["sh", "-c", _KEEPER, "sh", *command],
+            stdin=pipe_end,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=cwd,
+            env=env,
+            text=text,
+            errors="replace" if text else None,
+            process_group=0,
+        )
+    except BaseException:
+        os.close(own_end)
+        raise
+    finally:
+        os.close(pipe_end)
+    _running.add(process)
+    try:
+        yield process
+    finally:
+        _running.discard(process)
+        _kill(process)
+        os.close(own_end)
+        process.wait()
+
+
+def _kill(process: subprocess.Popen[Any]) -> None:
+    with suppress(OSError):  # a group that is empty is gone
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def end_commands() -> None:
+    """Kill the commands of this process, whichever thread waits for them."""
+    for process in list(_running):
+        _kill(process)
+
+
+def run(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return its exit status and what it said."""
+    pipe = subprocess.PIPE
+    with kept(command, stdout=pipe, stderr=pipe, cwd=cwd, env=env, text=True) as process:
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(list(command), process.returncode, out, err)
 
 
 def run_logged(
@@ -27,20 +106,15 @@ def run_logged(
     env = {key: value for key, value in os.environ.items() if key not in _FROM_AN_OUTER_MAKE}
     env |= {"LC_ALL": "C", **(extra_env or {})}
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
-        )
-        try:
-            while True:
-                try:
-                    return process.wait(_POLL_SECONDS)
-                except subprocess.TimeoutExpired:
-                    watch()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+    with (
+        log.open("wb") as output,
+        kept(command, stdout=output, stderr=subprocess.STDOUT, env=env) as process,
+    ):
+        while True:
+            try:
+                return process.wait(_POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                watch()
 
 
 def last_lines(log: Path, count: int = 3) -> str:
