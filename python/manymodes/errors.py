@@ -39,10 +39,6 @@ class TimeLimitError(SamplingError):
     """A chain's time limit came before it had draws to keep."""
 
 
-class UnfitError(SamplingError):
-    """A sampler cannot begin at all: another attempt would end in the same way."""
-
-
 class EngineError(ManymodesError, RuntimeError):
     """The workers of a run are gone for good: what is finished is kept, `--resume` goes on."""
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.engine import Parcel
-from manymodes.errors import InputError, SamplingError, StorageError, UnfitError
+from manymodes.errors import InputError, SamplingError, StorageError
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.printed import LastWords, listening
 from manymodes.program import nested_runner
@@ -34,9 +34,9 @@ RUNNING = ".running-"
 
 _LOG_ZERO = -1e30
 _MPI_TRIALS = 20_000
-_CANNOT_BEGIN = 2
 _DISK_FAILS = 4
 _PRINTS = "prints"
+_SIGNALS = {128 + number: number.name for number in signal.Signals}  # as a shell tells them
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
 
@@ -241,7 +241,7 @@ def _scratch_folder(
 ) -> Iterator[Path]:
     """Hold the folder of a run; one with checkpoints outlives a run that is killed."""
     if job.checkpoints and job.scratch is not None:
-        folder = job.scratch / f"unfinished-{index:03d}"
+        folder = _unfinished(job.scratch, index)
         identity = _identity(job, library, seed)
         kept = folder / _IDENTITY
         if not kept.exists() or kept.read_text(encoding="utf-8") != identity:
@@ -255,6 +255,19 @@ def _scratch_folder(
     with scratch_folder(job.scratch, RUNNING) as scratch:
         _fill(scratch, job)
         yield scratch
+
+
+def has_checkpoint(job: NestedJob, index: int) -> bool:
+    """Whether a run that has failed left what it can go on from."""
+    return (
+        job.checkpoints
+        and job.scratch is not None
+        and (_unfinished(job.scratch, index) / _RESUME_FILE).exists()
+    )
+
+
+def _unfinished(scratch: Path, index: int) -> Path:
+    return scratch / f"unfinished-{index:03d}"
 
 
 def _fill(folder: Path, job: NestedJob) -> None:
@@ -368,13 +381,11 @@ def _run_child(
         errors.seek(0)
         complaint = " ".join(errors.read().split())
     complaint = complaint or " / ".join(said.lines(4))
-    if status == _CANNOT_BEGIN:
-        raise UnfitError(f"the nested run failed: {complaint}")
     if status == _DISK_FAILS:
         complaint = complaint or "its files cannot be written"
         raise StorageError(f"a nested run: {complaint}; make room and go on with --resume")
-    if status > 128:  # as a shell tells it
-        name = signal.Signals(status - 128).name
+    name = _SIGNALS.get(status)
+    if name is not None:
         raise SamplingError(f"the nested run was ended by {name}: {complaint}".rstrip(": "))
     if status != 0 or len(counts) != processes:
         raise SamplingError(f"the nested run failed: {complaint}")

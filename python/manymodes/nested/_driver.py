@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -21,7 +22,8 @@ import numpy as np
 
 from manymodes.build_cache import file_digest
 from manymodes.chains import Chains
-from manymodes.engine import Outcome, Parcel, run_tasks
+from manymodes.driver import retry_seed
+from manymodes.engine import Outcome, Parcel, Task, as_completed
 from manymodes.errors import InputError, SamplingError, StorageError
 from manymodes.nested._base import AUTO, REFERENCES, check_reference
 from manymodes.nested._kept import (
@@ -40,6 +42,7 @@ from manymodes.polychord import (
     PolyChordSettings,
     RawRun,
     RunsDisplay,
+    has_checkpoint,
     launcher,
     run_polychord,
 )
@@ -73,6 +76,7 @@ def run_nested(
     out: Path | str | None = None,
     resume: bool = False,
     checkpoints: bool = False,
+    retries: int = 2,
     threads_per_chain: int | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
@@ -106,6 +110,9 @@ def run_nested(
         Let PolyChord keep a file from which a run that is killed goes on, instead of anew. Files
         take time. Such a run is as good as an undisturbed one, but not the same. Runs on other
         machines, with MPI or with PolyChord's clustering have none.
+    retries : int
+        Further attempts at a run that fails or whose process is killed, each with another seed. A
+        run that has a checkpoint goes on from that.
     threads_per_chain : int, optional
         Threads for one likelihood of a network, where the kernel computes it and there are many
         data, in each process of a run. By default as many as the cores leave to each, and never
@@ -137,6 +144,7 @@ def run_nested(
         target_sd=target_sd,
         max_runs=max_runs,
         seed=seed,
+        retries=retries,
         threads_per_chain=threads_per_chain,
     )
     with kept_folder(out, "nested") as folder:
@@ -159,7 +167,7 @@ def run_nested(
         job = NestedJob(posterior, base, settings, folder if local else None, keeps)
         integral = kept_prior_integral(posterior, base, seed, folder)
         surplus = log_unit_vector_surplus(posterior)
-        driver = _Driver(job, folder, seed, threads_per_chain, executor, workers, quiet)
+        driver = _Driver(job, folder, seed, retries, threads_per_chain, executor, workers, quiet)
         while True:
             driver.run(range(runs))
             finished = tuple(read_kept(folder, range(runs)))
@@ -191,6 +199,7 @@ def check_nested(
     target_sd: float | None,
     max_runs: int,
     seed: int,
+    retries: int = 2,
     threads_per_chain: int | None = None,
 ) -> None:
     """Refuse what `run_nested` would, before anything is run or removed.
@@ -206,6 +215,8 @@ def check_nested(
         raise InputError(f"runs: {runs} is not 1 or more")
     if seed < 0:
         raise InputError(f"seed: {seed} is not 0 or more")
+    if retries < 0:
+        raise InputError(f"retries: {retries} is not 0 or more")
     if target_sd is not None and not target_sd > 0:
         raise InputError(f"target_sd: {target_sd} is not above 0")
     if max_runs < runs:
@@ -251,6 +262,7 @@ class _Driver:
         job: NestedJob,
         folder: Path,
         seed: int,
+        retries: int,
         threads: int | None,
         executor: Executor | None,
         workers: int | None,
@@ -260,6 +272,8 @@ class _Driver:
         self._job = job
         self._folder = folder
         self._seed = seed
+        self._retries = retries
+        self._retried = 0
         self._executor = executor
         self._workers = workers
         self._progress = Progress(f"{job.posterior.name}: nested", quiet=quiet)
@@ -280,27 +294,42 @@ class _Driver:
         at_once = runs * self._job.settings.processes if local else None
         shared = replace(self._job, threads=threads_each(self._threads, at_once))
         job = shared if local else Parcel(shared)
-        tasks = {i: (job, int(seeds[i]), i, show) for i in missing}
+        attempts = dict.fromkeys(missing, 0)
+        queue: deque[Task[int]] = deque((i, (job, int(seeds[i]), i, show)) for i in missing)
+        outcomes = as_completed(
+            run_polychord, queue, executor=self._executor, kind="threads", workers=self._workers
+        )
         try:
-            run_tasks(
-                run_polychord,
-                tasks,
-                executor=self._executor,
-                kind="threads",
-                workers=self._workers,
-                on_done=self._keep,
-            )
+            for index, outcome in outcomes:
+                if outcome.value is not None:
+                    self._keep(index, outcome.value)
+                elif self._may_retry(outcome) and attempts[index] < self._retries:
+                    attempts[index] += 1
+                    again = self._seed_again(index, attempts[index], seeds.tolist())
+                    queue.append((index, (job, again, index, show)))
+                    self._retried += 1
+                else:
+                    tries = f"{attempts[index] + 1} attempts; the last: " * (attempts[index] > 0)
+                    self.failures[index] = f"{tries}{outcome.error}"
         except BaseException:
             end_commands()
             raise
+        finally:
+            outcomes.close()
 
-    def _keep(self, index: int, outcome: Outcome[RawRun]) -> None:
-        if outcome.value is None:
-            if isinstance(outcome.fault, StorageError | InputError):
-                raise outcome.fault
-            self.failures[index] = str(outcome.error)
-            return
-        raw = outcome.value
+    def _may_retry(self, outcome: Outcome[RawRun]) -> bool:
+        """Whether another seed may help; a full disk ends everything instead."""
+        if isinstance(outcome.fault, StorageError | InputError):
+            raise outcome.fault
+        return isinstance(outcome.fault, SamplingError)
+
+    def _seed_again(self, index: int, attempt: int, seeds: list[int]) -> int:
+        """Return the seed of a further attempt; what goes on from a checkpoint keeps its own."""
+        if has_checkpoint(self._job, index):
+            return seeds[index]
+        return retry_seed(self._seed, index, attempt, seeds)
+
+    def _keep(self, index: int, raw: RawRun) -> None:
         write_arrays(
             run_file(self._folder, index),
             {
@@ -318,9 +347,10 @@ class _Driver:
     def tell(self, nested: Nested, target_sd: float | None) -> None:
         """Tell how it ended."""
         n = len(nested.runs)
+        again = f", {self._retried} tried again" * (self._retried > 0)
         said = (
             f"log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
-            f"run{'s' if n > 1 else ''}, {nested.evaluations} evaluations"
+            f"run{'s' if n > 1 else ''}{again}, {nested.evaluations} evaluations"
         )
         if target_sd is not None and nested.log_z_sd > target_sd:
             said += f"; the error aimed at, {target_sd:g}, is not reached"
