@@ -25,6 +25,9 @@ LEAVES |= {
     "encodings",
     "frames",
     "_worker",
+    "interrupts",
+    "printed",
+    "scratch",
     "threads",
     "variables",
 }

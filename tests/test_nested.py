@@ -211,7 +211,7 @@ def test_a_run_killed_from_outside_is_reported() -> None:
     killer = threading.Thread(target=kill_first_child)
     killer.start()
     with pytest.raises(SamplingError, match=r"no nested run finished: .*SIGKILL"):
-        run(small_network(), runs=1, settings=PolyChordSettings(nlive=400))
+        run(small_network(), runs=1, settings=PolyChordSettings(nlive=400), retries=0)
     killer.join()
 
 
@@ -231,7 +231,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], said: str) 
         PolyChordSettings(**settings)
 
 
-@pytest.mark.parametrize(("option", "value"), [("runs", 0), ("seed", -1)])
+@pytest.mark.parametrize(("option", "value"), [("runs", 0), ("seed", -1), ("retries", -1)])
 def test_options_out_of_range_are_refused(option: str, value: int, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{option}: {value} is not"):
         run(closed_form(), out=tmp_path / "out", **{option: value})

@@ -7,10 +7,13 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 PATIENCE_SECONDS = 4.0
 """How long the main thread may take to end; it may be in a Stan program that never returns."""
@@ -90,6 +93,26 @@ def ending_signals(line: str) -> Iterator[None]:
         _restore(before, old_file)
         raise
     _restore(before, old_file)
+
+
+def interruptible(call: Callable[[], Value]) -> Value:
+    """Return what a call returns, which may never happen: Ctrl-C is heard meanwhile.
+
+    A signal reaches Python only between its own instructions, so that the main thread has to wait
+    while another one is in a compiled program.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    future: Future[Value] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future.result()
 
 
 def _noted(number: int, frame: FrameType | None) -> None:

@@ -36,7 +36,8 @@ _LOG_ZERO = -1e30
 _MPI_TRIALS = 20_000
 _DISK_FAILS = 4
 _PRINTS = "prints"
-_SIGNALS = {128 + number: number.name for number in signal.Signals}  # as a shell tells them
+_SIGNALS = {-number: number.name for number in signal.Signals}
+_SIGNALS |= {128 + number: number.name for number in signal.Signals}  # as a shell tells them
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
 
@@ -266,6 +267,11 @@ def has_checkpoint(job: NestedJob, index: int) -> bool:
     )
 
 
+def forget_unfinished(scratch: Path, index: int) -> None:
+    """Remove the checkpoint of a run that is finished, whoever finished it."""
+    shutil.rmtree(_unfinished(scratch, index), ignore_errors=True)
+
+
 def _unfinished(scratch: Path, index: int) -> Path:
     return scratch / f"unfinished-{index:03d}"
 
@@ -366,7 +372,13 @@ def _run_child(
         (folder / "stderr.txt").open("w+") as errors,
         listening(folder / _PRINTS, said),
         kept(
-            command, stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=environment, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=folder,
+            env=environment,
+            text=True,
+            keeper=processes > 1,
         ) as child,
     ):
         counts: list[list[int]] = []
@@ -377,6 +389,8 @@ def _run_child(
                 show(index, fields)
             elif word == "@done":
                 counts.append([int(f) for f in fields])
+            elif word and not word.startswith("@"):  # mpiexec's
+                said(line.encode())
         status = child.wait()
         errors.seek(0)
         complaint = " ".join(errors.read().split())

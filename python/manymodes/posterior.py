@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.errors import DensityError, InputError, KernelWarning
+from manymodes.interrupts import interruptible
 from manymodes.network import Network
 from manymodes.printed import capture
 from manymodes.program import Program
@@ -142,10 +143,14 @@ class Posterior:
 
         library = self.program.library()
         capture(library)
+
+        def load() -> Any:  # transformed data may loop without end
+            return bridgestan.StanModel(str(library), self.data_json, capture_stan_prints=False)
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one library serves many data sets on purpose
             try:
-                return bridgestan.StanModel(str(library), self.data_json, capture_stan_prints=False)
+                return interruptible(load)
             except RuntimeError as error:
                 said = " ".join(str(error).split())
                 raise InputError(

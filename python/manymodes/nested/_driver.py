@@ -42,6 +42,7 @@ from manymodes.polychord import (
     PolyChordSettings,
     RawRun,
     RunsDisplay,
+    forget_unfinished,
     has_checkpoint,
     launcher,
     run_polychord,
@@ -341,6 +342,7 @@ class _Driver:
                 "resumed": raw.resumed,
             },
         )
+        forget_unfinished(self._folder, index)
         if self._executor is not None:
             self._progress.update(f"run {index + 1} is back")
 

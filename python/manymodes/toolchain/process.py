@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,15 +37,17 @@ def kept(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     text: bool = False,
+    keeper: bool = True,
 ) -> Iterator[subprocess.Popen[Any]]:
     """Hold a command that runs; nothing of it is left afterwards, nor if this process is killed.
 
     Its exit status is above 128 if a signal ended it. Ctrl-C in a terminal does not reach it.
+    Without a keeper, it has to notice itself that this process was killed.
     """
     pipe_end, own_end = os.pipe()
     try:
         process = subprocess.Popen(
-            ["sh", "-c", _KEEPER, "sh", *command],
+            ["sh", "-c", _KEEPER, "sh", *command] if keeper else command,
             stdin=pipe_end,
             stdout=stdout,
             stderr=stderr,
@@ -60,6 +63,8 @@ def kept(
     finally:
         os.close(pipe_end)
     _running.add(process)
+    if keeper:
+        threading.Thread(target=_end_with, args=(process,), daemon=True).start()
     try:
         yield process
     finally:
@@ -67,6 +72,15 @@ def kept(
         _kill(process)
         os.close(own_end)
         process.wait()
+
+
+def _end_with(process: subprocess.Popen[Any]) -> None:
+    """Wait for a command that ends or is killed, and end what it has left running then.
+
+    That would keep the pipes open that we read.
+    """
+    process.wait()
+    _kill(process)
 
 
 def _kill(process: subprocess.Popen[Any]) -> None:
