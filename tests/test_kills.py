@@ -33,7 +33,7 @@ SEED = 12
 ENDINGS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 KILLS = {"compile": 7, "setup": 5, "sample": 9, "evidence": 9}
 """Random moments in each kind of command: 30 in all."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 SLOW_COMPILER = """#!/bin/sh
 case "$*" in *-dump*) exec {real} "$@";; esac
@@ -91,6 +91,11 @@ class Place:
                 continue
         return found
 
+    def owns(self, process: subprocess.Popen[str]) -> bool:
+        """Whether a command has made its folder of temporary files, or has ended."""
+        mine = any(path.is_dir() for path in self.tmp.glob("manymodes-*"))
+        return mine or process.poll() is not None
+
     def assert_nothing_runs(self) -> None:
         wait_until(lambda: not self.processes(), f"the end of {self.processes()}", 20)
 
@@ -143,8 +148,10 @@ def wait_until(reached: Callable[[], Any], what: str, patience: float = PATIENCE
         time.sleep(0.02)
 
 
-def end(process: subprocess.Popen[str], number: int) -> str:
+def end(place: Place, process: subprocess.Popen[str], number: int) -> str:
     """Send a signal; return what the command said, which is one line at most if it can speak."""
+    if number == signal.SIGINT:  # before, Python itself ends with a traceback
+        wait_until(lambda: place.owns(process), "a command that listens")
     begun = time.monotonic()
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
@@ -183,7 +190,7 @@ def test_a_killed_compilation_leaves_nothing(place: Place) -> None:
             wait_until(victims, "the compiler")
             time.sleep(choose.uniform(0, 0.3))
         if turn < len(ENDINGS) + 1:
-            end(process, ENDINGS[turn % len(ENDINGS)])
+            end(place, process, ENDINGS[turn % len(ENDINGS)])
         else:  # make or the compiler is killed: one line, and the program is not to blame
             begins = "make " if turn % 2 else f"/bin/sh {compiler}"
             for pid, line in place.processes().items():
@@ -211,14 +218,14 @@ def test_a_killed_setup_leaves_nothing(place: Place) -> None:
     (place.root / "stand-in" / "pip").mkdir(parents=True)
     (place.root / "stand-in" / "pip" / "__init__.py").touch()
     (place.root / "stand-in" / "pip" / "__main__.py").write_text(SLOW_PIP)
-    path = os.pathsep.join([str(place.root / "stand-in"), os.environ.get("PYTHONPATH", "")])
-    place.env |= {"WHEEL": str(wheel), "PYTHONPATH": path}
+    paths = os.pathsep.join([str(place.root / "stand-in"), os.environ.get("PYTHONPATH", "")])
+    place.env |= {"WHEEL": str(wheel), "PYTHONPATH": paths}
     for turn in range(KILLS["setup"]):
         process = place.start("setup", "--quiet")
         if turn:
             wait_until((place.home / "downloads").exists, "the download")
         time.sleep(choose.uniform(0, 0.8))
-        end(process, ENDINGS[turn % len(ENDINGS)])
+        end(place, process, ENDINGS[turn % len(ENDINGS)])
         place.assert_nothing_runs()
     place.finish("setup", "--quiet")
     place.assert_nothing_is_left()
@@ -258,7 +265,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_never_was(
         time.sleep(choose.uniform(0.1, 1.0) * whole)
         if process.poll() is not None:  # it was faster this time
             shutil.rmtree(out)
-        end(process, ENDINGS[killed % len(ENDINGS)])
+        end(place, process, ENDINGS[killed % len(ENDINGS)])
         place.assert_nothing_runs()
         killed += 1
     place.finish(*command, out, "--resume")

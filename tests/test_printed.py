@@ -274,7 +274,7 @@ def test_a_program_that_never_returns_can_be_interrupted(
     out = compiled / f"run-{endless}-{number}-{again}"
     arguments = ["evidence", compiled / f"net-{endless}", "--out", out, "--quiet"]
     status, err, seconds = ended_by(number, *arguments, again=again)
-    assert status == 128 + number, err
+    assert status in (128 + number, -number), err  # the second may meet a Python that is ending
     assert len(err.splitlines()) == 1
     assert err.startswith("manymodes: error: interrupted")
     assert seconds < 15
@@ -283,10 +283,11 @@ def test_a_program_that_never_returns_can_be_interrupted(
 def test_an_ignored_signal_stays_ignored(compiled: Path, tmp_path: Path) -> None:
     """As in a shell's background jobs."""
     command = [sys.executable, "-m", "manymodes", "doctor", "--json"]
-    code = (
-        f"import os, signal; signal.signal(2, signal.SIG_IGN); os.execv({command[0]!r}, {command})"
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
     for _ in range(20):
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from manymodes.chains import Chains
+from manymodes.driver import retry_seed
+from manymodes.errors import SamplingError
 from manymodes.nested._base import choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 from manymodes.parameter_space import log_unit_vector_surplus
@@ -58,11 +61,20 @@ def kept_prior_integral(
         found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
-        run = _as_run(run_polychord(job, seed, 0, None))
+        run = _as_run(_run_again(job, seed))
         nested = Nested(posterior.prior, prior, nlive_of(_PRIOR_SETTINGS, prior), (run,))
         found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd)
     write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
     return found
+
+
+def _run_again(job: NestedJob, seed: int, retries: int = 2) -> RawRun:
+    """Run PolyChord; if it fails or is killed, with another seed."""
+    for attempt in range(retries):
+        with suppress(SamplingError):
+            again = seed if attempt == 0 else retry_seed(seed, 0, attempt, [seed])
+            return run_polychord(job, again, 0, None)
+    return run_polychord(job, retry_seed(seed, 0, retries, [seed]), 0, None)
 
 
 def _share_inside(prior: Posterior, base: BaseMeasure, seed: int) -> tuple[float, float]:
