@@ -31,7 +31,16 @@ LEAVES |= {
     "threads",
     "variables",
 }
-LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
+LEAVES |= {
+    "compiler_messages",
+    "coverage",
+    "labels",
+    "records",
+    "stan_csv",
+    "stan_source",
+    "overloads",
+    "wording",
+}
 ORDER = (
     "prior",
     "likelihood",
@@ -44,8 +53,13 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
+    "machine_code",
+    "nested_runner",
+    "program_files",
     "kernel",
     "program",
+    "stan_data",
+    "compiled",
     "posterior",
     "curvature",
     "parameter_space",

@@ -128,6 +128,13 @@ def sample_chain(
         The worker's disk is full.
     """
     job = parcel.open()
+    with job.posterior.program.in_users_words():
+        return _sample_chain(job, index, attempt, seed, given)
+
+
+def _sample_chain(
+    job: Job, index: int, attempt: int, seed: int, given: FloatArray | None
+) -> Record:
     use_threads(job.threads)  # before the likelihood is first evaluated
     posterior, run = job.posterior, job.run
     start = job.starts.point(index, attempt, given)

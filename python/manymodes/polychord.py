@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from manymodes.engine import Parcel
 from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.nested_runner import nested_runner
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.printed import LastWords, listening
-from manymodes.program import nested_runner
 from manymodes.progress import Progress
 from manymodes.reference import BaseMeasure
 from manymodes.scratch import scratch_folder
@@ -197,7 +197,8 @@ def run_polychord(
     """
     opened = job.open() if isinstance(job, Parcel) else job
     try:
-        return _run_polychord(opened, seed, index, show)
+        with opened.posterior.program.in_users_words():
+            return _run_polychord(opened, seed, index, show)
     except StorageError:
         raise
     except OSError as error:

@@ -34,7 +34,7 @@ from manymodes.printed import LOG, printing_to
 from manymodes.program import Program
 from manymodes.scratch import sweep_run
 from manymodes.stacked import stack_draws
-from manymodes.storage import ensure_folder, held, read_json, write_json, write_text
+from manymodes.storage import ensure_folder, held, member, read_json, write_json, write_member
 from manymodes.toolchain import find
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def save_posterior(posterior: Posterior, folder: Path, file_name: str | None = N
     ensure_folder(folder)
     name = file_name or posterior.program.stan_file.name
     for source, text in posterior.program.sources.items():
-        target = folder / (name if source == posterior.program.stan_file.name else source)
-        write_text(target, text)
-    write_text(folder / "data.json", posterior.data_json)
+        write_member(folder, name if source == posterior.program.stan_file.name else source, text)
+    write_member(folder, "data.json", posterior.data_json)
     network = posterior.network.to_dict() if posterior.network is not None else None
     described: dict[str, Any] = {"name": posterior.name, "program": name, "network": network}
     if not posterior.program.kernel:
@@ -86,20 +85,22 @@ def open_posterior(folder: Path, *, kernel: bool | None = None) -> Posterior:
     ResultsError
         A file is missing or damaged.
     """
-    described = read_json(folder / "posterior.json")
+    path = folder / "posterior.json"
+    described = read_json(member(folder, path.name, path))
     if not {"program", "name"} <= described.keys():
-        raise ResultsError(
-            f"{folder / 'posterior.json'} is damaged (no program or no name): make it again"
-        )
-    data = read_json(folder / "data.json")
+        raise ResultsError(f"{path} is damaged (no program or no name): make it again")
+    program = member(folder, described["program"], path)
+    data_file = member(folder, "data.json", path)
+    data = read_json(data_file)
     network = described.get("network")
     if kernel is None:
         kernel = bool(described.get("kernel", True))
     return Posterior(
-        Program(folder / described["program"], kernel),
+        Program(program, kernel, confined=True),
         data,
-        described["name"],
+        str(described["name"]),
         Network.from_dict(network) if network is not None else None,
+        data_file,
     )
 
 
@@ -314,7 +315,8 @@ class Results:
     def _folders(self) -> dict[str, Path]:
         if (self.folder / "posterior").is_dir():
             return dict.fromkeys(self.names, self.folder)
-        return {name: self.folder / name for name in self.names}
+        summary = self.folder / SUMMARY
+        return {name: member(self.folder, name, summary) for name in self.names}
 
     @cached_property
     def chains(self) -> xr.DataTree:

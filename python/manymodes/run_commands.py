@@ -102,6 +102,8 @@ def _named_posterior(files: Sequence[Path], *, no_kernel: bool) -> Posterior:
             return open_posterior(folder, kernel=False if no_kernel else None)
         case [program, data]:
             return Posterior.from_files(program, data, kernel=not no_kernel)
+        case [program] if program.suffix == ".stan":
+            return Posterior.from_files(program, kernel=not no_kernel)
         case [only]:
             raise InputError(f"{only}: give the folder of a network, or MODEL.stan and DATA.json")
         case _:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -86,6 +88,24 @@ def write_text(path: Path, text: str) -> None:
         raise InputError(f"{path} cannot be written: {reason}") from error
 
 
+def write_member(folder: Path, name: str, text: str) -> None:
+    """Write a text file, in one step, at a path relative to a folder, which it does not leave.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, or a link in the folder leads elsewhere.
+    """
+    path = folder / name
+    if leads_out(path.parent, folder):
+        raise InputError(f"{path.parent} leads out of {folder}: nothing is written there")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    write_text(path, text)
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file in one step; NaN and infinities become null."""
     write_text(path, json_text(value) + "\n")
@@ -94,6 +114,77 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def json_text(value: Mapping[str, Any]) -> str:
     """Return JSON; NaN and infinities become null."""
     return json.dumps(_finite(value), indent=1, default=_plain)
+
+
+def read_utf8(path: Path, what: str) -> str:
+    """Return a user's text file, without a byte order mark and with plain newlines.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it should be, for the message: ``Stan program``, ``data file``.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it cannot be read, or it is not text in UTF-8; one line that says
+        where.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such {what}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a {what}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path} is in UTF-16: save it as UTF-8")
+    try:
+        at, text = content.index(b"\0"), ""
+    except ValueError:
+        try:
+            at, text = -1, content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            at, text = error.start, ""
+    if at >= 0:
+        line = len(re.findall(rb"\r\n|\r|\n", content[:at])) + 1
+        found = f"byte 0x{content[at]:02x}" if content[at] else "a NUL byte"
+        raise InputError(f"{path}, line {line}: {found} is no text in UTF-8: save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def member(folder: Path, name: object, named_in: Path) -> Path:
+    """Return the path of a file that another file names, which must lie in its folder.
+
+    Raises
+    ------
+    ResultsError
+        The name leads elsewhere, or what has this name is a link that does.
+    """
+    plain = isinstance(name, str) and name.isprintable() and name not in {"", ".", ".."}
+    if not plain or "/" in str(name) or "\\" in str(name):
+        raise ResultsError(
+            f"{named_in} names {json.dumps(name)[:200]}, which is no file of its folder: "
+            "nothing was read or written; do not use this folder unless you know who made it"
+        )
+    path = folder / str(name)
+    if leads_out(path, folder):
+        raise ResultsError(
+            f"{path} is a link that leads out of its folder: put the file itself there"
+        )
+    return path
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path ends, links followed, outside a folder; True for links without an end."""
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return True
 
 
 def read_json(path: Path) -> dict[str, Any]:

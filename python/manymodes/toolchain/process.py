@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -10,6 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from manymodes.errors import KilledError, StorageError
+from manymodes.toolchain.paths import home
 
 _POLL_SECONDS = 0.2
 _FROM_AN_OUTER_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
@@ -25,6 +29,12 @@ exit "$status"
 """Runs a command and waits for the end of a pipe, which comes when the process that holds the other
 end is gone: then the whole process group is killed. (The kernel's signal at a parent's death
 reaches only that parent's children, and make and g++ have children of their own.)"""
+_FULL = re.compile(r"No space left on device|Disk quota exceeded")
+_KILLED = re.compile(
+    r"^make.*\*\*\* .*(Killed|Terminated|Hangup|Error 1(29|30|37|43))$|"
+    r"signal terminated program|^(Killed|Terminated|Hangup)$",
+    re.MULTILINE,
+)
 _running: set[subprocess.Popen[Any]] = set()
 
 
@@ -102,6 +112,35 @@ def run(
     with kept(command, stdout=pipe, stderr=pipe, cwd=cwd, env=env, text=True) as process:
         out, err = process.communicate()
     return subprocess.CompletedProcess(list(command), process.returncode, out, err)
+
+
+def inside(scratch: Path) -> dict[str, str]:
+    """Return the variables that keep what compilers write, while they run, in one folder."""
+    return {"TMPDIR": str(scratch), "BRIDGE_SCRATCH": str(scratch)}
+
+
+def check_finished(what: str, done: subprocess.CompletedProcess[str]) -> None:
+    """Check that a compiler came to its end, which may be an error of what it compiled.
+
+    Raises
+    ------
+    KilledError
+        It was killed.
+    StorageError
+        The disk is full.
+    """
+    if done.returncode == 0:
+        return
+    said = f"{done.stdout}\n{done.stderr}"
+    if _FULL.search(said):
+        raise StorageError(
+            f"{what} is not compiled: the disk of {home()} is full; free space, or set "
+            "MANYMODES_HOME to another disk"
+        )
+    if done.returncode > 128 or done.returncode < 0 or _KILLED.search(said):
+        raise KilledError(
+            f"{what} is not compiled: the compiler was killed; if not by you, then memory is short"
+        )
 
 
 def run_logged(
