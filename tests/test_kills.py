@@ -24,7 +24,7 @@ import pytest
 
 from conftest import closed_form
 from manymodes import toolchain
-from manymodes.program import nested_runner
+from manymodes.nested_runner import nested_runner
 from manymodes.results import save_posterior
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -115,7 +115,8 @@ def explained(
         Lines of CmdStan's own on its console.
     """
     if disk_is_full(folder):
-        return StorageError(f"the disk of {folder.parent} is full: CmdStan's output was cut off")
+        kept = next(path for path in folder.parents if not path.name.startswith("."))
+        return StorageError(f"the disk of {kept} is full: CmdStan's output was cut off")
     marks = ("rror", "xception", "ejecting", "evaluate", "nitialization", "Unrecoverable")
     complaints = [line for line in said if any(mark in line for mark in marks)]
     if complaints:
