@@ -9,14 +9,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
 from manymodes.errors import InputError, StorageError
-from manymodes.scratch import scratch_folder, sweep, sweep_held
-from manymodes.storage import write_text
+from manymodes.files import atomic, sweep_partials
+from manymodes.scratch import scratch_folder, sweep
 
 _MARKER = "compiled.json"
 _BUILDING = "building-"
@@ -63,11 +62,8 @@ def sweep_builds(cache: Path) -> None:
     for leftover in cache.glob(f"*/{_BUILDING}*"):  # of manymodes 0.1, which held no lock
         if time.time() - leftover.stat().st_mtime > _DAY_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)
-    for partial in cache.glob("*/*.partial"):
-        lock = FileLock(partial.parent / f".{_MARKER}.lock", timeout=0)
-        with suppress(OSError), lock:
-            sweep_held(partial.parent)
-            (partial.parent / f"{_MARKER}.partial").unlink(missing_ok=True)
+    for folder in {partial.parent for partial in cache.glob("*/.*.partial")}:
+        sweep_partials(folder)
 
 
 def read_digests(folder: Path) -> dict[str, str]:
@@ -87,12 +83,6 @@ def read_digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def write_note(folder: Path, name: str, text: str) -> None:
-    """Write a text file into a cache folder, in one step."""
-    with FileLock(folder / f".{_MARKER}.lock"):
-        write_text(folder / name, text)
-
-
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
@@ -102,9 +92,9 @@ def file_digest(path: Path) -> str:
 def _record(folder: Path, name: str) -> None:
     with FileLock(folder / f".{_MARKER}.lock"):
         digests = {**read_digests(folder), name: file_digest(folder / name)}
-        partial = folder / f"{_MARKER}.partial"
-        partial.write_text(json.dumps(digests, indent=1), encoding="utf-8")
-        os.replace(partial, folder / _MARKER)
+        sweep_partials(folder, _MARKER)
+        with atomic(folder / _MARKER) as partial:
+            partial.write_text(json.dumps(digests, indent=1), encoding="utf-8")
 
 
 def _verify(folder: Path, name: str) -> None:

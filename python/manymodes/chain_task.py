@@ -17,6 +17,7 @@ from manymodes.posterior import FloatArray, Posterior
 from manymodes.records import Record
 from manymodes.samplers import check_sampler, sampler_named
 from manymodes.scratch import scratch_folder
+from manymodes.seeds import check_seed
 from manymodes.starts import Starts, parse_init
 from manymodes.threads import check_threads, use_threads
 from manymodes.warmups import Warmup, offered
@@ -44,13 +45,13 @@ class RunSettings:
         """Check the ranges; raise `InputError` naming the first setting out of its range."""
         for name, least in (
             ("chains", 1),
-            ("seed", 0),
             ("superchain", 1),
             ("share_warmup", 0),
             ("retries", 0),
         ):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not {least} or more")
+        check_seed(self.seed)
         if self.time_limit is not None and not self.time_limit > 0:
             raise InputError(f"time_limit: {self.time_limit} is not a positive number of seconds")
         if self.chains % self.superchain:

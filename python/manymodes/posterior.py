@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.compiled import compile_programs, load_model
-from manymodes.errors import DensityError, InputError
+from manymodes.earlier import as_at_first
+from manymodes.errors import DensityError, InputError, QuantitiesWarning
 from manymodes.network import Network
 from manymodes.program import Program
 from manymodes.stan_data import read_data, stan_json
 from manymodes.storage import digest
-from manymodes.variables import Variable, variables_of
+from manymodes.variables import Variable, left_out, variables_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -132,9 +134,12 @@ class Posterior:
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Short hashes of the program's text and of the data: equal for equal posteriors."""
+        """Short hashes of the program's text and of the data: equal for equal posteriors.
+
+        Whatever version of manymodes our files are of, their text counts as it was at first.
+        """
         return {
-            "program": digest("\0".join(self.program.sources.values())),
+            "program": digest("\0".join(as_at_first(self.program.sources).values())),
             "data": digest(self.data_json),
         }
 
@@ -163,8 +168,22 @@ class Posterior:
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:
-        """Parameters and transformed parameters, in the order of a constrained row."""
-        return variables_of(self.model.param_names(include_tp=True))
+        """Parameters and transformed parameters, in the order of a constrained row.
+
+        Warns
+        -----
+        QuantitiesWarning
+            Complex numbers and tuples are left out.
+        """
+        names = self.model.param_names(include_tp=True)
+        if absent := left_out(names):
+            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: "
+            warnings.warn(
+                said + "draws of complex numbers and of tuples have no table or figure",
+                QuantitiesWarning,
+                stacklevel=2,
+            )
+        return variables_of(names)
 
     @cached_property
     def unconstrained_names(self) -> tuple[str, ...]:

@@ -15,19 +15,21 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from manymodes.build_cache import cached_build, read_digests, write_note
+from manymodes.build_cache import cached_build, read_digests
 from manymodes.compiler_messages import first_complaint, with_users_names
+from manymodes.earlier import brought_up_to_date, naming_the_remedy
 from manymodes.errors import CompileError, InputError, ManymodesError
 from manymodes.kernel import caution, header_files, instruction_set, user_header, with_kernel
 from manymodes.machine_code import described
 from manymodes.overloads import FIRST_WITH_OVERLOADS, without_overloads
 from manymodes.program_files import ProgramFiles, is_shipped, read_program
 from manymodes.stan_source import Parameter, Source, read_source
+from manymodes.storage import write_text
 from manymodes.toolchain import Toolchain, home, require, stan_dir
 from manymodes.toolchain.paths import version_key
 from manymodes.toolchain.process import check_finished, inside, run
@@ -108,11 +110,12 @@ class Program:
 
     @cached_property
     def _files(self) -> ProgramFiles:
-        return read_program(self.stan_file, Path(self.called), confined=self.confined)
+        read = read_program(self.stan_file, Path(self.called), confined=self.confined)
+        return replace(read, texts=brought_up_to_date(self.name, read.texts))
 
     @property
     def sources(self) -> dict[str, str]:
-        """The program and everything that it includes, by the name it is included under.
+        """The program and everything it includes, by name; our earlier files as they are today.
 
         What lies elsewhere has a name of its own, in the includes too: see
         `manymodes.program_files`.
@@ -246,9 +249,10 @@ class Program:
 
     @property
     def kernel_caution(self) -> str | None:
-        """The line that a user reads where the kernel did not compile; None if there is none."""
-        failure = self.kernel_failure
-        return failure and caution(self.name, failure, self.folder / _NO_KERNEL)
+        """The line that a user reads where the kernel is not what runs; None if there is none."""
+        if not self.kernel:
+            return None
+        return caution(self.name, self.sources, self.kernel_failure, self.folder / _NO_KERNEL)
 
     @property
     def _compiled(self) -> Program:
@@ -257,14 +261,15 @@ class Program:
 
     def _with_fallback(self, build: Callable[[Program], Path]) -> Path:
         """Build the program with the kernel or, where that fails, its definition."""
-        try:
-            return build(self._compiled)
-        except CompileError as error:
-            if not self.uses_kernel:
-                raise
-            built = build(self.definition)  # or its error, which is the program's own
-            write_note(self.folder, _NO_KERNEL, str(error))
-            return built
+        with naming_the_remedy(self.sources, self._toolchain.cmdstan.version):
+            try:
+                return build(self._compiled)
+            except CompileError as error:
+                if not self.uses_kernel:
+                    raise
+                built = build(self.definition)  # or its error, which is the program's own
+                write_text(self.folder / _NO_KERNEL, str(error))
+                return built
 
     # ------------------------------------------------------------ compiled forms
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, TextIO
 
+from manymodes.terminal import message
+
 _open: Any = None  # the terminal on which a live line is not ended
 
 
@@ -77,7 +79,7 @@ class Progress:
             if self._quiet or (not now and moment - self._last < self._every):
                 return
             self._last = moment
-            line, spent = f"{self.label}: {text}", f" [{format_seconds(self.seconds)}]"
+            line, spent = message(f"{self.label}: {text}"), f" [{format_seconds(self.seconds)}]"
             if self._output is not None:
                 self._output.update({"text/plain": line + spent}, raw=True)
             elif not self._live:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from manymodes.errors import StorageError
+from manymodes.files import sweep_partials
 
 try:
     import fcntl
@@ -27,7 +28,6 @@ PREFIX = "manymodes-"
 
 _LOCK = ".scratch"
 _MONTH_SECONDS = 30 * 86400.0  # after that, what another host left is nobody's
-_PARTIAL = re.compile(r"\..+\.\d+\.partial")
 
 
 @contextmanager
@@ -114,32 +114,30 @@ def sweep(parent: Path | None = None) -> None:
                     _remove(place / name, lock, handle)
 
 
-def sweep_held(folder: Path, prefix: str = "") -> None:
-    """Remove what killed writers left in a folder to which nobody else writes.
+def sweep_held(folder: Path, prefix: str) -> None:
+    """Remove the scratch folders in a folder to which nobody else writes, held or not.
 
     Parameters
     ----------
     folder : Path
         The caller holds it.
     prefix : str
-        How the names of scratch folders begin; by default only half-written files go.
+        How their names begin.
     """
     with suppress(OSError):
         for entry in list(folder.iterdir()):
-            if prefix and entry.name.startswith(prefix):
+            if entry.name.startswith(prefix):
                 if entry.is_dir():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:
                     entry.unlink(missing_ok=True)
-            elif _PARTIAL.fullmatch(entry.name):
-                entry.unlink(missing_ok=True)
 
 
 def sweep_run(folder: Path) -> None:
     """Remove what a run that was killed left unfinished; the caller holds its directory."""
     for place in (folder, *(path.parent for path in folder.glob("*/posterior"))):
         for name in (".", "posterior", "chains", "nested", "checks", "checks/nested"):
-            sweep_held(place / name)
+            sweep_partials(place / name)
             sweep(place / name)
 
 

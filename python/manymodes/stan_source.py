@@ -183,7 +183,8 @@ def functions_of(source: Source) -> Iterator[tuple[Token, tuple[tuple[Token, ...
             at = closing(tokens, at)
         elif tokens[at].text == "(":
             end = closing(tokens, at)
-            yield tokens[at - 1], tuple(split(tokens[at + 1 : end], ","))
+            if tokens[at - 1].text != "tuple":  # else it is a type that is returned
+                yield tokens[at - 1], tuple(split(tokens[at + 1 : end], ","))
             at = end
         at += 1
 

@@ -9,11 +9,11 @@ run can give.
 
 from __future__ import annotations
 
-import math
 import shutil
-from collections import deque
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,43 +22,52 @@ import numpy as np
 
 from manymodes.build_cache import file_digest
 from manymodes.chains import Chains
-from manymodes.driver import retry_seed
-from manymodes.engine import Outcome, Parcel, Task, as_completed
-from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.claims import (
+    is_count,
+    keep_versions,
+    read_claim,
+    read_failures,
+    versions,
+    wanted_of,
+    warn_unfinished,
+)
+from manymodes.driver import FAILURES
+from manymodes.engine import Parcel
+from manymodes.errors import InputError, ResultsError, SamplingError
+from manymodes.nested._attempts import Attempts, runs_needed
 from manymodes.nested._base import AUTO, REFERENCES, check_reference
 from manymodes.nested._kept import (
+    PRIOR,
     kept_base,
     kept_prior_integral,
     nlive_of,
+    owner_of,
+    read_base,
     read_kept,
     read_prior_integral,
     run_file,
+    run_numbers,
+    set_damaged_aside,
+    write_run,
 )
 from manymodes.nested._result import Nested
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import (
+    MAX_RUN_SEED,
     RUNNING,
     NestedJob,
     PolyChordSettings,
     RawRun,
     RunsDisplay,
     forget_unfinished,
-    has_checkpoint,
     launcher,
-    run_polychord,
 )
 from manymodes.posterior import Posterior
 from manymodes.progress import Progress
-from manymodes.reference import read_measure
-from manymodes.storage import (
-    claim,
-    kept_folder,
-    read_json,
-    write_arrays,
-)
+from manymodes.seeds import check_seed
+from manymodes.storage import claim, ensure_folder, held, kept_folder, sweep_partials, write_json
 from manymodes.threads import check_threads, cpu_count, threads_each
 from manymodes.toolchain import polychord_library, require
-from manymodes.toolchain.process import end_commands
 
 MAX_RUNS = 64
 """The most runs that a target for the error may lead to."""
@@ -76,6 +85,7 @@ def run_nested(
     seed: int = 1,
     out: Path | str | None = None,
     resume: bool = False,
+    other_versions: bool = False,
     checkpoints: bool = False,
     retries: int = 2,
     threads_per_chain: int | None = None,
@@ -107,13 +117,14 @@ def run_nested(
         Folder that keeps each run as soon as it is finished; a temporary one by default.
     resume : bool
         Run only what ``out`` does not hold yet.
+    other_versions : bool
+        With ``resume``: go on although another version of PolyChord made the runs so far.
     checkpoints : bool
         Let PolyChord keep a file from which a run that is killed goes on, instead of anew. Files
         take time. Such a run is as good as an undisturbed one, but not the same. Runs on other
         machines, with MPI or with PolyChord's clustering have none.
     retries : int
-        Further attempts at a run that fails or whose process is killed, each with another seed. A
-        run that has a checkpoint goes on from that.
+        Further attempts at a run that fails or is killed, with another seed or from its checkpoint.
     threads_per_chain : int, optional
         Threads for one likelihood of a network, where the kernel computes it and there are many
         data, in each process of a run. By default as many as the cores leave to each, and never
@@ -148,8 +159,10 @@ def run_nested(
         retries=retries,
         threads_per_chain=threads_per_chain,
     )
-    with kept_folder(out, "nested") as folder:
-        claim(folder, _identity(posterior, settings, reference, seed), resume=resume)
+    with kept_folder(out, "nested") as folder, _held(folder):
+        identity = _identity(posterior, settings, reference, seed)
+        name = claim(folder, identity, resume=resume, asked=runs)
+        sweep_partials(folder)
         for leftover in folder.glob(RUNNING + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
         base = kept_base(
@@ -168,10 +181,21 @@ def run_nested(
         job = NestedJob(posterior, base, settings, folder if local else None, keeps)
         integral = kept_prior_integral(posterior, base, seed, folder)
         surplus = log_unit_vector_surplus(posterior)
-        driver = _Driver(job, folder, seed, retries, threads_per_chain, executor, workers, quiet)
+        driver = _Driver(
+            job,
+            folder,
+            name,
+            seed,
+            retries,
+            threads_per_chain,
+            executor,
+            workers,
+            quiet,
+            other_versions,
+        )
         while True:
             driver.run(range(runs))
-            finished = tuple(read_kept(folder, range(runs)))
+            finished = tuple(read_kept(folder, range(runs), base, driver.owner))
             if not finished:
                 first = next(iter(driver.failures.values()))
                 raise SamplingError(f"{posterior.name}: no nested run finished: {first}")
@@ -184,11 +208,12 @@ def run_nested(
                 integral,
                 surplus,
             )
-            more = _runs_needed(nested, target_sd, max_runs)
+            more = runs_needed(nested, target_sd, max_runs)
             if more <= runs:
                 driver.tell(nested, target_sd)
                 return nested
             runs = more
+            claim(folder, identity, resume=True, asked=runs)
 
 
 def check_nested(
@@ -214,8 +239,7 @@ def check_nested(
     """
     if runs < 1:
         raise InputError(f"runs: {runs} is not 1 or more")
-    if seed < 0:
-        raise InputError(f"seed: {seed} is not 0 or more")
+    check_seed(seed)
     if retries < 0:
         raise InputError(f"retries: {retries} is not 0 or more")
     if target_sd is not None and not target_sd > 0:
@@ -228,28 +252,58 @@ def check_nested(
     check_reference(posterior, reference)
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder of nested runs for this process alone."""
+    ensure_folder(folder.parent)
+    with held(folder, folder.with_name(f".{folder.name}.lock")):
+        yield
+
+
 def load_nested(posterior: Posterior, out: Path) -> Nested | None:
     """Return the nested runs that a run directory holds; None if it holds none.
+
+    Those count that the last command asked for.
+
+    Warns
+    -----
+    UnfinishedWarning
+        The command was interrupted: there are fewer runs than were asked for.
+    StrayFileWarning
+        A file is no run's, and is left out.
 
     Raises
     ------
     ResultsError
-        A file is damaged.
+        A file is damaged, or belongs to another run.
     """
     folder = out / "nested"
-    numbers = sorted(int(path.stem.split("-")[1]) for path in folder.glob("run-*.npz"))
+    numbers = run_numbers(folder)
     if not numbers:
         return None
-    base = read_measure(folder / "base.json", posterior.dims)
-    return Nested(
+    settings, name = read_claim(folder, posterior.identity, {"nlive": _may_be_nlive})
+    base = read_base(folder, posterior.dims)
+    wanted, asked = wanted_of(settings, numbers)
+    failures = read_failures(folder / FAILURES, asked)
+    if not wanted:
+        raise ResultsError(f"{out}: no nested run is finished: go on with evidence --resume")
+    missing = set(range(asked)) - set(wanted) - failures.keys()
+    nested = Nested(
         posterior,
         base,
-        nlive_of(PolyChordSettings(nlive=read_json(folder / "settings.json")["nlive"]), base),
-        tuple(read_kept(folder, numbers)),
-        {},
-        read_prior_integral(folder / "prior.json"),
+        nlive_of(PolyChordSettings(nlive=settings["nlive"]), base),
+        tuple(read_kept(folder, wanted, base, owner_of(name, base))),
+        failures,
+        read_prior_integral(folder / PRIOR),
         log_unit_vector_surplus(posterior),
+        (len(wanted), asked) if missing else None,
     )
+    warn_unfinished(out, nested.unfinished, "nested runs", "evidence")
+    return nested
+
+
+def _may_be_nlive(value: Any) -> bool:
+    return value is None or (is_count(value) and value >= 10)
 
 
 # ---------------------------------------------------------------- running
@@ -262,13 +316,18 @@ class _Driver:
         self,
         job: NestedJob,
         folder: Path,
+        name: str,
         seed: int,
         retries: int,
         threads: int | None,
         executor: Executor | None,
         workers: int | None,
         quiet: bool,
+        other_versions: bool,
     ) -> None:
+        self.owner = owner_of(name, job.base)
+        self._other_versions = other_versions
+        self._checked = False
         self._threads = threads
         self._job = job
         self._folder = folder
@@ -283,65 +342,58 @@ class _Driver:
     def run(self, numbers: Iterable[int]) -> None:
         """Run those of some numbers that are not kept yet and have not failed before."""
         wanted = list(numbers)
+        self._check(wanted)
         missing = [
             i for i in wanted if not run_file(self._folder, i).exists() and i not in self.failures
         ]
         if not missing:
             return
-        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % (2**31 - 1)
+        self._keep_versions()
+        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % MAX_RUN_SEED
         local = self._executor is None
         show = RunsDisplay(self._progress) if local else None
         runs = min(self._workers or cpu_count(), len(missing))
         at_once = runs * self._job.settings.processes if local else None
-        shared = replace(self._job, threads=threads_each(self._threads, at_once))
-        job = shared if local else Parcel(shared)
-        attempts = dict.fromkeys(missing, 0)
-        queue: deque[Task[int]] = deque((i, (job, int(seeds[i]), i, show)) for i in missing)
-        outcomes = as_completed(
-            run_polychord, queue, executor=self._executor, kind="threads", workers=self._workers
-        )
-        try:
-            for index, outcome in outcomes:
-                if outcome.value is not None:
-                    self._keep(index, outcome.value)
-                elif self._may_retry(outcome) and attempts[index] < self._retries:
-                    attempts[index] += 1
-                    again = self._seed_again(index, attempts[index], seeds.tolist())
-                    queue.append((index, (job, again, index, show)))
-                    self._retried += 1
+        one = replace(self._job, threads=threads_each(self._threads, at_once))
+        job = one if local else Parcel(one)
+        given = (self._retries, self._executor, self._workers)
+        attempts = Attempts(self._seed, seeds.tolist(), *given)
+        with closing(attempts.at(job, missing, show)) as outcomes:
+            for index, run, error in outcomes:
+                if run is not None:
+                    self._keep(index, run)
                 else:
-                    tries = f"{attempts[index] + 1} attempts; the last: " * (attempts[index] > 0)
-                    self.failures[index] = f"{tries}{outcome.error}"
-        except BaseException:
-            end_commands()
-            raise
-        finally:
-            outcomes.close()
+                    self._fail(index, error)
+        self._retried += attempts.retried
 
-    def _may_retry(self, outcome: Outcome[RawRun]) -> bool:
-        """Whether another seed may help; a full disk ends everything instead."""
-        if isinstance(outcome.fault, StorageError | InputError):
-            raise outcome.fault
-        return isinstance(outcome.fault, SamplingError)
+    def _check(self, wanted: list[int]) -> None:
+        """Set aside what cannot be read, once, and tell of it."""
+        if self._checked:
+            return
+        self._checked = True
+        write_json(self._folder / FAILURES, {})
+        kept = [i for i in run_numbers(self._folder) if i in wanted]
+        damaged = set_damaged_aside(self._folder, kept, self._job.base, self.owner)
+        if damaged:
+            listed = ", ".join(map(str, damaged))
+            print(f"manymodes: damaged nested runs are made again: {listed}", file=sys.stderr)
 
-    def _seed_again(self, index: int, attempt: int, seeds: list[int]) -> int:
-        """Return the seed of a further attempt; what goes on from a checkpoint keeps its own."""
-        if has_checkpoint(self._job, index):
-            return seeds[index]
-        return retry_seed(self._seed, index, attempt, seeds)
+    def _keep_versions(self) -> None:
+        """Record what makes the runs; refuse to go on with another version of the sampler."""
+        keep_versions(
+            self._folder,
+            versions("polychord", "bridge"),
+            ("polychord", "bridge"),
+            begun=bool(run_numbers(self._folder)),
+            other_versions=self._other_versions,
+        )
+
+    def _fail(self, index: int, error: str) -> None:
+        self.failures[index] = error
+        write_json(self._folder / FAILURES, {str(i): said for i, said in self.failures.items()})
 
     def _keep(self, index: int, raw: RawRun) -> None:
-        write_arrays(
-            run_file(self._folder, index),
-            {
-                "cube": raw.points[:, :-2],
-                "birth": raw.points[:, -2],
-                "logl": raw.points[:, -1],
-                "counts": raw.counts,
-                "seconds": raw.seconds,
-                "resumed": raw.resumed,
-            },
-        )
+        write_run(self._folder, index, raw, self.owner)
         forget_unfinished(self._folder, index)
         if self._executor is not None:
             self._progress.update(f"run {index + 1} is back")
@@ -349,27 +401,15 @@ class _Driver:
     def tell(self, nested: Nested, target_sd: float | None) -> None:
         """Tell how it ended."""
         n = len(nested.runs)
-        again = f", {self._retried} tried again" * (self._retried > 0)
+        again = f", {self._retried} tried again" if self._retried else ""
         said = (
-            f"log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
+            f"{'log_z' if nested.is_evidence else 'log integral of the density as written'} = "
+            f"{nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
             f"run{'s' if n > 1 else ''}{again}, {nested.evaluations} evaluations"
         )
         if target_sd is not None and nested.log_z_sd > target_sd:
             said += f"; the error aimed at, {target_sd:g}, is not reached"
         self._progress.done(said)
-
-
-def _runs_needed(nested: Nested, target_sd: float | None, most: int) -> int:
-    """Return how many runs to have in all for the error that is aimed at.
-
-    It falls with the square root of their number. The estimate from few runs is rough, so that
-    their number is at most doubled at a time.
-    """
-    planned = len(nested.runs) + len(nested.failures)
-    if target_sd is None or nested.log_z_sd <= target_sd:
-        return planned
-    wanted = math.ceil(len(nested.runs) * (nested.log_z_sd / target_sd) ** 2)
-    return min(most, max(planned + 1, min(wanted, 2 * planned)))
 
 
 def _identity(

@@ -14,13 +14,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
 
 from manymodes.errors import InputError, ToolchainError
 from manymodes.scratch import scratch_folder, sweep
-from manymodes.toolchain import github, platforms
+from manymodes.toolchain import github, platforms, trial
 from manymodes.toolchain.components import Component, Toolchain
 from manymodes.toolchain.discovery import find, find_compiler
 from manymodes.toolchain.paths import Installed, home, read_mark, stan_dir
@@ -34,7 +35,9 @@ _PRECOMPILE_STEPS = 4
 _BUILDING = "building-"
 _PARTS = ("cmdstan", "bridgestan", "polychord")
 # g++ 13 and later refuse a name in the headers of TBB 2020.3; older ones ignore the flag.
-_MAKE_LOCAL = "CXXFLAGS += -Wno-changes-meaning\n"
+_MAKE_LOCAL = "".join(
+    f"{flags} += -Wno-changes-meaning\n" for flags in ("CXXFLAGS", "CXXFLAGS_OPTIM_TBB")
+)
 _COMPILE_LINE = re.compile(rb"^\S*(?:g\+\+|gcc|clang\S*|c\+\+) ", re.MULTILINE)
 
 
@@ -89,6 +92,8 @@ def _found() -> Toolchain:
     for component in toolchain.components:
         if component.source == "environment" and not component.ok:
             raise ToolchainError(f"{component.problem}; {component.remedy}")
+    if toolchain.cmdstan.source == "index":  # what was set up here is made anew if need be
+        return replace(toolchain, cmdstan=trial.try_cmdstan(toolchain.cmdstan))
     return toolchain
 
 
@@ -101,7 +106,7 @@ def _wanted(toolchain: Toolchain) -> list[str]:
 
 
 def _check_compiler() -> None:
-    compiler = find_compiler()
+    compiler = trial.try_compiler(find_compiler())
     if not compiler.ok:
         raise ToolchainError(f"{compiler.problem}; {compiler.remedy}")
 
@@ -284,7 +289,7 @@ def _precompile(cmdstan: Path, log: Path, *, quiet: bool) -> None:
         arguments.append(f"BRIDGE_SCRATCH={scratch}")
 
         def watch() -> None:
-            finished = [*home().glob("bridge/*/*.o"), *home().glob("bridge/**/*.gch")]
+            finished = [*home().glob("bridge/**/*.o"), *home().glob("bridge/**/*.gch")]
             progress.update(len(finished))
 
         _make(arguments, "BridgeStan does not build", log, watch)
