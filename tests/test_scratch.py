@@ -137,16 +137,16 @@ def test_sweeping_beside_those_who_make_folders(tmp_path: Path) -> None:
 
 def test_a_sweep_that_cannot_is_silent(tmp_path: Path) -> None:
     sweep(tmp_path / "absent")
-    sweep_held(tmp_path / "absent")
+    sweep_held(tmp_path / "absent", "x")
     sweep_run(tmp_path)
 
 
 def test_half_written_files_of_a_run_are_swept(tmp_path: Path) -> None:
-    for name in (".summary.json.12.partial", "chains/.chain-0.npz.7.partial", "notes.partial"):
+    for name in (".summary.json.4194400.partial", "chains/.chain-0.npz.4194401.partial", "notes.partial"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "one" / "posterior").mkdir(parents=True)
-    (tmp_path / "one" / ".chains.nc.3.partial").touch()
+    (tmp_path / "one" / ".chains.nc.4194402.partial").touch()
     sweep_run(tmp_path)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"notes.partial"}
