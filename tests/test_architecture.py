@@ -26,6 +26,10 @@ LEAVES |= {
     "files",
     "frames",
     "_worker",
+    "interrupts",
+    "printed",
+    "runs_display",
+    "scratch",
     "threads",
     "variables",
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,13 @@ import numpy as np
 
 from manymodes.diagnostics import r_eff
 from manymodes.engine import Parcel
-from manymodes.errors import InputError, StorageError
+from manymodes.errors import InputError
 from manymodes.loo import psis_loo
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.records import Record
 from manymodes.samplers import check_sampler, sampler_named
+from manymodes.scratch import scratch_folder
 from manymodes.seeds import check_seed
 from manymodes.starts import Starts, parse_init
 from manymodes.threads import check_threads, use_threads
@@ -141,11 +140,7 @@ def _sample_chain(
     posterior, run = job.posterior, job.run
     start = job.starts.point(index, attempt, given)
     adapted = offered(posterior, start, job.warmups, run.nuts) if job.warmups else None
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=RUNNING, dir=job.scratch))
-    except OSError as error:
-        raise StorageError(f"no scratch folder for a chain: {error}") from error
-    try:
+    with scratch_folder(job.scratch, RUNNING) as scratch:
         chain = sampler_named(run.sampler)(
             posterior,
             run.nuts,
@@ -155,8 +150,6 @@ def _sample_chain(
             adapted=adapted,
             time_limit=run.time_limit,
         )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     lpd, pareto_k, efficiency = leave_one_out(posterior, chain.eta)
     return Record(
         rows=chain.rows,

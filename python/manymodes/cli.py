@@ -12,14 +12,17 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from manymodes.audit_command import audit_command
 from manymodes.errors import InputError, ManymodesError, ManymodesWarning
 from manymodes.evidence_command import evidence_command
 from manymodes.export_command import export_command
+from manymodes.interrupts import ending_signals, tell
 from manymodes.options import parser
+from manymodes.printed import silence
+from manymodes.progress import end_line
 from manymodes.run_commands import (
     compare_command,
     nuts_settings,
@@ -27,6 +30,7 @@ from manymodes.run_commands import (
     sample_command,
     show,
 )
+from manymodes.scratch import sweep, temporary_files_inside
 from manymodes.table_commands import network_command, predict_command
 from manymodes.terminal import shown_safely
 
@@ -36,16 +40,17 @@ Command = Callable[[argparse.Namespace], int]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     with shown_safely():
-        return _run(arguments)
+        return _status(arguments)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _status(arguments: Sequence[str] | None) -> int:
     # The samplers fill the cores; linear algebra on more threads only gets in their way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    options = argparse.Namespace()
     try:
         options = parser().parse_args(arguments)
-        with _cautions():
-            return _COMMANDS[options.command](options)
+        with _owned_process(options) if arguments is None else nullcontext():
+            return _run(options)
     except InputError as error:
         return _complain(error, 2)
     except ManymodesError as error:
@@ -54,8 +59,39 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 1
     except OSError as error:
         return _complain(error, 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted; what is finished is kept: go on with --resume", 130)
+    except KeyboardInterrupt as error:
+        end_line()
+        tell(_interrupted(options))
+        return int(getattr(error, "status", 130))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command; nothing that a Stan program prints gets between its results."""
+    with _cautions(), silence() as printed:
+        status = _COMMANDS[options.command](options)
+        said = printed()
+        if said is not None and not getattr(options, "quiet", False):
+            print(f"manymodes: {said}", file=sys.stderr)
+        return status
+
+
+@contextmanager
+def _owned_process(options: argparse.Namespace) -> Iterator[None]:
+    """Do what only the process of a command may: take its signals and its temporary files."""
+    with ending_signals(_interrupted(options)):
+        from manymodes.build_cache import sweep_builds
+        from manymodes.toolchain import home, sweep_setup
+
+        sweep()
+        sweep_setup()
+        sweep_builds(home() / "programs")
+        with temporary_files_inside():
+            yield
+
+
+def _interrupted(options: argparse.Namespace) -> str:
+    kept = "; what is finished is kept: go on with --resume" * hasattr(options, "resume")
+    return f"manymodes: error: interrupted{kept}"
 
 
 @contextmanager
@@ -80,6 +116,7 @@ def _cautions() -> Iterator[None]:
 
 def _complain(error: object, status: int) -> int:
     text = " ".join(str(error).split()) if isinstance(error, InputError) else str(error)
+    end_line()
     print(f"manymodes: error: {text}", file=sys.stderr)
     return status
 

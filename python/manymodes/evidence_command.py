@@ -47,6 +47,7 @@ def evidence_command(options: argparse.Namespace) -> int:
         "target_sd": options.target_sd,
         "max_runs": options.max_runs or max(MAX_RUNS, options.runs),
         "seed": options.seed,
+        "retries": options.retries,
         "threads_per_chain": options.threads_per_chain,
     }
     check_nested(posterior, **request)
