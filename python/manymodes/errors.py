@@ -57,3 +57,7 @@ class ThreadsWarning(ManymodesWarning):
 
 class KernelWarning(ManymodesWarning):
     """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""
+
+
+class TableWarning(ManymodesWarning):
+    """A table can be read, and may not mean what it says."""

@@ -111,16 +111,30 @@ def _add_network(commands: Any) -> None:
     columns.add_argument(
         "--categorical",
         nargs="+",
+        action="extend",
         default=[],
         metavar="COL",
         help="inputs that are categories: a 0/1 input COL=level for each level",
     )
     columns.add_argument(
-        "--ignore", nargs="+", default=[], metavar="COL", help="columns to leave out"
+        "--ignore",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COL",
+        help="columns to leave out",
     )
     columns.add_argument("--positive", metavar="NAME", help="bernoulli: the class that is 1")
     columns.add_argument(
         "--no-standardise", action="store_true", help="take numbers in the units they have"
+    )
+    columns.add_argument(
+        "--decimal", default=".", metavar="MARK", help="the decimal mark of numbers, . or , (.)"
+    )
+    columns.add_argument(
+        "--keep-na",
+        action="store_true",
+        help="take NA, None and the like as names in categories and classes, not as missing",
     )
     rows = network.add_argument_group("rows")
     rows.add_argument(
@@ -147,6 +161,8 @@ def _add_network(commands: Any) -> None:
         "geometric:ALPHA (the next unit is active with probability ALPHA)",
     )
     network.add_argument("--out", type=Path, required=True, help="the folder to write")
+    network.add_argument("--json", action="store_true", help="what was written, as JSON")
+    network.add_argument("--quiet", action="store_true", help="do not say what was written")
 
 
 def _add_model(model: Any) -> None:
@@ -221,6 +237,11 @@ def _add_predict(commands: Any) -> None:
     )
     predict.add_argument(
         "--out", type=Path, help="where to write: .csv or .parquet (default: CSV to the terminal)"
+    )
+    predict.add_argument(
+        "--decimal",
+        metavar="MARK",
+        help="the decimal mark of numbers, . or , (default: that of the network's table)",
     )
     predict.add_argument(
         "--interval", type=float, default=0.9, metavar="SHARE", help="what intervals hold"

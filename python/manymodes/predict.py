@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,7 @@ def predict_table(
     run: Path | str,
     table: AnyTable,
     *,
+    decimal: str | None = None,
     interval: float = 0.9,
     engine: str | None = None,
     weights: str = "stacking",
@@ -208,6 +209,9 @@ def predict_table(
     table : path, DataFrame or Frame
         CSV, Parquet or a pandas table with the columns that the network was trained on; with
         the target as well, predictions are scored.
+    decimal : {".", ","}, optional
+        The decimal mark of numbers that are written as text; by default that of the table that
+        the network was trained on.
     interval : float
         The share of the distribution inside the intervals.
     engine : {"chains", "nested"}, optional
@@ -240,6 +244,8 @@ def predict_table(
         )
     _check_interval(interval)
     fitted = Table.load(folder)
+    if decimal is not None:
+        fitted = replace(fitted, reading=replace(fitted.reading, decimal=decimal))
     posterior = open_posterior(folder)
     if posterior.network is None:
         raise ResultsError(f"{folder} is damaged (no network): make the run again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 
@@ -13,6 +12,7 @@ def network_command(options: argparse.Namespace) -> int:
     from manymodes.network import Network
     from manymodes.posterior import Posterior
     from manymodes.results import save_posterior
+    from manymodes.storage import json_text
     from manymodes.table import prepare
     from manymodes.text import network_text
 
@@ -24,6 +24,8 @@ def network_command(options: argparse.Namespace) -> int:
         ignore=options.ignore,
         positive=options.positive,
         standardise=not options.no_standardise,
+        decimal=options.decimal,
+        keep_na=options.keep_na,
         holdout=options.holdout,
         seed=options.seed,
     )
@@ -51,7 +53,21 @@ def network_command(options: argparse.Namespace) -> int:
         parquet = options.table.suffix.lower() in PARQUET
         kept = options.out / f"holdout{'.parquet' if parquet else '.csv'}"
         write_frame(kept, parts.held_out.data)
-    print(network_text(options.out, network, parts, kept))
+    if options.json:
+        entry = {
+            "model": str(options.out / "model.stan"),
+            "data": str(options.out / "data.json"),
+            "rows": len(parts.train),
+            "inputs": list(table.input_names),
+            "parameters": network.parameter_count,
+            "target": table.target.name,
+            "classes": list(classes),
+            "holdout": None if kept is None else str(kept),
+            "held_out_rows": 0 if parts.held_out is None else len(parts.held_out),
+        }
+        print(json_text(entry))
+    elif not options.quiet:
+        print(network_text(options.out, network, parts, kept))
     return 0
 
 
@@ -60,8 +76,9 @@ def predict_command(options: argparse.Namespace) -> int:
     from manymodes.frames import check_suffix, write_frame
     from manymodes.predict import predict_table
     from manymodes.progress import Progress
-    from manymodes.storage import ensure_folder
+    from manymodes.storage import ensure_folder, json_text
     from manymodes.text import prediction_text
+    from manymodes.wording import shown
 
     if options.out is not None:
         check_suffix(options.out, "--out")
@@ -75,6 +92,7 @@ def predict_command(options: argparse.Namespace) -> int:
     found = predict_table(
         options.run_folder,
         options.table,
+        decimal=options.decimal,
         interval=options.interval,
         engine=options.engine,
         weights=options.weights,
@@ -82,7 +100,7 @@ def predict_command(options: argparse.Namespace) -> int:
         on_rows=on_rows,
     )
     if found.extra and not options.quiet:
-        print(f"manymodes: columns not used: {', '.join(found.extra)}", file=sys.stderr)
+        print(f"manymodes: columns not used: {shown(found.extra)}", file=sys.stderr)
     entry = found.as_dict()
     if options.out is not None:
         write_frame(options.out, found.frame)
@@ -90,7 +108,7 @@ def predict_command(options: argparse.Namespace) -> int:
     else:
         entry["predictions"] = found.frame.to_dict("records")
     if options.json:
-        print(json.dumps(entry, indent=1))
+        print(json_text(entry))
         return 0
     if options.out is None:
         print(found.frame.to_csv(index=False), end="")

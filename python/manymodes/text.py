@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manymodes.nested_notes import effort_lines
+from manymodes.wording import escaped, quoted, shown
 
 if TYPE_CHECKING:
     from manymodes.architectures import ActiveUnits
@@ -222,9 +223,11 @@ def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | 
         lines.append(f"1 to {network.hidden[0]} active units, prior {network.active}")
     if target.likelihood == "bernoulli":
         no, yes = target.classes
-        lines.append(f"target {target.name}: class 1 is '{yes}', class 0 is '{no}'")
+        lines.append(
+            f"target {escaped(target.name)}: class 1 is {quoted(yes)}, class 0 is {quoted(no)}"
+        )
     elif target.classes:
-        lines.append(f"target {target.name}: {', '.join(target.classes)}")
+        lines.append(f"target {escaped(target.name)}: {shown(target.classes)}")
     if parts.held_out is not None:
         lines.append(f"{held_out}: {counted(len(parts.held_out), 'row')} held out")
     return "\n".join(lines)
