@@ -29,6 +29,7 @@ LEAVES |= {
     "_worker",
     "threads",
     "variables",
+    "warning_log",
 }
 LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
 ORDER = (
@@ -99,8 +100,10 @@ ORDER = (
     "export_command",
     "run_commands",
     "evidence_command",
+    "arguments",
     "option_groups",
     "options",
+    "incidents",
     "cli",
     "__main__",
 )

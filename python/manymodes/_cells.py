@@ -102,7 +102,7 @@ def _explained(found: Notation | None, hint: str) -> str:
 
 def _check_digits(frame: Frame, name: str, values: FloatArray) -> None:
     """Look at whole numbers that a float does not hold to the last digit."""
-    large = np.abs(values) > _EXACT
+    large = np.abs(values) >= _EXACT
     if not large.any():
         return
     column = frame.data[name]
@@ -169,16 +169,21 @@ def truths(frame: Frame, name: str) -> FloatArray:
 # ------------------------------------------------------------------------------ names
 
 
+def is_text(frame: Frame, name: str) -> bool:
+    """Whether the values of a column are texts, rather than numbers or true and false."""
+    column = frame.data[name]
+    if not _is_text(column):
+        return False
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    return types.infer_dtype(values, skipna=True) not in _TYPED
+
+
 def is_verbatim(frame: Frame, name: str) -> bool:
     """Whether the names in a column are its texts, to the letter.
 
     Those of numbers, and of true and false, are not: such values have one name each.
     """
-    column = frame.data[name]
-    if not _is_text(column) or is_boolean(frame, name):
-        return False
-    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
-    return types.infer_dtype(values, skipna=True) not in _TYPED
+    return is_text(frame, name) and not is_boolean(frame, name)
 
 
 _TYPED = {"integer", "floating", "mixed-integer-float", "decimal", "boolean", "complex"}
@@ -286,14 +291,17 @@ def indicators(
     by_value: dict[str, list[str]] = {}
     for level in levels:
         by_value.setdefault(label(level), []).append(level)
+    text = is_text(frame, name)
     loose = not verbatim or not is_verbatim(frame, name)
     known: dict[str, int] = {}
-    for text in set(said):
-        equal = by_value.get(label(text), [])
-        if text in place:
-            known[text] = place[text]
+    for one in set(said):
+        equal = by_value.get(label(one), [])
+        if text and one in place:
+            known[one] = place[one]
+        elif loose and label(one) in place:
+            known[one] = place[label(one)]
         elif loose and len(equal) == 1:
-            known[text] = place[equal[0]]
+            known[one] = place[equal[0]]
     unknown, strange = _first_unknown(frame, said, known)
     if strange:
         raise InputError(

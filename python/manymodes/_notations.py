@@ -304,7 +304,7 @@ def _bound_or_range(text: str) -> Notation | None:
         return Notation("a number with an error", "give the error a column of its own")
     if re.fullmatch(rf"{_LOOSE}\s*(-|\u2013|\u2014|to|\.\.)\s*{_LOOSE}", text):
         return Notation(
-            "a range, not a number", "write one number in its place, such as its middle"
+            "a range, not a number", "write one number in its place, such as its middle", True
         )
     if re.fullmatch(rf"[+-]?{_PLAIN}\s*[+-]\s*{_PLAIN}[ij]", text):
         return Notation("a complex number", "give real and imaginary part a column each")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from manymodes.errors import ManymodesError
+from manymodes.warning_log import begin_in_worker
 
 Value = TypeVar("Value")
 
@@ -90,6 +91,7 @@ def work(parent: int, function: Callable[..., Any], *arguments: Any) -> Any:
     if os.getpid() == parent:
         return function(*arguments)
     use_one_thread()
+    begin_in_worker()
     try:
         return Sealed(function(*arguments), None)
     except BaseException as error:

@@ -10,15 +10,25 @@ import argparse
 import json
 import os
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from manymodes.audit_command import audit_command
-from manymodes.errors import InputError, ManymodesError, ManymodesWarning
+from manymodes.errors import InputError, ManymodesError
 from manymodes.evidence_command import evidence_command
 from manymodes.export_command import export_command
+from manymodes.incidents import (
+    abandon_output,
+    flush_output,
+    hold_streams,
+    logs,
+    of_full_disk,
+    plain_streams,
+    show_traceback,
+    unexpected,
+)
 from manymodes.options import parser
 from manymodes.run_commands import (
     compare_command,
@@ -28,6 +38,7 @@ from manymodes.run_commands import (
     show,
 )
 from manymodes.table_commands import network_command, predict_command
+from manymodes.warning_log import warnings_as_lines
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -36,45 +47,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     # The samplers fill the cores; linear algebra on more threads only gets in their way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        options = parser().parse_args(arguments)
-        with _cautions():
-            return _COMMANDS[options.command](options)
-    except InputError as error:
-        return _complain(error, 2)
-    except ManymodesError as error:
-        return _complain(error, 1)
-    except BrokenPipeError:
+    hold_streams()
+    options = argparse.Namespace()
+    with plain_streams():
+        try:
+            options = parser().parse_args(arguments)
+            with warnings_as_lines(logs() / "warnings.log"):
+                status = _COMMANDS[options.command](options)
+            flush_output()
+            return status
+        except SystemExit:  # --help and --version
+            with suppress(OSError, ValueError):
+                flush_output()
+            raise
+        except KeyboardInterrupt:
+            return _complain("interrupted; what is finished is kept: go on with --resume", 130)
+        except Exception as error:
+            return _failed(error, options)
+
+
+def _failed(error: Exception, options: argparse.Namespace) -> int:
+    """Say in one line what went wrong; return the exit status."""
+    show_traceback(error)
+    if isinstance(error, BrokenPipeError):  # whoever reads our output has read enough
+        abandon_output()
         return 1
-    except OSError as error:
-        return _complain(error, 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted; what is finished is kept: go on with --resume", 130)
+    if isinstance(error, ManymodesError):
+        wrong_input = isinstance(error, InputError) and not of_full_disk(error)
+        return _complain(error, 2 if wrong_input else 1)
+    return _complain(unexpected(error, _run_folders(options)), 1)
 
 
-@contextmanager
-def _cautions() -> Iterator[None]:
-    """Show our warnings as a line each, once."""
-    show = warnings.showwarning
-    told: set[str] = set()
-
-    def line(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-        if issubclass(category, ManymodesWarning):
-            if str(message) not in told:
-                print(f"manymodes: caution: {message}", file=sys.stderr)
-            told.add(str(message))
-        else:
-            show(message, category, *rest, **named)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", ManymodesWarning)
-        warnings.showwarning = line
-        yield
+def _run_folders(options: argparse.Namespace) -> list[Path]:
+    """Return the run directory that a command works on, if there is one."""
+    named = [getattr(options, "run_folder", None), *(getattr(options, "run_folders", None) or [])]
+    folders = [folder for folder in (*named, getattr(options, "out", None)) if folder is not None]
+    return [folder for folder in folders if (folder / ".lock").exists()]
 
 
 def _complain(error: object, status: int) -> int:
-    text = " ".join(str(error).split()) if isinstance(error, InputError) else str(error)
-    print(f"manymodes: error: {text}", file=sys.stderr)
+    with suppress(OSError, ValueError):
+        print(f"manymodes: error: {' '.join(str(error).split())}", file=sys.stderr)
     return status
 
 

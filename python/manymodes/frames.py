@@ -300,13 +300,14 @@ def _converted(path: Path, encoding: str) -> str:
 def _uneven(path: Path, line: int, row: list[str], names: list[str]) -> str:
     compared = "more" if len(row) > len(names) else "fewer"
     hint = _separator(names[0] + row[0])
-    if not hint and len(row) > len(names) and all(map(_PIECE.fullmatch, row[: len(names)])):
-        hint = (
-            ": where a comma is the decimal mark or stands between thousands, put the number in "
-            "quotes or write it without"
-        )
-    elif not hint and len(row) > len(names) and not any(text.strip() for text in row[len(names) :]):
-        hint = ": remove the commas at the end of the line"
+    if not hint and len(row) > len(names):
+        if not any(text.strip() for text in row[len(names) :]):
+            hint = ": remove the commas at its end"
+        elif all(map(_PIECE.fullmatch, row[: len(names)])):
+            hint = (
+                ": where a comma is the decimal mark or stands between thousands, put the number "
+                "in quotes or write it without"
+            )
     return (
         f"{path}: line {line} has {compared} values than the header has names "
         f"({len(row)} and {len(names)}){hint}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import textwrap
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import manymodes
-from manymodes.errors import InputError
+from manymodes.arguments import Parser, whole
 from manymodes.option_groups import (
     add_common,
     add_evidence,
@@ -19,31 +19,24 @@ from manymodes.option_groups import (
     add_output,
     add_polychord,
     add_posterior,
-    natural,
     positive,
+    seed,
 )
 
 _CONSTRAINTS = "none, ordered, ordered-signed, unit-norm, pd-skew, pd-skew:lu, pd-skew:reject"
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser; ``command`` of what it parses is the name of the command."""
-    whole = _Parser(
+    top = Parser(
         prog="manymodes",
         description="Bayesian posteriors with many modes: chains, nested sampling, comparison.",
         epilog=textwrap.dedent("""
             PolyChord is free for academic use under its own licence and asks to be cited;
             `manymodes doctor` says more."""),
     )
-    whole.add_argument("--version", action="version", version=manymodes.__version__)
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top.add_argument("--version", action="version", version=manymodes.__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     doctor = commands.add_parser("doctor", help="what is found, what is missing, what to do")
     doctor.add_argument("--json", action="store_true", help="as JSON")
@@ -89,16 +82,18 @@ def parser() -> argparse.ArgumentParser:
     own = study.add_argument_group("of one study (default: what its module says)")
     own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")
     own.add_argument(
-        "--data-seed", type=natural, help="xor, cauchy: seed of the data; digits: of the split"
+        "--data-seed", type=seed, help="xor, cauchy: seed of the data; digits: of the split"
     )
-    own.add_argument("--data-seeds", type=positive, metavar="N", help="xor-seeds: seeds 1 to N")
+    own.add_argument(
+        "--data-seeds", type=whole(1, 10_000), metavar="N", help="xor-seeds: seeds 1 to N"
+    )
     add_likelihood(study)
     add_nuts(study, chains=64)
     add_polychord(study)
     add_common(study, out_required=False)
     # What was not given has the study's own default.
     study.set_defaults(chains=None, warmup=None, draws=None, runs=None, processes=None)
-    return whole
+    return top
 
 
 def _add_network(commands: Any) -> None:
@@ -143,7 +138,7 @@ def _add_network(commands: Any) -> None:
         metavar="SHARE",
         help="hold out this share of the rows, by class, in OUT/holdout.csv (or .parquet)",
     )
-    rows.add_argument("--seed", type=natural, default=1, help="decides which rows are held out")
+    rows.add_argument("--seed", type=seed, default=1, help="decides which rows are held out")
     model = network.add_argument_group("network")
     _add_model(model)
     model.add_argument(
@@ -167,7 +162,12 @@ def _add_network(commands: Any) -> None:
 
 def _add_model(model: Any) -> None:
     model.add_argument(
-        "--hidden", type=int, nargs="+", default=[2], metavar="H", help="units of each hidden layer"
+        "--hidden",
+        type=whole(None, 100_000),
+        nargs="+",
+        default=[2],
+        metavar="H",
+        help="units of each hidden layer",
     )
     model.add_argument("--activation", default="tanh", help="sigmoid, tanh or relu")
     model.add_argument("--likelihood", default="bernoulli", help="bernoulli, categorical, normal")
@@ -180,18 +180,20 @@ def _add_model(model: Any) -> None:
 
 def _add_audit(commands: Any) -> None:
     audit = commands.add_parser("audit", help="what a constraint does: copies kept, functions lost")
-    audit.add_argument("--inputs", type=positive, required=True, metavar="M", help="inputs")
+    audit.add_argument(
+        "--inputs", type=whole(1, 100_000), required=True, metavar="M", help="inputs"
+    )
     _add_model(audit)
     audit.add_argument(
-        "--outputs", type=positive, default=1, metavar="K", help="classes (categorical)"
+        "--outputs", type=whole(1, 100_000), default=1, metavar="K", help="classes (categorical)"
     )
     audit.add_argument(
         "--constraint", default="all", help=f"{_CONSTRAINTS}, svd or all (default: side by side)"
     )
     audit.add_argument(
-        "--orbits", type=positive, default=5000, metavar="N", help="random functions"
+        "--orbits", type=whole(1, 10_000_000), default=5000, metavar="N", help="random functions"
     )
-    audit.add_argument("--seed", type=natural, default=1, help="decides everything random")
+    audit.add_argument("--seed", type=seed, default=1, help="decides everything random")
     audit.add_argument("--json", action="store_true", help="as JSON on standard output")
     audit.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .pdf or .svg")
 
@@ -269,5 +271,5 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--root", metavar="NAME", help="how their names begin (default: the posterior's name)"
     )
-    export.add_argument("--seed", type=natural, default=1, help="decides the equal weights")
+    export.add_argument("--seed", type=seed, default=1, help="decides the equal weights")
     export.add_argument("--quiet", action="store_true", help="do not list the files")
