@@ -26,6 +26,7 @@ LEAVES |= {
     "_notations",
     "encodings",
     "frames",
+    "room",
     "_worker",
     "threads",
     "variables",

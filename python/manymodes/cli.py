@@ -7,7 +7,6 @@ standard error.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.audit_command import audit_command
-from manymodes.errors import InputError, ManymodesError
+from manymodes.errors import InputError, ManymodesError, StorageError
 from manymodes.evidence_command import evidence_command
 from manymodes.export_command import export_command
 from manymodes.incidents import (
@@ -37,6 +36,7 @@ from manymodes.run_commands import (
     sample_command,
     show,
 )
+from manymodes.storage import json_text
 from manymodes.table_commands import network_command, predict_command
 from manymodes.warning_log import warnings_as_lines
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flush_output()
             return status
         except SystemExit:  # --help and --version
-            with suppress(OSError, ValueError):
+            with suppress(BrokenPipeError, StorageError):
                 flush_output()
             raise
         except KeyboardInterrupt:
@@ -69,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _failed(error: Exception, options: argparse.Namespace) -> int:
     """Say in one line what went wrong; return the exit status."""
     show_traceback(error)
+    try:
+        flush_output()
+    except (BrokenPipeError, StorageError) as lost:
+        error = error if isinstance(error, ManymodesError) else lost
     if isinstance(error, BrokenPipeError):  # whoever reads our output has read enough
         abandon_output()
         return 1
@@ -82,7 +86,8 @@ def _run_folders(options: argparse.Namespace) -> list[Path]:
     """Return the run directory that a command works on, if there is one."""
     named = [getattr(options, "run_folder", None), *(getattr(options, "run_folders", None) or [])]
     folders = [folder for folder in (*named, getattr(options, "out", None)) if folder is not None]
-    return [folder for folder in folders if (folder / ".lock").exists()]
+    marks = (".lock", "posterior", "chains", "nested")
+    return [folder for folder in folders if any((folder / mark).exists() for mark in marks)]
 
 
 def _complain(error: object, status: int) -> int:
@@ -108,7 +113,7 @@ def _doctor(options: argparse.Namespace) -> int:
     chosen = instruction_set()
     if options.json:
         entry = {**toolchain.as_dict(), "kernel": {"instruction_set": chosen}}
-        print(json.dumps(entry, indent=1))
+        print(json_text(entry))
     else:
         print(f"{render(toolchain)}\n\nNetworks' likelihoods: the kernel, with {_SETS[chosen]}.")
     return 0 if all(part.ok for part in toolchain.components) else 1
@@ -118,7 +123,9 @@ def _setup(options: argparse.Namespace) -> int:
     from manymodes.toolchain import render, setup
 
     toolchain = setup(options.source, quiet=options.quiet)
-    if not options.quiet:
+    if options.json:
+        print(json_text(toolchain.as_dict()))
+    elif not options.quiet:
         print(render(toolchain))
     return 0
 
@@ -140,12 +147,19 @@ _STUDY_OPTIONS = {
 }
 """The options that not every study has."""
 _OF_POLYCHORD = ("nlive", "runs", "nprior", "repeats", "precision", "clustering", "processes")
-_EFFORT = {"chains": 64, "warmup": 1000, "draws": 1000, "runs": 2, "processes": 1}
+_OF_NUTS = ("chains", "warmup", "draws", "adapt_delta", "max_treedepth")
+_EFFORT: dict[str, Any] = {"chains": 64, "warmup": 1000, "draws": 1000, "adapt_delta": 0.8}
+_EFFORT |= {"max_treedepth": 10, "runs": 2, "processes": 1}
 _EFFORT_OF_DIGITS = {**_EFFORT, "chains": 16, "warmup": 500, "draws": 500}
 
 
 def _study(options: argparse.Namespace) -> int:
     if options.name is None:
+        if options.out is not None:
+            raise InputError(f"study: which one? {', '.join(_STUDIES)}")
+        if options.json:
+            print(json_text(_STUDIES))
+            return 0
         for name, about in _STUDIES.items():
             print(f"{name:<10} {about}")
         return 0
@@ -159,10 +173,16 @@ def _study(options: argparse.Namespace) -> int:
     for name in given:
         if name not in _STUDY_OPTIONS[options.name]:
             raise InputError(f"study {options.name}: has no --{name.replace('_', '-')}")
-    if options.name == "digits":
-        for name in _OF_POLYCHORD:
+    for study, unused, what in (
+        ("digits", _OF_POLYCHORD, "chains"),
+        ("xor-seeds", _OF_NUTS, "nested sampling"),
+    ):
+        for name in unused if options.name == study else ():
             if getattr(options, name) not in (None, False):
-                raise InputError(f"study digits: has no --{name}: it runs chains only")
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"study {study}: has no {option}: it runs {what} only")
+    if options.resume and options.overwrite:
+        raise InputError("--overwrite removes what --resume would continue: leave one of them out")
     for name, value in (_EFFORT_OF_DIGITS if options.name == "digits" else _EFFORT).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -195,7 +215,10 @@ def _study_seeds(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     from manymodes.studies.xor_seeds import run_xor_seeds, tables_text
 
     table = run_xor_seeds(options.out, **settings)
-    print(json.dumps(table, indent=1) if options.json else tables_text(table))
+    if options.json:
+        print(json_text(table))
+    elif not options.quiet:
+        print(tables_text(table))
     return 0
 
 

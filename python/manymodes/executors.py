@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import manymodes
 from manymodes.engine import Parcel
 from manymodes.errors import InputError
-from manymodes.wording import quoted
+from manymodes.wording import escaped, quoted
 
 PATIENCE_SECONDS = 30.0
 """How long a Dask scheduler may take to answer, at the start and after its connection is lost."""
@@ -101,8 +101,8 @@ def _checked_address(address: str, patience: float) -> str:
         return address
     if scheme not in _SCHEMES:
         raise InputError(
-            f"dask: {quoted(address)} begins with {quoted(scheme)}; a scheduler's address is "
-            "HOST:PORT or tcp://HOST:PORT (a dashboard's is not)"
+            f"dask: no scheduler answers at {escaped(address)} within {patience:g} s: its address "
+            f"is HOST:PORT or tcp://HOST:PORT, and never begins with {quoted(scheme + '://')}"
         )
     try:
         found = urlsplit(f"//{rest}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import manymodes
+from manymodes.errors import StorageError
 from manymodes.toolchain.paths import home
 
 TRACEBACK = "traceback-"
@@ -88,14 +89,20 @@ def flush_output() -> None:
 
     Raises
     ------
-    OSError
-        It cannot be written: its reader is gone, or the disk is full.
+    BrokenPipeError
+        Its reader is gone.
+    StorageError
+        It cannot be written: the disk is full.
     """
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):
+    except BrokenPipeError:
         abandon_output()
         raise
+    except (OSError, ValueError) as error:
+        abandon_output()
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"the standard output cannot be written: {reason}") from error
 
 
 def abandon_output() -> None:

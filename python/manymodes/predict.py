@@ -195,7 +195,7 @@ def predict_table(
     decimal: str | None = None,
     interval: float = 0.9,
     engine: str | None = None,
-    weights: str = "stacking",
+    weights: str | None = None,
     thin: int = 1,
     on_rows: Callable[[int, int], None] | None = None,
 ) -> Predictions:
@@ -216,8 +216,8 @@ def predict_table(
         The share of the distribution inside the intervals.
     engine : {"chains", "nested"}, optional
         Whose draws; the chains' by default, if there are any.
-    weights : {"stacking", "uniform"}
-        How chains are weighted.
+    weights : {"stacking", "uniform"}, optional
+        How chains are weighted, by stacking by default.
     thin : int
         Use every so many-th draw of a chain.
     on_rows : callable, optional
@@ -257,9 +257,11 @@ def predict_table(
         raise InputError(f"engine: '{engine}' is unknown; allowed are {', '.join(ENGINES)}")
     if chosen == "nested" and thin != 1:
         raise InputError("thin: only chains can be thinned")
+    if chosen == "nested" and weights is not None:
+        raise InputError(f"weights: {weights} is for chains; points of nested sampling have theirs")
     draws: Draws | None = None
     if chosen == "chains" and (chains := load_chains(posterior, Path(run))) is not None:
-        draws = Draws.of_chains(chains, weights, thin)
+        draws = Draws.of_chains(chains, weights or "stacking", thin)
     elif chosen == "nested" and (nested := load_nested(posterior, Path(run))) is not None:
         draws = Draws.of_nested(nested)
     if draws is None:

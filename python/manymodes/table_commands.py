@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from manymodes.errors import InputError
+
 
 def network_command(options: argparse.Namespace) -> int:
     """Write a network's program and data for a table, and the table's held-out part."""
@@ -16,6 +18,8 @@ def network_command(options: argparse.Namespace) -> int:
     from manymodes.table import prepare
     from manymodes.text import network_text
 
+    if options.sigma_scale is not None and options.likelihood != "normal":
+        raise InputError(f"--sigma-scale is for the normal likelihood, not {options.likelihood}")
     parts = prepare(
         options.table,
         options.target,
@@ -38,7 +42,7 @@ def network_command(options: argparse.Namespace) -> int:
         likelihood=options.likelihood,
         prior=options.prior,
         constraint=options.constraint,
-        sigma_scale=options.sigma_scale,
+        sigma_scale=1.0 if options.sigma_scale is None else options.sigma_scale,
         active=options.active,
     )
     posterior = Posterior.from_network(

@@ -47,6 +47,7 @@ from manymodes.polychord import (
 from manymodes.posterior import Posterior
 from manymodes.progress import Progress
 from manymodes.reference import read_measure
+from manymodes.room import check_room
 from manymodes.storage import (
     claim,
     kept_folder,
@@ -213,6 +214,9 @@ def check_nested(
     check_threads(threads_per_chain)
     launcher(settings, polychord_library(require("polychord")))
     posterior.model  # noqa: B018
+    nlive = settings.nlive or 0
+    drawn = max(nlive, settings.nprior or 10 * nlive)
+    check_room(drawn * 2 * posterior.dims, f"{drawn} draws to begin with, of {posterior.dims} each")
     check_reference(posterior, reference)
 
 
