@@ -25,6 +25,7 @@ LEAVES |= {
     "_mixture",
     "_notations",
     "encodings",
+    "files",
     "frames",
     "room",
     "_worker",
@@ -32,7 +33,8 @@ LEAVES |= {
     "variables",
     "warning_log",
 }
-LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
+LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
+LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
     "prior",
     "likelihood",
@@ -45,8 +47,15 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
+    "machine_code",
+    "nested_runner",
+    "program_files",
+    "claims",
+    "earlier",
     "kernel",
     "program",
+    "stan_data",
+    "compiled",
     "posterior",
     "curvature",
     "parameter_space",
@@ -87,6 +96,8 @@ ORDER = (
     "checks",
     "diagnosis",
     "nested_files",
+    "run_folder",
+    "run_reading",
     "results",
     "model_comparison",
     "predict",

@@ -322,7 +322,7 @@ def test_decimal_commas_are_read_on_demand(tmp_path: Path, capsys: Any) -> None:
     assert main([*arguments, str(tmp_path / "net"), "--decimal", ","]) == 0
     assert Table.load(tmp_path / "net") == fitted
     capsys.readouterr()
-    assert main([*arguments, str(tmp_path / "net"), "--decimal", "x"]) == 2
+    assert main([*arguments, str(tmp_path / "other"), "--decimal", "x"]) == 2
     assert "decimal: 'x' is neither '.' nor ','" in capsys.readouterr().err
 
 

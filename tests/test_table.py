@@ -415,6 +415,7 @@ def test_network_again_leaves_no_old_held_out_rows(mixed: Path, tmp_path: Path) 
     MIXED.to_parquet(tmp_path / "mixed.parquet")
     net = str(tmp_path / "net")
     options = ["--target", "price", "--likelihood", "normal", "--ignore", "shop", "grade"]
+    options = ["--overwrite", *options]
     assert main(["network", str(mixed), *options, "--holdout", "0.5", "--out", net]) == 0
     parquet = str(tmp_path / "mixed.parquet")
     assert main(["network", parquet, *options, "--holdout", "0.5", "--out", net]) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,12 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.chain_task import RunSettings
+from manymodes.claims import (
+    is_count,
+    read_claim,
+    read_failures,
+    wanted_of,
+    warn_unfinished,
+)
 from manymodes.driver import FAILURES, run_missing
-from manymodes.errors import SamplingError
+from manymodes.errors import ResultsError, SamplingError
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.records import read_record, record_file, record_numbers
-from manymodes.storage import kept_folder, read_json
+from manymodes.storage import kept_folder
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -85,6 +91,8 @@ class Chains:
         How many chains in a row share a starting point; 1 where all differ.
     max_treedepth : int
         The sampler's largest tree depth, at which a trajectory is cut off.
+    unfinished : (int, int), optional
+        Of a run that was interrupted: how many chains finished, and how many were asked for.
     """
 
     posterior: Posterior
@@ -106,6 +114,7 @@ class Chains:
     failures: dict[int, str]
     superchain: int = 1
     max_treedepth: int = 10
+    unfinished: tuple[int, int] | None = None
 
     @property
     def n_chains(self) -> int:
@@ -215,6 +224,7 @@ def run_chains(
     threads_per_chain: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    other_versions: bool = False,
     executor: Executor | None = None,
     workers: int | None = None,
     quiet: bool = False,
@@ -254,6 +264,8 @@ def run_chains(
         Folder that keeps each chain as soon as it is finished; a temporary one by default.
     resume : bool
         Run only the chains that ``out`` does not hold yet.
+    other_versions : bool
+        With ``resume``: go on although another version of the sampler made the chains so far.
     executor : concurrent.futures.Executor, optional
         Where the chains run; local processes by default. Its workers need no common disk.
     workers : int, optional
@@ -295,36 +307,61 @@ def run_chains(
             executor=executor,
             workers=workers,
             quiet=quiet,
+            other_versions=other_versions,
         )
-        return _load(posterior, folder, range(chains))
+        return _load(posterior, folder)
 
 
 def load_chains(posterior: Posterior, out: Path) -> Chains | None:
     """Return the chains that a run directory holds; None if it holds none.
 
+    Those count that the last run asked for.
+
+    Warns
+    -----
+    UnfinishedWarning
+        The run was interrupted: it holds fewer chains than were asked for.
+    StrayFileWarning
+        A file is no chain's, and is left out.
+
     Raises
     ------
     ResultsError
-        A chain's file is damaged.
+        A file is damaged, or belongs to another run.
     """
     folder = out / "chains"
-    numbers = record_numbers(folder)
-    return _load(posterior, folder, numbers) if numbers else None
+    if not record_numbers(folder):
+        return None
+    chains = _load(posterior, folder)
+    warn_unfinished(out, chains.unfinished, "chains", "sample")
+    return chains
 
 
-def _load(posterior: Posterior, folder: Path, numbers: Iterable[int]) -> Chains:
-    index = [i for i in numbers if record_file(folder, i).exists()]
-    failures = {int(i): str(text) for i, text in read_json(folder / FAILURES).items()}
+_IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
+
+
+def _load(posterior: Posterior, folder: Path) -> Chains:
+    settings, name = read_claim(folder, posterior.identity, _IN_SETTINGS)
+    index, asked = wanted_of(settings, record_numbers(folder))
+    failures = read_failures(folder / FAILURES, asked)
     if not index:
         first = next(iter(failures.values()), "no chain was run")
         raise SamplingError(f"{posterior.name}: no chain finished: {first}")
-    settings = read_json(folder / "settings.json")
+    missing = set(range(asked)) - set(index) - failures.keys()
+    shape = (int(posterior.model.param_num(include_tp=True)), posterior.dims)
+    scored: int | None = None
     lengths = np.zeros(len(index), dtype=np.intp)
     rows = eta = np.empty((len(index), 0, 0))
     stats: dict[str, FloatArray] = {}
     single: dict[str, list[Any]] = {name: [] for name in _OF_RECORDS}
     for c, number in enumerate(index):
-        record = read_record(folder, number)
+        record = read_record(folder, number, name, shape)
+        scored = len(record.lpd) if scored is None else scored
+        if len(record.lpd) != scored:
+            raise ResultsError(
+                f"{record_file(folder, number)} is damaged (it has {len(record.lpd)} scores, and "
+                f"chain {index[0]} has {scored}): run again with --resume"
+            )
         if record.n_draws > rows.shape[1]:  # the first whole chain sets the room for all
             rows, eta = _roomier(rows, record.rows), _roomier(eta, record.eta)
             stats = {
@@ -348,6 +385,7 @@ def _load(posterior: Posterior, folder: Path, numbers: Iterable[int]) -> Chains:
         failures=failures,
         superchain=int(settings["superchain"]),
         max_treedepth=int(settings["max_treedepth"]),
+        unfinished=(len(index), asked) if missing else None,
         **{name: np.array(found) for name, found in single.items()},
     )
 

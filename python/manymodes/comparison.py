@@ -19,6 +19,7 @@ from manymodes.held_out import HeldOut, held_out_lpd
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray, Posterior
+from manymodes.seeds import check_seed
 from manymodes.stacking import Stacking
 from manymodes.weighings import HeldOutScore, Weighing, score_weighings
 from manymodes.weights import (
@@ -182,9 +183,25 @@ class Comparison:
             name: posterior_active(draws) for name, draws in engines.items() if draws is not None
         }
 
+    @property
+    def unfinished(self) -> dict[str, tuple[int, int]]:
+        """By engine, how many chains or nested runs finished, and how many were asked for.
+
+        Of the engines alone whose run was interrupted.
+        """
+        engines = {"chains": self.chains, "nested": self.nested}
+        return {
+            name: draws.unfinished
+            for name, draws in engines.items()
+            if draws is not None and draws.unfinished is not None
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """Return the posterior's entry in ``summary.json``."""
-        entry: dict[str, Any] = {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
+        entry: dict[str, Any] = {}
+        if self.unfinished:
+            entry["unfinished"] = {name: list(two) for name, two in self.unfinished.items()}
+        entry |= {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
         if self.chains is not None:
             entry["chains"] = self._chains_entry(self.chains)
         if self.nested is not None:
@@ -276,8 +293,9 @@ def compare(
     Raises
     ------
     InputError
-        There are no draws.
+        There are no draws, or the seed is not allowed.
     """
+    check_seed(seed)
     # Its matrices are small, and threads of linear algebra only get in each other's way.
     with threadpool_limits(limits=1, user_api="blas"):
         return _compare(posterior, chains, nested, held_out, settings, seed, quiet)

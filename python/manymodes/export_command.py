@@ -30,7 +30,9 @@ def export_command(options: argparse.Namespace) -> int:
         root = options.root
         if folder != options.run_folder:
             root = folder.name if root is None else f"{root}_{folder.name}"
-        written += writer(nested, options.out, root=root, seed=options.seed)
+        written += writer(
+            nested, options.out, root=root, seed=options.seed, overwrite=options.overwrite
+        )
     if options.json:
         print(json_text({"files": [str(path) for path in written]}))
     elif not options.quiet:

@@ -24,6 +24,7 @@ from manymodes.nested import Nested
 from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
 from manymodes.progress import Progress
 from manymodes.reference import NORMAL, BaseMeasure, prior_measure
+from manymodes.seeds import check_seed
 
 IntArray = npt.NDArray[np.intp]
 
@@ -137,6 +138,7 @@ def find_modes(
         There are no draws.
     """
     settings = settings or ModeSettings()
+    check_seed(seed)
     landscape = _landscape(posterior, chains, nested, seed)
     pools = _pools(landscape, chains, nested)
     progress = Progress(f"{posterior.name}: modes", quiet=quiet)

@@ -20,10 +20,11 @@ import numpy.typing as npt
 
 from manymodes.engine import Parcel
 from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.nested_runner import nested_runner
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.program import nested_runner
 from manymodes.progress import Progress
 from manymodes.reference import BaseMeasure
+from manymodes.room import check_room
 from manymodes.threads import VARIABLE
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
 
@@ -82,6 +83,11 @@ class PolyChordSettings:
             raise InputError(f"precision: {self.precision} is not between 0 and 1")
         if self.processes < 1:
             raise InputError(f"processes: {self.processes} is not 1 or more")
+
+    def check_room(self, dims: int) -> None:
+        """Raise `InputError` if the draws that a run begins with do not fit into memory."""
+        drawn = self.nprior or 10 * (self.nlive or 0)
+        check_room(drawn * 2 * dims, f"{drawn} draws of {dims} parameters to begin with")
 
     def for_base(self, base: BaseMeasure) -> PolyChordSettings:
         """Return the settings with what was left open filled in for a base measure."""
@@ -193,7 +199,8 @@ def run_polychord(
     """
     opened = job.open() if isinstance(job, Parcel) else job
     try:
-        return _run_polychord(opened, seed, index, show)
+        with opened.posterior.program.in_users_words():
+            return _run_polychord(opened, seed, index, show)
     except StorageError:
         raise
     except OSError as error:
@@ -207,7 +214,9 @@ def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay |
         begun = time.monotonic()
         resumed = _mark_resumption(scratch)
         config = scratch / "config"
-        config.write_text(_config_text(opened, library, seed + resumed, scratch), encoding="utf-8")
+        config.write_text(
+            _config_text(opened, library, (seed + resumed) % 2**31, scratch), encoding="utf-8"
+        )
         command = [*launcher(opened.settings, library), str(nested_runner()), str(config)]
         processes, threads = opened.settings.processes, opened.threads
         counts = _run_child(command, scratch, show, index, processes, threads)

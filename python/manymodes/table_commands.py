@@ -14,6 +14,7 @@ def network_command(options: argparse.Namespace) -> int:
     from manymodes.network import Network
     from manymodes.posterior import Posterior
     from manymodes.results import save_posterior
+    from manymodes.run_folder import network_directory
     from manymodes.storage import json_text
     from manymodes.table import prepare
     from manymodes.text import network_text
@@ -48,15 +49,15 @@ def network_command(options: argparse.Namespace) -> int:
     posterior = Posterior.from_network(
         network, table.inputs(parts.train), table.targets(parts.train)
     )
-    save_posterior(posterior, options.out, "model.stan")
-    table.save(options.out)
-    for suffix in (".csv", ".parquet"):
-        (options.out / f"holdout{suffix}").unlink(missing_ok=True)
     kept = None
     if parts.held_out is not None:
         parquet = options.table.suffix.lower() in PARQUET
         kept = options.out / f"holdout{'.parquet' if parquet else '.csv'}"
-        write_frame(kept, parts.held_out.data)
+    with network_directory(options.out, overwrite=options.overwrite, reads=[options.table]):
+        save_posterior(posterior, options.out, "model.stan")
+        table.save(options.out)
+        if kept is not None and parts.held_out is not None:
+            write_frame(kept, parts.held_out.data)
     if options.json:
         entry = {
             "model": str(options.out / "model.stan"),
@@ -80,13 +81,16 @@ def predict_command(options: argparse.Namespace) -> int:
     from manymodes.frames import check_suffix, write_frame
     from manymodes.predict import predict_table
     from manymodes.progress import Progress
-    from manymodes.storage import ensure_folder, json_text
+    from manymodes.spreadsheets import inert_frame
+    from manymodes.storage import ensure_folder, json_text, refuse_existing, sweep_partials
     from manymodes.text import prediction_text
     from manymodes.wording import shown
 
     if options.out is not None:
         check_suffix(options.out, "--out")
+        refuse_existing([options.out], options.overwrite, reads=[options.table])
         ensure_folder(options.out.absolute().parent)
+        sweep_partials(options.out.absolute().parent, options.out.name)
     progress = Progress("predictions", quiet=options.quiet)
 
     def on_rows(done: int, rows: int) -> None:
@@ -115,7 +119,7 @@ def predict_command(options: argparse.Namespace) -> int:
         print(json_text(entry))
         return 0
     if options.out is None:
-        print(found.frame.to_csv(index=False), end="")
+        print(inert_frame(found.frame).to_csv(index=False), end="")
     if not options.quiet:
         where = sys.stderr if options.out is None else sys.stdout
         print(prediction_text(found, options.out), file=where)

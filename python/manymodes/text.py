@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manymodes.nested_notes import effort_lines
-from manymodes.wording import escaped, quoted, shown
+from manymodes.terminal import visible
+from manymodes.wording import escaped, quoted, shown, unfinished_lines
 
 if TYPE_CHECKING:
     from manymodes.architectures import ActiveUnits
@@ -26,12 +27,13 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     """Return the comparison as text: one line a mode, its three weights side by side."""
     nested = comparison.nested
     prominent = comparison.prominent
-    lines = [
-        f"{name}: {counted(len(prominent), 'prominent mode')}, "
+    lines = unfinished_lines(comparison.unfinished)
+    lines += [
+        f"{visible(name)}: {counted(len(prominent), 'prominent mode')}, "
         f"{counted(comparison.prominent_functions, 'function')}"
     ]
     if nested is not None:
-        lines[0] += f", log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats"
+        lines[-1] += f", log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats"
     if nested is not None and nested.log_prior_inside[0] < 0:
         lines.append(
             f"  (relative to the prior where the density is above zero: log_z = "
@@ -184,7 +186,7 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
 
     shown = [m for m in comparison.summaries if m in comparison.prominent or m.chains]
     lines = [
-        f"{name}: independent checks of log_z (nats)",
+        f"{visible(name)}: independent checks of log_z (nats)",
         f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",
         *(f"  {mode.id:6d}  {cells(MODE, mode.id)}" for mode in shown),
         f"  {'sum':>6}  {cells(SUM)}",

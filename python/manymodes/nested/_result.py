@@ -92,6 +92,8 @@ class Nested:
         What the program's prior integrates to, where that could be found out.
     unit_vector_surplus : float
         What Stan's transform of unit vectors adds to the log integral (nats).
+    unfinished : (int, int), optional
+        Of a command that was interrupted: how many runs finished, and how many were asked for.
     """
 
     posterior: Posterior
@@ -101,6 +103,7 @@ class Nested:
     failures: dict[int, str] = field(default_factory=dict)
     prior_integral: PriorIntegral | None = None
     unit_vector_surplus: float = 0.0
+    unfinished: tuple[int, int] | None = None
 
     @cached_property
     def _order(self) -> npt.NDArray[np.intp]:

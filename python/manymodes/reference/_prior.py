@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
-from manymodes.errors import DensityError, SamplingError
-from manymodes.nuts import NutsSettings, run_chain
+from manymodes.errors import DensityError
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference._measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
+from manymodes.seeds import check_seed
+from manymodes.start_points import sampled_prior
 
 _N_PROBES = 12
 _MAX_TRIES = 4000
 _EXACT = 1e-8
 _INFLATION = 1.25
+_DRAWS = 1000
 _STUDENT4_QUARTILE = 0.7406970841
 
 
@@ -44,7 +43,7 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
         The prior cannot be sampled.
     """
     prior = posterior.prior
-    points, values, gradients = _probe(prior, np.random.default_rng(seed))
+    points, values, gradients = _probe(prior, np.random.default_rng(check_seed(seed)))
     families: list[str | None] = []
     location = np.zeros(prior.dims)
     scale = np.ones(prior.dims)
@@ -53,7 +52,7 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
         families.append(family)
     unknown = np.array([family is None for family in families])
     if unknown.any():
-        draws = _prior_draws(prior, seed)[:, unknown]
+        draws = sampled_prior(prior, _DRAWS, seed)[:, unknown]
         low, middle, high = np.quantile(draws, [0.25, 0.5, 0.75], axis=0)
         location[unknown] = middle
         scale[unknown] = _INFLATION * (high - low) / (2 * _STUDENT4_QUARTILE)
@@ -113,15 +112,3 @@ def _probe(prior: Posterior, rng: np.random.Generator) -> tuple[FloatArray, Floa
     raise DensityError(
         f"the prior of {prior.program.name} is zero at {_MAX_TRIES} points around the origin"
     )
-
-
-def _prior_draws(prior: Posterior, seed: int) -> FloatArray:
-    draws = []
-    for chain in range(2):
-        with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
-            try:
-                settings = NutsSettings(warmup=500, draws=1000)
-                draws.append(run_chain(prior, settings, seed + chain, Path(scratch)).eta)
-            except SamplingError as error:
-                raise SamplingError(f"the prior cannot be sampled: {error}") from error
-    return np.concatenate(draws)

@@ -7,13 +7,14 @@ from manymodes.diagnosis import BAD_K
 from manymodes.nested_notes import nested_cautions
 from manymodes.report._findings import WORTH_TELLING
 from manymodes.report._format import modes_named, number, percent, sentence, things
+from manymodes.wording import unfinished_lines
 
 _MUCH_DISAGREEMENT = 0.05
 
 
 def cautions(name: str, comparison: Comparison) -> list[str]:
     """Return what casts doubt on the figures of one posterior; empty if nothing does."""
-    texts = []
+    texts = unfinished_lines(comparison.unfinished)
     chains, nested = comparison.chains, comparison.nested
     if chains is not None:
         if chains.failures:
