@@ -21,10 +21,13 @@ LEAVES |= {
     "_ess",
     "_insertion",
     "_cells",
+    "_missing",
     "_mixture",
+    "_notations",
     "encodings",
     "files",
     "frames",
+    "room",
     "_worker",
     "interrupts",
     "printed",
@@ -32,6 +35,7 @@ LEAVES |= {
     "scratch",
     "threads",
     "variables",
+    "warning_log",
 }
 LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
 LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
@@ -113,8 +117,10 @@ ORDER = (
     "export_command",
     "run_commands",
     "evidence_command",
+    "arguments",
     "option_groups",
     "options",
+    "incidents",
     "cli",
     "__main__",
 )

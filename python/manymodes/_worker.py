@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from manymodes.errors import ManymodesError
 from manymodes.printed import flush, keep_silent
 from manymodes.scratch import use_temporary
+from manymodes.warning_log import begin_in_worker
 
 Value = TypeVar("Value")
 
@@ -106,6 +107,7 @@ def work(parent: int, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     use_one_thread()
     keep_silent()
+    begin_in_worker()
     try:
         return Sealed(function(*arguments), None)
     except BaseException as error:

@@ -91,3 +91,7 @@ class UpgradeWarning(ManymodesWarning):
 
 class QuantitiesWarning(ManymodesWarning):
     """Some quantities of a program have no place among its draws: they are left out by name."""
+
+
+class TableWarning(ManymodesWarning):
+    """A table can be read, and may not mean what it says."""

@@ -47,6 +47,7 @@ _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
 _LOCKS = (".chains.lock", ".nested.lock")
 _PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
 """How studies call the folders of their posteriors."""
+_TRACEBACKS = re.compile(r"traceback-\d{8}-\d{6}-\d+(-\d+)?\.txt")
 _MOST_NAMED = 5
 
 
@@ -259,6 +260,7 @@ def _refuse_others(folder: Path, reads: Sequence[Path]) -> None:
     read |= {above for path in read for above in path.parents}
     for entry in sorted(folder.iterdir()):
         ours = entry.name in {*_RESULTS, *_OF_STUDIES, *_FOLDERS} or _PARTS.fullmatch(entry.name)
+        ours = ours or _TRACEBACKS.fullmatch(entry.name)
         if not (ours or entry.name[0] == "." or entry.resolve() in read):
             raise InputError(
                 f"{folder} holds {entry.name}, which is no result of manymodes: "
