@@ -28,6 +28,7 @@ LEAVES |= {
     "threads",
     "variables",
 }
+LEAVES |= {"log_likelihood"}
 LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
 ORDER = (
     "prior",
@@ -44,6 +45,7 @@ ORDER = (
     "kernel",
     "program",
     "posterior",
+    "trees",
     "curvature",
     "parameter_space",
     "normalisation",

@@ -16,6 +16,7 @@ from manymodes.chains import Chains
 from manymodes.diagnostics import rhat, rhat_function
 from manymodes.entries import nested_entry
 from manymodes.held_out import HeldOut, held_out_lpd
+from manymodes.labels import renamed_text
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray, Posterior
@@ -185,10 +186,15 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """Return the posterior's entry in ``summary.json``."""
         entry: dict[str, Any] = {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
+        renamed = {k: v for k, v in self.posterior.exported_names.items() if k != v}
+        if renamed:
+            entry["renamed"] = renamed
         if self.chains is not None:
             entry["chains"] = self._chains_entry(self.chains)
         if self.nested is not None:
             entry["nested"] = nested_entry(self.nested)
+            if self.nested.missing_log_lik.any:
+                entry["nested"]["log_lik"] = self.nested.missing_log_lik.as_dict()
             entry["nested"]["spread_of_modes"] = self.evidence_spread
         if self.active:
             entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
@@ -212,9 +218,12 @@ class Comparison:
             "rhat_weights": _worst(self.rhat_weights),
             "rhat_function": _worst(self.rhat_function),
         }
+        if chains.lpd.shape[1]:
+            entry["log_lik"] = chains.missing_log_lik.as_dict()
         if self.stacking is not None:
-            entry["r_eff_median"] = float(np.median(chains.r_eff))
+            entry["r_eff_median"] = float(np.nanmedian(chains.r_eff))
             entry["stacking"] = {
+                "observations": len(chains.scored_lpd),
                 "score": self.stacking.score,
                 "certificate": self.stacking.certificate,
                 "effective_chains": self.stacking.effective_chains,
@@ -348,6 +357,17 @@ def _compare(
         by_chain.weighings,
         scores,
     )
+
+
+def draw_notes(comparison: Comparison) -> list[str]:
+    """Return what the draws lack of the log likelihood, and what is called otherwise outside."""
+    notes = []
+    if comparison.chains is not None:
+        notes += comparison.chains.missing_log_lik.sentences()
+    if comparison.nested is not None:
+        notes += comparison.nested.missing_log_lik.sentences("the nested runs", scores=False)
+    renamed = renamed_text(comparison.posterior.exported_names)
+    return [*notes, f"{renamed}."] if renamed else notes
 
 
 def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:

@@ -92,8 +92,6 @@ def evidence_command(options: argparse.Namespace) -> int:
 
 def _other_reference(nested: Nested, *, has_chains: bool) -> str | None:
     """Return another base measure to integrate over; None where there is none to tell it from."""
-    from manymodes.posterior import PRIOR_SWITCH
-
     if nested.base.source in ("prior", "cube"):
         return "chains" if has_chains else "peaks"
-    return "prior" if PRIOR_SWITCH in nested.posterior.data else None
+    return None if nested.posterior.prior_only is None else "prior"

@@ -21,7 +21,7 @@ from manymodes.chains import Chains
 from manymodes.errors import InputError
 from manymodes.landscape import Landscape
 from manymodes.nested import Nested
-from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.posterior import FloatArray, Posterior
 from manymodes.progress import Progress
 from manymodes.reference import NORMAL, BaseMeasure, prior_measure
 
@@ -195,7 +195,7 @@ def _landscape(
         raise InputError("modes: neither chains nor nested runs were given")
     if nested is not None and len(nested.base.components) == 1:
         return Landscape(posterior, nested.base)
-    if PRIOR_SWITCH in posterior.data:
+    if posterior.prior_only is not None:
         frame = prior_measure(posterior, seed=seed)
     else:
         frame = _frame_of_draws(posterior, chains, nested)
@@ -339,16 +339,42 @@ def _functions(
         members = np.flatnonzero(labels == mode)
         picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
         values = _function_values(posterior, pool.eta[picks])
-        means.append(values.mean(axis=0))
-        variances.append(values.var(axis=0))
+        mean, variance = _known_moments(values)
+        means.append(mean)
+        variances.append(variance)
     group = np.arange(n_modes)
     for a, b in combinations(range(n_modes), 2):
-        spread = variances[a] + variances[b] + 1e-12
-        distance = float(np.sqrt(np.mean((means[a] - means[b]) ** 2 / spread)))
+        distance = _function_distance(means[a], means[b], variances[a] + variances[b])
         if distance <= settings.function_distance and group[a] != group[b]:
             low, high = sorted((group[a], group[b]))
             group[group == high] = low
     return np.unique(group, return_inverse=True)[1].astype(np.intp)
+
+
+def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance over draws of each column, shape (S, n); NaN where none is finite.
+
+    Draws that have no finite value in a column do not count there: a log likelihood may be NaN.
+    """
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        variance = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / count
+    return mean, variance
+
+
+def _function_distance(mean: FloatArray, other: FloatArray, variance: FloatArray) -> float:
+    """Return the distance of two functions in units of their spread.
+
+    It is infinite where something is known of one only, or of neither.
+    """
+    known = np.isfinite(mean)
+    if not known.any() or (known != np.isfinite(other)).any():
+        return np.inf
+    with np.errstate(over="ignore", invalid="ignore"):
+        terms = (mean - other)[known] ** 2 / (variance[known] + 1e-12)
+    return float(np.sqrt(np.mean(terms)))
 
 
 def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:

@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.errors import DensityError, InputError, KernelWarning
+from manymodes.labels import exported_names
+from manymodes.log_likelihood import LogLik, find_log_lik, log_lik_of, said
 from manymodes.network import Network
 from manymodes.program import Program
 from manymodes.progress import Progress
+from manymodes.stan_source import data_switch
 from manymodes.storage import digest
 from manymodes.variables import Variable, variables_of
 
@@ -162,19 +165,21 @@ class Posterior:
         return variables_of(self.model.param_names(include_tp=True))
 
     @cached_property
+    def exported_names(self) -> dict[str, str]:
+        """What each variable is called in files and trees: `manymodes.labels.exported_names`."""
+        return exported_names(self.variables)
+
+    @cached_property
     def unconstrained_names(self) -> tuple[str, ...]:
         """The flat names of the unconstrained coordinates."""
         return tuple(self.model.param_unc_names())
 
     @property
     def n_obs(self) -> int:
-        """The number of observations: of the data item ``N``, or of ``log_lik``, or 0."""
-        if "N" in self.data:
+        """The number of observations: of a network's rows, otherwise of entries of ``log_lik``."""
+        if self.network is not None:
             return int(self.data["N"])
-        if not self.has_log_lik:
-            return 0
-        columns = self._log_lik_columns
-        return int(columns.stop - columns.start)
+        return self._log_lik_variable.size if self.has_log_lik else 0
 
     # ------------------------------------------------------------ density
 
@@ -202,6 +207,11 @@ class Posterior:
         return float(value), np.asarray(gradient)
 
     @cached_property
+    def prior_only(self) -> bool | None:
+        """Whether the data switch ``prior_only`` leaves the likelihood out; None without one."""
+        return data_switch(self.program.sources, self.data, PRIOR_SWITCH)
+
+    @cached_property
     def prior(self) -> Posterior:
         """The same program without its likelihood (data item ``prior_only`` set to 1).
 
@@ -210,7 +220,7 @@ class Posterior:
         InputError
             The program has no such switch.
         """
-        if PRIOR_SWITCH not in self.data:
+        if self.prior_only is None:
             raise InputError(
                 f"the program {self.program.name} has no data item '{PRIOR_SWITCH}' "
                 "(0 or 1: leave the likelihood out), from which the prior is read; add one"
@@ -224,12 +234,21 @@ class Posterior:
         return self.unpack(self.constrain_rows(eta))
 
     def constrain_rows(self, eta: npt.ArrayLike) -> FloatArray:
-        """Map unconstrained points, shape (..., D), to flat rows, shape (..., P)."""
+        """Map unconstrained points, shape (..., D), to flat rows, shape (..., P).
+
+        Raises
+        ------
+        DensityError
+            Transformed parameters throw: the density is zero there. The message is Stan's.
+        """
         points = np.ascontiguousarray(eta, dtype=float)
         flat = points.reshape(-1, points.shape[-1])
         rows = np.empty((len(flat), self.model.param_num(include_tp=True)))
-        for point, row in zip(flat, rows, strict=True):
-            self.model.param_constrain(point, include_tp=True, out=row)
+        try:
+            for point, row in zip(flat, rows, strict=True):
+                self.model.param_constrain(point, include_tp=True, out=row)
+        except RuntimeError as error:
+            raise DensityError(said(error)) from error
         return rows.reshape(*points.shape[:-1], -1)
 
     def unpack(self, rows: FloatArray) -> dict[str, FloatArray]:
@@ -260,32 +279,31 @@ class Posterior:
     @cached_property
     def _with_log_lik(self) -> Posterior:
         """The same posterior with its ``log_lik`` switched on, where it has a switch."""
-        if LOG_LIK_SWITCH not in self.data:
+        if data_switch(self.program.sources, self.data, LOG_LIK_SWITCH) is None:
             return self
         return replace(self, data={**self.data, LOG_LIK_SWITCH: 1})
 
     @cached_property
-    def _log_lik_columns(self) -> slice:
-        model = self._with_log_lik.model
-        names = model.param_names(include_tp=True, include_gq=True)
-        columns = [i for i, n in enumerate(names) if n == "log_lik" or n.startswith("log_lik.")]
-        if not columns:
-            raise InputError(
-                f"the program {self.program.name} has no 'log_lik' in generated quantities, "
-                "which leave-one-out scores need; add a vector log_lik of one entry a datum"
-            )
-        return slice(columns[0], columns[-1] + 1)
+    def _log_lik_variable(self) -> Variable:
+        return find_log_lik(self._with_log_lik.model, self.program.name)
 
-    @property
+    @cached_property
     def has_log_lik(self) -> bool:
         """Whether the program can tell the log likelihood of each observation."""
         try:
-            return bool(self._log_lik_columns.stop > 0)
+            return self._log_lik_variable.size > 0
         except InputError:
             return False
 
+    @property
+    def log_lik_shape(self) -> tuple[int, ...]:
+        """The shape of the program's ``log_lik``; its entries are the N observations."""
+        return self._log_lik_variable.shape
+
     def log_lik(self, eta: npt.ArrayLike) -> FloatArray:
         """Return the log likelihood of each observation, shape (..., N), in nats.
+
+        It is NaN at points for which the generated quantities throw: `log_lik_told` says why.
 
         Parameters
         ----------
@@ -297,17 +315,20 @@ class Posterior:
         InputError
             The program has no ``log_lik``.
         """
-        columns = self._log_lik_columns
-        model = self._with_log_lik.model
         points = np.ascontiguousarray(eta, dtype=float)
-        flat = points.reshape(-1, points.shape[-1])
-        values = np.empty((len(flat), columns.stop - columns.start))
-        row = np.empty(model.param_num(include_tp=True, include_gq=True))
-        rng = model.new_rng(1)
-        for i, point in enumerate(flat):
-            model.param_constrain(point, include_tp=True, include_gq=True, out=row, rng=rng)
-            values[i] = row[columns]
+        values = self.log_lik_told(points.reshape(-1, points.shape[-1])).values
         return values.reshape(*points.shape[:-1], -1)
+
+    def log_lik_told(self, eta: FloatArray) -> LogLik:
+        """Return the log likelihood at points, shape (S, D), and where and why it is missing.
+
+        Raises
+        ------
+        InputError
+            The program has no ``log_lik``.
+        """
+        points = np.ascontiguousarray(eta, dtype=float)
+        return log_lik_of(self._with_log_lik.model, self._log_lik_variable, points)
 
     def predict(self, rows: FloatArray, X: npt.ArrayLike) -> FloatArray:
         """Return the network's prediction at inputs X, shape (N, M), for each draw.

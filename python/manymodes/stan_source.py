@@ -12,6 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
+from typing import Any
+
+import numpy as np
 
 from manymodes.errors import InputError
 
@@ -130,6 +133,24 @@ def read_source(sources: Mapping[str, str]) -> Source:
         blocks[name] = tuple(tokens[at + 1 : end])
         at = end + 1
     return Source(blocks, tuple(_parameters(blocks.get("parameters", ()))))
+
+
+def data_switch(sources: Mapping[str, str], data: Mapping[str, Any], name: str) -> bool | None:
+    """Return the value of a data item that is a switch; None where there is no such switch.
+
+    A switch is an ``int``, declared in the data block and given as 0 or 1: an item that only has
+    the name of one is left alone, as is one that the program does not read.
+    """
+    value = np.asarray(data.get(name))
+    if value.shape != () or value.dtype.kind not in "biu" or value not in (0, 1):
+        return None
+    try:
+        block = read_source(sources).blocks.get("data", ())
+        declared = {item.name: item for item in _parameters(block)}
+    except InputError:  # what cannot be read is for the compiler to complain of
+        return bool(value)
+    item = declared.get(name)
+    return bool(value) if item is not None and item.base == "int" and not item.array else None
 
 
 def functions_of(source: Source) -> Iterator[tuple[Token, tuple[tuple[Token, ...], ...]]]:

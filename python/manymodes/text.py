@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manymodes.comparison import draw_notes
 from manymodes.nested_notes import effort_lines
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     if nested is not None:
         lines += [f"  {line}" for line in effort_lines(nested)]
     lines += active_lines(comparison.active)
+    for note in draw_notes(comparison):
+        lines += textwrap.wrap(note, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )

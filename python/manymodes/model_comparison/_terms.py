@@ -44,9 +44,10 @@ def loo_terms(chains: Chains, fold: npt.NDArray[np.intp]) -> FloatArray:
 
 def unreliable_terms(chains: Chains, most: float) -> float:
     """Return the share of leave-one-out terms with a Pareto k above ``most``, by chain weight."""
-    lpd = chains.lpd.T
-    lpd = lpd[np.isfinite(lpd).any(axis=1)]
-    return float(stack(lpd).weights @ (chains.pareto_k > most).mean(axis=1))
+    if not chains.scored_lpd.size:
+        return float("nan")
+    weights = stack(chains.scored_lpd).weights
+    return float(weights @ (chains.pareto_k[:, chains.scored] > most).mean(axis=1))
 
 
 def held_out_terms(model: ModelRun, engine: str) -> FloatArray:
@@ -64,8 +65,7 @@ def held_out_terms(model: ModelRun, engine: str) -> FloatArray:
     assert rows is not None
     if engine == "chains":
         assert model.chains is not None
-        lpd = model.chains.lpd.T
-        lpd = lpd[np.isfinite(lpd).any(axis=1)]
+        lpd = model.chains.scored_lpd
         n_chains = model.chains.n_chains
         weights = stack(lpd).weights if lpd.size else np.full(n_chains, 1 / n_chains)
         return np.asarray(logsumexp(held_out_lpd(model.chains, rows), axis=1, b=weights))

@@ -69,7 +69,7 @@ def choose_base(
     """
     if reference not in REFERENCES:
         return _of_file(posterior, Path(reference))
-    has_switch = PRIOR_SWITCH in posterior.data
+    has_switch = posterior.prior_only is not None
     chosen, why = reference, ""
     if reference == AUTO:
         if has_switch:

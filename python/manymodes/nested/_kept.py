@@ -14,7 +14,7 @@ from manymodes.nested._base import choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import NestedJob, PolyChordSettings, RawRun, run_polychord
-from manymodes.posterior import PRIOR_SWITCH, Posterior
+from manymodes.posterior import Posterior
 from manymodes.reference import BaseMeasure, prior_measure, read_measure, write_measure
 from manymodes.storage import read_arrays, read_json, write_json
 
@@ -48,7 +48,7 @@ def kept_prior_integral(
     path = folder / "prior.json"
     if path.exists():
         return read_prior_integral(path)
-    tells = PRIOR_SWITCH in posterior.data and not posterior.data[PRIOR_SWITCH]
+    tells = posterior.prior_only is False
     if base.source == "cube" or posterior.network is not None or not tells:
         return None
     prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
