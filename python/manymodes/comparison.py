@@ -16,7 +16,6 @@ from manymodes.chains import Chains
 from manymodes.diagnostics import rhat, rhat_function
 from manymodes.entries import nested_entry
 from manymodes.held_out import HeldOut, held_out_lpd
-from manymodes.labels import renamed_text
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray, Posterior
@@ -360,14 +359,13 @@ def _compare(
 
 
 def draw_notes(comparison: Comparison) -> list[str]:
-    """Return what the draws lack of the log likelihood, and what is called otherwise outside."""
+    """Return what the draws lack of the log likelihood, in sentences."""
     notes = []
     if comparison.chains is not None:
         notes += comparison.chains.missing_log_lik.sentences()
     if comparison.nested is not None:
         notes += comparison.nested.missing_log_lik.sentences("the nested runs", scores=False)
-    renamed = renamed_text(comparison.posterior.exported_names)
-    return [*notes, f"{renamed}."] if renamed else notes
+    return notes
 
 
 def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:

@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _OF_ARVIZ = {"chain", "draw", "sample", "source_chain", "source_draw"}
 """Coordinates of our trees, and what ArviZ calls chain and draw together."""
-_OF_ARVIZ |= {"summary", "ci_bound", "model", "column", "plot_axis"}
+_OF_ARVIZ |= {"summary", "ci_bound", "column", "plot_axis"}
 """Dimensions that its statistics and figures add: they fail on a variable of that name."""
 _OF_ANESTHETIC = {"logL", "logL_birth", "nlive", "insertion"}
 """Columns that every table of nested samples has, or gets."""
@@ -53,20 +53,23 @@ def exported_names(variables: Iterable[Variable]) -> dict[str, str]:
     dict
         The name outside by the name in the program; mostly the same.
     """
+
+    def dims(name: str, one: Variable) -> set[str]:
+        return {f"{name}_dim_{i}" for i in range(len(one.shape))}
+
     variables = list(variables)
-    own = {one.name for one in variables}
-    dims = {f"{one.name}_dim_{i}" for one in variables for i in range(len(one.shape))}
-    taken = _OF_ARVIZ | _OF_ANESTHETIC | dims
-    names = {name: name for name in own - taken}
-    used = set(names) | own | taken
+    names = {one.name: one.name for one in variables}
+    taken = _OF_ARVIZ | _OF_ANESTHETIC
+    taken = taken.union(*(dims(one.name, one) for one in variables))
+    used = taken | names.keys()
     for one in variables:
         if one.name in taken:
             new = f"{one.name}_"
-            while new in used:
+            while {new, *dims(new, one)} & used:
                 new += "_"
-            used |= {new, *(f"{new}_dim_{i}" for i in range(len(one.shape)))}
+            used |= {new, *dims(new, one)}
             names[one.name] = new
-    return {one.name: names[one.name] for one in variables}
+    return names
 
 
 def renamed_text(names: Mapping[str, str]) -> str:

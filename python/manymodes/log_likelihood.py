@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -168,7 +169,8 @@ def find_log_lik(model: Any, program: str) -> Variable:
             f"scores need; add a vector {NAME} of one entry a datum"
         )
     first, last = at[0], at[-1] + 1
-    if not all(part.isdigit() for name in names[first:last] for part in name.split(".")[1:]):
+    parts = [name.split(".") for name in names[first:last]]
+    if not all(name == NAME and all(map(str.isdigit, index)) for name, *index in parts):
         raise InputError(f"the program {program} has a '{NAME}' that is not made of real numbers")
     found = variables_of(names[first:last])[0]
     return Variable(NAME, found.shape, first)
@@ -197,6 +199,6 @@ def log_lik_of(model: Any, variable: Variable, points: FloatArray) -> LogLik:
 
 
 def said(error: Exception) -> str:
-    """Return Stan's message on one line, without the function of the bridge that passes it on."""
-    text = " ".join(str(error).split())
+    """Return Stan's message on one line, without the bridge's words and the compiler's folder."""
+    text = re.sub(r"'[^']*/building-\w+/", "'", " ".join(str(error).split()))
     return text.removeprefix("param_constrain: ").removeprefix("Exception: ")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.errors import DensityError, InputError, KernelWarning
+from manymodes.kernel import too_deep, with_kernel
 from manymodes.labels import exported_names
 from manymodes.log_likelihood import LogLik, find_log_lik, log_lik_of, said
 from manymodes.network import Network
@@ -57,6 +58,11 @@ class Posterior:
     data: Mapping[str, Any]
     name: str = "posterior"
     network: Network | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Take the program without the kernel where that cannot compute the network."""
+        if self.depth_caution and self.program.kernel:
+            object.__setattr__(self, "program", self.program.definition)
 
     @classmethod
     def from_files(
@@ -107,6 +113,12 @@ class Posterior:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the loaded library behind: the other process loads its own."""
         return {f: self.__dict__[f] for f in ("program", "data", "name", "network")}
+
+    @property
+    def depth_caution(self) -> str:
+        """Why the kernel has no part in a deep network's posterior; empty for any other."""
+        why = too_deep(self.data)
+        return f"{self.name}: {why}" if why and with_kernel(self.program.sources) else ""
 
     # ------------------------------------------------------------ compiled forms
 
@@ -371,7 +383,8 @@ def compile_posteriors(posteriors: Iterable[Posterior], *, quiet: bool = False) 
     Warns
     -----
     KernelWarning
-        The kernel does not compile here: the programs run without it.
+        The kernel does not compile here, or does not take so many layers: the programs run
+        without it.
 
     Raises
     ------
@@ -380,7 +393,9 @@ def compile_posteriors(posteriors: Iterable[Posterior], *, quiet: bool = False) 
     """
     posteriors = list(posteriors)
     _compile({one.program for one in posteriors if not one.program.is_compiled()}, quiet)
-    for caution in sorted(filter(None, {one.program.kernel_caution for one in posteriors})):
+    cautions = {one.program.kernel_caution for one in posteriors}
+    cautions |= {one.depth_caution for one in posteriors}
+    for caution in sorted(filter(None, cautions)):
         warnings.warn(caution, KernelWarning, stacklevel=2)
 
 

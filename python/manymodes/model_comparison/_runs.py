@@ -65,7 +65,7 @@ class ModelRun:
     @property
     def scores_leave_one_out(self) -> bool:
         """Whether its chains have leave-one-out scores of two observations or more."""
-        return self.chains is not None and self.chains.lpd.shape[1:] > (1,)
+        return self.chains is not None and int(self.chains.scored.sum()) > 1
 
 
 Run = Path | str | Results | Comparison | ModelRun

@@ -15,7 +15,9 @@ from manymodes.stacking import stack
 _LEAST_WEIGHT = 1e-12  # of the largest: what lighter nested points add to a density is rounding
 
 
-def loo_terms(chains: Chains, fold: npt.NDArray[np.intp]) -> FloatArray:
+def loo_terms(
+    chains: Chains, fold: npt.NDArray[np.intp], common: npt.NDArray[np.bool_] | None = None
+) -> FloatArray:
     """Return the leave-one-out log density of each observation under the stacked chains.
 
     Parameters
@@ -26,13 +28,15 @@ def loo_terms(chains: Chains, fold: npt.NDArray[np.intp]) -> FloatArray:
         The part, from 0, that each observation is dealt into. The terms of a part are under
         weights that were fitted to the other parts: weights that have seen a term flatter the
         model whose chains differ most.
+    common : bool array, optional
+        The N observations to score, among those of the chains; every chain scores them.
 
     Returns
     -------
     array of shape (N,)
         In nats; -inf where no chain gives the observation a density.
     """
-    lpd = chains.lpd.T
+    lpd = (chains.lpd if common is None else chains.lpd[:, common]).T
     terms = np.empty(len(lpd))
     for part in np.unique(fold):
         rest = lpd[fold != part]

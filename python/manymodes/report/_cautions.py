@@ -6,6 +6,7 @@ import numpy as np
 
 from manymodes.comparison import Comparison, Estimate, draw_notes
 from manymodes.diagnosis import BAD_K
+from manymodes.labels import renamed_text
 from manymodes.nested_notes import nested_cautions
 from manymodes.report._findings import WORTH_TELLING
 from manymodes.report._format import modes_named, number, percent, sentence, things
@@ -16,6 +17,8 @@ _MUCH_DISAGREEMENT = 0.05
 def cautions(name: str, comparison: Comparison) -> list[str]:
     """Return what casts doubt on the figures of one posterior; empty if nothing does."""
     texts = draw_notes(comparison)
+    if renamed := renamed_text(comparison.posterior.exported_names):
+        texts.append(f"{renamed}.")
     chains, nested = comparison.chains, comparison.nested
     if chains is not None:
         if chains.failures:
