@@ -48,3 +48,19 @@ def load(
 ) -> bridgestan.StanModel:
     """Load a program of ``bridge_models/`` with data, compiling it if necessary."""
     return bridgestan.StanModel(compiled(name, *make_args), data, warn=False, **options)
+
+
+def copy_of(cmdstan: Path, folder: Path, *own: str) -> Path:
+    """Link to a CmdStan, but for the folders ``own``, which are made anew."""
+    folder.mkdir(parents=True)
+    for entry in cmdstan.iterdir():
+        if entry.name == ".manymodes.json":
+            continue
+        inside = [path.partition("/")[2] for path in own if path.split("/")[0] == entry.name]
+        if not inside:
+            (folder / entry.name).symlink_to(entry)
+        elif inside == [""]:
+            (folder / entry.name).mkdir()
+        else:
+            copy_of(entry, folder / entry.name, *inside)
+    return folder

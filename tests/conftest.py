@@ -118,6 +118,12 @@ def two_peaks(distance: float, share: float) -> Posterior:
     return Posterior(Program(MODELS / "two_peaks.stan"), data, "two peaks")
 
 
+def improper(kind: int) -> Posterior:
+    """Return a posterior of ``improper.stan``, which says what the kinds are."""
+    data = {"kind": kind, "prior_only": 0, "y": [1.0, 2.0, 0.5]}
+    return Posterior(Program(MODELS / "improper.stan"), data, name="improper").compile(quiet=True)
+
+
 def small_network(
     prior: str = "uniform:5", constraint: str = "none", *, prior_only: bool = False, n: int = 8
 ) -> Posterior:

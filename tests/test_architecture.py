@@ -23,13 +23,15 @@ LEAVES |= {
     "_cells",
     "_mixture",
     "encodings",
+    "files",
     "frames",
     "_worker",
     "threads",
     "variables",
 }
 LEAVES |= {"log_likelihood"}
-LEAVES |= {"coverage", "labels", "records", "stan_csv", "stan_source", "overloads", "wording"}
+LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
+LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
     "prior",
     "likelihood",
@@ -42,8 +44,15 @@ ORDER = (
     "constraints",
     "audits",
     "toolchain",
+    "machine_code",
+    "nested_runner",
+    "program_files",
+    "claims",
+    "earlier",
     "kernel",
     "program",
+    "stan_data",
+    "compiled",
     "posterior",
     "trees",
     "curvature",
@@ -78,6 +87,7 @@ ORDER = (
     "modes",
     "weights",
     "comparison",
+    "mode_notes",
     "basins",
     "bridge_sampling",
     "laplace",
@@ -85,6 +95,8 @@ ORDER = (
     "checks",
     "diagnosis",
     "nested_files",
+    "run_folder",
+    "run_reading",
     "results",
     "model_comparison",
     "predict",

@@ -96,6 +96,33 @@ def test_a_likelihood_that_a_user_wrote_is_the_one_that_runs(edited: str) -> Non
     assert with_kernel(sources) is None
 
 
+@pytest.mark.parametrize("edited", [SWAPPED, "weight_priors.stanfunctions"])
+def test_a_likelihood_that_a_user_wrote_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str
+) -> None:
+    """The kernel is never off in silence: one line on each run, none where it was turned off."""
+    save_posterior(small_network(), tmp_path)
+    with (tmp_path / edited).open("a") as file:
+        file.write("// mine\n")
+    monkeypatch.setattr(Program, "is_compiled", lambda self: True)
+    with pytest.warns(KernelWarning) as told:
+        open_posterior(tmp_path).compile()
+    (said,) = (str(one.message) for one in told)
+    assert said.startswith(f"mlp: its own {edited} computes the likelihood, not the kernel")
+    assert "\n" not in said
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_posterior(tmp_path, kernel=False).compile()
+        small_network().compile()
+
+
+def test_a_file_of_the_same_name_is_no_likelihood(tmp_path: Path) -> None:
+    (tmp_path / SWAPPED).write_text("real mine(real x) { return x; }\n")
+    path = tmp_path / "mine.stan"
+    path.write_text(f"functions {{\n#include {SWAPPED}\n}}\n")
+    assert caution("mine", Program(path).sources, None, tmp_path) is None
+
+
 def test_a_users_program_with_our_likelihood_has_the_kernel(tmp_path: Path) -> None:
     path = tmp_path / "mine.stan"
     path.write_text(f"functions {{\n#include network.stanfunctions\n#include {SWAPPED}\n}}\n")
@@ -293,7 +320,8 @@ def test_a_program_that_is_wrong_is_not_the_kernels_failure(
 
 
 def test_the_caution_holds_one_complaint(tmp_path: Path) -> None:
-    said = caution("m", f"m does not compile:\n{'x' * 500}\nmore", tmp_path / "kernel.txt")
+    said = caution("m", {}, f"m does not compile:\n{'x' * 500}\nmore", tmp_path / "kernel.txt")
+    assert said is not None
     assert "more" not in said
     assert len(said) < 450 + len(str(tmp_path))
 

@@ -192,10 +192,10 @@ def test_bridge_precedence(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) 
     (named / "src").mkdir(parents=True)
     (named / "Makefile").touch()
     (named / "src/version.hpp").write_text(
-        "#define BRIDGESTAN_MAJOR 1\n#define BRIDGESTAN_MINOR 0\n#define BRIDGESTAN_PATCH 2\n"
+        "#define BRIDGESTAN_MAJOR 2\n#define BRIDGESTAN_MINOR 99\n#define BRIDGESTAN_PATCH 2\n"
     )
     found = toolchain.find().bridge
-    assert (found.source, found.version, found.ok) == ("environment", "1.0.2", True)
+    assert (found.source, found.version, found.ok) == ("environment", "2.99.2", True)
     assert any("differs" in note for note in found.notes)
     monkeypatch.setenv("BRIDGESTAN", str(toolchain.stan_dir() / "bridge"))
     assert toolchain.find().bridge.source == "manymodes"

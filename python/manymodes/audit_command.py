@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manymodes.errors import InputError
+from manymodes.storage import atomic, refuse_existing, sweep_partials
 
 if TYPE_CHECKING:
     from manymodes.audits import Audit
@@ -31,6 +32,8 @@ def audit_command(options: argparse.Namespace) -> int:
         prior=options.prior,
         constraint="none" if options.constraint == ALL else options.constraint,
     )
+    if options.figure is not None:
+        _check_figure(options.figure, overwrite=options.overwrite)
     audits: list[Audit] = []
     refused: dict[str, str] = {}
     for name in _SIDE_BY_SIDE if options.constraint == ALL else (options.constraint,):
@@ -52,6 +55,20 @@ def audit_command(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_figure(path: Path, *, overwrite: bool) -> None:
+    """Refuse a figure that cannot be written, before it is computed."""
+    from matplotlib.figure import Figure
+
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in Figure().canvas.get_supported_filetypes():
+        what = f"'{kind}' is no kind of figure; take .png, .pdf or .svg"
+        raise InputError(f"--figure: '{path}' cannot be written: {what}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--figure: '{path}' cannot be written: there is no such folder")
+    refuse_existing([path], overwrite)
+    sweep_partials(path.absolute().parent, path.name)
+
+
 def _json(audits: list[Audit], refused: dict[str, str], alone: Audit | None) -> dict[str, Any]:
     if alone is not None:
         return alone.as_dict()
@@ -63,8 +80,5 @@ def _draw(audits: list[Audit], alone: Audit | None, path: Path) -> None:
     from manymodes.plots import plot_audit, plot_audits
 
     figure = plot_audit(alone) if alone else plot_audits(audits)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--figure: '{path}' cannot be written: {reason}") from error
+    with atomic(path) as partial:
+        figure.savefig(partial, dpi=150, format=path.suffix.lstrip(".").lower())

@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from manymodes.errors import InputError
+from manymodes.files import atomic, sweep_partials
 
 _MARKER = "compiled.json"
 
@@ -69,9 +70,9 @@ def file_digest(path: Path) -> str:
 def _record(folder: Path, name: str) -> None:
     with FileLock(folder / f".{_MARKER}.lock"):
         digests = {**read_digests(folder), name: file_digest(folder / name)}
-        partial = folder / f"{_MARKER}.partial"
-        partial.write_text(json.dumps(digests, indent=1), encoding="utf-8")
-        os.replace(partial, folder / _MARKER)
+        sweep_partials(folder, _MARKER)
+        with atomic(folder / _MARKER) as partial:
+            partial.write_text(json.dumps(digests, indent=1), encoding="utf-8")
 
 
 def _verify(folder: Path, name: str) -> None:

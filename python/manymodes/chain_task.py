@@ -19,6 +19,7 @@ from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.records import Record
 from manymodes.samplers import check_sampler, sampler_named
+from manymodes.seeds import check_seed
 from manymodes.starts import Starts, parse_init
 from manymodes.threads import check_threads, use_threads
 from manymodes.warmups import Warmup, offered
@@ -46,13 +47,13 @@ class RunSettings:
         """Check the ranges; raise `InputError` naming the first setting out of its range."""
         for name, least in (
             ("chains", 1),
-            ("seed", 0),
             ("superchain", 1),
             ("share_warmup", 0),
             ("retries", 0),
         ):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not {least} or more")
+        check_seed(self.seed)
         if self.time_limit is not None and not self.time_limit > 0:
             raise InputError(f"time_limit: {self.time_limit} is not a positive number of seconds")
         if self.chains % self.superchain:
@@ -130,6 +131,13 @@ def sample_chain(
         The worker's disk is full.
     """
     job = parcel.open()
+    with job.posterior.program.in_users_words():
+        return _sample_chain(job, index, attempt, seed, given)
+
+
+def _sample_chain(
+    job: Job, index: int, attempt: int, seed: int, given: FloatArray | None
+) -> Record:
     use_threads(job.threads)  # before the likelihood is first evaluated
     posterior, run = job.posterior, job.run
     start = job.starts.point(index, attempt, given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,14 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.chain_task import RunSettings, rescored
+from manymodes.claims import (
+    is_count,
+    read_claim,
+    read_failures,
+    wanted_of,
+    warn_unfinished,
+)
 from manymodes.driver import FAILURES, run_missing
-from manymodes.errors import SamplingError
+from manymodes.errors import ResultsError, SamplingError
 from manymodes.log_likelihood import Missing
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.records import read_record, record_file, record_numbers
-from manymodes.storage import kept_folder, read_json
-from manymodes.trees import draws_tree, put
+from manymodes.records import read_record, record_file, record_numbers, roomier
+from manymodes.storage import kept_folder
+from manymodes.trees import chains_log_lik, draws_tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -87,6 +93,8 @@ class Chains:
         How many chains in a row share a starting point; 1 where all differ.
     max_treedepth : int
         The sampler's largest tree depth, at which a trajectory is cut off.
+    unfinished : (int, int), optional
+        Of a run that was interrupted: how many chains finished, and how many were asked for.
     missing : tuple of C Missing
         What each chain lacks of the log likelihood; empty where that is not known.
     """
@@ -110,6 +118,7 @@ class Chains:
     failures: dict[int, str]
     superchain: int = 1
     max_treedepth: int = 10
+    unfinished: tuple[int, int] | None = None
     missing: tuple[Missing, ...] = ()
 
     @property
@@ -196,8 +205,7 @@ class Chains:
         ----------
         log_likelihood : bool
             Include the log likelihood of every draw and observation (C x S x N values, in
-            single precision where that holds them), computed now. It is NaN where the generated
-            quantities throw.
+            single precision where that holds them), NaN where generated quantities throw.
 
         Returns
         -------
@@ -215,22 +223,15 @@ class Chains:
             name: np.nan_to_num(values).astype(bool) if name == "diverging" else values
             for name, values in self.stats.items()
         }
+        told = log_likelihood and self.posterior.has_log_lik
         return draws_tree(
             self.posterior,
             self.rows,
             {"sample_stats": stats},
-            log_lik=self._log_lik() if log_likelihood and self.posterior.has_log_lik else None,
+            log_lik=chains_log_lik(self.posterior, self.eta, self.lengths) if told else None,
             chain=self.index,
             attrs={"posterior": self.posterior.name},
         )
-
-    def _log_lik(self) -> npt.NDArray[Any]:
-        """Return the log likelihood of every draw, shape (C, S, N), in single precision."""
-        shape = (self.n_chains, self.n_draws, self.posterior.n_obs)
-        values: npt.NDArray[Any] = np.full(shape, np.nan, dtype=np.float32)
-        for chain, (eta, length) in enumerate(zip(self.eta, self.lengths, strict=True)):
-            values = put(values, np.s_[chain, :length], self.posterior.log_lik(eta[:length]))
-        return values
 
 
 _ARRAYS = ["index", "rows", "eta", "lengths", *_OF_RECORDS]
@@ -251,6 +252,7 @@ def run_chains(
     threads_per_chain: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    other_versions: bool = False,
     executor: Executor | None = None,
     workers: int | None = None,
     quiet: bool = False,
@@ -290,6 +292,8 @@ def run_chains(
         Folder that keeps each chain as soon as it is finished; a temporary one by default.
     resume : bool
         Run only the chains that ``out`` does not hold yet.
+    other_versions : bool
+        With ``resume``: go on although another version of the sampler made the chains so far.
     executor : concurrent.futures.Executor, optional
         Where the chains run; local processes by default. Its workers need no common disk.
     workers : int, optional
@@ -330,42 +334,67 @@ def run_chains(
             executor=executor,
             workers=workers,
             quiet=quiet,
+            other_versions=other_versions,
         )
-        return _load(posterior, folder, range(chains))
+        return _load(posterior, folder)
 
 
 def load_chains(posterior: Posterior, out: Path) -> Chains | None:
     """Return the chains that a run directory holds; None if it holds none.
 
+    Those count that the last run asked for.
+
+    Warns
+    -----
+    UnfinishedWarning
+        The run was interrupted: it holds fewer chains than were asked for.
+    StrayFileWarning
+        A file is no chain's, and is left out.
+
     Raises
     ------
     ResultsError
-        A chain's file is damaged.
+        A file is damaged, or belongs to another run.
     """
     folder = out / "chains"
-    numbers = record_numbers(folder)
-    return _load(posterior, folder, numbers) if numbers else None
+    if not record_numbers(folder):
+        return None
+    chains = _load(posterior, folder)
+    warn_unfinished(out, chains.unfinished, "chains", "sample")
+    return chains
 
 
-def _load(posterior: Posterior, folder: Path, numbers: Iterable[int]) -> Chains:
-    index = [i for i in numbers if record_file(folder, i).exists()]
-    failures = {int(i): str(text) for i, text in read_json(folder / FAILURES).items()}
+_IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
+
+
+def _load(posterior: Posterior, folder: Path) -> Chains:
+    settings, name = read_claim(folder, posterior.identity, _IN_SETTINGS)
+    index, asked = wanted_of(settings, record_numbers(folder))
+    failures = read_failures(folder / FAILURES, asked)
     if not index:
         first = next(iter(failures.values()), "no chain was run")
         raise SamplingError(f"{posterior.name}: no chain finished: {first}")
-    settings = read_json(folder / "settings.json")
+    missing = set(range(asked)) - set(index) - failures.keys()
+    shape = (int(posterior.model.param_num(include_tp=True)), posterior.dims)
+    scored: int | None = None
     lengths = np.zeros(len(index), dtype=np.intp)
     rows = eta = np.empty((len(index), 0, 0))
     stats: dict[str, FloatArray] = {}
     single: dict[str, list[Any]] = {name: [] for name in _OF_RECORDS}
-    missing = []
+    lacking = []
     for c, number in enumerate(index):
-        record = rescored(posterior, read_record(folder, number))
-        missing.append(record.missing)
+        record = rescored(posterior, read_record(folder, number, name, shape))
+        lacking.append(record.missing)
+        scored = len(record.lpd) if scored is None else scored
+        if len(record.lpd) != scored:
+            raise ResultsError(
+                f"{record_file(folder, number)} is damaged (it has {len(record.lpd)} scores, and "
+                f"chain {index[0]} has {scored}): run again with --resume"
+            )
         if record.n_draws > rows.shape[1]:  # the first whole chain sets the room for all
-            rows, eta = _roomier(rows, record.rows), _roomier(eta, record.eta)
+            rows, eta = roomier(rows, record.rows), roomier(eta, record.eta)
             stats = {
-                k: _roomier(stats.get(k, np.empty((len(index), 0))), v)
+                k: roomier(stats.get(k, np.empty((len(index), 0))), v)
                 for k, v in record.stats.items()
             }
         lengths[c] = record.n_draws
@@ -385,14 +414,7 @@ def _load(posterior: Posterior, folder: Path, numbers: Iterable[int]) -> Chains:
         failures=failures,
         superchain=int(settings["superchain"]),
         max_treedepth=int(settings["max_treedepth"]),
-        missing=tuple(missing),
+        unfinished=(len(index), asked) if missing else None,
+        missing=tuple(lacking),
         **{name: np.array(found) for name, found in single.items()},
     )
-
-
-def _roomier(values: FloatArray, one: FloatArray) -> FloatArray:
-    """Return values of shape (C, s, ...) in an array with room for the draws of ``one``."""
-    larger = np.full((len(values), *one.shape), np.nan)
-    if values.size:
-        larger[:, : values.shape[1]] = values
-    return larger

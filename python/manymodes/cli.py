@@ -28,12 +28,18 @@ from manymodes.run_commands import (
     show,
 )
 from manymodes.table_commands import network_command, predict_command
+from manymodes.terminal import shown_safely
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    with shown_safely():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     # The samplers fill the cores; linear algebra on more threads only gets in their way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -89,9 +95,9 @@ _SETS = {
 
 def _doctor(options: argparse.Namespace) -> int:
     from manymodes.kernel import instruction_set
-    from manymodes.toolchain import find, render
+    from manymodes.toolchain import doctor, render
 
-    toolchain = find()
+    toolchain = doctor(deep=True)
     chosen = instruction_set()
     if options.json:
         entry = {**toolchain.as_dict(), "kernel": {"instruction_set": chosen}}
@@ -164,6 +170,7 @@ def _study(options: argparse.Namespace) -> int:
         "kernel": not options.no_kernel,
         "resume": options.resume,
         "overwrite": options.overwrite,
+        "other_versions": options.other_versions,
         "quiet": options.quiet,
     }
     if options.name == "xor-seeds":
@@ -201,6 +208,7 @@ def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
         kernel=not options.no_kernel,
         resume=options.resume,
         overwrite=options.overwrite,
+        other_versions=options.other_versions,
         quiet=options.quiet,
         **given,
     )

@@ -14,11 +14,12 @@ from threadpoolctl import threadpool_limits
 from manymodes.architectures import ActiveUnits, posterior_active
 from manymodes.chains import Chains
 from manymodes.diagnostics import rhat, rhat_function
-from manymodes.entries import nested_entry
+from manymodes.entries import nested_entry, weightings_entry
 from manymodes.held_out import HeldOut, held_out_lpd
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray, Posterior
+from manymodes.seeds import check_seed
 from manymodes.stacking import Stacking
 from manymodes.weighings import HeldOutScore, Weighing, score_weighings
 from manymodes.weights import (
@@ -150,14 +151,36 @@ class Comparison:
         return np.asarray(self.labels[self.modes.nested])
 
     @property
+    def ranked_by(self) -> str:
+        """What makes modes prominent: evidence or, where no mode has one, occupancy.
+
+        Empty where there is neither: nested runs reached no mode, and there are no chains.
+        """
+        for by in ("evidence", "occupancy"):
+            if any(np.isfinite(getattr(mode, by).value) for mode in self.summaries):
+                return by
+        return ""
+
+    @property
     def prominent(self) -> tuple[ModeSummary, ...]:
-        """The prominent modes: by evidence or, without it, by occupancy."""
-        by = "occupancy" if self.nested is None else "evidence"
-        shares = np.array([getattr(mode, by).value for mode in self.summaries])
+        """The prominent modes, by `ranked_by`; none where nothing ranks them."""
+        if not self.ranked_by:
+            return ()
+        shares = np.array([getattr(mode, self.ranked_by).value for mode in self.summaries])
         limit = PROMINENT * np.nanmax(shares)
         return tuple(
             mode for mode, share in zip(self.summaries, shares, strict=True) if share > limit
         )
+
+    @property
+    def unassigned(self) -> float:
+        """The share of the evidence in modes that have none of their own; 0 without nested runs.
+
+        As far as the nested runs saw of them, which is the least that it can be.
+        """
+        if self.nested is None:
+            return 0.0
+        return max(0.0, 1.0 - float(np.nansum([mode.evidence.value for mode in self.summaries])))
 
     @property
     def unweighed(self) -> tuple[ModeSummary, ...]:
@@ -182,9 +205,25 @@ class Comparison:
             name: posterior_active(draws) for name, draws in engines.items() if draws is not None
         }
 
+    @property
+    def unfinished(self) -> dict[str, tuple[int, int]]:
+        """By engine, how many chains or nested runs finished, and how many were asked for.
+
+        Of the engines alone whose run was interrupted.
+        """
+        engines = {"chains": self.chains, "nested": self.nested}
+        return {
+            name: draws.unfinished
+            for name, draws in engines.items()
+            if draws is not None and draws.unfinished is not None
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """Return the posterior's entry in ``summary.json``."""
-        entry: dict[str, Any] = {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
+        entry: dict[str, Any] = {}
+        if self.unfinished:
+            entry["unfinished"] = {name: list(two) for name, two in self.unfinished.items()}
+        entry |= {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
         renamed = {k: v for k, v in self.posterior.exported_names.items() if k != v}
         if renamed:
             entry["renamed"] = renamed
@@ -197,6 +236,7 @@ class Comparison:
             entry["nested"]["spread_of_modes"] = self.evidence_spread
         if self.active:
             entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
+        entry["unassigned"] = self.unassigned
         entry["modes"] = [_mode_entry(mode, self.nested) for mode in self.summaries]
         entry["modes_only_chains_found"] = len(self.unweighed)
         entry["prominent_modes"] = len(self.prominent)
@@ -228,29 +268,7 @@ class Comparison:
                 "effective_chains": self.stacking.effective_chains,
                 "pareto_k_above_0.7": int((chains.pareto_k > 0.7).sum()),
             }
-            entry["weightings"] = self._weightings_entry()
-        return entry
-
-    def _weightings_entry(self) -> dict[str, dict[str, float]]:
-        """Return the scores of each way to weigh the chains (nats), with standard errors."""
-        entry = {
-            one.name: {
-                "loo": one.loo.value,
-                "loo_se": one.loo.se,
-                "held_out": one.held_out.value,
-                "held_out_se": one.held_out.se,
-                "minus_stacking": one.difference.value,
-                "minus_stacking_se": one.difference.se,
-            }
-            for one in self.weighings
-        }
-        for rows in self.held_out:
-            entry[rows.name] |= {
-                "held_out_rows": rows.score.value,
-                "held_out_rows_se": rows.score.se,
-                "held_out_rows_minus_stacking": rows.difference.value,
-                "held_out_rows_minus_stacking_se": rows.difference.se,
-            }
+            entry["weightings"] = weightings_entry(self.weighings, self.held_out)
         return entry
 
 
@@ -284,8 +302,9 @@ def compare(
     Raises
     ------
     InputError
-        There are no draws.
+        There are no draws, or the seed is not allowed.
     """
+    check_seed(seed)
     # Its matrices are small, and threads of linear algebra only get in each other's way.
     with threadpool_limits(limits=1, user_api="blas"):
         return _compare(posterior, chains, nested, held_out, settings, seed, quiet)
@@ -356,16 +375,6 @@ def _compare(
         by_chain.weighings,
         scores,
     )
-
-
-def draw_notes(comparison: Comparison) -> list[str]:
-    """Return what the draws lack of the log likelihood, in sentences."""
-    notes = []
-    if comparison.chains is not None:
-        notes += comparison.chains.missing_log_lik.sentences()
-    if comparison.nested is not None:
-        notes += comparison.nested.missing_log_lik.sentences("the nested runs", scores=False)
-    return notes
 
 
 def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:

@@ -37,6 +37,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from manymodes.errors import InputError
+from manymodes.seeds import check_seed
 
 __all__ = [
     "Coverage",
@@ -291,7 +292,7 @@ def accumulation(
     if (sizes < 0).any():
         raise InputError(f"at: {sizes.min():g} is not 0 or more")
     curve = _curve(found, n, sizes)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     known = coverage(found, starts=n)
     n_unseen = math.ceil(known.total - known.found - 1e-9)
     shares = found / n

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from manymodes.chain_task import RUNNING, Job, RunSettings, sample_chain
+from manymodes.claims import keep_versions, versions
 from manymodes.engine import Outcome, Parcel, as_completed
 from manymodes.errors import SamplingError, StorageError, TimeLimitError
 from manymodes.posterior import Posterior
@@ -33,7 +34,7 @@ from manymodes.records import (
     write_record,
 )
 from manymodes.starts import Starts, make_starts
-from manymodes.storage import claim, digest, held, write_json
+from manymodes.storage import claim, ensure_folder, held, sweep_partials, write_json
 from manymodes.threads import cpu_count, threads_each
 from manymodes.warmups import Warmup, peak_of
 
@@ -74,6 +75,7 @@ def run_missing(
     executor: Executor | None,
     workers: int | None,
     quiet: bool,
+    other_versions: bool = False,
 ) -> None:
     """Run the chains that a folder does not hold yet, and keep them there.
 
@@ -91,11 +93,14 @@ def run_missing(
         Where the chains run: a caller's executor, or so many local processes.
     quiet : bool
         Show no progress.
+    other_versions : bool
+        Go on with a run whose chains another version of the sampler made.
 
     Raises
     ------
     InputError
-        The folder holds another run, or there are no starting points for all chains.
+        The folder holds another run, or chains of another version of the sampler, or there are
+        no starting points for all chains.
     StorageError, EngineError
         The disk is full, or the workers are gone; what is finished is kept.
     """
@@ -103,14 +108,13 @@ def run_missing(
     starts = make_starts(
         posterior, run.init, chains=run.chains, seed=run.seed, superchains=run.superchain
     )
-    identity = run.identity(posterior, starts)
-    name = digest(repr(sorted(identity.items())))
-    claim(folder, identity, resume=resume)
+    ensure_folder(folder.parent)
     with held(folder, folder.with_name(f".{folder.name}.lock")):
+        name = claim(folder, run.identity(posterior, starts), resume=resume, asked=run.chains)
         _sweep(folder)
         scratch = folder if executor is None else None
         job = Job(posterior, run, starts.bare, scratch=scratch)
-        _run_missing(job, starts, folder, name, executor, workers, quiet=quiet)
+        _run_missing(job, starts, folder, name, executor, workers, quiet, other_versions)
         _sweep(folder)
 
 
@@ -121,17 +125,27 @@ def _run_missing(
     name: str,
     executor: Executor | None,
     workers: int | None,
-    *,
     quiet: bool,
+    other_versions: bool,
 ) -> None:
     """Run what is missing in a folder that nobody else writes to; `name` is that of the run."""
     posterior, run = job.posterior, job.run
     progress = Progress(f"{posterior.name}: NUTS", quiet=quiet)
-    kept = [i for i in record_numbers(folder) if i < run.chains]
-    damaged = set_damaged_aside(folder, kept, name)
+    found = record_numbers(folder)
+    kept = [i for i in found if i < run.chains]
+    if beyond := len(found) - len(kept):
+        said = f"{beyond} more {'chain is' if beyond == 1 else 'chains are'}"
+        print(
+            f"manymodes: {said} kept and left out: --chains {found[-1] + 1} --resume counts all",
+            file=sys.stderr,
+        )
+    shape = (int(posterior.model.param_num(include_tp=True)), posterior.dims)
+    damaged = set_damaged_aside(folder, kept, name, shape)
     if damaged:
         numbers = ", ".join(map(str, damaged))
         print(f"manymodes: damaged chains are run again: {numbers}", file=sys.stderr)
+    if len(kept) - len(damaged) < run.chains:
+        _keep_versions(run, folder, begun=bool(found), other_versions=other_versions)
     driver = _Driver(run, starts, folder, name, progress, done=len(kept) - len(damaged))
     write_json(folder / FAILURES, {})
     pilots = range(min(run.share_warmup, run.chains))
@@ -147,8 +161,16 @@ def _run_missing(
     driver.finish()
 
 
+def _keep_versions(run: RunSettings, folder: Path, *, begun: bool, other_versions: bool) -> None:
+    """Record what makes the chains; refuse to go on with another version of the sampler."""
+    own = ("cmdstan",) if run.sampler == "cmdstan" else (run.sampler, "bridge")
+    now = versions(*own, *({"bridge"} - set(own)))
+    keep_versions(folder, now, own, begun=begun, other_versions=other_versions)
+
+
 def _sweep(folder: Path) -> None:
-    """Remove the scratch folders of workers that died."""
+    """Remove the scratch folders of workers that died, and files that they had not finished."""
+    sweep_partials(folder)
     for leftover in folder.glob(RUNNING + "*"):
         shutil.rmtree(leftover, ignore_errors=True)
 

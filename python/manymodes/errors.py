@@ -6,9 +6,15 @@ status 2 and one line, and any other `ManymodesError` into exit status 1 and one
 
 from __future__ import annotations
 
+from manymodes.terminal import message
+
 
 class ManymodesError(Exception):
     """Base class of every error that manymodes raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message; names in it carry nothing that a terminal obeys."""
+        return message(super().__str__())
 
 
 class InputError(ManymodesError, ValueError):
@@ -50,6 +56,10 @@ class ResultsError(InputError):
 class ManymodesWarning(UserWarning):
     """Base class of the warnings that manymodes gives; the command line shows them as a line."""
 
+    def __str__(self) -> str:
+        """Return the message; names in it carry nothing that a terminal obeys."""
+        return message(super().__str__())
+
 
 class ThreadsWarning(ManymodesWarning):
     """A likelihood has fewer threads than were asked for: the cores are taken by other tasks."""
@@ -61,3 +71,23 @@ class NamesWarning(ManymodesWarning):
 
 class KernelWarning(ManymodesWarning):
     """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""
+
+
+class VersionsWarning(ManymodesWarning):
+    """A run goes on with other versions than it was begun with."""
+
+
+class UnfinishedWarning(ManymodesWarning):
+    """A run holds fewer chains or nested runs than were asked for: figures are of those."""
+
+
+class StrayFileWarning(ManymodesWarning):
+    """A folder of results holds a file that is none of the run's, and is left out."""
+
+
+class UpgradeWarning(ManymodesWarning):
+    """A program that an earlier manymodes wrote is taken as it would be written today."""
+
+
+class QuantitiesWarning(ManymodesWarning):
+    """Some quantities of a program have no place among its draws: they are left out by name."""

@@ -32,6 +32,7 @@ def evidence_command(options: argparse.Namespace) -> int:
     from manymodes.nested_notes import nested_cautions
     from manymodes.normalisation import remarks
     from manymodes.results import run_directory, write_nested
+    from manymodes.run_folder import removed_by
 
     settings = polychord_settings(options)
     if options.max_runs is not None and options.target_sd is None:
@@ -49,19 +50,22 @@ def evidence_command(options: argparse.Namespace) -> int:
         "threads_per_chain": options.threads_per_chain,
     }
     check_nested(posterior, **request)
-    if options.overwrite and options.out.resolve() in Path(options.reference).resolve().parents:
+    if options.overwrite and removed_by(options.out, [Path(options.reference)]) is not None:
         raise InputError(
-            f"--reference: {options.reference} is in the directory that --overwrite empties"
+            f"--reference: {options.reference} is in the directory that --overwrite empties: copy "
+            "it to another place, or choose another --out"
         )
     if posterior.network is None:  # those are normalised by construction
         for remark in remarks(posterior):
             print(f"manymodes: remark: {remark}", file=sys.stderr)
-    with executor_of(options) as executor, run_directory(options.out, overwrite=options.overwrite):
+    held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
+    with executor_of(options) as executor, held:
         bind(options, posterior)
         chains = load_chains(posterior, options.out)
         common: dict[str, Any] = {
             "chains": chains,
             "resume": options.resume,
+            "other_versions": options.other_versions,
             "checkpoints": options.checkpoints,
             "executor": executor,
             "workers": options.workers,
@@ -94,4 +98,5 @@ def _other_reference(nested: Nested, *, has_chains: bool) -> str | None:
     """Return another base measure to integrate over; None where there is none to tell it from."""
     if nested.base.source in ("prior", "cube"):
         return "chains" if has_chains else "peaks"
-    return None if nested.posterior.prior_only is None else "prior"
+    has_prior = nested.posterior.prior_only is not None and nested.is_evidence
+    return "prior" if has_prior else None

@@ -28,9 +28,11 @@ def export_command(options: argparse.Namespace) -> int:
         root = options.root
         if folder != options.run_folder:
             root = folder.name if root is None else f"{root}_{folder.name}"
-        for path in writer(nested, options.out, root=root, seed=options.seed):
-            if not options.quiet:
-                print(path)
+        written = writer(
+            nested, options.out, root=root, seed=options.seed, overwrite=options.overwrite
+        )
+        if not options.quiet:
+            print("\n".join(map(str, written)))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from manymodes.errors import InputError
+from manymodes.files import atomic
+from manymodes.spreadsheets import inert_frame, plain
+from manymodes.storage import ensure_folder
 
 IntArray = npt.NDArray[np.intp]
 
@@ -156,7 +158,7 @@ def _read_csv(path: Path) -> Frame:
                 raise InputError(f"{path}: not a CSV table: its first line must name the columns")
             if len(header) == 1 and (hint := _separator(header[0])):
                 raise InputError(f"{path}: line 1 has one name{hint}")
-            names = [name or f"{UNNAMED}{i}" for i, name in enumerate(header)]
+            names = [plain(name) or f"{UNNAMED}{i}" for i, name in enumerate(header)]
             _check_names(str(path), names)
             before = reader.line_num
             for row in reader:
@@ -181,7 +183,7 @@ def _read_csv(path: Path) -> Frame:
 
 def _cell(text: str) -> str | None:
     text = text.strip()
-    return None if text in _MISSING else text
+    return None if text in _MISSING else plain(text)
 
 
 def _uneven(path: Path, line: int, row: list[str], names: list[str]) -> str:
@@ -215,20 +217,17 @@ def check_suffix(path: Path, option: str) -> None:
 def write_frame(path: Path, data: pd.DataFrame) -> None:
     """Write a table, without its index, as its name says (``.csv``, ``.parquet``), in one step.
 
+    Texts in CSV that a spreadsheet would compute are quoted (`manymodes.spreadsheets`).
+
     Raises
     ------
-    InputError
+    InputError, StorageError
         It cannot be written.
     """
     check_suffix(path, "the table")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    ensure_folder(path.absolute().parent)
+    with atomic(path) as partial:
         if path.suffix.lower() in PARQUET:
             data.to_parquet(partial, index=False)
         else:
-            data.to_csv(partial, index=False)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+            inert_frame(data).to_csv(partial, index=False)

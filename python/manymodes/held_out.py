@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from manymodes.chains import Chains
-from manymodes.errors import InputError
+from manymodes.errors import InputError, ResultsError
 from manymodes.frames import as_frame
 from manymodes.posterior import FloatArray
 from manymodes.storage import read_arrays, write_arrays
@@ -56,12 +56,17 @@ def keep_held_out(table: Table, source: Path, target: Path) -> None:
         The held-out rows cannot be read any more.
     """
     (target / _KEPT).unlink(missing_ok=True)
+    kept = kept_held_out(source)
+    if kept is not None:  # the folder of a run's posterior
+        arrays = {"X": kept.X, "y": kept.y, "log_unit": np.array([kept.log_unit])}
+        write_arrays(target / _KEPT, arrays)
+        return
     for name in _NAMES:
         if (source / name).is_file():
             frame = as_frame(source / name)
             unit = table.target.scaling.density(np.zeros(1))
-            arrays = {"X": table.inputs(frame), "y": table.targets(frame), "log_unit": unit}
-            write_arrays(target / _KEPT, arrays)
+            rows = {"X": table.inputs(frame), "y": table.targets(frame), "log_unit": unit}
+            write_arrays(target / _KEPT, rows)
 
 
 def kept_held_out(folder: Path) -> HeldOut | None:
@@ -74,8 +79,17 @@ def kept_held_out(folder: Path) -> HeldOut | None:
     """
     if not (folder / _KEPT).is_file():
         return None
-    arrays = read_arrays(folder / _KEPT, "X", "y", "log_unit")
-    return HeldOut(arrays["X"], arrays["y"], float(arrays["log_unit"][0]))
+    path = folder / _KEPT
+    arrays = read_arrays(path, "X", "y", "log_unit")
+    X, y, log_unit = (arrays[name] for name in ("X", "y", "log_unit"))
+    if not (X.ndim == 2 and y.shape == (len(X),) and log_unit.shape == (1,)) or not all(
+        one.dtype.kind in "biuf" and np.isfinite(one).all() for one in (X, y, log_unit)
+    ):
+        raise ResultsError(
+            f"{path} is damaged (not rows of finite numbers, each with its target): remove it, or "
+            "make the run again from the network's folder"
+        )
+    return HeldOut(X.astype(float), y.astype(float), float(log_unit[0]))
 
 
 def held_out_lpd(chains: Chains, rows: HeldOut) -> FloatArray:
@@ -101,6 +115,11 @@ def held_out_lpd(chains: Chains, rows: HeldOut) -> FloatArray:
     network = chains.posterior.network
     if network is None:
         raise InputError(f"the posterior '{chains.posterior.name}' is not a network's: no rows fit")
+    if rows.X.shape[1] != network.inputs:
+        raise InputError(
+            f"the held-out rows have {rows.X.shape[1]} inputs, and the network takes "
+            f"{network.inputs}: they are of another run"
+        )
     lpd = np.empty((len(rows.y), chains.n_chains))
     for chain, (draws, length) in enumerate(zip(chains.rows, chains.lengths, strict=True)):
         weights = chains.posterior.unpack(draws[:length])

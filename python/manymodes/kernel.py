@@ -26,6 +26,7 @@ LIMIT = "MANYMODES_SIMD"
 MOST_HIDDEN_LAYERS = 63
 """One less than ``max_layers`` of ``network.hpp``, which counts the outputs."""
 
+_FUNCTION = re.compile(r"^\w+ (\w+\()", re.MULTILINE)
 _WANTED = {"avx512": {"avx512f", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}}
 
 
@@ -46,8 +47,7 @@ def with_kernel(sources: Mapping[str, str]) -> dict[str, str] | None:
     for path in sorted(_folder().glob("*.stanfunctions")):
         if path.name not in sources:
             continue
-        definition = stan_dir() / "functions" / path.name
-        if sources[path.name] != definition.read_text(encoding="utf-8"):
+        if sources[path.name] != _definition(path).read_text(encoding="utf-8"):
             return None
         replaced[path.name] = path.read_text(encoding="utf-8")
     return {**sources, **replaced} if replaced else None
@@ -103,24 +103,53 @@ def too_deep(data: Mapping[str, Any]) -> str:
     )
 
 
-def caution(name: str, failure: str, record: Path) -> str:
-    """Return the line that a user reads where the kernel did not compile.
+def caution(name: str, sources: Mapping[str, str], failure: str | None, record: Path) -> str | None:
+    """Return the line that a user reads where the kernel is not what runs.
 
     Parameters
     ----------
     name : str
         The program's.
-    failure : str
-        The compiler's error, its first complaint on the second line.
+    sources : mapping of str to str
+        The program and what it includes, by the name it is included under.
+    failure : str or None
+        The compiler's error, its first complaint on the second line; None if there was none.
     record : Path
         The file that keeps it, without which the kernel is tried again.
+
+    Returns
+    -------
+    str or None
+        None where the kernel runs, and where the program has no part for it.
     """
+    if failure is None:
+        own = _own(sources)
+        return own and (
+            f"{name}: its own {own} computes the likelihood, not the kernel, which is several "
+            "times faster but stands for the file as this manymodes writes it alone "
+            "(--no-kernel says that this is meant)"
+        )
     complaint = " ".join((failure.splitlines()[1:] or [failure])[0].split())[:200]
     return (
         f"{name}: the kernel could not be built, so the Stan program computes the likelihood: the "
         f"same density, several times slower. The compiler said: {complaint} (to try again, "
         f"remove {record})"
     )
+
+
+def _own(sources: Mapping[str, str]) -> str | None:
+    """Return the files that define what the kernel does and are not as we ship them."""
+    found = [
+        path.name
+        for path in sorted(_folder().glob("*.stanfunctions"))
+        if (text := sources.get(path.name, "")) != _definition(path).read_text(encoding="utf-8")
+        and any(name in text for name in _FUNCTION.findall(path.read_text(encoding="utf-8")))
+    ]
+    return " and ".join(found) or None
+
+
+def _definition(declarations: Path) -> Path:
+    return stan_dir() / "functions" / declarations.name
 
 
 def _folder() -> Path:

@@ -182,6 +182,7 @@ def log_lik_of(model: Any, variable: Variable, points: FloatArray) -> LogLik:
     Observations of a matrix or an array are numbered with the last index fastest, as NumPy and
     ArviZ do.
     """
+    points = np.ascontiguousarray(points)
     rows = np.full((len(points), variable.size), np.nan)
     columns = slice(variable.start, variable.start + variable.size)
     threw, message = np.zeros(len(points), dtype=bool), ""

@@ -31,8 +31,8 @@ def refuse_model_options(options: argparse.Namespace) -> None:
     InputError
         One of them was given.
     """
-    for name in ("prior_odds", "out"):
-        if getattr(options, name) is not None:
+    for name in ("prior_odds", "out", "overwrite"):
+        if getattr(options, name):
             raise InputError(
                 f"--{name.replace('_', '-')} is for several run directories; there is one, "
                 f"{options.run_folders[0]}"
@@ -43,13 +43,24 @@ def models_command(options: argparse.Namespace) -> int:
     """Compare models; print the table, write the page where a directory was named."""
     from manymodes.model_comparison import compare_models
     from manymodes.report import write_models_report
-    from manymodes.storage import ensure_folder, json_text, write_json
+    from manymodes.run_folder import check_directory
+    from manymodes.storage import (
+        ensure_folder,
+        json_text,
+        refuse_existing,
+        sweep_partials,
+        write_json,
+    )
     from manymodes.text import models_text
 
     if options.out is not None:
         if (options.out / "posterior").exists() or (options.out / "summary.json").exists():
             raise InputError(f"--out: {options.out} holds a run: choose another directory")
+        check_directory(options.out)
         ensure_folder(options.out)
+        files = [options.out / name for name in (PAGE, MODELS)]
+        refuse_existing(files, options.overwrite)
+        sweep_partials(options.out, PAGE, MODELS)
     comparison = compare_models(options.run_folders, prior=options.prior_odds, seed=options.seed)
     found = _summary(comparison, options)
     if options.out is not None:

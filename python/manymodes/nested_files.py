@@ -21,8 +21,9 @@ from manymodes.labels import (
 )
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray
+from manymodes.seeds import check_seed
 from manymodes.stacking import draw_stacked
-from manymodes.storage import ensure_folder, write_text
+from manymodes.storage import ensure_folder, refuse_existing, sweep_partials, write_text
 from manymodes.trees import draws_tree, single
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 
+_ENDINGS = (
+    ".stats", ".paramnames", ".properties.ini", ".txt", "_equal_weights.txt", "_dead-birth.txt"
+)  # fmt: skip
 _LOG_ZERO = -1e30  # how PolyChord writes the birth contour of a draw of the prior
 
 
@@ -123,8 +127,7 @@ def nested_datatree(
     NamesWarning
         A variable has another name in the tree: see the attribute ``renamed``.
     """
-    if seed < 0:
-        raise InputError(f"seed: {seed} is not 0 or more")
+    check_seed(seed)
     if comparison is not None and comparison.nested is not nested:
         raise InputError(
             f"comparison: it is not one of these nested runs of {nested.posterior.name}"
@@ -190,7 +193,12 @@ def _evidence(nested: Nested) -> dict[str, Any]:
 
 
 def write_polychord_files(
-    nested: Nested, folder: Path | str, *, root: str | None = None, seed: int = 1
+    nested: Nested,
+    folder: Path | str,
+    *,
+    root: str | None = None,
+    seed: int = 1,
+    overwrite: bool = True,
 ) -> tuple[Path, ...]:
     """Write the merged run in the files that PolyChord itself writes.
 
@@ -208,6 +216,8 @@ def write_polychord_files(
         How their names begin; the posterior's name by default.
     seed : int
         Decides which points have equal weights.
+    overwrite : bool
+        Replace files of these names that are there.
 
     Returns
     -------
@@ -219,7 +229,7 @@ def write_polychord_files(
     Raises
     ------
     InputError
-        The root is no beginning of a file name, or a file cannot be written.
+        The root is no beginning of a file name, or a file cannot be written, or is there.
 
     Warns
     -----
@@ -238,7 +248,10 @@ def write_polychord_files(
     root = re.sub(r"[^\w.-]+", "_", nested.posterior.name) if root is None else root
     if not root or re.search(r"[\s/\\]", root) or root[0] in ".-":
         raise InputError(f"root: '{root}' is no beginning of a file name")
+    check_seed(seed)
     target = ensure_folder(Path(folder))
+    refuse_existing((target / f"{root}{ending}" for ending in _ENDINGS), overwrite)
+    sweep_partials(target)
     posterior = nested.posterior
     n_parameters = int(posterior.model.param_num())
     outside = posterior.exported_names

@@ -26,6 +26,7 @@ from manymodes.errors import (
 from manymodes.posterior import Posterior
 from manymodes.stan_csv import StanCsv, read_stan_csv
 from manymodes.threads import threads_in_use
+from manymodes.variables import as_json
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -254,9 +255,8 @@ def initial_values(posterior: Posterior, start: FloatArray) -> str:
         The point.
     """
     row = posterior.constrain_rows(start)
-    n_parameters = posterior.model.param_num()
-    named = {v.name: v.take(row) for v in posterior.variables if v.start < n_parameters}
-    return json.dumps({name: value.tolist() for name, value in named.items()})
+    names = posterior.model.param_names()
+    return json.dumps(as_json(names, row[: len(names)]))
 
 
 def _prepared(

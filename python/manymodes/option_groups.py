@@ -167,11 +167,28 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 def add_common(parser: argparse.ArgumentParser, *, out_required: bool = True) -> None:
     """Add what all runs have."""
-    parser.add_argument("--out", type=Path, required=out_required, help="the run directory")
+    parser.add_argument("--out", type=out_path, required=out_required, help="the run directory")
     parser.add_argument("--resume", action="store_true", help="do only what is missing in --out")
-    parser.add_argument("--overwrite", action="store_true", help="replace the results in --out")
+    parser.add_argument(
+        "--other-versions",
+        action="store_true",
+        help="with --resume: go on although another version of the sampler began the run",
+    )
+    add_overwrite(parser, "replace the results in --out; what manymodes did not write stays")
     parser.add_argument("--workers", type=positive, help="local processes (default: cores)")
     add_output(parser)
+
+
+def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the leave to write over what is there."""
+    parser.add_argument("--overwrite", action="store_true", help=what)
+
+
+def out_path(text: str) -> Path:
+    """Return where to write; ``~`` is the home directory, as the shell has it."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: name a directory or a file")
+    return Path(text).expanduser() if text == "~" or text.startswith("~/") else Path(text)
 
 
 def add_no_modes(parser: argparse.ArgumentParser) -> None:

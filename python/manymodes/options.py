@@ -17,9 +17,11 @@ from manymodes.option_groups import (
     add_no_modes,
     add_nuts,
     add_output,
+    add_overwrite,
     add_polychord,
     add_posterior,
     natural,
+    out_path,
     positive,
 )
 
@@ -146,7 +148,8 @@ def _add_network(commands: Any) -> None:
         help="let the number of active units vary from 1 to H: its prior, uniform or "
         "geometric:ALPHA (the next unit is active with probability ALPHA)",
     )
-    network.add_argument("--out", type=Path, required=True, help="the folder to write")
+    network.add_argument("--out", type=out_path, required=True, help="the folder to write")
+    add_overwrite(network, "replace the network that is in --out")
 
 
 def _add_model(model: Any) -> None:
@@ -177,7 +180,10 @@ def _add_audit(commands: Any) -> None:
     )
     audit.add_argument("--seed", type=natural, default=1, help="decides everything random")
     audit.add_argument("--json", action="store_true", help="as JSON on standard output")
-    audit.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .pdf or .svg")
+    audit.add_argument(
+        "--figure", type=out_path, metavar="FILE", help="draw it, as .png, .pdf or .svg"
+    )
+    add_overwrite(audit, "replace the file of --figure")
 
 
 def _add_compare(commands: Any) -> None:
@@ -199,7 +205,8 @@ def _add_compare(commands: Any) -> None:
         metavar="A,B,...",
         help="of the models, in the order of the directories (default: equal)",
     )
-    models.add_argument("--out", type=Path, help="write models.html and models.json there")
+    models.add_argument("--out", type=out_path, help="write models.html and models.json there")
+    add_overwrite(comparing, "replace models.html and models.json in --out")
     add_output(comparing)
 
 
@@ -220,8 +227,11 @@ def _add_predict(commands: Any) -> None:
         "table", type=Path, metavar="TABLE", help="CSV or Parquet; with the target, it is scored"
     )
     predict.add_argument(
-        "--out", type=Path, help="where to write: .csv or .parquet (default: CSV to the terminal)"
+        "--out",
+        type=out_path,
+        help="where to write: .csv or .parquet (default: CSV to the terminal)",
     )
+    add_overwrite(predict, "replace the file of --out")
     predict.add_argument(
         "--interval", type=float, default=0.9, metavar="SHARE", help="what intervals hold"
     )
@@ -244,7 +254,8 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--to", required=True, choices=("polychord",), help="polychord: the files it writes itself"
     )
-    export.add_argument("--out", type=Path, required=True, help="the folder to write")
+    export.add_argument("--out", type=out_path, required=True, help="the folder to write")
+    add_overwrite(export, "replace the files that are there")
     export.add_argument(
         "--root", metavar="NAME", help="how their names begin (default: the posterior's name)"
     )

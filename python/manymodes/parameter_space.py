@@ -39,7 +39,7 @@ import numpy.typing as npt
 from scipy import special
 
 from manymodes.posterior import Posterior
-from manymodes.variables import Variable, variables_of
+from manymodes.variables import Part, part_name, parts_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -65,14 +65,14 @@ def log_unit_vector_surplus(posterior: Posterior) -> float:
     no declaration has to be read: as many coordinates as elements, and norm 1.
     """
     surplus = 0.0
-    for variable, _, values in _probed(posterior):
-        if values is None or not variable.shape:
+    for part, _, values in _probed(posterior):
+        if values is None or not part.shape:
             continue
-        k = variable.shape[-1]
-        norms = np.linalg.norm(variable.take(values), axis=-1)
+        k = part.shape[-1]
+        norms = np.linalg.norm(part.take(values), axis=-1)
         if np.allclose(norms, 1, rtol=0, atol=_CLOSE):
             each = (k / 2 - 1) * math.log(2) + math.lgamma(k / 2)
-            surplus += each * (variable.size // k)
+            surplus += each * (len(part.columns) // k)
     return surplus
 
 
@@ -92,14 +92,11 @@ def off_unit_cube(posterior: Posterior) -> tuple[str, ...]:
     count.
     """
     off = []
-    for variable, eta, values in _probed(posterior):
+    for part, eta, values in _probed(posterior):
         if values is None or not np.allclose(
-            values[:, variable.start : variable.start + variable.size],
-            special.expit(eta),
-            rtol=_CLOSE,
-            atol=0,
+            values[:, sorted(part.columns)], special.expit(eta), rtol=_CLOSE, atol=0
         ):
-            off.append(variable.name)
+            off.append(part.name)
     return tuple(off)
 
 
@@ -113,20 +110,18 @@ def on_unit_cube(posterior: Posterior) -> bool:
     return posterior.dims > 0 and not off_unit_cube(posterior)
 
 
-def _probed(
-    posterior: Posterior,
-) -> list[tuple[Variable, FloatArray, FloatArray | None]]:
-    """Return, for each parameter, its coordinates at some points and the rows of all values.
+def _probed(posterior: Posterior) -> list[tuple[Part, FloatArray, FloatArray | None]]:
+    """Return, for each part of a parameter, its coordinates at some points and all values there.
 
-    Values are None for a parameter that has not as many coordinates as elements.
+    Values are None for a part that has not as many coordinates as elements.
     """
     model = posterior.model
-    names = [name.split(".")[0] for name in model.param_unc_names()]
+    names = [part_name(name) for name in model.param_unc_names()]
     eta = np.random.default_rng(1).normal(size=(_POINTS, len(names)))
     rows = np.array([model.param_constrain(point, include_tp=False) for point in eta])
     probed = []
-    for variable in variables_of(model.param_names()):
-        own = np.array([name == variable.name for name in names], dtype=bool)
-        as_many = int(own.sum()) == variable.size
-        probed.append((variable, eta[:, own], rows if as_many else None))
+    for part in parts_of(model.param_names()):
+        own = np.array([name == part.name for name in names], dtype=bool)
+        as_many = int(own.sum()) == len(part.columns)
+        probed.append((part, eta[:, own], rows if as_many else None))
     return probed

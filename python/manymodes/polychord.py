@@ -20,12 +20,18 @@ import numpy.typing as npt
 
 from manymodes.engine import Parcel
 from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.nested_runner import nested_runner
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.program import nested_runner
 from manymodes.progress import Progress
 from manymodes.reference import BaseMeasure
 from manymodes.threads import VARIABLE
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
+
+MAX_RUN_SEED = 2**31 - 1
+"""Seeds of runs are below this: PolyChord's are 32-bit integers, a negative one means the time."""
+
+_MOST_POINTS = 10**7  # in memory at once
+_MOST_REPEATS = 10**6
 
 RUNNING = ".running-"
 """How the scratch folders of runs are called."""
@@ -74,10 +80,16 @@ class PolyChordSettings:
         """Check the ranges; raise `InputError` naming the first setting out of its range."""
         if self.nlive is not None and self.nlive < 10:
             raise InputError(f"nlive: {self.nlive} is not 10 or more")
+        if self.nlive is not None and self.nlive > _MOST_POINTS // 10:
+            raise InputError(f"nlive: {self.nlive} is more than {_MOST_POINTS // 10}")
         if self.nprior is not None and self.nprior < (self.nlive or 1):
             raise InputError(f"nprior: {self.nprior} is less than nlive ({self.nlive})")
+        if self.nprior is not None and self.nprior > _MOST_POINTS:
+            raise InputError(f"nprior: {self.nprior} is more than {_MOST_POINTS}")
         if self.num_repeats is not None and self.num_repeats < 1:
             raise InputError(f"num_repeats: {self.num_repeats} is not 1 or more")
+        if self.num_repeats is not None and self.num_repeats > _MOST_REPEATS:
+            raise InputError(f"num_repeats: {self.num_repeats} is more than {_MOST_REPEATS}")
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(f"precision: {self.precision} is not between 0 and 1")
         if self.processes < 1:
@@ -193,7 +205,8 @@ def run_polychord(
     """
     opened = job.open() if isinstance(job, Parcel) else job
     try:
-        return _run_polychord(opened, seed, index, show)
+        with opened.posterior.program.in_users_words():
+            return _run_polychord(opened, seed, index, show)
     except StorageError:
         raise
     except OSError as error:
@@ -207,7 +220,10 @@ def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay |
         begun = time.monotonic()
         resumed = _mark_resumption(scratch)
         config = scratch / "config"
-        config.write_text(_config_text(opened, library, seed + resumed, scratch), encoding="utf-8")
+        config.write_text(
+            _config_text(opened, library, (seed + resumed) % MAX_RUN_SEED, scratch),
+            encoding="utf-8",
+        )
         command = [*launcher(opened.settings, library), str(nested_runner()), str(config)]
         processes, threads = opened.settings.processes, opened.threads
         counts = _run_child(command, scratch, show, index, processes, threads)

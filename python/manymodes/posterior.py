@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.errors import DensityError, InputError, KernelWarning
+from manymodes.compiled import compile_posteriors as compile_posteriors
+from manymodes.compiled import load_model
+from manymodes.earlier import as_at_first
+from manymodes.errors import DensityError, InputError, QuantitiesWarning
 from manymodes.kernel import too_deep, with_kernel
 from manymodes.labels import exported_names
 from manymodes.log_likelihood import LogLik, find_log_lik, log_lik_of, said
 from manymodes.network import Network
 from manymodes.program import Program
-from manymodes.progress import Progress
-from manymodes.stan_source import data_switch
+from manymodes.stan_data import data_switch, read_data, stan_json
 from manymodes.storage import digest
-from manymodes.variables import Variable, variables_of
+from manymodes.variables import Variable, left_out, variables_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -45,6 +45,8 @@ class Posterior:
         What the posterior is called in results.
     network : Network, optional
         The network that the program describes; gives predictions.
+    data_file : Path, optional
+        Where the data were read from, for messages.
 
     Notes
     -----
@@ -58,6 +60,7 @@ class Posterior:
     data: Mapping[str, Any]
     name: str = "posterior"
     network: Network | None = field(default=None, compare=False)
+    data_file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Take the program without the kernel where that cannot compute the network."""
@@ -66,9 +69,9 @@ class Posterior:
 
     @classmethod
     def from_files(
-        cls, stan_file: str | Path, data_file: str | Path, *, kernel: bool = True
+        cls, stan_file: str | Path, data_file: str | Path | None = None, *, kernel: bool = True
     ) -> Posterior:
-        """Make a posterior from a ``.stan`` and a ``.json`` file.
+        """Make a posterior from a ``.stan`` and a ``.json`` file, which a program may do without.
 
         With `kernel` the likelihood of a network's program is computed in C++.
 
@@ -77,17 +80,10 @@ class Posterior:
         InputError
             A file is missing or the data are not a JSON object.
         """
-        path = Path(data_file)
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such data file") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a JSON data file: {error}") from error
-        if not isinstance(data, dict):
-            raise InputError(f"{path}: the data must be a JSON object of named values")
+        path = None if data_file is None else Path(data_file)
+        data = {} if path is None else read_data(path)
         program = Program(Path(stan_file), kernel)
-        return cls(program, data, name=program.name)
+        return cls(program, data, name=program.name, data_file=path)
 
     @classmethod
     def from_network(
@@ -112,7 +108,8 @@ class Posterior:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the loaded library behind: the other process loads its own."""
-        return {f: self.__dict__[f] for f in ("program", "data", "name", "network")}
+        fields = ("program", "data", "name", "network", "data_file")
+        return {name: self.__dict__[name] for name in fields}
 
     @property
     def depth_caution(self) -> str:
@@ -127,18 +124,37 @@ class Posterior:
         compile_posteriors([self], quiet=quiet)
         return self
 
+    def check(self) -> None:
+        """Refuse, before anything is compiled, what no engine could run.
+
+        Raises
+        ------
+        InputError
+            The program has no parameters, or a whole number of the data is none for Stan.
+        """
+        self.program.check_parameters()
+        self.data_json  # noqa: B018
+
     @cached_property
     def data_json(self) -> str:
-        """The data as JSON text."""
-        import stanio
+        """The data as JSON text, without what the program does not declare and Stan cannot read.
 
-        return str(stanio.dump_stan_json(dict(self.data)))
+        Raises
+        ------
+        InputError
+            A whole number is out of the range of an int, or a value is nothing for Stan.
+        """
+        source = "data" if self.data_file is None else str(self.data_file)
+        return stan_json(self.data, self.program.data_items, source)
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Short hashes of the program's text and of the data: equal for equal posteriors."""
+        """Short hashes of the program's text and of the data: equal for equal posteriors.
+
+        Whatever version of manymodes our files are of, their text counts as it was at first.
+        """
         return {
-            "program": digest("\0".join(self.program.sources.values())),
+            "program": digest("\0".join(as_at_first(self.program.sources).values())),
             "data": digest(self.data_json),
         }
 
@@ -149,32 +165,40 @@ class Posterior:
         Raises
         ------
         InputError
-            The data do not fit the program; the message is Stan's.
+            The program has no parameters, or the data do not fit it; the message is Stan's.
+        CompileError
+            The program does not compile.
+        ToolchainError
+            What was compiled cannot be loaded.
         """
-        import bridgestan
-
-        library = self.program.library()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # one library serves many data sets on purpose
-            try:
-                return bridgestan.StanModel(str(library), self.data_json, capture_stan_prints=False)
-            except RuntimeError as error:
-                said = " ".join(str(error).split())
-                raise InputError(
-                    f"the data do not fit the program {self.program.name}: {said}"
-                ) from error
+        self.check()
+        return load_model(self.program, self.data_json, self.data_file)
 
     # ------------------------------------------------------------ shape and names
 
-    @property
+    @cached_property
     def dims(self) -> int:
         """The dimension D of the unconstrained space."""
         return int(self.model.param_unc_num())
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:
-        """Parameters and transformed parameters, in the order of a constrained row."""
-        return variables_of(self.model.param_names(include_tp=True))
+        """Parameters and transformed parameters, in the order of a constrained row.
+
+        Warns
+        -----
+        QuantitiesWarning
+            Complex numbers and tuples are left out.
+        """
+        names = self.model.param_names(include_tp=True)
+        if absent := left_out(names):
+            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: "
+            warnings.warn(
+                said + "draws of complex numbers and of tuples have no table or figure",
+                QuantitiesWarning,
+                stacklevel=2,
+            )
+        return variables_of(names)
 
     @cached_property
     def exported_names(self) -> dict[str, str]:
@@ -196,32 +220,58 @@ class Posterior:
     # ------------------------------------------------------------ density
 
     def log_density(self, eta: npt.ArrayLike) -> float:
-        """Return the log density (nats) at an unconstrained point; -inf outside the support."""
-        point = np.ascontiguousarray(eta, dtype=float)
+        """Return the log density (nats) at an unconstrained point, shape (D,).
+
+        It is -inf outside the support: where Stan itself rejects the point. Whatever else goes
+        wrong is raised.
+
+        Raises
+        ------
+        InputError
+            The point has another shape, or the data do not fit the program.
+        ToolchainError
+            The program does not compile, or cannot be loaded.
+        """
+        model, point = self.model, self._point(eta)
         try:
-            return float(self.model.log_density(point, propto=False, jacobian=True))
+            return float(model.log_density(point, propto=False, jacobian=True))
         except RuntimeError:
             return -np.inf
 
     def gradient(self, eta: npt.ArrayLike) -> tuple[float, FloatArray]:
-        """Return the log density (nats) and its gradient, shape (D,).
+        """Return the log density (nats) and its gradient, shape (D,), at a point, shape (D,).
 
         Raises
         ------
         DensityError
             Stan rejects the point; the message is Stan's.
+        InputError, ToolchainError
+            As for `log_density`.
         """
-        point = np.ascontiguousarray(eta, dtype=float)
+        model, point = self.model, self._point(eta)
         try:
-            value, gradient = self.model.log_density_gradient(point, propto=False, jacobian=True)
+            value, gradient = model.log_density_gradient(point, propto=False, jacobian=True)
         except RuntimeError as error:
-            raise DensityError(str(error).strip()) from error
+            raise DensityError(self.program.users_words(str(error)).strip()) from error
         return float(value), np.asarray(gradient)
+
+    def _point(self, eta: npt.ArrayLike) -> FloatArray:
+        """Return one unconstrained point; raise `InputError` if it is none."""
+        try:
+            point = np.ascontiguousarray(eta, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"eta: not an array of numbers ({error})") from error
+        if point.shape != (self.dims,):
+            raise InputError(
+                f"eta: shape {np.shape(eta)} is not that of one point of this posterior, "
+                f"({self.dims},)"
+            )
+        return point
 
     @cached_property
     def prior_only(self) -> bool | None:
         """Whether the data switch ``prior_only`` leaves the likelihood out; None without one."""
-        return data_switch(self.program.sources, self.data, PRIOR_SWITCH)
+        return data_switch(self.program.data_items, self.data, PRIOR_SWITCH)
 
     @cached_property
     def prior(self) -> Posterior:
@@ -260,7 +310,7 @@ class Posterior:
             for point, row in zip(flat, rows, strict=True):
                 self.model.param_constrain(point, include_tp=True, out=row)
         except RuntimeError as error:
-            raise DensityError(said(error)) from error
+            raise DensityError(self.program.users_words(said(error))) from error
         return rows.reshape(*points.shape[:-1], -1)
 
     def unpack(self, rows: FloatArray) -> dict[str, FloatArray]:
@@ -276,14 +326,15 @@ class Posterior:
             A row is not in the support; the message is Stan's.
         """
         values = np.asarray(rows, dtype=float)
-        n_parameters = self.model.param_num()
+        model = self.model
+        n_parameters = model.param_num()
         flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1])[:, :n_parameters])
         points = np.empty((len(flat), self.dims))
         try:
             for row, point in zip(flat, points, strict=True):
-                self.model.param_unconstrain(row, out=point)
+                model.param_unconstrain(row, out=point)
         except RuntimeError as error:
-            raise DensityError(str(error).strip()) from error
+            raise DensityError(self.program.users_words(str(error)).strip()) from error
         return points.reshape(*values.shape[:-1], self.dims)
 
     # ------------------------------------------------------------ likelihood, predictions
@@ -291,7 +342,7 @@ class Posterior:
     @cached_property
     def _with_log_lik(self) -> Posterior:
         """The same posterior with its ``log_lik`` switched on, where it has a switch."""
-        if data_switch(self.program.sources, self.data, LOG_LIK_SWITCH) is None:
+        if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is None:
             return self
         return replace(self, data={**self.data, LOG_LIK_SWITCH: 1})
 
@@ -339,8 +390,7 @@ class Posterior:
         InputError
             The program has no ``log_lik``.
         """
-        points = np.ascontiguousarray(eta, dtype=float)
-        return log_lik_of(self._with_log_lik.model, self._log_lik_variable, points)
+        return log_lik_of(self._with_log_lik.model, self._log_lik_variable, np.asarray(eta, float))
 
     def predict(self, rows: FloatArray, X: npt.ArrayLike) -> FloatArray:
         """Return the network's prediction at inputs X, shape (N, M), for each draw.
@@ -368,48 +418,3 @@ class Posterior:
         if self.network is None:
             raise InputError(f"the posterior '{self.name}' is not a network's: no predictions")
         return self.network
-
-
-def compile_posteriors(posteriors: Iterable[Posterior], *, quiet: bool = False) -> None:
-    """Compile the programs of several posteriors for both engines, two at a time.
-
-    Parameters
-    ----------
-    posteriors : iterable of Posterior
-        What is in the cache already costs nothing.
-    quiet : bool
-        Show no progress.
-
-    Warns
-    -----
-    KernelWarning
-        The kernel does not compile here, or does not take so many layers: the programs run
-        without it.
-
-    Raises
-    ------
-    CompileError
-        A program does not compile.
-    """
-    posteriors = list(posteriors)
-    _compile({one.program for one in posteriors if not one.program.is_compiled()}, quiet)
-    cautions = {one.program.kernel_caution for one in posteriors}
-    cautions |= {one.depth_caution for one in posteriors}
-    for caution in sorted(filter(None, cautions)):
-        warnings.warn(caution, KernelWarning, stacklevel=2)
-
-
-def _compile(programs: set[Program], quiet: bool) -> None:
-    if not programs:
-        return
-    progress = Progress("compiling " + ", ".join(sorted(p.name for p in programs)), quiet=quiet)
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(program.compile) for program in programs]
-        pending = set(jobs)
-        while pending:
-            done = len(jobs) - len(pending)
-            progress.update(f"{done} of {len(jobs)} done, about half a minute each")
-            pending = wait(pending, timeout=1).not_done
-    for job in jobs:
-        job.result()
-    progress.done("done")

@@ -244,6 +244,7 @@ def predict_table(
     posterior = open_posterior(folder)
     if posterior.network is None:
         raise ResultsError(f"{folder} is damaged (no network): make the run again")
+    _check_table(fitted, posterior.network, folder / TABLE)
     frame = as_frame(table)
     X = fitted.inputs(frame)
     y = fitted.targets(frame) if fitted.has_target(frame) else None
@@ -265,6 +266,18 @@ def predict_table(
     return Predictions(
         found.frame, found.interval, found.draws, found.described, extra, found.score
     )
+
+
+def _check_table(table: Table, network: Network, path: Path) -> None:
+    """Raise `ResultsError` if a table cannot be what a network was given."""
+    classes = {"normal": 0, "bernoulli": 2}.get(network.likelihood, network.outputs)
+    target = table.target
+    same = target.likelihood == network.likelihood and len(target.classes) == classes
+    if len(table.input_names) != network.inputs or not same:
+        raise ResultsError(
+            f"{path} is of another network than the run's posterior: restore it, or make the run "
+            "again"
+        )
 
 
 def predict(

@@ -14,29 +14,31 @@ import hashlib
 import os
 import re
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from io import StringIO
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from manymodes.build_cache import cached_build, read_digests
-from manymodes.errors import CompileError, InputError
+from manymodes.compiler_messages import first_complaint, quiet_cmdstanpy, with_users_names
+from manymodes.earlier import brought_up_to_date, naming_the_remedy
+from manymodes.errors import CompileError, InputError, ManymodesError
 from manymodes.kernel import caution, header_files, instruction_set, user_header, with_kernel
+from manymodes.machine_code import described
 from manymodes.overloads import FIRST_WITH_OVERLOADS, without_overloads
+from manymodes.program_files import ProgramFiles, is_shipped, read_program
+from manymodes.stan_source import Parameter, Source, read_source
 from manymodes.storage import write_text
 from manymodes.toolchain import Toolchain, home, require, stan_dir
 from manymodes.toolchain.paths import version_key
 
-_INCLUDE = re.compile(r"^\s*#include\s+[\"<]?([^\s\">]+)[\">]?", re.MULTILINE)
 _EXECUTABLE = "model"
 _LIBRARY = "model.so"
 _NO_KERNEL = "kernel.txt"
 _USER_HEADER = "user_header.hpp"
-_LOGGING = threading.Lock()
+_LONGEST_STEM = 100
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Program:
     kernel : bool
         Compute a network's likelihood in C++ where that can be compiled, otherwise, and in
         programs that have none, as the Stan program says.
+    confined : bool
+        The program came in a folder, of a run or a network, that somebody else may have made:
+        nothing outside that folder is read (but for ``stan/functions``), and `foreign` says so
+        before it is compiled here for the first time.
 
     Notes
     -----
@@ -60,14 +66,19 @@ class Program:
 
     stan_file: Path
     kernel: bool = True
+    confined: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check that the file can be read; raise `InputError` if not."""
+        """Check that there is such a file; raise `InputError` if not."""
         path = Path(self.stan_file)
         if path.suffix != ".stan":
             raise InputError(f"{path}: a Stan program is a file that ends in .stan")
-        if not path.is_file():
-            raise InputError(f"{path}: no such Stan program")
+        if os.path.isdir(path):
+            raise InputError(f"{path} is a folder, not a Stan program")
+        if not os.path.isfile(path):
+            what = "a link to nothing" if os.path.lexists(path) else "no such Stan program"
+            raise InputError(f"{path}: {what}")
+        self.__dict__["called"] = str(path)
         object.__setattr__(self, "stan_file", path.resolve())
 
     def __getstate__(self) -> dict[str, Any]:
@@ -75,7 +86,8 @@ class Program:
 
         What belongs to this machine (toolchain, cache folder) is found anew over there.
         """
-        return {"stan_file": self.stan_file, "kernel": self.kernel, "sources": self.sources}
+        carried = ("stan_file", "kernel", "confined", "called")
+        return {**{name: self.__dict__[name] for name in carried}, "_files": self._files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the carried sources for the program, whatever is at their path here."""
@@ -92,45 +104,86 @@ class Program:
         return (self.stan_file.parent, stan_dir() / "functions")
 
     @cached_property
-    def sources(self) -> dict[str, str]:
-        """The program and everything that it includes, by the name it is included under."""
-        sources: dict[str, str] = {}
-        pending = [self.stan_file.name]
-        while pending:
-            name = pending.pop()
-            if name in sources:
-                continue
-            path = self._locate(name)
-            sources[name] = path.read_text(encoding="utf-8")
-            pending.extend(_INCLUDE.findall(sources[name]))
-        return sources
+    def called(self) -> str:
+        """The program's path as the user gave it."""
+        return str(self.stan_file)
 
-    def _locate(self, name: str) -> Path:
-        for folder in self.include_paths:
-            if (folder / name).is_file():
-                return folder / name
-        raise InputError(
-            f"{self.stan_file}: #include {name} is found neither beside it nor in stan/functions"
+    @cached_property
+    def _files(self) -> ProgramFiles:
+        read = read_program(self.stan_file, Path(self.called), confined=self.confined)
+        return replace(read, texts=brought_up_to_date(self.name, read.texts))
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The program and everything it includes, by name; our earlier files as they are today.
+
+        What lies elsewhere has a name of its own, in the includes too: see
+        `manymodes.program_files`.
+        """
+        return self._files.texts
+
+    @cached_property
+    def _source(self) -> Source | None:
+        with suppress(InputError):  # what cannot be read is for the compiler to complain of
+            return read_source(self.sources)
+        return None
+
+    @property
+    def data_items(self) -> dict[str, Parameter] | None:
+        """The items that the program's data block declares; None where it could not be read."""
+        source = self._source
+        return None if source is None else {item.name: item for item in source.data}
+
+    def check_parameters(self) -> None:
+        """Raise `InputError` if the program declares no parameter: it has nothing to sample."""
+        if self._source is not None and not self._source.parameters:
+            raise InputError(
+                f"{self.called}: the program has no parameters, so that there is nothing to sample"
+            )
+
+    def users_words(self, message: str) -> str:
+        """Return a message of stanc or of the compiled program with the user's names of files."""
+        return with_users_names(message, self.called, self._files.shown)
+
+    @contextmanager
+    def in_users_words(self) -> Iterator[None]:
+        """Give the user's names of files to the errors of what runs inside."""
+        try:
+            yield
+        except ManymodesError as error:
+            error.args = tuple(map(self.users_words, map(str, error.args)))
+            raise
+
+    @property
+    def foreign(self) -> str | None:
+        """The line that a user reads before a program that came in a folder is first compiled.
+
+        None for a program that is compiled here already, whose file the user named, or that
+        manymodes ships.
+        """
+        if not self.confined or is_shipped(self.sources) or self.is_compiled():
+            return None
+        return (
+            f"{self.called} came with its folder and is not compiled on this machine: it is "
+            "compiled and run now; interrupt this if you do not know who made it"
         )
 
     def fingerprint(self, toolchain: Toolchain) -> str:
         """Return a hash of sources and toolchain, under which the compiled forms are kept.
 
         The program's own file name does not count, so that copies share what is compiled.
+
+        Raises
+        ------
+        ToolchainError
+            The C++ compiler that ``CXX`` names cannot be run.
         """
         sources = self._kernel_sources or self.sources
         digest = hashlib.sha256(sources[self.stan_file.name].encode())
         for name in sorted(sources.keys() - {self.stan_file.name}):
             digest.update(f"\0{name}\0{sources[name]}".encode())
-        for component in (toolchain.cmdstan, toolchain.bridge):
-            digest.update(f"{component.version}\0{component.path}\0".encode())
-        digest.update(_compiler_version().encode())
         headers = [] if self._kernel_sources is None else header_files()
-        for path in (*_build_files(toolchain.bridge.path), *headers):
-            digest.update(path.read_bytes())
-        local = toolchain.cmdstan.path / "make" / "local" if toolchain.cmdstan.path else None
-        if local is not None and local.is_file():
-            digest.update(local.read_bytes())
+        digest.update(described(toolchain, headers))
         return digest.hexdigest()[:24]
 
     @cached_property
@@ -158,8 +211,8 @@ class Program:
         """The program as it is written, without the kernel."""
         if not self.kernel:
             return self
-        definition = replace(self, kernel=False)
-        definition.__dict__["sources"] = self.sources
+        definition = object.__new__(Program)  # there need be no file here
+        definition.__setstate__({**self.__getstate__(), "kernel": False})
         return definition
 
     @property
@@ -196,9 +249,10 @@ class Program:
 
     @property
     def kernel_caution(self) -> str | None:
-        """The line that a user reads where the kernel did not compile; None if there is none."""
-        failure = self.kernel_failure
-        return failure and caution(self.name, failure, self.folder / _NO_KERNEL)
+        """The line that a user reads where the kernel is not what runs; None if there is none."""
+        if not self.kernel:
+            return None
+        return caution(self.name, self.sources, self.kernel_failure, self.folder / _NO_KERNEL)
 
     @property
     def _compiled(self) -> Program:
@@ -207,14 +261,15 @@ class Program:
 
     def _with_fallback(self, build: Callable[[Program], Path]) -> Path:
         """Build the program with the kernel or, where that fails, its definition."""
-        try:
-            return build(self._compiled)
-        except CompileError as error:
-            if not self.uses_kernel:
-                raise
-            built = build(self.definition)  # or its error, which is the program's own
-            write_text(self.folder / _NO_KERNEL, str(error))
-            return built
+        with naming_the_remedy(self.sources, self._toolchain.cmdstan.version):
+            try:
+                return build(self._compiled)
+            except CompileError as error:
+                if not self.uses_kernel:
+                    raise
+                built = build(self.definition)  # or its error, which is the program's own
+                write_text(self.folder / _NO_KERNEL, str(error))
+                return built
 
     # ------------------------------------------------------------ compiled forms
 
@@ -272,11 +327,11 @@ class Program:
 
     def _write_sources(self, folder: Path) -> Path:
         """Write the program, under a name that make can take, and its includes."""
-        main = re.sub(r"\W", "_", self.name, flags=re.ASCII) + ".stan"
         sources = self._kernel_sources or self.sources
-        if self._kernel_sources is not None:
-            header = user_header(Path(main).stem)
-            (folder / _USER_HEADER).write_text(header, encoding="utf-8")
+        stem = re.sub(r"\W", "_", self.name, flags=re.ASCII)[:_LONGEST_STEM]
+        while f"{stem}.stan" in sources.keys() - {self.stan_file.name}:
+            stem += "_"
+        main = f"{stem}.stan"
 
         def write(texts: Mapping[str, str]) -> Path:
             for name, text in texts.items():
@@ -285,6 +340,8 @@ class Program:
                 target.write_text(text, encoding="utf-8")
             return folder / main
 
+        if self._kernel_sources is not None:
+            (folder / _USER_HEADER).write_text(user_header(stem), encoding="utf-8")
         if version_key(self._toolchain.cmdstan.version) < FIRST_WITH_OVERLOADS:
             with suppress(InputError):  # what cannot be read is for the compiler to complain of
                 write(without_overloads(sources, lambda said: self._check(write(said))))
@@ -300,6 +357,10 @@ class Program:
         said = f"{done.stdout}{done.stderr}".replace(f"'{stan_file}'", f"'{self.stan_file.name}'")
         return said.replace(f"'{stan_file.parent}/", "'") if done.returncode != 0 else ""
 
+    def _failure(self, output: str, scratch: Path) -> CompileError:
+        """Return the error of a program that did not compile in a scratch folder."""
+        return CompileError(self.users_words(first_complaint(self.name, output, scratch)))
+
     def _compile_cmdstan(self, scratch: Path) -> Path:
         import cmdstanpy
 
@@ -309,30 +370,32 @@ class Program:
             options["stanc_options"]["allow-undefined"] = True
             options["user_header"] = scratch / _USER_HEADER
         cmdstanpy.set_cmdstan_path(str(self._toolchain.cmdstan.path))
-        with _quiet_cmdstanpy() as said:
+        with quiet_cmdstanpy() as said:
             try:
                 cmdstanpy.compile_stan_file(stan_file, **options)
             except (ValueError, RuntimeError) as error:
-                raise CompileError(_first_complaint(self.name, f"{error}\n{said()}")) from error
+                raise self._failure(f"{error}\n{said()}", scratch) from error
         return stan_file.with_suffix("")
 
     def _compile_bridge(self, scratch: Path) -> Path:
         stan_file = self._write_sources(scratch)
         target = stan_file.with_name(f"{stan_file.stem}_model.so")
         executable = stan_file.with_suffix("")
-        command = ["make", f"STANCFLAGS=--include-paths={scratch}", str(target)]
+        folder = "." if self._has_our_bridge else scratch
+        flags = [f"--include-paths={folder}", *os.environ.get("STANCFLAGS", "").split()]
+        command = ["make", str(target)]
         if self._kernel_sources is not None:
-            command[1] += " --allow-undefined"
+            flags.append("--allow-undefined")
             command.append(f"USER_HEADER={scratch / _USER_HEADER}")
         if self._has_our_bridge:
-            command.append(f"EXECUTABLE={executable}")
+            command += [f"EXECUTABLE={executable}", "RELATIVE=1"]
         variables = {
             **os.environ,
             "CMDSTAN": str(self._toolchain.cmdstan.path),
             "BRIDGE_BUILD": str(home() / "bridge"),
         }
         done = subprocess.run(
-            command,
+            [*command, f"STANCFLAGS={' '.join(flags)}"],
             cwd=self._toolchain.bridge.path,
             env=variables,
             capture_output=True,
@@ -340,78 +403,7 @@ class Program:
             check=False,
         )
         if done.returncode != 0:
-            raise CompileError(_first_complaint(self.name, f"{done.stdout}\n{done.stderr}"))
+            raise self._failure(f"{done.stdout}\n{done.stderr}", scratch)
         if self._has_our_bridge:
             cached_build(self.folder, _EXECUTABLE, lambda _: executable)
         return target
-
-
-def nested_runner() -> Path:
-    """Return the executable that runs PolyChord over a compiled density, building it once.
-
-    Raises
-    ------
-    CompileError
-        The C++ compiler fails.
-    """
-    source = stan_dir() / "nested" / "polychord_run.cpp"
-    require("compiler")
-    digest = hashlib.sha256(source.read_bytes() + _compiler_version().encode()).hexdigest()[:24]
-
-    def build(scratch: Path) -> Path:
-        target = scratch / "polychord_run"
-        command = ["g++", "-std=c++14", "-O3", str(source), "-o", str(target), "-ldl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise CompileError(_first_complaint("polychord_run", done.stderr))
-        return target
-
-    return cached_build(home() / "programs" / f"nested-{digest}", "polychord_run", build)
-
-
-@cache
-def _compiler_version() -> str:
-    """Return the release of g++."""
-    command = ["g++", "-dumpfullversion"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _build_files(tree: Path | None) -> list[Path]:
-    if tree is None or not tree.is_dir():
-        return []
-    endings = {".hpp", ".cpp", ".h", ".mk"}
-    return sorted(
-        path
-        for path in tree.iterdir()
-        if path.is_file() and (path.suffix in endings or path.name == "Makefile")
-    )
-
-
-def _first_complaint(name: str, output: str) -> str:
-    """Return what a compiler said that matters, on few lines."""
-    output = re.sub(r"/\S*/building-\w+/", "", output)
-    lines = [line for line in re.split(r"\s*\n|(?=make: \*\*\*)", output) if line.strip()]
-    lines = [line for line in lines if not line.startswith(("make:", "Command ["))] or lines
-    marks = ("error", "Error", "Semantic", "Syntax")
-    for i, line in enumerate(lines):
-        if any(mark in line for mark in marks):
-            rest = [line for line in lines[i : i + 12] if "exited with code" not in line]
-            return f"{name} does not compile:\n" + "\n".join(rest)
-    return f"{name} does not compile:\n" + "\n".join(lines[-12:])
-
-
-@contextmanager
-def _quiet_cmdstanpy() -> Iterator[Callable[[], str]]:
-    """Keep CmdStanPy's log off the terminal, for one thread at a time, and hand it out."""
-    import logging
-
-    logger = logging.getLogger("cmdstanpy")
-    stream = StringIO()
-    handler = logging.StreamHandler(stream)
-    with _LOGGING:
-        handlers, propagate = logger.handlers[:], logger.propagate
-        logger.handlers, logger.propagate = [handler], False
-        try:
-            yield stream.getvalue
-        finally:
-            logger.handlers, logger.propagate = handlers, propagate

@@ -11,6 +11,8 @@ import unicodedata
 from importlib import import_module
 from typing import Any, TextIO
 
+from manymodes.terminal import message
+
 
 class Progress:
     """Tell a user how far a long job is.
@@ -63,7 +65,7 @@ class Progress:
             if self._quiet or (not now and moment - self._last < self._every):
                 return
             self._last = moment
-            line, spent = f"{self.label}: {text}", f" [{format_seconds(self.seconds)}]"
+            line, spent = message(f"{self.label}: {text}"), f" [{format_seconds(self.seconds)}]"
             if self._output is not None:
                 self._output.update({"text/plain": line + spent}, raw=True)
             elif not self._live:

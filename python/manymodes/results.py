@@ -9,10 +9,10 @@ for each posterior, and one summary and report for all.
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,29 +25,42 @@ from manymodes.chains import Chains
 from manymodes.checks import Checks
 from manymodes.comparison import Comparison
 from manymodes.diagnosis import Diagnosis
-from manymodes.errors import InputError, ResultsError, StorageError
+from manymodes.errors import InputError, ResultsError
 from manymodes.nested import Nested
 from manymodes.nested_files import nested_datatree
 from manymodes.network import Network
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import Program
+from manymodes.run_folder import CHAINS, NESTED, NESTED_TREE, STACKED
+from manymodes.run_folder import CHECKS as CHECKS
+from manymodes.run_folder import REPORT as REPORT
+from manymodes.run_folder import SUMMARY as SUMMARY
+from manymodes.run_folder import run_directory as run_directory
+from manymodes.run_reading import (
+    BELONGS,
+    damaged,
+    owner_of,
+    present,
+    read_nested,
+    read_tree,
+    unfinished_warnings,
+)
 from manymodes.stacked import stack_draws
-from manymodes.storage import ensure_folder, held, read_json, write_json, write_text
+from manymodes.storage import (
+    atomic,
+    ensure_folder,
+    member,
+    read_json,
+    write_json,
+    write_member,
+)
 from manymodes.toolchain import find
 
 if TYPE_CHECKING:
     import xarray as xr
     from anesthetic import NestedSamples
 
-SUMMARY = "summary.json"
-REPORT = "report.html"
-CHECKS = "checks.json"
-_CHAINS = "chains.nc"
-_STACKED = "stacked.nc"
-_NESTED = "nested.csv"
-_NESTED_TREE = "nested.nc"
-_OURS = {"chains", "nested", "checks", CHECKS, "posterior", "settings.json"}
-_OURS |= {_CHAINS, _STACKED, _NESTED, _NESTED_TREE, SUMMARY, REPORT}
+_ERRNO = re.compile(r"errno = (\d+)")
 _MOST_LOG_LIK = 100_000_000
 
 
@@ -59,9 +72,8 @@ def save_posterior(posterior: Posterior, folder: Path, file_name: str | None = N
     ensure_folder(folder)
     name = file_name or posterior.program.stan_file.name
     for source, text in posterior.program.sources.items():
-        target = folder / (name if source == posterior.program.stan_file.name else source)
-        write_text(target, text)
-    write_text(folder / "data.json", posterior.data_json)
+        write_member(folder, name if source == posterior.program.stan_file.name else source, text)
+    write_member(folder, "data.json", posterior.data_json)
     network = posterior.network.to_dict() if posterior.network is not None else None
     described: dict[str, Any] = {"name": posterior.name, "program": name, "network": network}
     if not posterior.program.kernel:
@@ -84,65 +96,26 @@ def open_posterior(folder: Path, *, kernel: bool | None = None) -> Posterior:
     ResultsError
         A file is missing or damaged.
     """
-    described = read_json(folder / "posterior.json")
+    path = folder / "posterior.json"
+    described = read_json(member(folder, path.name, path))
     if not {"program", "name"} <= described.keys():
-        raise ResultsError(
-            f"{folder / 'posterior.json'} is damaged (no program or no name): make it again"
-        )
-    data = read_json(folder / "data.json")
+        raise ResultsError(f"{path} is damaged (no program or no name): make it again")
+    program = member(folder, described["program"], path)
+    data_file = member(folder, "data.json", path)
+    data = read_json(data_file)
     network = described.get("network")
     if kernel is None:
         kernel = bool(described.get("kernel", True))
     return Posterior(
-        Program(folder / described["program"], kernel),
+        Program(program, kernel, confined=True),
         data,
-        described["name"],
+        str(described["name"]),
         Network.from_dict(network) if network is not None else None,
+        data_file,
     )
 
 
 # ---------------------------------------------------------------------------- writing
-
-
-@contextmanager
-def run_directory(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Hold a run directory for this process alone, made if need be.
-
-    Parameters
-    ----------
-    folder : Path
-        The directory.
-    overwrite : bool
-        Remove the results of earlier runs from it first.
-
-    Raises
-    ------
-    InputError
-        It cannot be written, another process holds it, or ``overwrite`` was asked for and it
-        holds files that are no results.
-    """
-    ensure_folder(folder)
-    with held(folder, folder / ".lock"):
-        if overwrite:
-            _remove_results(folder)
-        yield folder
-
-
-def _remove_results(folder: Path) -> None:
-    for entry in folder.iterdir():
-        known = entry.name in _OURS or (entry / "posterior").is_dir() or entry.name[0] == "."
-        if not known:
-            raise InputError(
-                f"{folder} holds {entry.name}, which is no result of manymodes: "
-                "remove it yourself or choose another --out"
-            )
-    for entry in folder.iterdir():
-        if entry.name == ".lock":
-            continue
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
 
 
 def write_chains(chains: Chains, folder: Path) -> bool:
@@ -162,7 +135,7 @@ def write_chains(chains: Chains, folder: Path) -> bool:
     size = chains.total_draws * chains.posterior.n_obs
     complete = size <= _MOST_LOG_LIK
     tree = chains.to_datatree(log_likelihood=complete)
-    _write_tree(tree, folder / _CHAINS)
+    _write_tree(tree, folder / CHAINS, "chains")
     return complete
 
 
@@ -174,22 +147,26 @@ def write_stacked(chains: Chains, weights: FloatArray, folder: Path, *, seed: in
     StorageError
         It cannot be written.
     """
-    _write_tree(stack_draws(chains, weights, seed=seed), folder / _STACKED)
+    _write_tree(stack_draws(chains, weights, seed=seed), folder / STACKED, "chains")
 
 
-def _write_tree(tree: xr.DataTree, path: Path) -> None:
+def _write_tree(tree: xr.DataTree, path: Path, engine: str) -> None:
+    """Write a tree that names the run which it is of, if the folder holds one."""
     encoding = {
         group: {name: {"zlib": True, "complevel": 1} for name in tree[group].data_vars}
         for group in ("/log_likelihood",)
         if group.strip("/") in tree.children
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError(f"{path} cannot be written: {error}") from error
+    owner = owner_of(path.parent / engine)
+    if owner is not None:
+        tree.attrs[BELONGS] = owner
+    with atomic(path) as partial:
+        try:
+            tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
+        except (OSError, RuntimeError) as error:  # HDF5 says in words what went wrong
+            number = _ERRNO.search(str(error))
+            code = int(number[1]) if number else getattr(error, "errno", None) or errno.EIO
+            raise OSError(code, os.strerror(code)) from error
 
 
 def write_nested(nested: Nested, folder: Path) -> None:
@@ -200,13 +177,8 @@ def write_nested(nested: Nested, folder: Path) -> None:
     InputError, StorageError
         A file cannot be written.
     """
-    partial = folder / f".{_NESTED}.{os.getpid()}.partial"
-    try:
+    with atomic(folder / NESTED) as partial:
         nested.samples.to_csv(partial)
-        os.replace(partial, folder / _NESTED)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(f"{folder / _NESTED} cannot be written: {error}") from error
     write_nested_tree(nested, folder)
 
 
@@ -229,7 +201,7 @@ def write_nested_tree(
     """
     complete = nested.posterior.n_obs <= _MOST_LOG_LIK * nested.weights.max()
     tree = nested_datatree(nested, comparison, seed=seed, log_likelihood=complete)
-    _write_tree(tree, folder / _NESTED_TREE)
+    _write_tree(tree, folder / NESTED_TREE, "nested")
 
 
 def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
@@ -310,7 +282,8 @@ class Results:
     def _folders(self) -> dict[str, Path]:
         if (self.folder / "posterior").is_dir():
             return dict.fromkeys(self.names, self.folder)
-        return {name: self.folder / name for name in self.names}
+        summary = self.folder / SUMMARY
+        return {name: member(self.folder, name, summary) for name in self.names}
 
     @cached_property
     def chains(self) -> xr.DataTree:
@@ -318,13 +291,13 @@ class Results:
 
         With several posteriors, each has a branch of its own under its name.
         """
-        return self._trees(_CHAINS)
+        return self._trees(CHAINS, "chains")
 
-    def _trees(self, file_name: str) -> xr.DataTree:
+    def _trees(self, file_name: str, engine: str) -> xr.DataTree:
         import xarray as xr
 
         trees = {
-            name: xr.open_datatree(_present(folder / file_name), engine="h5netcdf").load()
+            name: read_tree(present(folder / file_name), engine)
             for name, folder in self._folders().items()
         }
         if len(trees) == 1:
@@ -337,15 +310,13 @@ class Results:
 
         With several posteriors, each has a branch of its own under its name.
         """
-        return self._trees(_STACKED)
+        return self._trees(STACKED, "chains")
 
     @cached_property
     def nested(self) -> NestedSamples | dict[str, NestedSamples]:
         """The nested samples; with several posteriors, by name."""
-        from anesthetic import read_csv
-
         samples = {
-            name: read_csv(_present(folder / _NESTED)) for name, folder in self._folders().items()
+            name: read_nested(present(folder / NESTED)) for name, folder in self._folders().items()
         }
         return next(iter(samples.values())) if len(samples) == 1 else samples
 
@@ -356,25 +327,28 @@ class Results:
         Groups ``posterior``, ``sample_stats``, ``log_likelihood``, as those of chains. With
         several posteriors, each has a branch of its own under its name.
         """
-        return self._trees(_NESTED_TREE)
+        return self._trees(NESTED_TREE, "nested")
 
     @cached_property
     def modes(self) -> pd.DataFrame:
         """The modes with their weights, one row each, indexed by posterior and id."""
-        rows = [
-            {
-                "posterior": name,
-                **{k: v for k, v in mode.items() if k != "weight"},
-                **mode["weight"],
-            }
-            for name, entry in self.summary["posteriors"].items()
-            for mode in entry["modes"]
-        ]
-        if not rows:
-            raise ResultsError(
-                f"{self.folder}: modes were not looked for: manymodes compare {self.folder}"
-            )
-        return pd.DataFrame(rows).set_index(["posterior", "id"])
+        try:
+            rows = [
+                {
+                    "posterior": name,
+                    **{k: v for k, v in mode.items() if k != "weight"},
+                    **mode["weight"],
+                }
+                for name, entry in self.summary["posteriors"].items()
+                for mode in entry["modes"]
+            ]
+            if rows:
+                return pd.DataFrame(rows).set_index(["posterior", "id"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise damaged(self.folder / SUMMARY, error) from error
+        raise ResultsError(
+            f"{self.folder}: modes were not looked for: manymodes compare {self.folder}"
+        )
 
     def posterior(self, name: str | None = None) -> Posterior:
         """Return a posterior of the run, ready to be evaluated."""
@@ -388,6 +362,11 @@ class Results:
 def load(folder: Path | str) -> Results:
     """Open a run directory.
 
+    Warns
+    -----
+    UnfinishedWarning
+        The run was interrupted: it holds fewer chains or nested runs than were asked for.
+
     Raises
     ------
     ResultsError
@@ -398,10 +377,20 @@ def load(folder: Path | str) -> Results:
         raise ResultsError(f"{path}: no such run directory")
     if not (path / SUMMARY).exists():
         raise ResultsError(f"{path} holds no finished run (no {SUMMARY})")
-    return Results(path, read_json(path / SUMMARY))
+    summary = read_json(path / SUMMARY)
+    posteriors = summary.get("posteriors")
+    if not isinstance(posteriors, dict) or not all(map(_is_entry, posteriors.items())):
+        raise ResultsError(
+            f"{path / SUMMARY} is damaged (no 'posteriors', or one that cannot be): "
+            f"write it anew with manymodes compare {path}"
+        )
+    found = Results(path, summary)
+    for one in dict.fromkeys(found._folders().values()):
+        unfinished_warnings(one)
+    return found
 
 
-def _present(path: Path) -> Path:
-    if not path.exists():
-        raise ResultsError(f"{path}: the run has no such file")
-    return path
+def _is_entry(item: tuple[str, Any]) -> bool:
+    """Whether a posterior's entry is one, under a name that cannot lead out of the run."""
+    name, entry = item
+    return isinstance(entry, dict) and Path(name).name == name and name != ".."

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manymodes.errors import InputError
+from manymodes.errors import InputError, ResultsError
 
 if TYPE_CHECKING:
     from manymodes.chain_task import RunSettings
@@ -46,7 +46,8 @@ def sample_command(options: argparse.Namespace) -> int:
     run = RunSettings(nuts=settings, **chosen)
     posterior = checked_posterior(options)
     _check_starts(options, posterior, run)
-    with executor_of(options) as executor, run_directory(options.out, overwrite=options.overwrite):
+    held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
+    with executor_of(options) as executor, held:
         bind(options, posterior)
         chains = run_chains(
             posterior,
@@ -54,6 +55,7 @@ def sample_command(options: argparse.Namespace) -> int:
             **chosen,
             out=options.out,
             resume=options.resume,
+            other_versions=options.other_versions,
             executor=executor,
             workers=options.workers,
             quiet=options.quiet,
@@ -102,6 +104,8 @@ def _named_posterior(files: Sequence[Path], *, no_kernel: bool) -> Posterior:
             return open_posterior(folder, kernel=False if no_kernel else None)
         case [program, data]:
             return Posterior.from_files(program, data, kernel=not no_kernel)
+        case [program] if program.suffix == ".stan":
+            return Posterior.from_files(program, kernel=not no_kernel)
         case [only]:
             raise InputError(f"{only}: give the folder of a network, or MODEL.stan and DATA.json")
         case _:
@@ -117,13 +121,19 @@ def checked_posterior(options: argparse.Namespace) -> Posterior:
 
 def _check_starts(options: argparse.Namespace, posterior: Posterior, run: RunSettings) -> None:
     """Refuse starts that cannot be had before anything is removed, and those that would be."""
+    from manymodes.run_folder import removed_by
+    from manymodes.start_points import chain_files
     from manymodes.starts import PATHFINDER, make_starts, parse_init
 
     init = parse_init(run.init)
     if init.path is not None and options.overwrite:
-        emptied = options.out.resolve()
-        if emptied in (init.path, *init.path.parents):
-            raise InputError(f"--init: {init.path} is in the directory that --overwrite empties")
+        read = [init.path] if init.path.is_file() else chain_files(init.path)
+        doomed = removed_by(options.out, read)
+        if doomed is not None:
+            raise InputError(
+                f"--init: {doomed} is in the directory that --overwrite empties: copy what --init "
+                "reads to another place, or choose another --out"
+            )
     if init.path is not None or init.kind == PATHFINDER:
         make_starts(posterior, init, chains=run.chains, seed=run.seed, superchains=run.superchain)
 
@@ -143,9 +153,10 @@ def keep_posterior(options: argparse.Namespace, posterior: Posterior) -> None:
     from manymodes.results import save_posterior
     from manymodes.table import TABLE, Table
 
-    target = options.out / "posterior"
+    target, source = options.out / "posterior", options.posterior[0]
+    if source.resolve() == target.resolve():
+        return
     save_posterior(posterior, target)
-    source = options.posterior[0]
     if (source / TABLE).is_file():
         table = Table.load(source)
         table.save(target)
@@ -249,7 +260,16 @@ def _kept_checks(
         path.unlink(missing_ok=True)
     if not path.exists():
         return {}
-    return {comparison.posterior.name: Checks.from_dict(read_json(path))}
+    try:
+        kept = Checks.from_dict(read_json(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ResultsError):
+            raise
+        raise ResultsError(
+            f"{path} is damaged ({type(error).__name__}: {error}): remove it, and make it anew "
+            "with evidence --check"
+        ) from error
+    return {comparison.posterior.name: kept}
 
 
 def finish_without_modes(

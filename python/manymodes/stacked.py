@@ -10,6 +10,7 @@ import numpy.typing as npt
 from manymodes.chains import Chains
 from manymodes.errors import InputError
 from manymodes.posterior import FloatArray
+from manymodes.seeds import check_seed
 from manymodes.stacking import draw_stacked
 from manymodes.trees import draws_tree, put
 
@@ -71,8 +72,7 @@ def stack_draws(
     """
     if n < 1:
         raise InputError(f"n: {n} is not 1 or more")
-    if seed < 0:
-        raise InputError(f"seed: {seed} is not 0 or more")
+    check_seed(seed)
     by_chain = np.asarray(weights, dtype=float)
     if by_chain.shape != (chains.n_chains,):
         raise InputError(

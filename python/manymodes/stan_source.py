@@ -12,16 +12,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
-
-import numpy as np
 
 from manymodes.errors import InputError
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
-      | (?P<include>\#include\s+["<]?[^\s">]+[">]?)
-      | (?P<comment>//[^\n]*|/\*.*?\*/|\#[^\n]*)
+      | (?P<include>\#include[ \t\f\r\n]+(?P<file>
+            "[^"\r\n]*"(?![^ \t\f\r\n]) | "[^" \t\f\r\n]*[ \t\f][^"\r\n]*"
+          | <[^>\r\n]*>(?![^ \t\f\r\n]) | <[^> \t\f\r\n]*[ \t\f][^>\r\n]*>
+          | [^ \t\f\r\n]*))
+      | (?P<comment>//[^\r\n]*|/\*.*?\*/|\#[^\r\n]*)
       | (?P<string>"[^"\n]*")
       | (?P<number>(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?i?)
       | (?P<word>[A-Za-z]\w*)
@@ -29,6 +29,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+"""What stanc's lexer tells apart. Of the ways to write an include the longest wins there: a name is
+quoted where a space, or the end, follows the quotes or where it holds a space itself."""
 _BLOCKS = (
     "functions",
     "transformed data",
@@ -62,8 +64,25 @@ class Token:
 
 
 @dataclass(frozen=True)
+class Include:
+    """An ``#include``, anywhere but in a comment or a string.
+
+    Attributes
+    ----------
+    name : str
+        The file, without quotes or angle brackets.
+    start, end : int
+        Where the name begins in the text, and where it ends.
+    """
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Parameter:
-    """A declared parameter.
+    """A declared variable: a parameter, or an item of the data.
 
     Attributes
     ----------
@@ -98,12 +117,13 @@ class Source:
     ----------
     blocks : dict of str to tuple of Token
         What stands between the braces of each block, by the block's name.
-    parameters : tuple of Parameter
-        In the order of declaration.
+    parameters, data : tuple of Parameter
+        What these blocks declare, in order.
     """
 
     blocks: Mapping[str, tuple[Token, ...]]
     parameters: tuple[Parameter, ...]
+    data: tuple[Parameter, ...] = ()
 
 
 def read_source(sources: Mapping[str, str]) -> Source:
@@ -132,25 +152,26 @@ def read_source(sources: Mapping[str, str]) -> Source:
         end = closing(tokens, at)
         blocks[name] = tuple(tokens[at + 1 : end])
         at = end + 1
-    return Source(blocks, tuple(_parameters(blocks.get("parameters", ()))))
+    parameters, data = (tuple(_declarations(blocks.get(b, ()))) for b in ("parameters", "data"))
+    return Source(blocks, parameters, data)
 
 
-def data_switch(sources: Mapping[str, str], data: Mapping[str, Any], name: str) -> bool | None:
-    """Return the value of a data item that is a switch; None where there is no such switch.
+def includes_of(text: str) -> Iterator[Include]:
+    """Yield the includes of a program's text, in order."""
+    for match in _TOKEN.finditer(text):
+        if match.lastgroup == "include":
+            name, start = match["file"], match.start("file")
+            quoted = len(name) > 1 and name[0] + name[-1] in {'""', "<>"}
+            name = name[1:-1] if quoted else name
+            yield Include(name, start + quoted, start + quoted + len(name))
 
-    A switch is an ``int``, declared in the data block and given as 0 or 1: an item that only has
-    the name of one is left alone, as is one that the program does not read.
-    """
-    value = np.asarray(data.get(name))
-    if value.shape != () or value.dtype.kind not in "biu" or value not in (0, 1):
-        return None
-    try:
-        block = read_source(sources).blocks.get("data", ())
-        declared = {item.name: item for item in _parameters(block)}
-    except InputError:  # what cannot be read is for the compiler to complain of
-        return bool(value)
-    item = declared.get(name)
-    return bool(value) if item is not None and item.base == "int" and not item.array else None
+
+def with_includes(text: str, names: Mapping[str, str]) -> str:
+    """Return a program's text with other names in its includes, by the names that it has."""
+    for include in reversed(list(includes_of(text))):
+        name = names.get(include.name, include.name)
+        text = text[: include.start] + name + text[include.end :]
+    return text
 
 
 def functions_of(source: Source) -> Iterator[tuple[Token, tuple[tuple[Token, ...], ...]]]:
@@ -162,7 +183,8 @@ def functions_of(source: Source) -> Iterator[tuple[Token, tuple[tuple[Token, ...
             at = closing(tokens, at)
         elif tokens[at].text == "(":
             end = closing(tokens, at)
-            yield tokens[at - 1], tuple(split(tokens[at + 1 : end], ","))
+            if tokens[at - 1].text != "tuple":  # else it is a type that is returned
+                yield tokens[at - 1], tuple(split(tokens[at + 1 : end], ","))
             at = end
         at += 1
 
@@ -183,10 +205,11 @@ def _tokens(sources: Mapping[str, str], file: str, above: tuple[str, ...]) -> It
         found = "includes itself" if file in above else "is not among the program's files"
         raise InputError(f"{above[-1] if above else file}: #include {file} {found}")
     line, start = 1, 0
+    includes = includes_of(sources[file])
     for match in _TOKEN.finditer(sources[file]):
         text, kind = match.group(), str(match.lastgroup)
         if kind == "include":
-            yield from _tokens(sources, text.split()[1].strip('"<>'), (*above, file))
+            yield from _tokens(sources, next(includes).name, (*above, file))
         elif kind not in {"space", "comment"}:
             yield Token(text, kind, file, line, match.start() - start)
         if "\n" in text:
@@ -249,7 +272,7 @@ def text_of(tokens: Iterable[Token]) -> str:
 # ------------------------------------------------------------------ declarations
 
 
-def _parameters(tokens: Sequence[Token]) -> Iterator[Parameter]:
+def _declarations(tokens: Sequence[Token]) -> Iterator[Parameter]:
     for statement in split(tokens, ";"):
         yield from _declared(list(statement))
 

@@ -161,7 +161,8 @@ def _unconstrained(posterior: Posterior, values: Mapping[str, Any]) -> FloatArra
     try:
         return np.asarray(posterior.model.param_unconstrain_json(json.dumps(values)))
     except RuntimeError as error:
-        raise InputError(" ".join(str(error).split())) from error
+        said = posterior.program.users_words(str(error))
+        raise InputError(" ".join(said.split())) from error
 
 
 def points_of_file(posterior: Posterior, path: Path) -> FloatArray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import hashlib
 import json
-import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +18,17 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from manymodes.errors import InputError, ResultsError, StorageError
+from manymodes.errors import InputError, ResultsError
+from manymodes.files import atomic as atomic
+from manymodes.files import cannot_write as cannot_write
+from manymodes.files import refuse_existing as refuse_existing
+from manymodes.files import sweep_partials as sweep_partials
+
+SETTINGS = "settings.json"
+ASKED = "asked"
+VERSIONS = "versions"
+_BESIDE = {ASKED, VERSIONS}
+"""What is no part of the settings that decide the draws."""
 
 
 def ensure_folder(path: Path) -> Path:
@@ -26,14 +38,17 @@ def ensure_folder(path: Path) -> Path:
     ------
     InputError
         It cannot.
+    StorageError
+        The disk is full or fails.
     """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"the folder {path} cannot be written: it is a file; choose another name")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"\0")
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"the folder {path} cannot be written: {reason}") from error
+        raise cannot_write(path, error) from error
     return path
 
 
@@ -63,6 +78,8 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
         raise InputError(
             f"{folder} is in use by another run: wait for it or choose another --out"
         ) from None
+    except OSError as error:
+        raise cannot_write(lock_file, error) from error
     try:
         yield
     finally:
@@ -70,15 +87,27 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    """Write a text file in one step; raise as `atomic`."""
+    with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+
+
+def write_member(folder: Path, name: str, text: str) -> None:
+    """Write a text file, in one step, at a path relative to a folder, which it does not leave.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, or a link in the folder leads elsewhere.
+    """
+    path = folder / name
+    if leads_out(path.parent, folder):
+        raise InputError(f"{path.parent} leads out of {folder}: nothing is written there")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise InputError(f"{path} cannot be written: {reason}") from error
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    write_text(path, text)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -89,6 +118,83 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def json_text(value: Mapping[str, Any]) -> str:
     """Return JSON; NaN and infinities become null."""
     return json.dumps(_finite(value), indent=1, default=_plain)
+
+
+def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as a JSON file gives them back."""
+    plain: dict[str, Any] = json.loads(json_text(value))
+    return plain
+
+
+def read_utf8(path: Path, what: str) -> str:
+    """Return a user's text file, without a byte order mark and with plain newlines.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it should be, for the message: ``Stan program``, ``data file``.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it cannot be read, or it is not text in UTF-8; one line that says
+        where.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such {what}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a {what}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path} is in UTF-16: save it as UTF-8")
+    try:
+        at, text = content.index(b"\0"), ""
+    except ValueError:
+        try:
+            at, text = -1, content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            at, text = error.start, ""
+    if at >= 0:
+        line = len(re.findall(rb"\r\n|\r|\n", content[:at])) + 1
+        found = f"byte 0x{content[at]:02x}" if content[at] else "a NUL byte"
+        raise InputError(f"{path}, line {line}: {found} is no text in UTF-8: save it as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def member(folder: Path, name: object, named_in: Path) -> Path:
+    """Return the path of a file that another file names, which must lie in its folder.
+
+    Raises
+    ------
+    ResultsError
+        The name leads elsewhere, or what has this name is a link that does.
+    """
+    plain = isinstance(name, str) and name.isprintable() and name not in {"", ".", ".."}
+    if not plain or "/" in str(name) or "\\" in str(name):
+        raise ResultsError(
+            f"{named_in} names {json.dumps(name)[:200]}, which is no file of its folder: "
+            "nothing was read or written; do not use this folder unless you know who made it"
+        )
+    path = folder / str(name)
+    if leads_out(path, folder):
+        raise ResultsError(
+            f"{path} is a link that leads out of its folder: put the file itself there"
+        )
+    return path
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path ends, links followed, outside a folder; True for links without an end."""
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return True
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -113,41 +219,24 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_arrays(path: Path, arrays: Mapping[str, npt.ArrayLike]) -> None:
     """Write named arrays to an ``.npz`` file in one step, and make sure that they are there.
 
-    The file gets its name after it was forced to the disk and read back, so that one that has
+    The file gets its name after it was read back and forced to the disk, so that one that has
     its name is whole, whatever happens to the machine.
 
     Raises
     ------
-    StorageError
-        The disk is full or fails.
+    StorageError, InputError
+        As `atomic`.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with atomic(path) as partial:
         with partial.open("wb") as file:
             np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        with zipfile.ZipFile(partial) as archive:
-            damaged = archive.testzip()
+        try:
+            with zipfile.ZipFile(partial) as archive:
+                damaged = archive.testzip()
+        except zipfile.BadZipFile as error:
+            raise OSError(errno.EIO, f"it does not read back: {error}") from error
         if damaged is not None:
-            raise OSError(f"'{damaged}' does not read back as it was written")
-        os.replace(partial, path)
-        _sync_folder(path.parent)
-    except (OSError, zipfile.BadZipFile) as error:
-        partial.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or error
-        raise StorageError(
-            f"{path} cannot be written: {reason}; make room and go on with --resume"
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the names of a folder's files to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            raise OSError(errno.EIO, f"'{damaged}' does not read back as it was written")
 
 
 def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
@@ -168,8 +257,10 @@ def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def claim(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
-    """Bind a results folder to the settings of a run, or check that it is bound to them.
+def claim(
+    folder: Path, settings: Mapping[str, Any], *, resume: bool, asked: int | None = None
+) -> str:
+    """Bind a folder to the settings of a run, or check that it is bound to them.
 
     Parameters
     ----------
@@ -179,6 +270,13 @@ def claim(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         Everything that decides the results, as plain values.
     resume : bool
         Whether results that are there may be continued.
+    asked : int, optional
+        How many chains or runs there are to be: what is kept beyond them does not count.
+
+    Returns
+    -------
+    str
+        What tells this run from any other: files of draws carry it.
 
     Raises
     ------
@@ -186,8 +284,9 @@ def claim(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         There are results and ``resume`` is false, or they come from other settings.
     """
     ensure_folder(folder)
-    path = folder / "settings.json"
-    wanted = json.loads(json.dumps(_finite(settings), default=_plain))
+    path = folder / SETTINGS
+    wanted = plain_json(settings)
+    found: dict[str, Any] = {}
     if path.exists():
         if not resume:
             raise InputError(
@@ -195,17 +294,27 @@ def claim(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
                 "with --overwrite, or choose another --out"
             )
         found = read_json(path)
-        changed = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        keys = (wanted.keys() | found.keys()) - _BESIDE
+        changed = sorted(k for k in keys if wanted.get(k) != found.get(k))
         if changed:
             what = ", ".join(
-                f"{k} was {_short(found.get(k))}, is {_short(wanted.get(k))}" for k in changed
+                f"{k} was {short(found.get(k))}, is {short(wanted.get(k))}" for k in changed
             )
             raise InputError(
                 f"{folder} holds a run with other settings ({what}): "
                 "use the same ones or choose another --out"
             )
-        return
-    write_json(path, wanted)
+    beside = {key: found[key] for key in (ASKED, VERSIONS) if key in found}
+    if asked is not None:
+        beside[ASKED] = asked
+    if {**wanted, **beside} != found:
+        write_json(path, {**wanted, **beside})
+    return run_name(wanted)
+
+
+def run_name(settings: Mapping[str, Any]) -> str:
+    """Return what tells a run with some settings from any other."""
+    return digest(repr(sorted((k, v) for k, v in settings.items() if k not in _BESIDE)))
 
 
 def digest(text: str) -> str:
@@ -213,7 +322,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return a value of a JSON file in a few characters."""
     text = json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
 

@@ -7,6 +7,7 @@ applied to any other table with the same columns.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from manymodes._cells import has_text, labels, numbers, refuse_missing
 from manymodes.encodings import Column, FloatArray, Scaling, Target
 from manymodes.errors import InputError, ResultsError
 from manymodes.frames import UNNAMED, Frame, as_frame
+from manymodes.seeds import check_seed
 from manymodes.storage import read_json, write_json
 
 IntArray = npt.NDArray[np.intp]
@@ -194,11 +196,33 @@ class Table:
         """
         kept = read_json(folder / TABLE)
         try:
-            return cls.from_dict(kept)
-        except (KeyError, TypeError) as error:
+            table = cls.from_dict(kept)
+            _check_kept(table)
+            return table
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ResultsError(
                 f"{folder / TABLE} is damaged, or of an earlier version ({error!r}): make it again"
             ) from error
+
+
+def _check_kept(table: Table) -> None:
+    """Raise `ValueError` if what a file says of a table cannot be."""
+    columns, target = table.columns, table.target
+    names = [target.name, *target.classes, *table.ignored, *table.input_names]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name is no text")
+    for one in (target.scaling, *(column.scaling for column in columns)):
+        numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (one.mean, one.sd))
+        if not numbers or one.sd <= 0:
+            raise ValueError("a mean or a standard deviation cannot be")
+    for column in columns:
+        if column.kind not in {"number", "boolean", "category"} or (
+            (column.kind == "category") != bool(column.levels)
+        ):
+            raise ValueError(f"the column '{column.name}' cannot be of kind '{column.kind}'")
+    counts = {"normal": (0,), "bernoulli": (2,)}.get(target.likelihood, range(2, 10**6))
+    if not columns or len(target.classes) not in counts:
+        raise ValueError("there are no columns, or not the classes of the likelihood")
 
 
 def split(
@@ -242,7 +266,7 @@ def split(
     counts[np.argsort(counts - wanted, kind="stable")[:short]] += 1
     if counts.sum() == 0:
         raise InputError(f"--holdout: {share:g} of {len(frame)} rows is none: hold out more")
-    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    rng = np.random.default_rng(np.random.SeedSequence(check_seed(seed)))
     held = np.zeros(len(frame), dtype=bool)
     for stratum, count in enumerate(counts):
         held[rng.permutation(np.flatnonzero(strata == stratum))[:count]] = True

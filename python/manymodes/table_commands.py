@@ -13,6 +13,7 @@ def network_command(options: argparse.Namespace) -> int:
     from manymodes.network import Network
     from manymodes.posterior import Posterior
     from manymodes.results import save_posterior
+    from manymodes.run_folder import network_directory
     from manymodes.table import prepare
     from manymodes.text import network_text
 
@@ -42,15 +43,15 @@ def network_command(options: argparse.Namespace) -> int:
     posterior = Posterior.from_network(
         network, table.inputs(parts.train), table.targets(parts.train)
     )
-    save_posterior(posterior, options.out, "model.stan")
-    table.save(options.out)
-    for suffix in (".csv", ".parquet"):
-        (options.out / f"holdout{suffix}").unlink(missing_ok=True)
     kept = None
     if parts.held_out is not None:
         parquet = options.table.suffix.lower() in PARQUET
         kept = options.out / f"holdout{'.parquet' if parquet else '.csv'}"
-        write_frame(kept, parts.held_out.data)
+    with network_directory(options.out, overwrite=options.overwrite, reads=[options.table]):
+        save_posterior(posterior, options.out, "model.stan")
+        table.save(options.out)
+        if kept is not None and parts.held_out is not None:
+            write_frame(kept, parts.held_out.data)
     print(network_text(options.out, network, parts, kept))
     return 0
 
@@ -60,12 +61,16 @@ def predict_command(options: argparse.Namespace) -> int:
     from manymodes.frames import check_suffix, write_frame
     from manymodes.predict import predict_table
     from manymodes.progress import Progress
-    from manymodes.storage import ensure_folder
+    from manymodes.spreadsheets import inert_frame
+    from manymodes.storage import ensure_folder, refuse_existing, sweep_partials
+    from manymodes.terminal import visible
     from manymodes.text import prediction_text
 
     if options.out is not None:
         check_suffix(options.out, "--out")
+        refuse_existing([options.out], options.overwrite, reads=[options.table])
         ensure_folder(options.out.absolute().parent)
+        sweep_partials(options.out.absolute().parent, options.out.name)
     progress = Progress("predictions", quiet=options.quiet)
 
     def on_rows(done: int, rows: int) -> None:
@@ -82,7 +87,8 @@ def predict_command(options: argparse.Namespace) -> int:
         on_rows=on_rows,
     )
     if found.extra and not options.quiet:
-        print(f"manymodes: columns not used: {', '.join(found.extra)}", file=sys.stderr)
+        names = ", ".join(map(visible, found.extra))
+        print(f"manymodes: columns not used: {names}", file=sys.stderr)
     entry = found.as_dict()
     if options.out is not None:
         write_frame(options.out, found.frame)
@@ -93,7 +99,7 @@ def predict_command(options: argparse.Namespace) -> int:
         print(json.dumps(entry, indent=1))
         return 0
     if options.out is None:
-        print(found.frame.to_csv(index=False), end="")
+        print(inert_frame(found.frame).to_csv(index=False), end="")
     if not options.quiet:
         where = sys.stderr if options.out is None else sys.stdout
         print(prediction_text(found, options.out), file=where)

@@ -74,6 +74,20 @@ def draws_tree(
     return tree
 
 
+def chains_log_lik(
+    posterior: Posterior, eta: FloatArray, lengths: npt.NDArray[np.intp]
+) -> npt.NDArray[Any]:
+    """Return the log likelihood of draws, shape (C, S, N); of each chain its first ones.
+
+    It is NaN in draws that a chain does not have, and where the generated quantities throw.
+    """
+    shape = (*eta.shape[:2], posterior.n_obs)
+    values: npt.NDArray[Any] = np.full(shape, np.nan, dtype=np.float32)
+    for chain, (points, length) in enumerate(zip(eta, lengths, strict=True)):
+        values = put(values, np.s_[chain, :length], posterior.log_lik(points[:length]))
+    return values
+
+
 def single(values: FloatArray) -> npt.NDArray[np.float32] | FloatArray:
     """Return values in single precision, or as they are where one is too large for that."""
     finite = np.abs(values[np.isfinite(values)])

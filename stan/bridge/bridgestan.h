@@ -31,8 +31,9 @@ BS_PUBLIC extern const int bs_major_version;
 BS_PUBLIC extern const int bs_minor_version;
 BS_PUBLIC extern const int bs_patch_version;
 
-/* Receives what a Stan program prints, not null-terminated; must not throw. It is called after
- * the evaluation that printed, from the thread that ran it. */
+/* Receives what a Stan program prints, not null-terminated; must not throw. It is called once for
+ * each print statement, at that moment and from the thread that prints: one thread at a time. It
+ * may evaluate a model. */
 typedef void (*bs_print_callback)(const char* text, size_t size);
 
 /* `data`: a JSON text, the path of a file ending in ".json", or null or "" for no data.

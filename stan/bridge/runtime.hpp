@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <iostream>
+#include <memory>
 #include <mutex>
 #include <streambuf>
 #include <string>
@@ -16,29 +17,63 @@
 
 namespace bridge {
 
-/** Collects the text of Stan's print statements. */
+inline std::atomic<bs_print_callback>& print_callback() {
+  static std::atomic<bs_print_callback> callback{nullptr};
+  return callback;
+}
+
+/**
+ * Hands each line that a Stan program prints to the callback, or to standard output, as soon as
+ * it is complete. Stan writes a print statement in pieces and ends it with a newline.
+ */
 class print_buffer : public std::streambuf {
  public:
-  std::string text;
+  bool empty() const { return line_.empty(); }
+
+  /** Hand on what there is, one thread after the other. */
+  void hand_on() noexcept {
+    std::string text;
+    text.swap(line_);
+    if (text.empty()) {
+      return;
+    }
+    static std::recursive_mutex one_at_a_time;  // the callback may evaluate a model that prints
+    const std::lock_guard<std::recursive_mutex> turn(one_at_a_time);
+    try {
+      if (bs_print_callback callback = print_callback().load()) {
+        callback(text.data(), text.size());
+      } else {
+        std::cout.write(text.data(), static_cast<std::streamsize>(text.size())).flush();
+      }
+    } catch (...) {  // what is printed changes nothing in the result
+    }
+  }
 
  protected:
   int_type overflow(int_type c) override {
     if (!traits_type::eq_int_type(c, traits_type::eof())) {
-      text.push_back(traits_type::to_char_type(c));
+      const char character = traits_type::to_char_type(c);
+      xsputn(&character, 1);
     }
     return traits_type::not_eof(c);
   }
 
   std::streamsize xsputn(const char* s, std::streamsize n) override {
-    text.append(s, static_cast<size_t>(n));
+    line_.append(s, static_cast<size_t>(n));
+    if (n > 0 && s[n - 1] == '\n') {
+      hand_on();
+    }
     return n;
   }
-};
 
-inline std::atomic<bs_print_callback>& print_callback() {
-  static std::atomic<bs_print_callback> callback{nullptr};
-  return callback;
-}
+  int sync() override {
+    hand_on();
+    return 0;
+  }
+
+ private:
+  std::string line_;
+};
 
 #ifdef STAN_THREADS
 #define BRIDGE_PER_THREAD thread_local
@@ -51,6 +86,7 @@ struct thread_state {
 #ifdef STAN_THREADS
   stan::math::ChainableStack autodiff;  // must exist before a thread's first var
 #endif
+  bool in_use = false;
   Eigen::VectorXd point;
   Eigen::Matrix<stan::math::var, Eigen::Dynamic, 1> var_point;
   std::vector<double> constrain_in;
@@ -67,31 +103,34 @@ struct thread_state {
 
 /**
  * One call into the model. The destructor returns all autodiff memory that the call took (also
- * the nested levels that a Stan function left open by throwing) and hands on what it printed.
- * Without STAN_THREADS there is one autodiff memory, and calls from several threads take turns.
+ * the nested levels that a Stan function left open by throwing) and hands on a line that was
+ * not ended. Without STAN_THREADS there is one autodiff memory, and calls from several threads
+ * take turns. A print callback may evaluate a model: such a call has a state of its own.
  */
 class evaluation {
- public:
-  thread_state& state;
-  std::ostream* prints;
-
-  evaluation()
-      : state(thread_state::here()),
-        prints(&state.print_stream),
 #ifndef STAN_THREADS
-        turn_(mutex()),
+  std::unique_lock<std::recursive_mutex> turn_{mutex()};
 #endif
-        depth_(depth()) {
+  std::unique_ptr<thread_state> own_{thread_state::here().in_use ? new thread_state : nullptr};
+  size_t depth_ = depth();
+
+ public:
+  thread_state& state{own_ ? *own_ : thread_state::here()};
+  std::ostream* prints{&state.print_stream};
+
+  evaluation() {
     stan::math::start_nested();
+    state.in_use = true;
   }
 
   ~evaluation() {
     while (depth() > depth_) {
       stan::math::recover_memory_nested();
     }
-    if (!state.prints.text.empty()) {
-      hand_on_prints();
+    if (!state.prints.empty()) {
+      state.prints.hand_on();
     }
+    state.in_use = false;
   }
 
   evaluation(const evaluation&) = delete;
@@ -99,29 +138,14 @@ class evaluation {
 
  private:
 #ifndef STAN_THREADS
-  static std::mutex& mutex() {
-    static std::mutex one_at_a_time;
+  static std::recursive_mutex& mutex() {
+    static std::recursive_mutex one_at_a_time;
     return one_at_a_time;
   }
-  std::unique_lock<std::mutex> turn_;
 #endif
-  size_t depth_;
 
   static size_t depth() {
     return stan::math::ChainableStack::instance_->nested_var_stack_sizes_.size();
-  }
-
-  void hand_on_prints() noexcept {
-    std::string text;
-    text.swap(state.prints.text);
-#ifndef STAN_THREADS
-    turn_.unlock();  // the callback may take its time, or evaluate the model
-#endif
-    if (bs_print_callback callback = print_callback().load()) {
-      callback(text.data(), text.size());
-    } else {
-      std::cout.write(text.data(), static_cast<std::streamsize>(text.size())).flush();
-    }
   }
 };
 

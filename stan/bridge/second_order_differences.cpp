@@ -11,20 +11,27 @@ const double relative_step = std::pow(std::numeric_limits<double>::epsilon(), 0.
 
 double scale(double x) { return std::max(1.0, std::fabs(x)); }
 
-/** Derivative of the gradient along `direction`: a five-point stencil of step `h`. */
+/**
+ * Derivative of the gradient along `direction`: a five-point stencil of step `h`. Opposite points
+ * are subtracted first, so that what the step does not change comes out as zero.
+ */
 void difference(const bs_model& model, bool propto, bool jacobian,
                 const Eigen::Map<const VectorXd>& theta, const VectorXd& direction, double h,
                 Eigen::Ref<VectorXd> out) {
   VectorXd point(theta.size());
-  VectorXd grad(theta.size());
-  out.setZero();
-  const double offsets[] = {-2, -1, 1, 2};
-  const double weights[] = {1, -8, 8, -1};
-  for (int k = 0; k < 4; ++k) {
-    point = theta + (offsets[k] * h) * direction;
-    model.gradient(propto, jacobian, point.data(), grad.data());
-    out += weights[k] * grad;
-  }
+  VectorXd ahead(theta.size());
+  VectorXd behind(theta.size());
+  const auto across = [&](double step) {
+    point = theta + step * direction;
+    model.gradient(propto, jacobian, point.data(), ahead.data());
+    point = theta - step * direction;
+    model.gradient(propto, jacobian, point.data(), behind.data());
+    ahead -= behind;
+  };
+  across(h);
+  out = 8 * ahead;
+  across(2 * h);
+  out -= ahead;
   out /= 12 * h;
 }
 

@@ -69,7 +69,7 @@ transformed parameters {
 }
 model {
   // Jacobian of the biases' coordinates.
-  target += ordered_log_jacobian(hidden, b, one, bound);
+  target += ordered_log_det(hidden, b, one, bound);
   // Prior: constants of the family, then the terms with the scale.
   target += positive_prior_constant(num_elements(input_scale), 4);
   target += prior_constant(num_elements(W_raw), prior_family);

@@ -55,16 +55,14 @@ transformed parameters {
 model {
   // Jacobian of the weights' coordinates.
   for (l in 1:L) {
-    target += correlation_log_jacobian(R_chol[l]);
-    target += diagonal_log_jacobian(d[l]);
+    target += correlation_log_det(R_chol[l]);
+    target += diagonal_log_det(d[l]);
     target += num_elements(u[l]) * log2();
   }
-  target += room_log_jacobian(W, bound);
+  target += room_log_det(W, bound);
   for (l in 2:L) {
-    target += room_log_jacobian(to_matrix(segment(W_deep,
-                                                  (l - 2) * M * M + 1,
-                                                  M * M), M, M),
-                                bound);
+    target += room_log_det(to_matrix(segment(W_deep, (l - 2) * M * M + 1,
+                                             M * M), M, M), bound);
   }
   // Prior: constants of the family, then the terms with the scale.
   target += prior_constant(num_elements(W), prior_family);

@@ -63,7 +63,7 @@ transformed parameters {
 model {
   // Jacobian of the weights' coordinates.
   target += dot_product(power, log(cos(append_row(theta_U, theta_V))));
-  target += svd_log_jacobian(units, s, s_gap);
+  target += svd_log_det(units, s, s_gap);
   // Prior: constants of the family, then the terms with the scale. There are
   // as many coordinates as weights; every singular value halves the region.
   target += prior_constant(num_elements(theta_U), prior_family);

@@ -80,7 +80,7 @@ model {
   vector[n_deep + hidden[L] * K] w
     = append_row(W_deep .* r[after], to_vector(V)) ./ r[before];
   // Jacobian of the unconstrained weights given the coordinates.
-  target += ordered_log_jacobian(hidden, b, r, bound);
+  target += ordered_log_det(hidden, b, r, bound);
   target += dot_product(power, log(r));
   // Prior: constants of the family, then the terms with the scale.
   target += positive_prior_constant(num_elements(input_scale), 4);

@@ -17,6 +17,7 @@ from manymodes.errors import InputError, ManymodesError
 from manymodes.forward import Array
 from manymodes.network import Network
 from manymodes.region import RegionMass
+from manymodes.seeds import check_seed
 from manymodes.symmetry import generators, group_order
 
 ORBITS = 5_000
@@ -64,8 +65,7 @@ def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
         )
     if orbits < 2:
         raise InputError(f"orbits: {orbits} are too few for an error; give 2 or more")
-    if seed < 0:
-        raise InputError(f"seed: {seed} is negative; give 0 or more")
+    check_seed(seed)
     streams = np.random.SeedSequence([seed, 20260]).spawn(2)
     weights = network.sample_prior(np.random.default_rng(streams[0]), orbits)
     count = count_copies(network, weights, np.random.default_rng(streams[1]))

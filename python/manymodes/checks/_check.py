@@ -39,6 +39,7 @@ from manymodes.copies import Copies, completed, find_copies, missing_copies
 from manymodes.errors import InputError
 from manymodes.laplace import TRUSTED_K, LaplaceEstimate, laplace_by_mode
 from manymodes.nested import Nested
+from manymodes.seeds import check_seed
 
 _THREE_SIGMA = 0.0027
 
@@ -69,7 +70,7 @@ def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1)
     if other is not None and other.posterior.identity != comparison.posterior.identity:
         raise InputError("other: these nested runs are of another posterior")
     with threadpool_limits(limits=1, user_api="blas"):
-        return _check(comparison, other, seed)
+        return _check(comparison, other, check_seed(seed))
 
 
 def _check(comparison: Comparison, other: Nested | None, seed: int) -> Checks:

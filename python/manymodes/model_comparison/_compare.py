@@ -32,6 +32,7 @@ from manymodes.model_comparison._result import Model, ModelComparison
 from manymodes.model_comparison._runs import ModelRun, Run, names, open_runs
 from manymodes.model_comparison._terms import held_out_terms, loo_terms, unreliable_terms
 from manymodes.posterior import FloatArray
+from manymodes.seeds import check_seed
 from manymodes.weighings import weighings
 from manymodes.weights import Estimate
 
@@ -85,8 +86,7 @@ def compare_models(
     without one part of the observations, down to tenths): weights that had seen it would favour
     models with many different chains.
     """
-    if seed < 0:
-        raise InputError(f"seed: {seed} is not 0 or more")
+    check_seed(seed)
     models = open_runs(runs)
     if len(models) < 2:
         raise InputError(

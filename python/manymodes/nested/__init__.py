@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from manymodes.nested._base import AUTO, choose_base
 from manymodes.nested._driver import MAX_RUNS, check_nested, load_nested, run_nested
-from manymodes.nested._kept import run_file
+from manymodes.nested._kept import run_file, run_numbers
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "load_nested",
     "run_file",
     "run_nested",
+    "run_numbers",
 ]

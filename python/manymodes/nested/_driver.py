@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,20 +23,37 @@ import numpy as np
 
 from manymodes.build_cache import file_digest
 from manymodes.chains import Chains
+from manymodes.claims import (
+    is_count,
+    keep_versions,
+    read_claim,
+    read_failures,
+    versions,
+    wanted_of,
+    warn_unfinished,
+)
+from manymodes.driver import FAILURES
 from manymodes.engine import Outcome, Parcel, run_tasks
-from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.errors import InputError, ResultsError, SamplingError, StorageError
 from manymodes.nested._base import AUTO, REFERENCES, check_reference
 from manymodes.nested._kept import (
+    PRIOR,
     kept_base,
     kept_prior_integral,
     nlive_of,
+    owner_of,
+    read_base,
     read_kept,
     read_prior_integral,
     run_file,
+    run_numbers,
+    set_damaged_aside,
+    write_run,
 )
 from manymodes.nested._result import Nested
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import (
+    MAX_RUN_SEED,
     RUNNING,
     NestedJob,
     PolyChordSettings,
@@ -46,13 +65,8 @@ from manymodes.polychord import (
 )
 from manymodes.posterior import Posterior
 from manymodes.progress import Progress
-from manymodes.reference import read_measure
-from manymodes.storage import (
-    claim,
-    kept_folder,
-    read_json,
-    write_arrays,
-)
+from manymodes.seeds import check_seed
+from manymodes.storage import claim, ensure_folder, held, kept_folder, sweep_partials, write_json
 from manymodes.threads import check_threads, cpu_count, threads_each
 from manymodes.toolchain import polychord_library, require
 
@@ -72,6 +86,7 @@ def run_nested(
     seed: int = 1,
     out: Path | str | None = None,
     resume: bool = False,
+    other_versions: bool = False,
     checkpoints: bool = False,
     threads_per_chain: int | None = None,
     executor: Executor | None = None,
@@ -102,6 +117,8 @@ def run_nested(
         Folder that keeps each run as soon as it is finished; a temporary one by default.
     resume : bool
         Run only what ``out`` does not hold yet.
+    other_versions : bool
+        With ``resume``: go on although another version of PolyChord made the runs so far.
     checkpoints : bool
         Let PolyChord keep a file from which a run that is killed goes on, instead of anew. Files
         take time. Such a run is as good as an undisturbed one, but not the same. Runs on other
@@ -139,8 +156,10 @@ def run_nested(
         seed=seed,
         threads_per_chain=threads_per_chain,
     )
-    with kept_folder(out, "nested") as folder:
-        claim(folder, _identity(posterior, settings, reference, seed), resume=resume)
+    with kept_folder(out, "nested") as folder, _held(folder):
+        identity = _identity(posterior, settings, reference, seed)
+        name = claim(folder, identity, resume=resume, asked=runs)
+        sweep_partials(folder)
         for leftover in folder.glob(RUNNING + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
         base = kept_base(
@@ -159,10 +178,12 @@ def run_nested(
         job = NestedJob(posterior, base, settings, folder if local else None, keeps)
         integral = kept_prior_integral(posterior, base, seed, folder)
         surplus = log_unit_vector_surplus(posterior)
-        driver = _Driver(job, folder, seed, threads_per_chain, executor, workers, quiet)
+        driver = _Driver(
+            job, folder, name, seed, threads_per_chain, executor, workers, quiet, other_versions
+        )
         while True:
             driver.run(range(runs))
-            finished = tuple(read_kept(folder, range(runs)))
+            finished = tuple(read_kept(folder, range(runs), base, driver.owner))
             if not finished:
                 first = next(iter(driver.failures.values()))
                 raise SamplingError(f"{posterior.name}: no nested run finished: {first}")
@@ -180,6 +201,7 @@ def run_nested(
                 driver.tell(nested, target_sd)
                 return nested
             runs = more
+            claim(folder, identity, resume=True, asked=runs)
 
 
 def check_nested(
@@ -204,8 +226,7 @@ def check_nested(
     """
     if runs < 1:
         raise InputError(f"runs: {runs} is not 1 or more")
-    if seed < 0:
-        raise InputError(f"seed: {seed} is not 0 or more")
+    check_seed(seed)
     if target_sd is not None and not target_sd > 0:
         raise InputError(f"target_sd: {target_sd} is not above 0")
     if max_runs < runs:
@@ -216,28 +237,58 @@ def check_nested(
     check_reference(posterior, reference)
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder of nested runs for this process alone."""
+    ensure_folder(folder.parent)
+    with held(folder, folder.with_name(f".{folder.name}.lock")):
+        yield
+
+
 def load_nested(posterior: Posterior, out: Path) -> Nested | None:
     """Return the nested runs that a run directory holds; None if it holds none.
+
+    Those count that the last command asked for.
+
+    Warns
+    -----
+    UnfinishedWarning
+        The command was interrupted: there are fewer runs than were asked for.
+    StrayFileWarning
+        A file is no run's, and is left out.
 
     Raises
     ------
     ResultsError
-        A file is damaged.
+        A file is damaged, or belongs to another run.
     """
     folder = out / "nested"
-    numbers = sorted(int(path.stem.split("-")[1]) for path in folder.glob("run-*.npz"))
+    numbers = run_numbers(folder)
     if not numbers:
         return None
-    base = read_measure(folder / "base.json", posterior.dims)
-    return Nested(
+    settings, name = read_claim(folder, posterior.identity, {"nlive": _may_be_nlive})
+    base = read_base(folder, posterior.dims)
+    wanted, asked = wanted_of(settings, numbers)
+    failures = read_failures(folder / FAILURES, asked)
+    if not wanted:
+        raise ResultsError(f"{out}: no nested run is finished: go on with evidence --resume")
+    missing = set(range(asked)) - set(wanted) - failures.keys()
+    nested = Nested(
         posterior,
         base,
-        nlive_of(PolyChordSettings(nlive=read_json(folder / "settings.json")["nlive"]), base),
-        tuple(read_kept(folder, numbers)),
-        {},
-        read_prior_integral(folder / "prior.json"),
+        nlive_of(PolyChordSettings(nlive=settings["nlive"]), base),
+        tuple(read_kept(folder, wanted, base, owner_of(name, base))),
+        failures,
+        read_prior_integral(folder / PRIOR),
         log_unit_vector_surplus(posterior),
+        (len(wanted), asked) if missing else None,
     )
+    warn_unfinished(out, nested.unfinished, "nested runs", "evidence")
+    return nested
+
+
+def _may_be_nlive(value: Any) -> bool:
+    return value is None or (is_count(value) and value >= 10)
 
 
 # ---------------------------------------------------------------- running
@@ -250,12 +301,17 @@ class _Driver:
         self,
         job: NestedJob,
         folder: Path,
+        name: str,
         seed: int,
         threads: int | None,
         executor: Executor | None,
         workers: int | None,
         quiet: bool,
+        other_versions: bool,
     ) -> None:
+        self.owner = owner_of(name, job.base)
+        self._other_versions = other_versions
+        self._checked = False
         self._threads = threads
         self._job = job
         self._folder = folder
@@ -268,12 +324,14 @@ class _Driver:
     def run(self, numbers: Iterable[int]) -> None:
         """Run those of some numbers that are not kept yet and have not failed before."""
         wanted = list(numbers)
+        self._check(wanted)
         missing = [
             i for i in wanted if not run_file(self._folder, i).exists() and i not in self.failures
         ]
         if not missing:
             return
-        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % (2**31 - 1)
+        self._keep_versions()
+        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % MAX_RUN_SEED
         local = self._executor is None
         show = RunsDisplay(self._progress) if local else None
         runs = min(self._workers or cpu_count(), len(missing))
@@ -294,24 +352,37 @@ class _Driver:
             stop_runs()
             raise
 
+    def _check(self, wanted: list[int]) -> None:
+        """Set aside what cannot be read, once, and tell of it."""
+        if self._checked:
+            return
+        self._checked = True
+        write_json(self._folder / FAILURES, {})
+        kept = [i for i in run_numbers(self._folder) if i in wanted]
+        damaged = set_damaged_aside(self._folder, kept, self._job.base, self.owner)
+        if damaged:
+            listed = ", ".join(map(str, damaged))
+            print(f"manymodes: damaged nested runs are made again: {listed}", file=sys.stderr)
+
+    def _keep_versions(self) -> None:
+        """Record what makes the runs; refuse to go on with another version of the sampler."""
+        keep_versions(
+            self._folder,
+            versions("polychord", "bridge"),
+            ("polychord", "bridge"),
+            begun=bool(run_numbers(self._folder)),
+            other_versions=self._other_versions,
+        )
+
     def _keep(self, index: int, outcome: Outcome[RawRun]) -> None:
         if outcome.value is None:
             if isinstance(outcome.fault, StorageError | InputError):
                 raise outcome.fault
             self.failures[index] = str(outcome.error)
+            failed = {str(number): text for number, text in self.failures.items()}
+            write_json(self._folder / FAILURES, failed)
             return
-        raw = outcome.value
-        write_arrays(
-            run_file(self._folder, index),
-            {
-                "cube": raw.points[:, :-2],
-                "birth": raw.points[:, -2],
-                "logl": raw.points[:, -1],
-                "counts": raw.counts,
-                "seconds": raw.seconds,
-                "resumed": raw.resumed,
-            },
-        )
+        write_run(self._folder, index, outcome.value, self.owner)
         if self._executor is not None:
             self._progress.update(f"run {index + 1} is back")
 
@@ -319,7 +390,8 @@ class _Driver:
         """Tell how it ended."""
         n = len(nested.runs)
         said = (
-            f"log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
+            f"{'log_z' if nested.is_evidence else 'log integral of the density as written'} = "
+            f"{nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
             f"run{'s' if n > 1 else ''}, {nested.evaluations} evaluations"
         )
         if target_sd is not None and nested.log_z_sd > target_sd:

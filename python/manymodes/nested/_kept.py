@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from manymodes import volumes
 from manymodes.chains import Chains
+from manymodes.claims import is_number
+from manymodes.errors import InputError, ResultsError
 from manymodes.nested._base import choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
+from manymodes.normalisation import improper_directions, remarks
 from manymodes.parameter_space import log_unit_vector_surplus
-from manymodes.polychord import NestedJob, PolyChordSettings, RawRun, run_polychord
+from manymodes.polychord import (
+    MAX_RUN_SEED,
+    NestedJob,
+    PolyChordSettings,
+    RawRun,
+    run_polychord,
+)
 from manymodes.posterior import Posterior
-from manymodes.reference import BaseMeasure, prior_measure, read_measure, write_measure
-from manymodes.storage import read_arrays, read_json, write_json
+from manymodes.records import numbered, set_aside
+from manymodes.reference import (
+    BaseMeasure,
+    ImproperPriorError,
+    prior_measure,
+    read_measure,
+    write_measure,
+)
+from manymodes.storage import digest, plain_json, read_arrays, read_json, write_arrays, write_json
+
+BASE = "base.json"
+PRIOR = "prior.json"
 
 _PRIOR_SETTINGS = PolyChordSettings(nlive=100)
 _TRIALS = 4000
+_INTEGRAL = ("log_z", "log_z_sd")
+_NAME = re.compile(r"run-([0-9]{3}|[1-9][0-9]{3,})\.npz")
+_ARRAYS = ("cube", "logl", "birth", "counts", "seconds", "resumed")
+_BELONGS = "belongs_to"
+_AGAIN = "remove it and run again with --resume"
 
 
 def kept_base(
@@ -31,11 +60,15 @@ def kept_base(
     **options: Any,
 ) -> BaseMeasure:
     """Return the run's base measure, found once and kept: every run must use the same one."""
-    path = folder / "base.json"
+    path = folder / BASE
     if not path.exists():
+        if run_numbers(folder):
+            raise ResultsError(
+                f"{path} is gone, and the runs beside it are over it: restore it, or run anew"
+            )
         base = choose_base(posterior, reference, chains=chains, seed=seed, **options)
         write_measure(path, base, posterior.unconstrained_names)
-    return read_measure(path, posterior.dims)
+    return read_base(folder, posterior.dims)
 
 
 def kept_prior_integral(
@@ -45,23 +78,39 @@ def kept_prior_integral(
 
     A network's programs are normalised by construction, and those on the unit cube by convention.
     """
-    path = folder / "prior.json"
+    path = folder / PRIOR
     if path.exists():
         return read_prior_integral(path)
     tells = posterior.prior_only is False
-    if base.source == "cube" or posterior.network is not None or not tells:
+    if base.source == "cube" or posterior.network is not None:
         return None
-    prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
+    endless = improper_directions(posterior, seed=seed)
+    prior = base if base.source == "prior" else None
+    if prior is None and tells:
+        try:
+            prior = prior_measure(posterior, seed=seed)
+        except ImproperPriorError as error:
+            found = PriorIntegral(math.inf, math.nan, error.parameters, endless=endless)
+            return _keep(path, found)
+    names = tuple(dict.fromkeys(one.parameter for one in remarks(posterior) if one.infinite))
+    if prior is None:
+        if not names and not endless:
+            return None
+        return _keep(path, PriorIntegral(math.nan, math.nan, names, False, endless))
     surplus = log_unit_vector_surplus(posterior)
     if prior.exact:
         share, sd = _share_inside(posterior.prior, prior, seed)
-        found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd)
+        found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd, endless=endless)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
-        run = _as_run(run_polychord(job, seed, 0, None))
+        run = _as_run(run_polychord(job, seed % MAX_RUN_SEED, 0, None))
         nested = Nested(posterior.prior, prior, nlive_of(_PRIOR_SETTINGS, prior), (run,))
-        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd)
-    write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
+        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd, names, not names, endless)
+    return _keep(path, found)
+
+
+def _keep(path: Path, found: PriorIntegral) -> PriorIntegral:
+    write_json(path, asdict(found))
     return found
 
 
@@ -74,11 +123,49 @@ def _share_inside(prior: Posterior, base: BaseMeasure, seed: int) -> tuple[float
 
 
 def read_prior_integral(path: Path) -> PriorIntegral | None:
-    """Return what a prior integrates to; None where that was not found out."""
+    """Return what a prior integrates to; None where that was not found out.
+
+    Raises
+    ------
+    ResultsError
+        The file is damaged.
+    """
     if not path.exists():
         return None
     kept = read_json(path)
-    return PriorIntegral(float(kept["log_z"]), float(kept["log_z_sd"]))
+    if not all(kept.get(name, "") is None or is_number(kept.get(name)) for name in _INTEGRAL):
+        raise ResultsError(f"{path} is damaged (no 'log_z', or no 'log_z_sd'): {_AGAIN}")
+    improper, endless = (kept.get(name, []) for name in ("improper", "endless"))
+    if not (_are_names(improper) and _are_names(endless)):
+        raise ResultsError(f"{path} is damaged ('improper' or 'endless' are no names): {_AGAIN}")
+    certain = bool(kept.get("certain", True))
+    unknown = math.inf if improper and certain else math.nan
+    log_z, log_z_sd = (kept[name] for name in _INTEGRAL)
+    return PriorIntegral(
+        unknown if log_z is None else float(log_z),
+        math.nan if log_z_sd is None else float(log_z_sd),
+        tuple(improper),
+        certain,
+        tuple(endless),
+    )
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def read_base(folder: Path, dims: int) -> BaseMeasure:
+    """Return the base measure that a folder keeps.
+
+    Raises
+    ------
+    ResultsError
+        The file is missing or damaged.
+    """
+    try:
+        return read_measure(folder / BASE, dims)
+    except InputError as error:
+        raise ResultsError(f"{error}: restore it, or run anew") from error
 
 
 def run_file(folder: Path, index: int) -> Path:
@@ -86,24 +173,118 @@ def run_file(folder: Path, index: int) -> Path:
     return folder / f"run-{index:03d}.npz"
 
 
+def run_numbers(folder: Path) -> list[int]:
+    """Return the numbers of the nested runs that a folder holds files of; warn of strays."""
+    return numbered(folder, "run-*.npz", _NAME)
+
+
 def nlive_of(settings: PolyChordSettings, base: BaseMeasure) -> int:
     """Return the live points of a run with some settings over a base measure."""
     return int(settings.for_base(base).nlive or 0)
 
 
-def read_kept(folder: Path, numbers: Iterable[int]) -> list[NestedRun]:
-    """Return those of some runs that a folder keeps."""
-    return [_read_run(run_file(folder, i)) for i in numbers if run_file(folder, i).exists()]
+def owner_of(name: str, base: BaseMeasure) -> str:
+    """Return what the nested runs with some settings over a base measure belong to."""
+    decides = {key: value for key, value in base.as_dict().items() if key != "reason"}
+    return f"{name}-{digest(json.dumps(plain_json(decides), sort_keys=True))}"
 
 
-def _read_run(path: Path) -> NestedRun:
-    kept = read_arrays(path, "cube", "logl", "birth", "counts", "seconds", "resumed")
+def write_run(folder: Path, index: int, raw: RawRun, owner: str) -> None:
+    """Keep a nested run: when this returns, its file is whole and on the disk.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written or does not read back.
+    """
+    arrays: dict[str, npt.ArrayLike] = {
+        "cube": raw.points[:, :-2],
+        "birth": raw.points[:, -2],
+        "logl": raw.points[:, -1],
+        "counts": raw.counts,
+        "seconds": raw.seconds,
+        "resumed": raw.resumed,
+        _BELONGS: f"{owner}/{index}",
+    }
+    write_arrays(run_file(folder, index), arrays)
+
+
+def read_kept(
+    folder: Path, numbers: Iterable[int], base: BaseMeasure, owner: str
+) -> list[NestedRun]:
+    """Return those of some runs that a folder keeps, every byte checked.
+
+    Files of version 0.1.0 do not say what they belong to; they must be possible runs over the
+    base measure.
+
+    Raises
+    ------
+    ResultsError
+        A file is damaged, or belongs to another run.
+    """
+    return [
+        _read_run(run_file(folder, i), base, f"{owner}/{i}")
+        for i in numbers
+        if run_file(folder, i).exists()
+    ]
+
+
+def set_damaged_aside(
+    folder: Path, numbers: Iterable[int], base: BaseMeasure, owner: str
+) -> list[int]:
+    """Rename the files that cannot be read, so that their runs are made anew; return their numbers.
+
+    Raises
+    ------
+    InputError
+        A file cannot be renamed.
+    """
+    damaged = []
+    for index in numbers:
+        try:
+            read_kept(folder, [index], base, owner)
+        except ResultsError:
+            set_aside(run_file(folder, index))
+            damaged.append(index)
+    return damaged
+
+
+def _read_run(path: Path, base: BaseMeasure, owner: str) -> NestedRun:
+    kept = read_arrays(path, *_ARRAYS)
+    if _BELONGS in kept and str(kept[_BELONGS]) != owner:
+        raise ResultsError(f"{path} belongs to another run, or another base measure: remove it")
+    wrong = _wrong(kept, base.cube_dims)
+    if wrong is not None:
+        raise ResultsError(f"{path} is damaged ({wrong}): {_AGAIN}")
     points = np.column_stack([kept["cube"], kept["birth"], kept["logl"]])
     return _as_run(RawRun(points, kept["counts"], float(kept["seconds"]), int(kept["resumed"])))
 
 
+def _wrong(kept: Mapping[str, npt.NDArray[Any]], cube_dims: int) -> str | None:
+    """Return what cannot be in the arrays of a run; None if all may be."""
+    logl, birth, cube, counts = (kept[name] for name in ("logl", "birth", "cube", "counts"))
+    n = len(logl) if logl.ndim == 1 else 0
+    if n == 0:
+        return "it has no points"
+    due = {"cube": (n, cube_dims), "birth": (n,), "counts": (5,), "seconds": (), "resumed": ()}
+    for name, shape in due.items():
+        if kept[name].shape != shape or kept[name].dtype.kind not in "iuf":
+            return f"'{name}' is not made of numbers of shape {shape}"
+    if logl.dtype.kind != "f" or not np.isfinite(logl).all():
+        return "'logl' has an entry that is not finite"
+    if np.isnan(birth).any() or (birth > logl).any():
+        return "a point was born above its own likelihood"
+    if not ((cube >= 0) & (cube <= 1)).all():
+        return "'cube' has an entry outside the cube"
+    trials, inside = counts[3:]
+    if (counts < 0).any() or not 0 < inside <= trials:
+        return "'counts' cannot be"
+    return None if np.isfinite(kept["seconds"]) else "'seconds' is not finite"
+
+
 def _as_run(raw: RawRun) -> NestedRun:
-    points = raw.points[np.argsort(raw.points[:, -1], kind="stable")]
+    points = raw.points[volumes.inside_own_contour(raw.points[:, -1], raw.points[:, -2])]
+    points = points[np.argsort(points[:, -1], kind="stable")]
     evaluations, _, failures, trials, inside = (int(c) for c in raw.counts)
     return NestedRun(
         np.ascontiguousarray(points[:, :-2]),

@@ -24,7 +24,8 @@ from manymodes.stan_source import Parameter, Source, Token, read_source, split, 
 
 _BOUNDED = {"real", "vector", "row_vector", "matrix"}
 _ORDERED = {"ordered", "positive_ordered"}
-_IMPROPER = {"ordered", "positive_ordered", "cov_matrix", "cholesky_factor_cov"}
+_COMPLEX = {"complex", "complex_vector", "complex_row_vector", "complex_matrix"}
+_IMPROPER = {"ordered", "positive_ordered", "cov_matrix", "cholesky_factor_cov", *_COMPLEX}
 _FINITE = {
     "corr_matrix": ("lkj_corr(1)", "the correlation matrices"),
     "cholesky_factor_corr": ("lkj_corr_cholesky(1)", "the Cholesky factors"),
@@ -59,6 +60,11 @@ class Remark:
     why: str
     remedy: str
     log_mass: float | None = None
+
+    @property
+    def infinite(self) -> bool:
+        """Whether the parameter's density may have no finite integral at all."""
+        return self.why == _INFINITE
 
     def __str__(self) -> str:
         where = f"{self.file}, line {self.line}" if self.line else self.file

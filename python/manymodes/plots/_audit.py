@@ -202,7 +202,7 @@ def _biases(axes: Axes, audit: Audit) -> None:
     what = "outgoing weight negative" if "signed" in network.constraint else ""
     _copies(axes, audit, draws, place, what)
     axes.set_xlabel("bias of unit 1")
-    axes.set_ylabel("bias of unit 2", labelpad=0)
+    axes.set_ylabel("bias of unit 2", labelpad=0, parse_math=True)
 
 
 def _matrices(axes: Axes, audit: Audit) -> None:
@@ -217,8 +217,8 @@ def _matrices(axes: Axes, audit: Audit) -> None:
     axes.fill_between([-1, 1], 0, _REACH, color=_BAND, lw=0)
     draws = audit.network.sample_prior(np.random.default_rng(audit.seed), 400)
     _copies(axes, audit, draws, place, "diagonal not positive")
-    axes.set_xlabel(r"symmetric part  $S_{12}\,/\,|W_{11}W_{22}|^{1/2}$")
-    axes.set_ylabel(r"skew part  $A_{12}\,/\,|W_{11}W_{22}|^{1/2}$", labelpad=0)
+    axes.set_xlabel(r"symmetric part  $S_{12}\,/\,|W_{11}W_{22}|^{1/2}$", parse_math=True)
+    axes.set_ylabel(r"skew part  $A_{12}\,/\,|W_{11}W_{22}|^{1/2}$", labelpad=0, parse_math=True)
 
 
 def _copies(axes: Axes, audit: Audit, draws: dict[str, Array], place: Any, crossed: str) -> None:

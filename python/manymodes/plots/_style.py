@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from manymodes.comparison import Comparison, ModeSummary
 from manymodes.errors import InputError
+from manymodes.terminal import visible
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,6 +43,7 @@ _REST = "#a9adb3"
 
 _STYLE: Any = {
     "font.size": 10.5,
+    "text.parse_math": False,  # names may hold dollar signs
     "axes.titlesize": 11,
     "axes.labelsize": 10.5,
     "xtick.labelsize": 9.5,
@@ -110,7 +112,7 @@ def quiet_grid(axes: Axes, axis: str = "x") -> None:
 def by_name(comparisons: Comparison | Mapping[str, Comparison]) -> dict[str, Comparison]:
     """Return comparisons by name; one alone goes under its posterior's name."""
     if isinstance(comparisons, Comparison):
-        return {comparisons.posterior.name: comparisons}
+        return {visible(comparisons.posterior.name): comparisons}
     if not comparisons:
         raise InputError("comparisons: there is none; give at least one")
-    return dict(comparisons)
+    return {visible(name): one for name, one in comparisons.items()}

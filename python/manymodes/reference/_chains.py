@@ -21,6 +21,7 @@ from scipy.spatial.distance import squareform
 from manymodes.errors import InputError
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference._measure import STUDENT4, BaseMeasure, Component
+from manymodes.seeds import check_seed
 
 IntArray = npt.NDArray[np.intp]
 
@@ -80,7 +81,7 @@ def chains_measure(
     whole = np.concatenate(kept)
     some = whole[_evenly(len(whole), _MOST_DRAWS)]
     components = [student(*moments) for moments in _mixture(some, _groups(_pieces(kept)))]
-    weights = _weights(posterior, components, np.random.default_rng(seed))
+    weights = _weights(posterior, components, np.random.default_rng(check_seed(seed)))
     return with_prior(components, weights, prior, "chains", f"{len(kept)} chains")
 
 

@@ -26,6 +26,7 @@ from manymodes.errors import DensityError, SamplingError
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference._chains import MOST_COMPONENTS, Moments, moments, student, with_prior
 from manymodes.reference._measure import BaseMeasure, Component
+from manymodes.seeds import check_seed
 
 CLIMBS = 120
 """How many points climb."""
@@ -63,7 +64,7 @@ def peaks_measure(
     """
     # Its matrices are small, and threads of linear algebra only get in each other's way.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _peaks_measure(posterior, prior, np.random.default_rng(seed))
+        return _peaks_measure(posterior, prior, np.random.default_rng(check_seed(seed)))
 
 
 def _peaks_measure(

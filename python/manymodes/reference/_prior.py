@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
-from manymodes.errors import DensityError, SamplingError
-from manymodes.nuts import NutsSettings, run_chain
+from manymodes.errors import DensityError, InputError
+from manymodes.normalisation import improper_directions
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference._measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
+from manymodes.seeds import check_seed
+from manymodes.start_points import sampled_prior
 
 _N_PROBES = 12
 _MAX_TRIES = 4000
 _EXACT = 1e-8
 _INFLATION = 1.25
+_DRAWS = 1000
 _STUDENT4_QUARTILE = 0.7406970841
 
 
@@ -37,14 +37,14 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
     Raises
     ------
     InputError
-        The program has no ``prior_only`` switch.
+        The program has no ``prior_only`` switch, or its prior is improper.
     DensityError
         The prior has no finite density anywhere near the origin.
     SamplingError
         The prior cannot be sampled.
     """
     prior = posterior.prior
-    points, values, gradients = _probe(prior, np.random.default_rng(seed))
+    points, values, gradients = _probe(prior, np.random.default_rng(check_seed(seed)))
     families: list[str | None] = []
     location = np.zeros(prior.dims)
     scale = np.ones(prior.dims)
@@ -53,7 +53,10 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
         families.append(family)
     unknown = np.array([family is None for family in families])
     if unknown.any():
-        draws = _prior_draws(prior, seed)[:, unknown]
+        open_in = improper_directions(prior, seed=seed)
+        if open_in:
+            raise ImproperPriorError(posterior.program.name, open_in)
+        draws = sampled_prior(prior, _DRAWS, seed)[:, unknown]
         low, middle, high = np.quantile(draws, [0.25, 0.5, 0.75], axis=0)
         location[unknown] = middle
         scale[unknown] = _INFLATION * (high - low) / (2 * _STUDENT4_QUARTILE)
@@ -73,6 +76,35 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
         reason="the prior itself, recognised in every coordinate",
         log_prior=0.0 if abs(log_prior) < _EXACT * prior.dims else log_prior,
     )
+
+
+class ImproperPriorError(InputError):
+    """A prior has no finite integral, so that it is no measure to begin from.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        In what it does not fall off.
+    """
+
+    def __init__(self, program: str, parameters: tuple[str, ...]) -> None:
+        self.parameters = parameters
+        super().__init__(
+            f"the prior of {' and of '.join(parameters)} in {program} is improper: it has no "
+            "finite integral, so that there is no evidence (its constant would be arbitrary) and "
+            "nothing to draw from. Give it a prior that falls off; --reference peaks finds the "
+            "integral of the density as written"
+        )
+
+
+def proper_prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure | None:
+    """Return `prior_measure`; None where the program cannot tell its prior, or it is improper."""
+    if posterior.prior_only is None:
+        return None
+    try:
+        return prior_measure(posterior, seed=seed)
+    except ImproperPriorError:
+        return None
 
 
 def _recognised(x: FloatArray, g: FloatArray) -> tuple[str | None, float, float]:
@@ -113,15 +145,3 @@ def _probe(prior: Posterior, rng: np.random.Generator) -> tuple[FloatArray, Floa
     raise DensityError(
         f"the prior of {prior.program.name} is zero at {_MAX_TRIES} points around the origin"
     )
-
-
-def _prior_draws(prior: Posterior, seed: int) -> FloatArray:
-    draws = []
-    for chain in range(2):
-        with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
-            try:
-                settings = NutsSettings(warmup=500, draws=1000)
-                draws.append(run_chain(prior, settings, seed + chain, Path(scratch)).eta)
-            except SamplingError as error:
-                raise SamplingError(f"the prior cannot be sampled: {error}") from error
-    return np.concatenate(draws)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from manymodes.comparison import Comparison, Estimate, draw_notes
+from manymodes.comparison import Comparison, Estimate
 from manymodes.diagnosis import BAD_K
 from manymodes.labels import renamed_text
+from manymodes.mode_notes import draw_notes, mode_notes
 from manymodes.nested_notes import nested_cautions
 from manymodes.report._findings import WORTH_TELLING
 from manymodes.report._format import modes_named, number, percent, sentence, things
+from manymodes.wording import unfinished_lines
 
 _MUCH_DISAGREEMENT = 0.05
 
 
 def cautions(name: str, comparison: Comparison) -> list[str]:
     """Return what casts doubt on the figures of one posterior; empty if nothing does."""
-    texts = draw_notes(comparison)
+    texts = unfinished_lines(comparison.unfinished)
+    texts += draw_notes(comparison)
     if renamed := renamed_text(comparison.posterior.exported_names):
         texts.append(f"{renamed}.")
     chains, nested = comparison.chains, comparison.nested
@@ -57,7 +60,8 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
             f"{percent(Estimate(comparison.modes.disagreement))} of the draws that climbed reach "
             "another mode than their nearest neighbour: the shares of modes are rough."
         )
-    lowest = min(mode.height for mode in comparison.prominent)
+    texts += mode_notes(comparison)
+    lowest = min((mode.height for mode in comparison.prominent), default=float("inf"))
     missed = [mode.id for mode in comparison.unweighed if mode.height > lowest]
     if missed:
         texts.append(

@@ -27,6 +27,7 @@ from manymodes.report._page import Page, Section, Table, render
 from manymodes.report._references import POLYCHORD_LICENCE, references
 from manymodes.storage import write_text
 from manymodes.toolchain import find
+from manymodes.wording import unfinished_lines
 
 _PACKAGES = ("numpy", "scipy", "arviz-stats", "anesthetic", "cmdstanpy", "bridgestan", "matplotlib")
 
@@ -105,9 +106,12 @@ def write_report(
             },
         ),
     )
+    unfinished = dict.fromkeys(
+        text for one in comparisons.values() for text in unfinished_lines(one.unfinished)
+    )
     page = Page(
         title=title,
-        introduction=tuple(part.strip() for part in introduction.split("\n\n") if part.strip()),
+        introduction=(*unfinished, *(s for p in introduction.split("\n\n") if (s := p.strip()))),
         findings=tuple(finding(n, comparisons, scores.get(n)) for n in comparisons),
         cautions=tuple(
             text for n, c in comparisons.items() for text in cautions(called(n, comparisons), c)

@@ -26,6 +26,7 @@ from manymodes.errors import InputError
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.program import Program
 from manymodes.report import Table
+from manymodes.seeds import check_seed
 from manymodes.stacking import stack
 from manymodes.studies.conduct import Effort, Findings, conduct
 from manymodes.toolchain import stan_dir
@@ -87,7 +88,7 @@ def cauchy_data(seed: int = DATA_SEED, n: int = N_OBS) -> FloatArray:
     InputError
         The seed is not a 32-bit number of 0 or more, or ``n`` is not even and at least 2.
     """
-    if not 0 <= seed < 2**31:
+    if not 0 <= check_seed(seed, "data-seed") < 2**31:
         raise InputError(f"data-seed: {seed} is not between 0 and {2**31 - 1}")
     if n < 2 or n % 2:
         raise InputError(f"n: {n} is not an even number of observations, 2 or more")

@@ -24,6 +24,7 @@ from manymodes.results import (
     summarise,
     write_draws,
 )
+from manymodes.seeds import check_seed
 from manymodes.storage import claim, write_json
 from manymodes.threads import check_threads
 from manymodes.toolchain import require
@@ -51,6 +52,8 @@ class Effort:
         Compute networks' likelihoods in C++ where that can be compiled.
     resume, overwrite : bool
         Continue what the directory holds, or replace it.
+    other_versions : bool
+        Continue it although another version of a sampler began it.
     quiet : bool
         Show no progress.
     """
@@ -65,6 +68,7 @@ class Effort:
     kernel: bool = True
     resume: bool = False
     overwrite: bool = False
+    other_versions: bool = False
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +76,7 @@ class Effort:
         for name in ("chains", "runs"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: {getattr(self, name)} is not 1 or more")
+        check_seed(self.seed)
         check_threads(self.threads_per_chain)
 
 
@@ -166,6 +171,7 @@ def _explored(posterior: Posterior, folder: Path, effort: Effort) -> Comparison:
         "seed": effort.seed,
         "out": folder,
         "resume": True,
+        "other_versions": effort.other_versions,
         "workers": effort.workers,
         "threads_per_chain": effort.threads_per_chain,
         "quiet": effort.quiet,

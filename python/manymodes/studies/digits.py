@@ -38,6 +38,7 @@ from manymodes.results import (
     summary_head,
     write_chains,
 )
+from manymodes.seeds import check_seed
 from manymodes.stacking import Stacking, stack
 from manymodes.storage import claim, write_json
 from manymodes.studies.digits_words import (
@@ -125,8 +126,7 @@ def digits_parts(data_seed: int = SPLIT_SEED, rows: int | None = None) -> Parts:
         raise InputError(
             "study digits: needs scikit-learn: pip install 'manymodes[sklearn]'"
         ) from error
-    if data_seed < 0:
-        raise InputError(f"data-seed: {data_seed} is not 0 or more")
+    check_seed(data_seed, "data-seed")
     images = load_digits()
     data = pd.DataFrame(images.data, columns=images.feature_names)
     data[_TARGET] = [str(one) for one in images.target]
@@ -169,6 +169,7 @@ def run_digits(
     kernel: bool = True,
     resume: bool = False,
     overwrite: bool = False,
+    other_versions: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Run the study and write its results into a directory.
@@ -188,6 +189,8 @@ def run_digits(
         Compute the likelihood in C++.
     resume, overwrite : bool
         Continue what the directory holds, or replace it.
+    other_versions : bool
+        Continue it although another version of the sampler began it.
     quiet : bool
         Show no progress.
 
@@ -201,6 +204,7 @@ def run_digits(
     InputError
         scikit-learn is missing, a setting is out of its range, or the directory cannot be used.
     """
+    check_seed(seed)
     toolchain = require("cmdstan", "bridge", "compiler")
     parts = digits_parts(data_seed, rows)
     posterior = digits_posterior(parts, hidden, kernel=kernel)
@@ -226,6 +230,7 @@ def run_digits(
             "seed": seed,
             "workers": workers,
             "threads_per_chain": threads_per_chain,
+            "other_versions": other_versions,
             "quiet": quiet,
         }
         found = run_chains(posterior, chains=chains, settings=nuts, out=out, resume=True, **common)

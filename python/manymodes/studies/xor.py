@@ -21,6 +21,7 @@ from manymodes.errors import InputError
 from manymodes.network import Network
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.report import Table
+from manymodes.seeds import check_seed
 from manymodes.studies import XOR_DATA_SEED
 from manymodes.studies.conduct import Effort, Findings, conduct
 
@@ -70,8 +71,7 @@ def xor_data(seed: int = XOR_DATA_SEED, noise_sd: float = NOISE_SD) -> XorData:
     """
     if not (np.isfinite(noise_sd) and noise_sd > 0):
         raise InputError(f"noise-sd: {noise_sd} is not a positive number")
-    if seed < 0:
-        raise InputError(f"data-seed: {seed} is not 0 or more")
+    check_seed(seed, "data-seed")
     centres = np.repeat(np.array(CENTRES, dtype=float), COUNTS, axis=0)
     y = np.repeat(np.array(LABELS, dtype=np.int64), COUNTS)
     sets = [

