@@ -321,8 +321,8 @@ def test_a_file_of_0_1_0_is_read_as_it_would_be_written_today(tmp_path: Path) ->
     log_lik = np.full((10, 2), -1.0)
     log_lik[3, 0] = -np.inf
     density: Any = _Told(log_lik)
-    arrays: dict[str, Any] = {name: np.zeros((10, 1)) for name in ("rows", "eta", "stat_diverging")}
-    arrays |= {name: np.zeros(1) for name in ("start", "inv_metric")}
+    arrays: dict[str, Any] = {"rows": np.zeros((10, 1)), "eta": np.zeros((10, 1))}
+    arrays |= {"stat_diverging": np.zeros(10), "start": np.zeros(1), "inv_metric": np.ones(1)}
     arrays |= dict.fromkeys(("step_size", "seconds", "sampling_seconds"), 1.0)
     arrays |= {"attempt": 0, "cut": False, "shared": False, "belongs_to": "run/0"}
     arrays |= {"lpd": [-np.inf, -1.0], "pareto_k": [np.inf, 0.1], "r_eff": [1.0, 1.0]}
