@@ -368,7 +368,7 @@ _IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
 
 
 def _load(posterior: Posterior, folder: Path) -> Chains:
-    settings, name = read_claim(folder, posterior.identity, _IN_SETTINGS)
+    settings, run = read_claim(folder, posterior.identity, _IN_SETTINGS)
     index, asked = wanted_of(settings, record_numbers(folder))
     failures = read_failures(folder / FAILURES, asked)
     if not index:
@@ -383,7 +383,7 @@ def _load(posterior: Posterior, folder: Path) -> Chains:
     single: dict[str, list[Any]] = {name: [] for name in _OF_RECORDS}
     lacking = []
     for c, number in enumerate(index):
-        record = rescored(posterior, read_record(folder, number, name, shape))
+        record = rescored(posterior, read_record(folder, number, run, shape))
         lacking.append(record.missing)
         scored = len(record.lpd) if scored is None else scored
         if len(record.lpd) != scored:

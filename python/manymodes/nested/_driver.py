@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -47,7 +46,6 @@ from manymodes.nested._kept import (
     read_prior_integral,
     run_file,
     run_numbers,
-    set_damaged_aside,
     write_run,
 )
 from manymodes.nested._result import Nested
@@ -181,6 +179,8 @@ def run_nested(
         driver = _Driver(
             job, folder, name, seed, threads_per_chain, executor, workers, quiet, other_versions
         )
+        read_kept(folder, range(runs), base, driver.owner)  # what is damaged is told of at once
+        write_json(folder / FAILURES, {})
         while True:
             driver.run(range(runs))
             finished = tuple(read_kept(folder, range(runs), base, driver.owner))
@@ -311,7 +311,6 @@ class _Driver:
     ) -> None:
         self.owner = owner_of(name, job.base)
         self._other_versions = other_versions
-        self._checked = False
         self._threads = threads
         self._job = job
         self._folder = folder
@@ -324,7 +323,6 @@ class _Driver:
     def run(self, numbers: Iterable[int]) -> None:
         """Run those of some numbers that are not kept yet and have not failed before."""
         wanted = list(numbers)
-        self._check(wanted)
         missing = [
             i for i in wanted if not run_file(self._folder, i).exists() and i not in self.failures
         ]
@@ -351,18 +349,6 @@ class _Driver:
         except BaseException:
             stop_runs()
             raise
-
-    def _check(self, wanted: list[int]) -> None:
-        """Set aside what cannot be read, once, and tell of it."""
-        if self._checked:
-            return
-        self._checked = True
-        write_json(self._folder / FAILURES, {})
-        kept = [i for i in run_numbers(self._folder) if i in wanted]
-        damaged = set_damaged_aside(self._folder, kept, self._job.base, self.owner)
-        if damaged:
-            listed = ", ".join(map(str, damaged))
-            print(f"manymodes: damaged nested runs are made again: {listed}", file=sys.stderr)
 
     def _keep_versions(self) -> None:
         """Record what makes the runs; refuse to go on with another version of the sampler."""

@@ -29,7 +29,7 @@ from manymodes.polychord import (
     run_polychord,
 )
 from manymodes.posterior import Posterior
-from manymodes.records import numbered, set_aside
+from manymodes.records import numbered
 from manymodes.reference import (
     BaseMeasure,
     ImproperPriorError,
@@ -227,26 +227,6 @@ def read_kept(
         for i in numbers
         if run_file(folder, i).exists()
     ]
-
-
-def set_damaged_aside(
-    folder: Path, numbers: Iterable[int], base: BaseMeasure, owner: str
-) -> list[int]:
-    """Rename the files that cannot be read, so that their runs are made anew; return their numbers.
-
-    Raises
-    ------
-    InputError
-        A file cannot be renamed.
-    """
-    damaged = []
-    for index in numbers:
-        try:
-            read_kept(folder, [index], base, owner)
-        except ResultsError:
-            set_aside(run_file(folder, index))
-            damaged.append(index)
-    return damaged
 
 
 def _read_run(path: Path, base: BaseMeasure, owner: str) -> NestedRun:
