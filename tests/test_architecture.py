@@ -37,6 +37,7 @@ LEAVES |= {
     "variables",
     "warning_log",
 }
+LEAVES |= {"log_likelihood"}
 LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
 LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
@@ -61,6 +62,7 @@ ORDER = (
     "stan_data",
     "compiled",
     "posterior",
+    "trees",
     "curvature",
     "parameter_space",
     "normalisation",

@@ -69,6 +69,10 @@ class ThreadsWarning(ManymodesWarning):
     """A likelihood has fewer threads than were asked for: the cores are taken by other tasks."""
 
 
+class NamesWarning(ManymodesWarning):
+    """A variable has another name in what is written: another package has its name for itself."""
+
+
 class KernelWarning(ManymodesWarning):
     """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""
 

@@ -30,7 +30,7 @@ from manymodes.polychord import (
     RawRun,
     run_polychord,
 )
-from manymodes.posterior import PRIOR_SWITCH, Posterior
+from manymodes.posterior import Posterior
 from manymodes.records import numbered
 from manymodes.reference import (
     BaseMeasure,
@@ -83,7 +83,7 @@ def kept_prior_integral(
     path = folder / PRIOR
     if path.exists():
         return read_prior_integral(path)
-    tells = PRIOR_SWITCH in posterior.data and not posterior.data[PRIOR_SWITCH]
+    tells = posterior.prior_only is False
     if base.source == "cube" or posterior.network is not None:
         return None
     endless = improper_directions(posterior, seed=seed)
