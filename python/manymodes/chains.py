@@ -12,13 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.chain_task import RunSettings, rescored
-from manymodes.claims import (
-    is_count,
-    read_claim,
-    read_failures,
-    wanted_of,
-    warn_unfinished,
-)
+from manymodes.claims import is_count, read_claim, read_failures, wanted_of, warn_unfinished
 from manymodes.driver import FAILURES, run_missing
 from manymodes.errors import ResultsError, SamplingError
 from manymodes.log_likelihood import Missing

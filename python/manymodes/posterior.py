@@ -192,12 +192,9 @@ class Posterior:
         """
         names = self.model.param_names(include_tp=True)
         if absent := left_out(names):
-            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: "
-            warnings.warn(
-                said + "draws of complex numbers and of tuples have no table or figure",
-                QuantitiesWarning,
-                stacklevel=2,
-            )
+            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: draws of "
+            said += "complex numbers and of tuples have no table or figure"
+            warnings.warn(said, QuantitiesWarning, stacklevel=2)
         return variables_of(names)
 
     @cached_property
