@@ -21,13 +21,21 @@ LEAVES |= {
     "_ess",
     "_insertion",
     "_cells",
+    "_missing",
     "_mixture",
+    "_notations",
     "encodings",
     "files",
     "frames",
+    "room",
     "_worker",
+    "interrupts",
+    "printed",
+    "runs_display",
+    "scratch",
     "threads",
     "variables",
+    "warning_log",
 }
 LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
 LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
@@ -109,8 +117,10 @@ ORDER = (
     "export_command",
     "run_commands",
     "evidence_command",
+    "arguments",
     "option_groups",
     "options",
+    "incidents",
     "cli",
     "__main__",
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +10,21 @@ import numpy as np
 
 from manymodes.diagnostics import r_eff
 from manymodes.engine import Parcel
-from manymodes.errors import InputError, StorageError
+from manymodes.errors import InputError
 from manymodes.loo import psis_loo
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.records import Record
+from manymodes.room import check_room
 from manymodes.samplers import check_sampler, sampler_named
+from manymodes.scratch import scratch_folder
 from manymodes.seeds import check_seed
 from manymodes.starts import Starts, parse_init
 from manymodes.threads import check_threads, use_threads
 from manymodes.warmups import Warmup, offered
+
+MOST_SECONDS = 1e9
+"""The longest time limit: some thirty years."""
 
 RUNNING = ".running-"
 """How the names of scratch folders begin."""
@@ -53,8 +56,11 @@ class RunSettings:
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is not {least} or more")
         check_seed(self.seed)
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise InputError(f"time_limit: {self.time_limit} is not a positive number of seconds")
+        if self.time_limit is not None and not 0 < self.time_limit <= MOST_SECONDS:
+            raise InputError(
+                f"time_limit: {self.time_limit} is not a positive number of seconds, up to "
+                f"{MOST_SECONDS:g}"
+            )
         if self.chains % self.superchain:
             raise InputError(
                 f"superchain: {self.chains} chains cannot be put in groups of {self.superchain}"
@@ -64,6 +70,15 @@ class RunSettings:
         check_threads(self.threads_per_chain)
         check_sampler(self.sampler, share_warmup=self.share_warmup > 0)
         parse_init(self.init)
+
+    def check_room(self, posterior: Posterior, out: Path | str | None) -> None:
+        """Raise `InputError` if the draws fit neither into memory nor, below ``out``, on the disk.
+
+        A draw is held on the unconstrained scale and as the program has it.
+        """
+        numbers = self.chains * self.nuts.draws * 2 * posterior.dims
+        what = f"{self.chains} chains of {self.nuts.draws} draws of {posterior.dims} parameters"
+        check_room(numbers, what, out)
 
     def identity(self, posterior: Posterior, starts: Starts) -> dict[str, Any]:
         """Everything that decides a chain, so that another run is not continued by mistake.
@@ -141,11 +156,7 @@ def _sample_chain(
     posterior, run = job.posterior, job.run
     start = job.starts.point(index, attempt, given)
     adapted = offered(posterior, start, job.warmups, run.nuts) if job.warmups else None
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=RUNNING, dir=job.scratch))
-    except OSError as error:
-        raise StorageError(f"no scratch folder for a chain: {error}") from error
-    try:
+    with scratch_folder(job.scratch, RUNNING) as scratch:
         chain = sampler_named(run.sampler)(
             posterior,
             run.nuts,
@@ -155,8 +166,6 @@ def _sample_chain(
             adapted=adapted,
             time_limit=run.time_limit,
         )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     lpd, pareto_k, efficiency = leave_one_out(posterior, chain.eta)
     return Record(
         rows=chain.rows,

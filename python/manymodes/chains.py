@@ -297,6 +297,7 @@ def run_chains(
         threads_per_chain=threads_per_chain,
     )
     posterior.model  # noqa: B018 - data that do not fit are refused before anything is written
+    run.check_room(posterior, None if resume else out)
     with kept_folder(out, "chains") as folder:
         run_missing(
             posterior,

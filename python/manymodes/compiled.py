@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.errors import InputError, KernelWarning, ManymodesWarning, ToolchainError
+from manymodes.interrupts import interruptible
+from manymodes.printed import capture
 from manymodes.program import Program
 from manymodes.progress import Progress
+from manymodes.toolchain.process import end_commands
 
 
 def load_model(program: Program, data_json: str, data_file: Path | None) -> Any:
@@ -38,10 +41,15 @@ def load_model(program: Program, data_json: str, data_file: Path | None) -> Any:
 
     _warn_of_foreign([program])
     library = program.library()
+
+    def load() -> Any:  # transformed data may loop without end
+        capture(library)
+        return bridgestan.StanModel(str(library), data_json, capture_stan_prints=False)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one library serves many data sets on purpose
         try:
-            model = bridgestan.StanModel(str(library), data_json, capture_stan_prints=False)
+            model = interruptible(load)
         except OSError as error:
             raise ToolchainError(f"{library} cannot be loaded: {error}") from error
         except RuntimeError as error:
@@ -100,10 +108,15 @@ def _compile(programs: set[Program], quiet: bool) -> None:
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(program.compile) for program in programs]
         pending = set(jobs)
-        while pending:
-            done = len(jobs) - len(pending)
-            progress.update(f"{done} of {len(jobs)} done, about half a minute each")
-            pending = wait(pending, timeout=1).not_done
+        try:
+            while pending:
+                done = len(jobs) - len(pending)
+                progress.update(f"{done} of {len(jobs)} done, about half a minute each")
+                pending = wait(pending, timeout=1).not_done
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_commands()
+            raise
     for job in jobs:
         job.result()
     progress.done("done")

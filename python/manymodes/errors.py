@@ -29,6 +29,10 @@ class CompileError(ToolchainError):
     """A Stan program does not compile; the message carries the compiler's first complaint."""
 
 
+class KilledError(ToolchainError):
+    """A compiler was killed before it was done: that says nothing about the program."""
+
+
 class DensityError(ManymodesError, RuntimeError):
     """The log density could not be evaluated where it must be finite."""
 
@@ -87,3 +91,7 @@ class UpgradeWarning(ManymodesWarning):
 
 class QuantitiesWarning(ManymodesWarning):
     """Some quantities of a program have no place among its draws: they are left out by name."""
+
+
+class TableWarning(ManymodesWarning):
+    """A table can be read, and may not mean what it says."""

@@ -47,6 +47,7 @@ def evidence_command(options: argparse.Namespace) -> int:
         "target_sd": options.target_sd,
         "max_runs": options.max_runs or max(MAX_RUNS, options.runs),
         "seed": options.seed,
+        "retries": options.retries,
         "threads_per_chain": options.threads_per_chain,
     }
     check_nested(posterior, **request)
@@ -79,7 +80,12 @@ def evidence_command(options: argparse.Namespace) -> int:
         for text in nested_cautions(nested):
             print(f"manymodes: caution: {text}", file=sys.stderr)
         if options.no_modes:
-            said = {"log_z": nested.log_z, "log_z_sd": nested.log_z_sd, "runs": len(nested.runs)}
+            what = "log_z" if nested.is_evidence else "log_integral"
+            said = {
+                what: nested.log_z,
+                f"{what}_sd": nested.log_z_sd,
+                "runs": len(nested.runs),
+            }
             return finish_without_modes(options, posterior, nested, said)
         checked = None
         if options.check:

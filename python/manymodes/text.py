@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from manymodes.mode_notes import mode_notes, unassigned_share
 from manymodes.nested_notes import effort_lines, what_log_z_is
 from manymodes.terminal import visible
-from manymodes.wording import unfinished_lines
+from manymodes.wording import escaped, quoted, shown, unfinished_lines
 
 if TYPE_CHECKING:
     from manymodes.architectures import ActiveUnits
@@ -256,10 +256,11 @@ def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | 
         lines.append(f"1 to {network.hidden[0]} active units, prior {network.active}")
     if target.likelihood == "bernoulli":
         no, yes = target.classes
-        said = f"class 1 is '{visible(yes)}', class 0 is '{visible(no)}'"
-        lines.append(f"target {visible(target.name)}: {said}")
+        lines.append(
+            f"target {escaped(target.name)}: class 1 is {quoted(yes)}, class 0 is {quoted(no)}"
+        )
     elif target.classes:
-        lines.append(f"target {visible(target.name)}: {', '.join(map(visible, target.classes))}")
+        lines.append(f"target {escaped(target.name)}: {shown(target.classes)}")
     if parts.held_out is not None:
         lines.append(f"{held_out}: {counted(len(parts.held_out), 'row')} held out")
     return "\n".join(lines)
