@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from manymodes.chains import Chains
 from manymodes.nested import Nested
+from manymodes.posterior import FloatArray
 
 
 def nested_entry(nested: Nested) -> dict[str, Any]:
@@ -49,3 +53,21 @@ def nested_entry(nested: Nested) -> dict[str, Any]:
     if failures:
         entry["failed_evaluations"] = failures
     return entry
+
+
+def unfinished_counts(chains: Chains | None, nested: Nested | None) -> dict[str, tuple[int, int]]:
+    """Return, by engine, how many chains or runs finished, and how many were asked for.
+
+    Of the engines alone whose run was interrupted.
+    """
+    engines = {"chains": chains, "nested": nested}
+    return {
+        name: draws.unfinished
+        for name, draws in engines.items()
+        if draws is not None and draws.unfinished is not None
+    }
+
+
+def worst(values: FloatArray) -> float:
+    """Return the largest value; NaN marks what is constant in every chain and does not count."""
+    return float(np.nanmax(values)) if np.isfinite(values).any() else float("nan")
