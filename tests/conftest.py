@@ -42,6 +42,7 @@ Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
 # Files that take longest, so ordered that two workers do not wait for one compilation.
 LONGEST = (
     "stan_programs",
+    "newest_stan",
     "kernel",
     "calibration",
     "variable",
@@ -116,6 +117,12 @@ def two_peaks(distance: float, share: float) -> Posterior:
     """Return a posterior of two peaks of unit width, the right one with a share of the mass."""
     data = {"distance": distance, "share": share, "prior_only": 0}
     return Posterior(Program(MODELS / "two_peaks.stan"), data, "two peaks")
+
+
+def improper(kind: int) -> Posterior:
+    """Return a posterior of ``improper.stan``, which says what the kinds are."""
+    data = {"kind": kind, "prior_only": 0, "y": [1.0, 2.0, 0.5]}
+    return Posterior(Program(MODELS / "improper.stan"), data, name="improper").compile(quiet=True)
 
 
 def small_network(

@@ -89,6 +89,7 @@ ORDER = (
     "modes",
     "weights",
     "comparison",
+    "mode_notes",
     "basins",
     "bridge_sampling",
     "laplace",

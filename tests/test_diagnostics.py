@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import kolmogorov
 
+from manymodes._insertion import kolmogorov_smirnov
 from manymodes.diagnostics import (
     ess_bulk,
     ess_tail,
@@ -165,6 +166,17 @@ def test_nested_rhat_of_stationary_chains() -> None:
     assert np.mean(nested_rhat(x, labels, rank=False)) == pytest.approx(expected, abs=1e-3)
     x += labels[:, None, None]
     assert nested_rhat(x, labels).min() > 1.5
+
+
+def test_insertion_p_in_stretches_is_that_of_the_whole() -> None:
+    """Of many numbers of live points, the expected steps are not held at once."""
+    rng = np.random.default_rng(11)
+    live = rng.integers(1, 300, size=2000)
+    index = (rng.random(2000) * live).astype(np.int64)
+    whole = kolmogorov_smirnov(index, live)
+    assert insertion_p(index, live) == whole
+    for at_once in (1000, 5000, 20_000):
+        assert kolmogorov_smirnov(index, live, at_once) == pytest.approx(whole, rel=1e-9)
 
 
 def test_insertion_p_agrees_with_anesthetic() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
@@ -119,15 +118,23 @@ def test_chains_of_different_lengths_are_told_apart() -> None:
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(
-    normal: Posterior, executor: Executor, tmp_path: Path
+    normal: Posterior, executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The third chain's file is a link to a device that is always full."""
+    """The third chain's file is written to a device that is always full."""
     before = run(normal, executor)
     folder = tmp_path / "chains"
-    folder.mkdir()
-    (folder / f".{record_file(folder, 2).name}.{os.getpid()}.partial").symlink_to("/dev/full")
-    with pytest.raises(StorageError, match=r"chain-00002\.npz cannot be written: No space left"):
-        run(normal, executor, out=tmp_path)
+    savez = np.savez
+
+    def full(file: Any, **arrays: Any) -> None:
+        if record_file(folder, 2).name in file.name:
+            with open("/dev/full", "wb", buffering=0) as device:
+                device.write(b"0")
+        savez(file, **arrays)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez", full)
+        with pytest.raises(StorageError, match=r"chain-00002\.npz cannot be written: No space"):
+            run(normal, executor, out=tmp_path)
     assert 2 not in record_numbers(folder)
     after = run(normal, executor, out=tmp_path, resume=True)
     np.testing.assert_array_equal(before.eta, after.eta)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from conftest import MODELS, closed_form, small_network
+from conftest import MODELS, closed_form, improper, small_network
 from manymodes import toolchain
-from manymodes.errors import InputError
-from manymodes.normalisation import Remark, remarks
+from manymodes.errors import DensityError, InputError
+from manymodes.normalisation import Remark, falls_off, improper_directions, remarks
 from manymodes.normalisation._masses import FAMILIES, constant, mass_between
 from manymodes.posterior import Posterior
 from manymodes.program import Program
+from manymodes.reference import prior_measure, proper_prior_measure
 
 HALF = math.log(2)
-OURS = sorted((toolchain.stan_dir() / "models").glob("*.stan")) + sorted(MODELS.glob("*.stan"))
+OURS = sorted((toolchain.stan_dir() / "models").glob("*.stan")) + sorted(
+    path for path in MODELS.glob("*.stan") if path.stem != "improper"
+)
 
 
 def look(tmp_path: Path, parameters: str, model: str, before: str = "", **data: object):
@@ -27,6 +31,70 @@ def look(tmp_path: Path, parameters: str, model: str, before: str = "", **data: 
     path.write_text(f"{before}\nparameters {{\n{parameters}\n}}\nmodel {{\n{model}\n}}\n")
     program = Program(path)
     return remarks(Posterior(program, data) if data else program)
+
+
+# ---------------------------------------------------------------- what does not fall off
+
+
+@pytest.mark.parametrize(
+    ("slope", "proper"),
+    [
+        (lambda t: 0.0, False),  # flat
+        (lambda t: 1.0, False),  # flat on a half-line, on the log scale
+        (lambda t: -0.5 / t, False),  # falls off, but too slowly
+        (lambda t: -1.0 / t, False),
+        (lambda t: -1.2 / t, True),
+        (lambda t: -2.0 / t, True),  # Cauchy
+        (lambda t: -1e-3, True),  # slow, but exponential
+        (lambda t: -1e-9, True),
+        (lambda t: -t / 1e12, True),  # a normal of standard deviation 1e6
+        (lambda t: (1e6 - t) / 4.0, True),  # far from the origin
+        (lambda t: 2 * (1e3 - t) / (1 + (t - 1e3) ** 2), True),
+    ],
+)
+def test_falling_off_is_told_by_slopes(slope: Callable[[float], float], proper: bool) -> None:
+    assert falls_off(lambda t: (-1.0, slope(t))) == proper
+
+
+@pytest.mark.parametrize("end", [200.0, 1e7])
+def test_a_density_that_ends_falls_off(end: float) -> None:
+    assert falls_off(lambda t: (0.0 if t < end else -math.inf, 0.0))
+
+
+def test_what_cannot_be_evaluated_is_not_called_improper() -> None:
+    def line(distance: float) -> tuple[float, float]:
+        raise DensityError("overflow")
+
+    assert falls_off(line)
+
+
+PRIORS = {
+    0: (),
+    1: ("b",),
+    2: ("b[2]",),
+    3: ("sigma",),
+    4: ("sigma",),
+    5: ("b[1] and b[2] together",),
+    6: ("b[1]",),
+    7: (),
+    8: (),
+    9: (),
+}
+
+
+@pytest.mark.parametrize("kind", PRIORS)
+def test_improper_priors_are_named(kind: int) -> None:
+    posterior = improper(kind)
+    assert improper_directions(posterior.prior) == PRIORS[kind]
+    both = "b[1] and b[2] together"  # the data tell the sum only
+    assert improper_directions(posterior) == ((both,) if kind in (1, 5) else ())
+
+
+def test_an_improper_prior_is_no_base_measure() -> None:
+    with pytest.raises(InputError, match=r"the prior of b\[2\] in improper is improper"):
+        prior_measure(improper(2))
+    assert proper_prior_measure(improper(2)) is None
+    assert proper_prior_measure(improper(0)) is not None
 
 
 # ---------------------------------------------------------------- nothing to say

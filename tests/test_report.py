@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
@@ -27,6 +28,7 @@ from manymodes.report._cautions import cautions
 from manymodes.report._findings import finding, prediction_sentence, together
 from manymodes.report._format import percent, with_error
 from manymodes.stacking import stack
+from manymodes.text import comparison_table
 from manymodes.weighings import HeldOutScore, Score, Weighing, weighings
 
 N_OBS, DRAWS = 30, 60
@@ -508,6 +510,42 @@ def test_cautions() -> None:
     assert "did not reach mode 2, which chains found and which stands" in caution(summaries=unseen)
     low = (TWO_MODES[0], replace(TWO_MODES[1], evidence=Estimate()))
     assert cautions("it", replace(good, summaries=low)) == []
+
+
+UNREACHED = tuple(replace(m, evidence=Estimate(), log_z=Estimate()) for m in TWO_MODES)
+
+
+@pytest.mark.parametrize(("modes", "chains"), [(UNREACHED, True), (UNREACHED[:1], False)])
+def test_modes_without_evidence_get_a_page_that_says_so(
+    tmp_path: Path, modes: tuple[ModeSummary, ...], chains: bool
+) -> None:
+    """Ranked by occupancy where there are chains; otherwise none is prominent."""
+    comparison = make(modes=modes, chains=chains)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = write(tmp_path / "report.html", only=comparison)
+        table = comparison_table("only", comparison)
+    assert comparison.ranked_by == ("occupancy" if chains else "")
+    assert len(comparison.prominent) == (len(modes) if chains else 0)
+    assert comparison.unassigned == 1.0
+    assert "stayed far below the peak" in page.text
+    assert "no mode has an evidence of its own" in table
+    assert "unassigned evidence: 100 % of it" in table
+    assert ("no prominent mode" in table) == (not chains)
+    assert "nan" not in table
+    assert comparison.as_dict()["prominent_modes"] == len(comparison.prominent)
+
+
+def test_weights_that_are_shown_do_not_lack_a_share_in_silence() -> None:
+    """What lies in modes without an evidence, and in modes that are left out."""
+    tiny = tuple(summary(i, i, (4e-4, 1e-4), (0, 0), (0, 0)) for i in range(3, 13))
+    lacking = (replace(TWO_MODES[0], evidence=Estimate(0.77, 0.03)), UNREACHED[1], *tiny)
+    table = comparison_table("it", make(modes=lacking))
+    assert (
+        "unassigned evidence: 23 % of it in modes that the nested runs did not reach and" in table
+    )
+    assert "0.4 % in modes that are not shown" in table
+    assert "unassigned" not in comparison_table("it", make())
 
 
 def test_small_insertion_p_is_a_caution() -> None:

@@ -341,7 +341,7 @@ _IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
 
 
 def _load(posterior: Posterior, folder: Path) -> Chains:
-    settings, name = read_claim(folder, posterior.identity, _IN_SETTINGS)
+    settings, run = read_claim(folder, posterior.identity, _IN_SETTINGS)
     index, asked = wanted_of(settings, record_numbers(folder))
     failures = read_failures(folder / FAILURES, asked)
     if not index:
@@ -355,7 +355,7 @@ def _load(posterior: Posterior, folder: Path) -> Chains:
     stats: dict[str, FloatArray] = {}
     single: dict[str, list[Any]] = {name: [] for name in _OF_RECORDS}
     for c, number in enumerate(index):
-        record = read_record(folder, number, name, shape)
+        record = read_record(folder, number, run, shape)
         scored = len(record.lpd) if scored is None else scored
         if len(record.lpd) != scored:
             raise ResultsError(

@@ -151,14 +151,36 @@ class Comparison:
         return np.asarray(self.labels[self.modes.nested])
 
     @property
+    def ranked_by(self) -> str:
+        """What makes modes prominent: evidence or, where no mode has one, occupancy.
+
+        Empty where there is neither: nested runs reached no mode, and there are no chains.
+        """
+        for by in ("evidence", "occupancy"):
+            if any(np.isfinite(getattr(mode, by).value) for mode in self.summaries):
+                return by
+        return ""
+
+    @property
     def prominent(self) -> tuple[ModeSummary, ...]:
-        """The prominent modes: by evidence or, without it, by occupancy."""
-        by = "occupancy" if self.nested is None else "evidence"
-        shares = np.array([getattr(mode, by).value for mode in self.summaries])
+        """The prominent modes, by `ranked_by`; none where nothing ranks them."""
+        if not self.ranked_by:
+            return ()
+        shares = np.array([getattr(mode, self.ranked_by).value for mode in self.summaries])
         limit = PROMINENT * np.nanmax(shares)
         return tuple(
             mode for mode, share in zip(self.summaries, shares, strict=True) if share > limit
         )
+
+    @property
+    def unassigned(self) -> float:
+        """The share of the evidence in modes that have none of their own; 0 without nested runs.
+
+        As far as the nested runs saw of them, which is the least that it can be.
+        """
+        if self.nested is None:
+            return 0.0
+        return max(0.0, 1.0 - float(np.nansum([mode.evidence.value for mode in self.summaries])))
 
     @property
     def unweighed(self) -> tuple[ModeSummary, ...]:
@@ -209,6 +231,7 @@ class Comparison:
             entry["nested"]["spread_of_modes"] = self.evidence_spread
         if self.active:
             entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
+        entry["unassigned"] = self.unassigned
         entry["modes"] = [_mode_entry(mode, self.nested) for mode in self.summaries]
         entry["modes_only_chains_found"] = len(self.unweighed)
         entry["prominent_modes"] = len(self.prominent)

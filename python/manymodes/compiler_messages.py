@@ -16,7 +16,7 @@ from io import StringIO
 from pathlib import Path
 
 _PLACE = re.compile(r"'([^'\n]*)'(?=, line \d+)")
-_SCRATCH = re.compile(r"^.*/building-\w+/|^(\./)+")
+_SCRATCH = re.compile(r"^(.*/building-\w+/)?(\./)*")
 _ALSO_SCRATCH = re.compile(r"[^\s'\":]*/building-\w+/")
 _COMPLAINT = re.compile(
     r"\b[Ee]rror\b|Semantic|Syntax|undefined reference|cannot find -l|multiple definition"
@@ -42,6 +42,7 @@ def with_users_names(message: str, main: str, shown: Mapping[str, str]) -> str:
         What the user calls the files that are included, by the names that they are carried under.
     """
     known = set(shown.values())
+    shown = {_SCRATCH.sub("", name): called for name, called in shown.items()}
 
     def users(match: re.Match[str]) -> str:
         name = match[1]

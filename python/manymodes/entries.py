@@ -39,6 +39,9 @@ def nested_entry(nested: Nested) -> dict[str, Any]:
     if nested.prior_integral is not None:
         entry["prior_log_z"] = nested.prior_integral.log_z
         entry["prior_log_z_sd"] = nested.prior_integral.log_z_sd
+        entry["improper"] = list(nested.prior_integral.improper)
+        entry["endless"] = list(nested.prior_integral.endless)
+    entry["is_evidence"] = nested.is_evidence
     if nested.log_prior_inside[0] < 0:
         entry["log_z_restricted"] = nested.log_z_restricted
         entry["log_prior_inside"], entry["log_prior_inside_sd"] = nested.log_prior_inside

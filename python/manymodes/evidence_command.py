@@ -100,4 +100,5 @@ def _other_reference(nested: Nested, *, has_chains: bool) -> str | None:
 
     if nested.base.source in ("prior", "cube"):
         return "chains" if has_chains else "peaks"
-    return "prior" if PRIOR_SWITCH in nested.posterior.data else None
+    has_prior = PRIOR_SWITCH in nested.posterior.data and nested.is_evidence
+    return "prior" if has_prior else None

@@ -20,6 +20,7 @@ from manymodes.reference import LOGISTIC, BaseMeasure, Component
 
 _EDGE = 1e-6
 _FAR = 12.0
+_AT_THE_END = 1e-3
 LOWEST = -1e10
 """The height where the density is zero (nats)."""
 _STRETCH = 30.0
@@ -88,6 +89,16 @@ class Landscape:
         inside = self._on_interval
         z = np.where(inside, special.logit(np.where(inside, values, 0.5)), values)
         return np.asarray(self._frame.location + self._scale * z)
+
+    def runaway(self, peaks: FloatArray) -> npt.NDArray[np.intp]:
+        """Return where peaks, shape (M, D), lie at the end of the box, shape (M, D): -1 or 1.
+
+        0 elsewhere, and at the bounds of a coordinate that is climbed on the unit interval, where
+        the parameter itself ends.
+        """
+        far = (peaks >= self.bounds.ub - _AT_THE_END).astype(np.intp)
+        far -= peaks <= self.bounds.lb + _AT_THE_END
+        return np.asarray(np.where(self._on_interval, 0, far))
 
     @cached_property
     def _prior(self) -> Posterior | None:

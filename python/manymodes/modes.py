@@ -14,21 +14,24 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 from scipy.spatial import cKDTree
 
-from manymodes.atlas import Atlas
+from manymodes.atlas import Atlas, Joined
 from manymodes.chains import Chains
 from manymodes.errors import InputError
 from manymodes.landscape import Landscape
 from manymodes.nested import Nested
-from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.posterior import FloatArray, Posterior
 from manymodes.progress import Progress
-from manymodes.reference import NORMAL, BaseMeasure, prior_measure
+from manymodes.reference import NORMAL, BaseMeasure, proper_prior_measure
 from manymodes.seeds import check_seed
 
 IntArray = npt.NDArray[np.intp]
 
 _NEGLIGIBLE = 1e-9
+_MOST_UNSEEN = 0.1  # of a mode's evidence above a run's last point, for the run to have reached it
+_HOPELESS = 300.0
 _STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
@@ -71,8 +74,9 @@ class Modes:
     nested : int array of shape (n,)
         The mode of each merged point of the nested runs; empty without them.
     reached_by_run : bool array of shape (M, R)
-        Whether each nested run came near enough to the peak to hold the mode's typical set;
-        where it did not, its points say nothing of the mode's evidence.
+        Whether each nested run came near enough to the peak to hold the mode's typical set, or
+        left little of the mode's evidence above its last point; where it did neither, its points
+        say nothing of the mode's evidence.
     functions : int array of shape (M,)
         The function that each mode belongs to, numbered by its highest mode.
     disagreement : float
@@ -84,6 +88,9 @@ class Modes:
         The level (log likelihood against the base measure, nats) of the highest pass known
         between two modes, a lower bound, since a better path may exist (-1e10 where none was
         looked for); on the diagonal that of the peaks. Empty without nested runs.
+    runaway : int array of shape (M, D)
+        -1 or 1 where the climb to a peak went down or up an unconstrained coordinate to the end
+        of the box that is searched: there is no maximum in it; 0 elsewhere.
     """
 
     peaks: FloatArray
@@ -96,6 +103,7 @@ class Modes:
     disagreement: float
     climbs: int
     passes: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    runaway: IntArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.intp))
 
     @property
     def n_modes(self) -> int:
@@ -181,11 +189,12 @@ def find_modes(
         chains=_by_chain(chains, by_engine["chains"]) if chains is not None else empty,
         starts=started,
         nested=by_engine["nested"] if nested is not None else empty,
-        reached_by_run=_reached(landscape, heights, nested, by_engine),
+        reached_by_run=_reached(landscape, joined, nested, by_engine),
         functions=functions,
         disagreement=disagreement,
         climbs=total,
         passes=joined.passes,
+        runaway=landscape.runaway(joined.peaks),
     )
 
 
@@ -197,9 +206,8 @@ def _landscape(
         raise InputError("modes: neither chains nor nested runs were given")
     if nested is not None and len(nested.base.components) == 1:
         return Landscape(posterior, nested.base)
-    if PRIOR_SWITCH in posterior.data:
-        frame = prior_measure(posterior, seed=seed)
-    else:
+    frame = proper_prior_measure(posterior, seed=seed)
+    if frame is None:
         frame = _frame_of_draws(posterior, chains, nested)
     return Landscape(posterior, nested.base if nested is not None else frame, frame.components[0])
 
@@ -299,15 +307,18 @@ def _disagreement(tree: cKDTree, modes: IntArray, share: FloatArray) -> float:
 
 def _reached(
     landscape: Landscape,
-    heights: FloatArray,
+    joined: Joined,
     nested: Nested | None,
     by_engine: Mapping[str, IntArray],
 ) -> npt.NDArray[np.bool_]:
     """Return which modes each nested run has climbed into, shape (M, R).
 
     Around a peak of D dimensions the height of a draw falls short of it by D/2 on average,
-    with standard deviation sqrt(D/2) (half a chi-squared with D degrees of freedom).
+    with standard deviation sqrt(D/2) (half a chi-squared with D degrees of freedom). Under an
+    informative prior draws lie further below the peak of likelihood over prior: then it counts
+    whether the run left little of the mode above its last point.
     """
+    heights = joined.heights
     if nested is None:
         return np.zeros((len(heights), 0), dtype=bool)
     reached = np.zeros((len(heights), len(nested.runs)), dtype=bool)
@@ -318,8 +329,29 @@ def _reached(
         members = np.flatnonzero((by_engine["nested"] == mode) & (nested.run_of == run))
         densest = members[np.argsort(log_density[members])[-3:]]
         best = landscape.coordinates(nested.eta[[*members[-3:], *densest]])
-        reached[mode, run] = any(landscape.height(x) > heights[mode] - typical for x in best)
+        reached[mode, run] = any(landscape.height(x) > heights[mode] - typical for x in best) or (
+            _unseen_share(nested, members, float(joined.passes[mode, mode]), dims) < _MOST_UNSEEN
+        )
     return reached
+
+
+def _unseen_share(nested: Nested, members: IntArray, top: float, dims: int) -> float:
+    """Return the share of a mode's evidence in a run that may lie above its last point there.
+
+    Down from a peak of D dimensions the volume grows as the D/2-th power of the depth. With the
+    last point at depth d, and as much volume above it as its shell has, that volume holds
+    e^d d^(-D/2) gamma(D/2 + 1) P(D/2, d) times what it would at the last point's likelihood.
+    """
+    if not len(members):
+        return np.inf
+    weights = nested.weights[members]
+    depth, half = float(top - nested.logl[members[-1]]), dims / 2
+    gain = 0.0
+    if depth > 0:
+        inside = max(float(special.gammainc(half, depth)), 1e-300)
+        gain = depth - half * np.log(depth) + special.gammaln(half + 1) + np.log(inside)
+    above = weights[-1] * np.exp(min(gain, _HOPELESS))
+    return float(above / (above + weights.sum())) if weights.sum() > 0 else np.inf
 
 
 def _functions(
@@ -330,7 +362,10 @@ def _functions(
     settings: ModeSettings,
     rng: np.random.Generator,
 ) -> IntArray:
-    """Group modes whose mean predictions agree within their posterior spread."""
+    """Group modes whose mean predictions agree within their posterior spread.
+
+    What is not finite in some draw (the log likelihood of an observation) tells nothing apart.
+    """
     if posterior.network is None and not posterior.has_log_lik:
         return np.arange(n_modes)
     means, variances = [], []
@@ -341,9 +376,15 @@ def _functions(
         members = np.flatnonzero(labels == mode)
         picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
         values = _function_values(posterior, pool.eta[picks])
-        means.append(values.mean(axis=0))
+        finite = np.isfinite(values).all(axis=0)
+        values = np.where(finite, values, 0.0)
+        means.append(np.where(finite, values.mean(axis=0), np.nan))
         variances.append(values.var(axis=0))
     group = np.arange(n_modes)
+    known = np.isfinite(means).all(axis=0)
+    if not known.any():
+        return group
+    means, variances = [[one[known] for one in each] for each in (means, variances)]
     for a, b in combinations(range(n_modes), 2):
         spread = variances[a] + variances[b] + 1e-12
         distance = float(np.sqrt(np.mean((means[a] - means[b]) ** 2 / spread)))

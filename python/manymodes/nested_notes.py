@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -12,6 +13,9 @@ from manymodes.wording import things
 
 UNLIKELY = 0.01
 """The p-value below which a test is told of."""
+
+NO_INSERTIONS = "no live point was drawn above the contour of another"
+"""Why there is no insertion-index test."""
 
 MOST_MISSED = 0.05
 """The share of the posterior that chains may have missed under a base measure fitted to them."""
@@ -27,7 +31,6 @@ def effort_lines(nested: Nested) -> list[str]:
     if not known:
         d_kl, d_kl_sd = nested.d_kl_base
     of = "the prior" if known else "the base measure"
-    by_run = ", ".join(f"{p:.2g}" for p in nested.insertion_p_by_run)
     resumed = sum(run.resumed > 0 for run in nested.runs)
     lines = [
         f"base measure: {nested.base.reason or nested.base.source}",
@@ -35,11 +38,36 @@ def effort_lines(nested: Nested) -> list[str]:
         f"{nested.effective_samples:.0f} effective samples; {nested.evaluations} evaluations",
         f"log_z_sd: {nested.log_z_volume_sd:.3f} by volumes"
         + (f", {nested.log_z_between_sd:.3f} between runs" if len(nested.runs) > 1 else "")
-        + f"; insertion-index p = {nested.insertion_p:.2g} (by run {by_run})",
+        + f"; {_insertion_test(nested)}",
     ]
+    plateau = plateau_sentence(nested)
+    if plateau:
+        lines.append(plateau)
     if resumed:
         lines.append(f"{resumed} of {len(nested.runs)} runs went on from a checkpoint")
     return lines
+
+
+def _insertion_test(nested: Nested) -> str:
+    if math.isnan(nested.insertion_p):
+        return f"insertion-index p: none ({NO_INSERTIONS})"
+    by_run = ", ".join("none" if math.isnan(p) else f"{p:.2g}" for p in nested.insertion_p_by_run)
+    return f"insertion-index p = {nested.insertion_p:.2g} (by run {by_run})"
+
+
+def plateau_sentence(nested: Nested) -> str:
+    """Say that the runs ended on a plateau, or saw nothing else; empty where they did not."""
+    top, points = nested.on_top
+    if top == points:
+        where = "where it is not zero, " if nested.log_prior_inside[0] < 0 else ""
+        return f"{where}the likelihood is the same at all {points} points of the nested runs"
+    if top < max(2, nested.nlive * len(nested.runs) // 10):
+        return ""
+    return (
+        f"the nested runs ended on a plateau: {top} live points had the same likelihood, and none "
+        f"a higher one; a part of less than about {300 / top:.2g} % of the plateau that stands "
+        "higher would not have been seen"
+    )
 
 
 def nested_cautions(nested: Nested) -> list[str]:
@@ -77,17 +105,50 @@ def nested_cautions(nested: Nested) -> list[str]:
     return texts
 
 
+def what_log_z_is(nested: Nested) -> str:
+    """Say what log_z is where it is no evidence, or may be none; empty where it is one."""
+    prior = nested.prior_integral
+    if prior is None:
+        return ""
+    if prior.endless:
+        return (
+            f"the density has no finite integral: it does not fall off in {_listed(prior.endless)}"
+            ". There is no evidence, and log_z only tells how far the runs looked; nor is there a "
+            "posterior to draw from. Give every parameter a prior that falls off"
+        )
+    if not prior.improper:
+        return ""
+    names = _listed(prior.improper)
+    if prior.certain:
+        return (
+            f"the prior of {names} is improper: it has no finite integral, so that there is no "
+            "evidence, whose constant would be arbitrary. log_z is the integral of the density as "
+            "written, and compares with no other program's. Weights of modes do not depend on it"
+        )
+    return (
+        f"{names} may have no prior: if so there is no evidence, whose constant would be "
+        "arbitrary, and log_z is the integral of the density as written"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _prior_cautions(nested: Nested) -> list[str]:
     prior = nested.prior_integral
-    if prior is None or not prior.is_off:
-        return []
+    what = what_log_z_is(nested)
+    texts = [f"{what}."] if what else []
+    if prior is None or not prior.is_off or not nested.is_evidence:
+        return texts
     error = f" ± {prior.log_z_sd:.3f}" if prior.log_z_sd > 0 else ""
     return [
+        *texts,
         f"the prior is not normalised: without the likelihood the program integrates to "
         f"e^({prior.log_z:.3f}{error}) = {math.exp(prior.log_z):.4g}, not to 1. Over the "
         f"normalised prior, log_z is {nested.log_z - prior.log_z:.2f} ± "
         f"{math.hypot(nested.log_z_sd, prior.log_z_sd):.2f} nats. To mend the program: truncate "
-        "priors of bounded parameters (T[...]), and give every parameter a prior."
+        "priors of bounded parameters (T[...]), and give every parameter a prior.",
     ]
 
 

@@ -15,7 +15,7 @@ def add_posterior(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="NET | MODEL.stan DATA.json",
-        help="the folder of a network, or a Stan program and its data",
+        help="the folder of a network, or a Stan program and its data, if it has any",
     )
     add_likelihood(parser)
 

@@ -28,6 +28,12 @@ from manymodes.room import check_room
 from manymodes.threads import VARIABLE
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
 
+MAX_RUN_SEED = 2**31 - 1
+"""Seeds of runs are below this: PolyChord's are 32-bit integers, a negative one means the time."""
+
+_MOST_POINTS = 10**7  # in memory at once
+_MOST_REPEATS = 10**6
+
 RUNNING = ".running-"
 """How the scratch folders of runs are called."""
 
@@ -75,10 +81,16 @@ class PolyChordSettings:
         """Check the ranges; raise `InputError` naming the first setting out of its range."""
         if self.nlive is not None and self.nlive < 10:
             raise InputError(f"nlive: {self.nlive} is not 10 or more")
+        if self.nlive is not None and self.nlive > _MOST_POINTS // 10:
+            raise InputError(f"nlive: {self.nlive} is more than {_MOST_POINTS // 10}")
         if self.nprior is not None and self.nprior < (self.nlive or 1):
             raise InputError(f"nprior: {self.nprior} is less than nlive ({self.nlive})")
+        if self.nprior is not None and self.nprior > _MOST_POINTS:
+            raise InputError(f"nprior: {self.nprior} is more than {_MOST_POINTS}")
         if self.num_repeats is not None and self.num_repeats < 1:
             raise InputError(f"num_repeats: {self.num_repeats} is not 1 or more")
+        if self.num_repeats is not None and self.num_repeats > _MOST_REPEATS:
+            raise InputError(f"num_repeats: {self.num_repeats} is more than {_MOST_REPEATS}")
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(f"precision: {self.precision} is not between 0 and 1")
         if self.processes < 1:
@@ -215,7 +227,8 @@ def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay |
         resumed = _mark_resumption(scratch)
         config = scratch / "config"
         config.write_text(
-            _config_text(opened, library, (seed + resumed) % 2**31, scratch), encoding="utf-8"
+            _config_text(opened, library, (seed + resumed) % MAX_RUN_SEED, scratch),
+            encoding="utf-8",
         )
         command = [*launcher(opened.settings, library), str(nested_runner()), str(config)]
         processes, threads = opened.settings.processes, opened.threads

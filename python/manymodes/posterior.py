@@ -241,15 +241,15 @@ class Posterior:
     def _point(self, eta: npt.ArrayLike) -> FloatArray:
         """Return one unconstrained point; raise `InputError` if it is none."""
         try:
-            point = np.ascontiguousarray(eta, dtype=float)
+            point = np.asarray(eta, dtype=float)
         except (TypeError, ValueError) as error:
             raise InputError(f"eta: not an array of numbers ({error})") from error
         if point.shape != (self.dims,):
             raise InputError(
-                f"eta: shape {np.shape(eta)} is not that of one point of this posterior, "
+                f"eta: shape {point.shape} is not that of one point of this posterior, "
                 f"({self.dims},)"
             )
-        return point
+        return np.ascontiguousarray(point)
 
     @cached_property
     def prior(self) -> Posterior:
@@ -330,6 +330,7 @@ class Posterior:
     @property
     def has_log_lik(self) -> bool:
         """Whether the program can tell the log likelihood of each observation."""
+        self._with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
         try:
             return bool(self._log_lik_columns.stop > 0)
         except InputError:

@@ -98,19 +98,23 @@ def open_posterior(folder: Path, *, kernel: bool | None = None) -> Posterior:
     """
     path = folder / "posterior.json"
     described = read_json(member(folder, path.name, path))
-    if not {"program", "name"} <= described.keys():
+    name = described.get("name")
+    if not (isinstance(name, str) and name.isprintable() and "program" in described):
         raise ResultsError(f"{path} is damaged (no program or no name): make it again")
     program = member(folder, described["program"], path)
     data_file = member(folder, "data.json", path)
     data = read_json(data_file)
-    network = described.get("network")
+    try:
+        network = described.get("network") and Network.from_dict(described["network"])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ResultsError(f"{path} is damaged ({error}): make it again") from error
     if kernel is None:
         kernel = bool(described.get("kernel", True))
     return Posterior(
         Program(program, kernel, confined=True),
         data,
-        str(described["name"]),
-        Network.from_dict(network) if network is not None else None,
+        name,
+        network,
         data_file,
     )
 
@@ -379,7 +383,11 @@ def load(folder: Path | str) -> Results:
         raise ResultsError(f"{path} holds no finished run (no {SUMMARY})")
     summary = read_json(path / SUMMARY)
     posteriors = summary.get("posteriors")
-    if not isinstance(posteriors, dict) or not all(map(_is_entry, posteriors.items())):
+    several = not (path / "posterior").is_dir()
+    if not isinstance(posteriors, dict) or not all(
+        isinstance(entry, dict) and (_is_folder(name) or not several)
+        for name, entry in posteriors.items()
+    ):
         raise ResultsError(
             f"{path / SUMMARY} is damaged (no 'posteriors', or one that cannot be): "
             f"write it anew with manymodes compare {path}"
@@ -390,7 +398,6 @@ def load(folder: Path | str) -> Results:
     return found
 
 
-def _is_entry(item: tuple[str, Any]) -> bool:
-    """Whether a posterior's entry is one, under a name that cannot lead out of the run."""
-    name, entry = item
-    return isinstance(entry, dict) and Path(name).name == name and name != ".."
+def _is_folder(name: str) -> bool:
+    """Whether a name is one of a folder, and cannot lead out of the run."""
+    return Path(name).name == name and name not in ("", "..")

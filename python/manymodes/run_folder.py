@@ -113,7 +113,7 @@ def posterior_files(folder: Path) -> Iterator[Path]:
         return
     names = {program}
     with suppress(ManymodesError, OSError, ValueError):  # gone or damaged: nothing more is known
-        names |= Program(folder / program).sources.keys()
+        names |= Program(folder / program, confined=True).sources.keys()
     yield from _present(folder, sorted(name for name in names if ".." not in Path(name).parts))
 
 

@@ -22,9 +22,13 @@ def check_seed(seed: Any, name: str = "seed") -> int:
         It is no whole number, or out of its range.
     """
     try:
-        value = -1 if isinstance(seed, bool | np.bool_) else operator.index(seed)
+        value = operator.index(seed)
     except TypeError:
-        value = -1
-    if not 0 <= value <= MAX_SEED:
-        raise InputError(f"{name}: {seed} is not a whole number from 0 to {MAX_SEED}")
-    return value
+        value = None
+    if value is None or isinstance(seed, bool | np.bool_):
+        raise InputError(f"{name}: {seed!r} is not a whole number")
+    if value < 0:
+        raise InputError(f"{name}: {seed} is not 0 or more")
+    if value > MAX_SEED:
+        raise InputError(f"{name}: {seed} is more than {MAX_SEED}, the largest that is allowed")
+    return int(value)

@@ -6,6 +6,7 @@ import codecs
 import errno
 import hashlib
 import json
+import os
 import re
 import tempfile
 import zipfile
@@ -29,6 +30,9 @@ ASKED = "asked"
 VERSIONS = "versions"
 _BESIDE = {ASKED, VERSIONS}
 """What is no part of the settings that decide the draws."""
+
+_WRITTEN_FOLDERS = ("posterior", "chains", "nested", "checks")
+"""The folders of a run in which files are made, some of them in place."""
 
 
 def ensure_folder(path: Path) -> Path:
@@ -69,8 +73,9 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        Another process holds it.
+        Another process holds it, or a link in it leads to where a run would write elsewhere.
     """
+    _refuse_links(lock_file)
     lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
@@ -84,6 +89,25 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _refuse_links(lock_file: Path) -> None:
+    """Refuse a run, which somebody else may have made, that would be written elsewhere."""
+    run = lock_file.parent
+    written = [run / name for name in _WRITTEN_FOLDERS]
+    inside = [path for top in written for path in _all_in(top)]
+    for path in (lock_file, *written, *inside):
+        if path.is_symlink() and leads_out(path, run):
+            raise InputError(
+                f"{path} is a link that leads out of {run}, where nothing is written: replace it "
+                "by what it leads to"
+            )
+
+
+def _all_in(top: Path) -> Iterator[Path]:
+    """Yield all that is in a folder, links included."""
+    for parent, folders, files in os.walk(top):  # links to folders are not followed
+        yield from (Path(parent, name) for name in (*folders, *files))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -209,7 +233,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResultsError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path} is damaged ({error}): remove it and run again") from error
     if not isinstance(value, dict):
         raise ResultsError(f"{path} is damaged (not a JSON object): remove it and run again")

@@ -8,19 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manymodes.nested_notes import effort_lines
+from manymodes.mode_notes import mode_notes, unassigned_share
+from manymodes.nested_notes import effort_lines, what_log_z_is
 from manymodes.terminal import visible
 from manymodes.wording import escaped, quoted, shown, unfinished_lines
 
 if TYPE_CHECKING:
     from manymodes.architectures import ActiveUnits
     from manymodes.checks import Checks
-    from manymodes.comparison import Comparison
+    from manymodes.comparison import Comparison, ModeSummary
     from manymodes.diagnosis import Diagnosis
     from manymodes.model_comparison import ModelComparison
     from manymodes.network import Network
     from manymodes.predict import Predictions
     from manymodes.table import Parts
+
+_MOST_UNRANKED = 10
 
 
 def comparison_table(name: str, comparison: Comparison) -> str:
@@ -31,9 +34,14 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     lines += [
         f"{visible(name)}: {counted(len(prominent), 'prominent mode')}, "
         f"{counted(comparison.prominent_functions, 'function')}"
+        if prominent
+        else f"{visible(name)}: no prominent mode"
     ]
     if nested is not None:
-        lines[-1] += f", log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats"
+        what = "log_z" if nested.is_evidence else "log integral of the density as written"
+        lines[-1] += f", {what} = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats"
+        if what_log_z_is(nested):
+            lines += wrapped(f"{what_log_z_is(nested)}.")
     if nested is not None and nested.log_prior_inside[0] < 0:
         lines.append(
             f"  (relative to the prior where the density is above zero: log_z = "
@@ -44,7 +52,7 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         "  mode  function    height          log_z       evidence       stacking"
         "      occupancy  chains"
     )
-    shown = [mode for mode in comparison.summaries if mode in prominent or mode.chains]
+    shown = _shown(comparison)
     for mode in shown:
         lines.append(
             f"  {mode.id:4d}  {mode.function:8d}  {mode.height:8.2f}  "
@@ -65,13 +73,36 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         ]
     left_out = len(comparison.summaries) - len(shown)
     if left_out:
-        lines.append(f"  and {left_out} modes that are neither prominent nor hold a chain")
+        lines.append(
+            f"  and {counted(left_out, 'mode')} that {'is' if left_out == 1 else 'are'} neither "
+            f"prominent nor {'holds' if left_out == 1 else 'hold'} a chain"
+        )
+    missing = unassigned_share(comparison, shown)
+    if missing:
+        lines.append(f"  {missing}")
+    for said in mode_notes(comparison):
+        lines += wrapped(said)
     if nested is not None:
         lines += [f"  {line}" for line in effort_lines(nested)]
     lines += active_lines(comparison.active)
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a sentence as indented lines."""
+    return textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
+
+
+def _shown(comparison: Comparison) -> list[ModeSummary]:
+    """Return the modes of a table: prominent ones, those with a chain or, without any, all.
+
+    At most ten of those that nothing ranks.
+    """
+    prominent = comparison.prominent
+    shown = [mode for mode in comparison.summaries if mode in prominent or mode.chains]
+    return shown or list(comparison.summaries[:_MOST_UNRANKED])
 
 
 def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:
@@ -184,7 +215,7 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
             texts.append(f"{text:>{width}}")
         return "  ".join(texts)
 
-    shown = [m for m in comparison.summaries if m in comparison.prominent or m.chains]
+    shown = _shown(comparison)
     lines = [
         f"{visible(name)}: independent checks of log_z (nats)",
         f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",

@@ -3,21 +3,36 @@
 All arrays are of one run or of a merged run, ordered by log likelihood: ``logl`` of shape (n,)
 ascending, and ``birth`` of shape (n,), the log likelihood of the contour that a point was drawn
 above (-inf for draws of the prior).
+
+Points of equal likelihood die one after the other with a number of live points that falls by one
+each time, whether they lie on a plateau or come from runs that were merged (Fowlie, Handley, Su
+2021, Nested sampling with plateaus); anesthetic does the same. What is left of the volume after
+the last death belongs to the last point, so that the shells fill the whole: a likelihood that is
+the same everywhere has log_z = 0 and no error.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
+from scipy.cluster import hierarchy
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
 
 _OPEN = 0.1
+_ROUNDING = 1e-10  # nats: what is less is not told from nothing
+
+
+def settled(values: npt.ArrayLike) -> FloatArray:
+    """Return figures in nats, zero where they are no more than rounding."""
+    array = np.asarray(values, dtype=float)
+    return np.asarray(np.where(np.abs(array) < _ROUNDING, 0.0, array))
 
 
 def live_counts(logl: FloatArray, birth: FloatArray) -> IntArray:
@@ -31,11 +46,14 @@ def expected_log_weights(logl: FloatArray, birth: FloatArray) -> FloatArray:
 
     The mean of the volume after deaths with n_1, n_2, ... live points is the product of
     n_i / (n_i + 1), and the shell of death i is 1 / (n_i + 1) of what was left (Skilling 2006).
+    The last shell is all that was left.
     """
     nlive = live_counts(logl, birth)
     log_t = np.log(nlive / (nlive + 1.0))
     log_x = np.cumsum(log_t) - log_t
-    return np.asarray(logl + log_x - np.log(nlive + 1.0))
+    log_share = -np.log(nlive + 1.0)
+    log_share[-1:] = 0.0
+    return np.asarray(logl + log_x + log_share)
 
 
 def random_log_weights(
@@ -43,12 +61,15 @@ def random_log_weights(
 ) -> FloatArray:
     """Return log(likelihood x shell volume), shape (n, draws), for random volumes (nats).
 
-    Each death shrinks the volume by an independent factor Beta(n_live, 1) (Skilling 2006).
+    Each death shrinks the volume by an independent factor Beta(n_live, 1) (Skilling 2006). The
+    last shell is all that was left.
     """
     nlive = live_counts(logl, birth)
     log_t = -rng.standard_exponential((len(logl), draws)) / nlive[:, None]
     log_x = np.cumsum(log_t, axis=0) - log_t
-    return np.asarray(logl[:, None] + log_x + np.log(-np.expm1(log_t)))
+    log_share = np.log(-np.expm1(log_t))
+    log_share[-1:] = 0.0
+    return np.asarray(logl[:, None] + log_x + log_share)
 
 
 @dataclass(frozen=True)
@@ -104,38 +125,40 @@ def region_weights(
     n_regions = len(passes)
     log_w = np.full(len(logl), -np.inf)
     random_w = np.full((n_regions, draws), -np.inf)
-    todo = [_Part(tuple(range(n_regions)), -np.inf, 0.0, np.zeros(draws))]
+    clusters = _clusters(passes)
+    todo = [_Part(clusters[-1], np.arange(len(logl)), -np.inf, 0.0, np.zeros(draws))]
     while todo:
         part = todo.pop()
-        members = np.isin(region, part.regions)
+        members, cluster = part.members, part.cluster
         own_logl, own_birth, own_region = logl[members], birth[members], region[members]
-        end, children = _parting(part.regions, passes)
-        end = max(end, part.start)
+        end = max(cluster.end, part.start)
+        is_last = not cluster.children or end == np.inf
         dying = (own_logl > part.start) & (own_logl <= end)
         alive = live_counts(own_logl, own_birth)[dying]
         log_t = np.log(alive / (alive + 1.0))
         random_t = -rng.standard_exponential((len(alive), draws)) / alive[:, None]
         log_x = part.log_x + np.cumsum(log_t) - log_t
         random_x = part.random_x + np.cumsum(random_t, axis=0) - random_t
-        own_w = np.full(len(own_logl), -np.inf)
-        own_w[dying] = own_logl[dying] + log_x - np.log(alive + 1.0)
-        log_w[members] = np.logaddexp(log_w[members], own_w)
-        shells = own_logl[dying, None] + random_x + np.log(-np.expm1(random_t))
-        for r in part.regions:
-            inside = own_region[dying] == r
-            if inside.any():
-                found = special.logsumexp(shells[inside], axis=0)
-                random_w[r] = np.logaddexp(random_w[r], found)
-        if not children or end == np.inf:
+        log_share, random_share = -np.log(alive + 1.0), np.log(-np.expm1(random_t))
+        if is_last:
+            log_share[-1:], random_share[-1:] = 0.0, 0.0
+        log_w[members[dying]] = own_logl[dying] + log_x + log_share
+        shells = own_logl[dying, None] + random_x + random_share
+        for r in np.unique(own_region[dying]).tolist():
+            found = special.logsumexp(shells[own_region[dying] == r], axis=0)
+            random_w[r] = np.logaddexp(random_w[r], found)
+        if is_last:
             continue
-        crossing = (own_birth <= end) & (own_logl > end)
-        counts = np.array([np.isin(own_region[crossing], c).sum() for c in children])
+        children = [clusters[child] for child in cluster.children]
+        within = [members[np.isin(own_region, child.regions)] for child in children]
+        counts = np.array([((birth[w] <= end) & (logl[w] > end)).sum() for w in within])
         counts = np.maximum(counts, 0.5)  # a region that no point had entered yet is not empty
         shares = rng.gamma(counts[:, None], size=(len(children), draws))
-        for child, count, share in zip(children, counts, shares, strict=True):
+        for child, own, count, share in zip(children, within, counts, shares, strict=True):
             todo.append(
                 _Part(
                     child,
+                    own,
                     end,
                     part.log_x + float(log_t.sum()) + float(np.log(count / counts.sum())),
                     part.random_x + random_t.sum(axis=0) + np.log(share / shares.sum(axis=0)),
@@ -171,57 +194,101 @@ def open_passes(passes: FloatArray, dims: int) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Regions that are connected from the contour ``start`` on, and the log volume there."""
+class _Cluster:
+    """Regions that are connected up to the contour ``end``, and what they part into there."""
 
     regions: tuple[int, ...]
+    end: float
+    children: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A cluster from the contour ``start`` on, its points, and the log volume there."""
+
+    cluster: _Cluster
+    members: IntArray
     start: float
     log_x: float
     random_x: FloatArray
 
 
-def _parting(
-    regions: tuple[int, ...], passes: FloatArray
-) -> tuple[float, tuple[tuple[int, ...], ...]]:
-    """Return the contour above which connected regions part, and the parts.
+def _clusters(passes: FloatArray) -> list[_Cluster]:
+    """Return how regions part as the contour rises: each region, then what joins, the whole last.
 
-    They part at the lowest pass of the maximum spanning tree between them.
+    Two regions are connected up to the highest contour that a way between them, over any other
+    regions, stays above: single linkage, with higher passes nearer.
     """
-    if len(regions) == 1:
-        return np.inf, ()
-    joined = [regions[0]]
-    tree: list[tuple[float, int, int]] = []
-    while len(joined) < len(regions):  # Prim's algorithm
-        level, a, b = max(
-            (float(passes[a, b]), a, b) for a in joined for b in regions if b not in joined
-        )
-        tree.append((level, a, b))
-        joined.append(b)
-    lowest = min(tree)
-    cut = set(tree) - {lowest}
-    first = {regions[0]}
-    while grown := {x for _, a, b in cut if (a in first) != (b in first) for x in (a, b)} - first:
-        first |= grown
-    rest = tuple(r for r in regions if r not in first)
-    return lowest[0], (tuple(sorted(first)), rest)
+    n_regions = len(passes)
+    clusters = [_Cluster((region,), np.inf) for region in range(n_regions)]
+    if n_regions < 2:
+        return clusters
+    levels, rank = np.unique(passes, return_inverse=True)  # ranks are finite where levels are not
+    apart = len(levels) - rank.reshape(passes.shape)[np.triu_indices(n_regions, 1)]
+    for one, other, distance in hierarchy.linkage(apart.astype(float), "single")[:, :3].astype(int):
+        end = float(levels[len(levels) - distance])
+        children: list[int] = []
+        for joined in (int(one), int(other)):
+            cluster = clusters[joined]
+            at_once = cluster.children and cluster.end == end
+            children += cluster.children if at_once else (joined,)
+        children.sort(key=lambda k: clusters[k].regions[0])
+        regions = sorted(clusters[int(one)].regions + clusters[int(other)].regions)
+        clusters.append(_Cluster(tuple(regions), end, tuple(children)))
+    return clusters
 
 
-def insertion_ranks(logl: FloatArray, birth: FloatArray) -> tuple[IntArray, IntArray]:
+def insertion_ranks(
+    logl: FloatArray, birth: FloatArray, *, seed: int = 0
+) -> tuple[IntArray, IntArray]:
     """Return each replacement's rank among the live points at its birth, and their number.
 
     Ranks run from 0 to the number minus one and are uniform if every point is a fair draw from
     inside its contour (Fowlie, Handley, Su 2020). The points are those of a single run.
+
+    Points of equal likelihood are put into a random order, and so are those born on one contour:
+    as if the likelihood had one more coordinate, uniform and independent of all else, so that
+    ranks stay uniform whatever the ties. Each birth counts once, among the live points that lie
+    inside its contour. Without ties nothing is random.
+
+    Parameters
+    ----------
+    seed : int
+        Of the order of ties.
+
+    Returns
+    -------
+    tuple of two int arrays of shape (number of births,)
+        Ranks and numbers of live points, by ascending contour of birth.
     """
-    by_birth: dict[float, list[float]] = {}
-    for death, contour in zip(logl.tolist(), birth.tolist(), strict=True):
-        by_birth.setdefault(contour, []).append(death)
-    live = sorted(by_birth.pop(-np.inf, []))
+    rng = np.random.default_rng(seed)
+    fair = np.flatnonzero(inside_own_contour(logl, birth))
+    logl, birth = logl[fair], birth[fair]
+    place = np.empty(len(logl), dtype=np.intp)
+    place[np.lexsort((rng.random(len(logl)), logl))] = np.arange(len(logl))
+    by_birth = np.lexsort((rng.random(len(logl)), birth))
+    dead_at_birth = np.searchsorted(np.sort(logl), birth, side="right")
+    begin = int((birth == -np.inf).sum())
+    live = sorted((-place[by_birth[:begin]]).tolist())  # the next to die is the last
     ranks: list[int] = []
     counts: list[int] = []
-    for death in logl.tolist():
-        live.pop(0)
-        for value in by_birth.get(death, ()):
-            ranks.append(bisect_left(live, value))
-            counts.append(len(live) + 1)
-            insort(live, value)
+    for born, dead in zip(
+        (-place[by_birth[begin:]]).tolist(), dead_at_birth[by_birth[begin:]].tolist(), strict=True
+    ):
+        while live and -live[-1] < dead:
+            live.pop()
+        at = bisect_left(live, born)
+        ranks.append(len(live) - at)
+        counts.append(len(live) + 1)
+        live.insert(at, born)
     return np.array(ranks, dtype=np.intp), np.array(counts, dtype=np.intp)
+
+
+def inside_own_contour(logl: FloatArray, birth: FloatArray) -> BoolArray:
+    """Return which points lie above the contour that they were born on, shape (n,).
+
+    On a plateau a sampler may return points of the contour itself. They are no draws from inside
+    it: without them the deaths on a plateau are those of the points that were alive when it was
+    reached, which is how a plateau has to be left (Fowlie, Handley, Su 2021).
+    """
+    return np.asarray(logl > birth)

@@ -13,7 +13,7 @@ from manymodes.modes import Modes
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray
 from manymodes.stacking import Stacking, stack
-from manymodes.volumes import RegionWeights, open_passes, region_weights
+from manymodes.volumes import RegionWeights, open_passes, region_weights, settled
 from manymodes.weighings import Weighing, mode_evidence_weights, weighings
 
 IntArray = npt.NDArray[np.intp]
@@ -42,7 +42,7 @@ class EvidenceWeights:
     ----------
     log_z, shares : lists of M Estimate
         Log evidence (nats) and share of the evidence; NaN for a mode that the nested runs did
-        not reach, whose evidence is not known.
+        not reach, whose evidence is not known, unless it is the only one.
     point_weights : array of shape (n,)
         Posterior weights of the merged nested points, each mode by its own volume.
     share_draws : array of shape (M, B)
@@ -71,15 +71,17 @@ def evidence_weights(
     passes = _closing_passes(nested, modes)
     found = region_weights(nested.logl, nested.birth, modes.nested, passes, rng, _VOLUME_DRAWS)
     spread = _spread_between_runs(nested, modes, passes, found, rng)
-    log_z = found.log_z + nested.log_shift
+    log_z = settled(found.log_z) + nested.log_shift
     shares = special.softmax(found.log_z)
     log_shares = special.log_softmax(found.log_z_draws, axis=0)
     middle = log_shares.mean(axis=1, keepdims=True)
     share_draws = special.softmax(middle + spread * (log_shares - middle), axis=0)
 
+    known = modes.reached | (n_modes == 1)  # an only mode holds whatever was found
+
     def estimates(values: FloatArray, sd: FloatArray) -> list[Estimate]:
         return [
-            Estimate(float(values[k]), float(sd[k])) if modes.reached[k] else Estimate()
+            Estimate(float(values[k]), float(sd[k])) if known[k] else Estimate()
             for k in range(n_modes)
         ]
 
@@ -93,7 +95,7 @@ def evidence_weights(
 
 
 def _sd(draws: FloatArray) -> FloatArray:
-    return np.asarray(draws.std(axis=1, ddof=1))
+    return settled(draws.std(axis=1, ddof=1))
 
 
 def _closing_passes(nested: Nested, modes: Modes) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from manymodes.model_comparison._result import Model
 from manymodes.model_comparison._runs import ModelRun
+from manymodes.nested_notes import what_log_z_is
 from manymodes.network import Network
 
 _WIDE = 0.25  # of the 90 % interval of a probability: wider ones decide nothing
@@ -40,6 +41,9 @@ def cautions(
         nested = model.nested
         if nested is None:
             continue
+        what = what_log_z_is(nested)
+        if what:
+            texts.append(f"{name}: {what}.")
         if nested.insertion_p < _UNLIKELY:
             texts.append(
                 f"{name}: the insertion-index test has p = {nested.insertion_p:.2g}: its log_z "

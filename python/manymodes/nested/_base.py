@@ -20,6 +20,7 @@ from manymodes.reference import (
     cube_measure,
     peaks_measure,
     prior_measure,
+    proper_prior_measure,
     read_measure,
 )
 
@@ -51,8 +52,8 @@ def choose_base(
         What will be integrated.
     reference : str
         ``prior``, ``chains``, ``peaks``, ``cube``, the path of a file, or ``auto``: the prior,
-        where the program can leave its likelihood out; the cube, where all parameters live on
-        (0, 1); otherwise what fits the chains.
+        where the program can leave its likelihood out and the prior is proper; the cube, where
+        all parameters live on (0, 1); otherwise what fits the chains.
     chains : Chains, optional
         Draws for ``chains``; without any, a few short chains are run.
     seed : int
@@ -69,21 +70,24 @@ def choose_base(
     """
     if reference not in REFERENCES:
         return _of_file(posterior, Path(reference))
-    has_switch = PRIOR_SWITCH in posterior.data
     chosen, why = reference, ""
+    prior = None
+    if reference in (AUTO, "peaks", "chains"):
+        prior = proper_prior_measure(posterior, seed=seed)
     if reference == AUTO:
-        if has_switch:
+        if prior is not None:
             chosen, why = "prior", f"the data item '{PRIOR_SWITCH}' tells the prior"
+        elif PRIOR_SWITCH in posterior.data:
+            chosen, why = "chains", "the prior is improper, and no measure to begin from"
         elif on_unit_cube(posterior):
             chosen, why = "cube", f"no '{PRIOR_SWITCH}', and all parameters live on (0, 1)"
         else:
             chosen, why = "chains", f"the program has no data item '{PRIOR_SWITCH}'"
     if chosen == "prior":
-        base = prior_measure(posterior, seed=seed)
+        base = prior if prior is not None else prior_measure(posterior, seed=seed)
     elif chosen == "cube":
         base = cube_measure(posterior)
     elif chosen == "peaks":
-        prior = prior_measure(posterior, seed=seed) if has_switch else None
         base = peaks_measure(posterior, prior=prior, seed=seed)
     else:
         if chains is None:
@@ -97,7 +101,6 @@ def choose_base(
                 workers=workers,
                 quiet=quiet,
             )
-        prior = prior_measure(posterior, seed=seed) if has_switch else None
         base = chains_measure(posterior, _draws(chains), prior=prior, seed=seed)
     return replace(base, reason=f"{base.reason}; chosen because {why}" if why else base.reason)
 
@@ -115,7 +118,7 @@ def check_reference(posterior: Posterior, reference: str) -> None:
     elif reference == "cube":
         cube_measure(posterior)
     elif reference == "prior":
-        posterior.prior  # noqa: B018 - the program has no switch
+        prior_measure(posterior)  # the program has no switch, or the prior no integral
 
 
 def _of_file(posterior: Posterior, path: Path) -> BaseMeasure:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -47,12 +46,12 @@ from manymodes.nested._kept import (
     read_prior_integral,
     run_file,
     run_numbers,
-    set_damaged_aside,
     write_run,
 )
 from manymodes.nested._result import Nested
 from manymodes.parameter_space import log_unit_vector_surplus
 from manymodes.polychord import (
+    MAX_RUN_SEED,
     RUNNING,
     NestedJob,
     PolyChordSettings,
@@ -180,6 +179,8 @@ def run_nested(
         driver = _Driver(
             job, folder, name, seed, threads_per_chain, executor, workers, quiet, other_versions
         )
+        read_kept(folder, range(runs), base, driver.owner)  # what is damaged is told of at once
+        write_json(folder / FAILURES, {})
         while True:
             driver.run(range(runs))
             finished = tuple(read_kept(folder, range(runs), base, driver.owner))
@@ -311,7 +312,6 @@ class _Driver:
     ) -> None:
         self.owner = owner_of(name, job.base)
         self._other_versions = other_versions
-        self._checked = False
         self._threads = threads
         self._job = job
         self._folder = folder
@@ -324,14 +324,13 @@ class _Driver:
     def run(self, numbers: Iterable[int]) -> None:
         """Run those of some numbers that are not kept yet and have not failed before."""
         wanted = list(numbers)
-        self._check(wanted)
         missing = [
             i for i in wanted if not run_file(self._folder, i).exists() and i not in self.failures
         ]
         if not missing:
             return
         self._keep_versions()
-        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % (2**31 - 1)
+        seeds = np.random.SeedSequence(self._seed).generate_state(len(wanted)) % MAX_RUN_SEED
         local = self._executor is None
         show = RunsDisplay(self._progress) if local else None
         runs = min(self._workers or cpu_count(), len(missing))
@@ -351,18 +350,6 @@ class _Driver:
         except BaseException:
             stop_runs()
             raise
-
-    def _check(self, wanted: list[int]) -> None:
-        """Set aside what cannot be read, once, and tell of it."""
-        if self._checked:
-            return
-        self._checked = True
-        write_json(self._folder / FAILURES, {})
-        kept = [i for i in run_numbers(self._folder) if i in wanted]
-        damaged = set_damaged_aside(self._folder, kept, self._job.base, self.owner)
-        if damaged:
-            listed = ", ".join(map(str, damaged))
-            print(f"manymodes: damaged nested runs are made again: {listed}", file=sys.stderr)
 
     def _keep_versions(self) -> None:
         """Record what makes the runs; refuse to go on with another version of the sampler."""
@@ -390,7 +377,8 @@ class _Driver:
         """Tell how it ended."""
         n = len(nested.runs)
         said = (
-            f"log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
+            f"{'log_z' if nested.is_evidence else 'log integral of the density as written'} = "
+            f"{nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
             f"run{'s' if n > 1 else ''}, {nested.evaluations} evaluations"
         )
         if target_sd is not None and nested.log_z_sd > target_sd:

@@ -6,22 +6,37 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from manymodes import volumes
 from manymodes.chains import Chains
 from manymodes.claims import is_number
 from manymodes.errors import InputError, ResultsError
 from manymodes.nested._base import choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
+from manymodes.normalisation import improper_directions, remarks
 from manymodes.parameter_space import log_unit_vector_surplus
-from manymodes.polychord import NestedJob, PolyChordSettings, RawRun, run_polychord
+from manymodes.polychord import (
+    MAX_RUN_SEED,
+    NestedJob,
+    PolyChordSettings,
+    RawRun,
+    run_polychord,
+)
 from manymodes.posterior import PRIOR_SWITCH, Posterior
-from manymodes.records import numbered, set_aside
-from manymodes.reference import BaseMeasure, prior_measure, read_measure, write_measure
+from manymodes.records import numbered
+from manymodes.reference import (
+    BaseMeasure,
+    ImproperPriorError,
+    prior_measure,
+    read_measure,
+    write_measure,
+)
 from manymodes.storage import digest, plain_json, read_arrays, read_json, write_arrays, write_json
 
 BASE = "base.json"
@@ -29,6 +44,7 @@ PRIOR = "prior.json"
 
 _PRIOR_SETTINGS = PolyChordSettings(nlive=100)
 _TRIALS = 4000
+_INTEGRAL = ("log_z", "log_z_sd")
 _NAME = re.compile(r"run-([0-9]{3}|[1-9][0-9]{3,})\.npz")
 _ARRAYS = ("cube", "logl", "birth", "counts", "seconds", "resumed")
 _BELONGS = "belongs_to"
@@ -66,19 +82,35 @@ def kept_prior_integral(
     if path.exists():
         return read_prior_integral(path)
     tells = PRIOR_SWITCH in posterior.data and not posterior.data[PRIOR_SWITCH]
-    if base.source == "cube" or posterior.network is not None or not tells:
+    if base.source == "cube" or posterior.network is not None:
         return None
-    prior = base if base.source == "prior" else prior_measure(posterior, seed=seed)
+    endless = improper_directions(posterior, seed=seed)
+    prior = base if base.source == "prior" else None
+    if prior is None and tells:
+        try:
+            prior = prior_measure(posterior, seed=seed)
+        except ImproperPriorError as error:
+            found = PriorIntegral(math.inf, math.nan, error.parameters, endless=endless)
+            return _keep(path, found)
+    names = tuple(dict.fromkeys(one.parameter for one in remarks(posterior) if one.infinite))
+    if prior is None:
+        if not names and not endless:
+            return None
+        return _keep(path, PriorIntegral(math.nan, math.nan, names, False, endless))
     surplus = log_unit_vector_surplus(posterior)
     if prior.exact:
         share, sd = _share_inside(posterior.prior, prior, seed)
-        found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd)
+        found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd, endless=endless)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
-        run = _as_run(run_polychord(job, seed, 0, None))
+        run = _as_run(run_polychord(job, seed % MAX_RUN_SEED, 0, None))
         nested = Nested(posterior.prior, prior, nlive_of(_PRIOR_SETTINGS, prior), (run,))
-        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd)
-    write_json(path, {"log_z": found.log_z, "log_z_sd": found.log_z_sd})
+        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd, names, not names, endless)
+    return _keep(path, found)
+
+
+def _keep(path: Path, found: PriorIntegral) -> PriorIntegral:
+    write_json(path, asdict(found))
     return found
 
 
@@ -101,9 +133,25 @@ def read_prior_integral(path: Path) -> PriorIntegral | None:
     if not path.exists():
         return None
     kept = read_json(path)
-    if not is_number(kept.get("log_z")) or not is_number(kept.get("log_z_sd")):
+    if not all(kept.get(name, "") is None or is_number(kept.get(name)) for name in _INTEGRAL):
         raise ResultsError(f"{path} is damaged (no 'log_z', or no 'log_z_sd'): {_AGAIN}")
-    return PriorIntegral(float(kept["log_z"]), float(kept["log_z_sd"]))
+    improper, endless = (kept.get(name, []) for name in ("improper", "endless"))
+    if not (_are_names(improper) and _are_names(endless)):
+        raise ResultsError(f"{path} is damaged ('improper' or 'endless' are no names): {_AGAIN}")
+    certain = bool(kept.get("certain", True))
+    unknown = math.inf if improper and certain else math.nan
+    log_z, log_z_sd = (kept[name] for name in _INTEGRAL)
+    return PriorIntegral(
+        unknown if log_z is None else float(log_z),
+        math.nan if log_z_sd is None else float(log_z_sd),
+        tuple(improper),
+        certain,
+        tuple(endless),
+    )
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def read_base(folder: Path, dims: int) -> BaseMeasure:
@@ -181,26 +229,6 @@ def read_kept(
     ]
 
 
-def set_damaged_aside(
-    folder: Path, numbers: Iterable[int], base: BaseMeasure, owner: str
-) -> list[int]:
-    """Rename the files that cannot be read, so that their runs are made anew; return their numbers.
-
-    Raises
-    ------
-    InputError
-        A file cannot be renamed.
-    """
-    damaged = []
-    for index in numbers:
-        try:
-            read_kept(folder, [index], base, owner)
-        except ResultsError:
-            set_aside(run_file(folder, index))
-            damaged.append(index)
-    return damaged
-
-
 def _read_run(path: Path, base: BaseMeasure, owner: str) -> NestedRun:
     kept = read_arrays(path, *_ARRAYS)
     if _BELONGS in kept and str(kept[_BELONGS]) != owner:
@@ -235,7 +263,8 @@ def _wrong(kept: Mapping[str, npt.NDArray[Any]], cube_dims: int) -> str | None:
 
 
 def _as_run(raw: RawRun) -> NestedRun:
-    points = raw.points[np.argsort(raw.points[:, -1], kind="stable")]
+    points = raw.points[volumes.inside_own_contour(raw.points[:, -1], raw.points[:, -2])]
+    points = points[np.argsort(points[:, -1], kind="stable")]
     evaluations, _, failures, trials, inside = (int(c) for c in raw.counts)
     return NestedRun(
         np.ascontiguousarray(points[:, :-2]),

@@ -32,6 +32,8 @@ _NAN = float("nan")
 class NestedRun:
     """The dead points of one PolyChord run, in the order of their likelihood.
 
+    Without those that lie on the contour itself that they were born on (`inside_own_contour`).
+
     Attributes
     ----------
     cube : array of shape (n, C)
@@ -61,15 +63,36 @@ class NestedRun:
 
 @dataclass(frozen=True)
 class PriorIntegral:
-    """Log of the integral of the program's prior (nats) and its error: 0 if it is normalised."""
+    """What a program's prior integrates to, and whether anything there does not end.
+
+    Attributes
+    ----------
+    log_z, log_z_sd : float
+        Log of the integral of the prior (nats) and its error: 0 if it is normalised, infinite if
+        it is improper, NaN where nothing tells it.
+    improper : tuple of str
+        The parameters whose prior has no finite integral.
+    certain : bool
+        Whether that was measured; otherwise the program's text says that they may have no prior.
+    endless : tuple of str
+        In what the whole density, likelihood and prior, has no finite integral.
+    """
 
     log_z: float
     log_z_sd: float
+    improper: tuple[str, ...] = ()
+    certain: bool = True
+    endless: tuple[str, ...] = ()
 
     @property
     def is_off(self) -> bool:
         """Whether the prior is certainly not normalised: by 0.01 nats and four errors."""
         return abs(self.log_z) > max(0.01, 4 * self.log_z_sd)
+
+    @property
+    def leaves_evidence(self) -> bool:
+        """Whether log_z of the density can be an evidence, as far as is known for certain."""
+        return not self.endless and not (self.improper and self.certain)
 
 
 @dataclass(frozen=True)
@@ -146,6 +169,11 @@ class Nested:
 
     # ------------------------------------------------------------ evidence
 
+    @property
+    def is_evidence(self) -> bool:
+        """Whether ``log_z`` can be an evidence; over an improper prior there is none."""
+        return self.prior_integral is None or self.prior_integral.leaves_evidence
+
     @cached_property
     def log_prior_inside(self) -> tuple[float, float]:
         """Log share of the base measure where the density is above zero (nats), and its error.
@@ -161,7 +189,7 @@ class Nested:
     @cached_property
     def log_z_restricted(self) -> float:
         """Log evidence (nats) relative to the base measure where the density is above zero."""
-        return float(np.mean(self._by_volumes[0]))
+        return float(volumes.settled(np.mean(self._by_volumes[0])))
 
     @property
     def log_shift(self) -> float:
@@ -191,7 +219,9 @@ class Nested:
     @cached_property
     def log_z_volume_sd(self) -> float:
         """Error of ``log_z`` (nats) from sampled volumes, and from the rejection share."""
-        return float(np.hypot(self._by_volumes[0].std(ddof=1), self.log_prior_inside[1]))
+        return float(
+            volumes.settled(np.hypot(self._by_volumes[0].std(ddof=1), self.log_prior_inside[1]))
+        )
 
     @property
     def log_z_sd(self) -> float:
@@ -217,13 +247,15 @@ class Nested:
             special.logsumexp(volumes.expected_log_weights(run.logl, run.birth))
             for run in self.runs
         ]
-        return np.array(estimates) + self.log_shift
+        return volumes.settled(estimates) + self.log_shift
 
     @cached_property
     def log_z_between_sd(self) -> float:
         """Error of the merged ``log_z`` from the scatter between runs (nats); NaN for one run."""
         n = len(self.runs)
-        return float(self.log_z_by_run.std(ddof=1) / np.sqrt(n)) if n > 1 else _NAN
+        if n == 1:
+            return _NAN
+        return float(volumes.settled(self.log_z_by_run.std(ddof=1) / np.sqrt(n)))
 
     # ------------------------------------------------------------ what was learned, and how well
 
@@ -235,7 +267,7 @@ class Nested:
         the error of ``log_z``.
         """
         d_kl = self._by_volumes[1] - self.log_prior_inside[0]
-        return float(d_kl.mean()), float(d_kl.std(ddof=1))
+        return float(volumes.settled(d_kl.mean())), float(volumes.settled(d_kl.std(ddof=1)))
 
     @cached_property
     def d_kl(self) -> tuple[float, float]:
@@ -254,6 +286,8 @@ class Nested:
         prior = self.posterior.prior
         heights = np.array([self.posterior.log_density(x) - prior.log_density(x) for x in draws])
         norm = self.prior_integral or PriorIntegral(0.0, 0.0)
+        if not self.is_evidence:
+            return _NAN, _NAN
         n = min(_PRIOR_DRAWS, self.effective_samples)
         sd = float(
             np.hypot(heights.std(ddof=1) / np.sqrt(n), np.hypot(self.log_z_sd, norm.log_z_sd))
@@ -270,14 +304,27 @@ class Nested:
 
     @cached_property
     def insertion_p_by_run(self) -> FloatArray:
-        """The p-value of each run's insertion-index test, shape (R,)."""
+        """The p-value of each run's insertion-index test, shape (R,).
+
+        NaN for a run that drew no point above another: its likelihood is flat.
+        """
         ranks = [volumes.insertion_ranks(run.logl, run.birth) for run in self.runs]
-        return np.array([insertion_p(*one) for one in ranks])
+        return np.array([insertion_p(*one) if one[0].size else _NAN for one in ranks])
 
     @property
     def insertion_p(self) -> float:
-        """Smallest p-value of the runs' insertion-index tests, times their number."""
-        return float(min(1.0, self.insertion_p_by_run.min() * len(self.runs)))
+        """Smallest p-value of the runs' insertion-index tests, times their number; NaN for none."""
+        tested = self.insertion_p_by_run[np.isfinite(self.insertion_p_by_run)]
+        return float(min(1.0, tested.min() * len(tested))) if tested.size else _NAN
+
+    @cached_property
+    def on_top(self) -> tuple[int, int]:
+        """How many points share the highest likelihood against the base measure, and of how many.
+
+        Several do where runs end on a plateau: nothing was drawn above it. All do where the
+        likelihood is the same everywhere that the runs looked.
+        """
+        return int((self.logl == self.logl[-1]).sum()), len(self.logl)
 
     @cached_property
     def _by_component(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -16,12 +16,16 @@ neither the parameter in question nor those that its prior depends on. A paramet
 where it, or a variable that depends on it, is the outcome of any density or part of any such term,
 and counts as having one where a function of the program's own takes it.
 
+What evaluations do tell is whether a density falls off at all far out: see
+`improper_directions`.
+
 Not looked for: Jacobians that are missing (``log(s) ~ normal(0, 1)``), densities that are not
 normalised in the outcome for other reasons, and constants of the likelihood.
 """
 
 from __future__ import annotations
 
+from manymodes.normalisation._improper import falls_off, improper_directions
 from manymodes.normalisation._remarks import Remark, remarks
 
-__all__ = ["Remark", "remarks"]
+__all__ = ["Remark", "falls_off", "improper_directions", "remarks"]

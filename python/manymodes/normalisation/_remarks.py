@@ -61,6 +61,11 @@ class Remark:
     remedy: str
     log_mass: float | None = None
 
+    @property
+    def infinite(self) -> bool:
+        """Whether the parameter's density may have no finite integral at all."""
+        return self.why == _INFINITE
+
     def __str__(self) -> str:
         where = f"{self.file}, line {self.line}" if self.line else self.file
         return f"{where}: {self.what}; {self.why}; {self.remedy}"

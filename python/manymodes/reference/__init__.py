@@ -17,7 +17,7 @@ from manymodes.reference._measure import (
     write_measure,
 )
 from manymodes.reference._peaks import peaks_measure
-from manymodes.reference._prior import prior_measure
+from manymodes.reference._prior import ImproperPriorError, prior_measure, proper_prior_measure
 
 __all__ = [
     "CAUCHY",
@@ -28,10 +28,12 @@ __all__ = [
     "STUDENT4",
     "BaseMeasure",
     "Component",
+    "ImproperPriorError",
     "chains_measure",
     "cube_measure",
     "peaks_measure",
     "prior_measure",
+    "proper_prior_measure",
     "read_measure",
     "write_measure",
 ]

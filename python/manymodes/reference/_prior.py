@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from manymodes.errors import DensityError
-from manymodes.posterior import FloatArray, Posterior
+from manymodes.errors import DensityError, InputError
+from manymodes.normalisation import improper_directions
+from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
 from manymodes.reference._measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
 from manymodes.seeds import check_seed
 from manymodes.start_points import sampled_prior
@@ -36,7 +37,7 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
     Raises
     ------
     InputError
-        The program has no ``prior_only`` switch.
+        The program has no ``prior_only`` switch, or its prior is improper.
     DensityError
         The prior has no finite density anywhere near the origin.
     SamplingError
@@ -52,6 +53,9 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
         families.append(family)
     unknown = np.array([family is None for family in families])
     if unknown.any():
+        open_in = improper_directions(prior, seed=seed)
+        if open_in:
+            raise ImproperPriorError(posterior.program.name, open_in)
         draws = sampled_prior(prior, _DRAWS, seed)[:, unknown]
         low, middle, high = np.quantile(draws, [0.25, 0.5, 0.75], axis=0)
         location[unknown] = middle
@@ -72,6 +76,35 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
         reason="the prior itself, recognised in every coordinate",
         log_prior=0.0 if abs(log_prior) < _EXACT * prior.dims else log_prior,
     )
+
+
+class ImproperPriorError(InputError):
+    """A prior has no finite integral, so that it is no measure to begin from.
+
+    Attributes
+    ----------
+    parameters : tuple of str
+        In what it does not fall off.
+    """
+
+    def __init__(self, program: str, parameters: tuple[str, ...]) -> None:
+        self.parameters = parameters
+        super().__init__(
+            f"the prior of {' and of '.join(parameters)} in {program} is improper: it has no "
+            "finite integral, so that there is no evidence (its constant would be arbitrary) and "
+            "nothing to draw from. Give it a prior that falls off; --reference peaks finds the "
+            "integral of the density as written"
+        )
+
+
+def proper_prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure | None:
+    """Return `prior_measure`; None where the program cannot tell its prior, or it is improper."""
+    if PRIOR_SWITCH not in posterior.data:
+        return None
+    try:
+        return prior_measure(posterior, seed=seed)
+    except ImproperPriorError:
+        return None
 
 
 def _recognised(x: FloatArray, g: FloatArray) -> tuple[str | None, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from manymodes.comparison import Comparison, Estimate
 from manymodes.diagnosis import BAD_K
+from manymodes.mode_notes import mode_notes
 from manymodes.nested_notes import nested_cautions
 from manymodes.report._findings import WORTH_TELLING
 from manymodes.report._format import modes_named, number, percent, sentence, things
@@ -53,7 +54,8 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
             f"{percent(Estimate(comparison.modes.disagreement))} of the draws that climbed reach "
             "another mode than their nearest neighbour: the shares of modes are rough."
         )
-    lowest = min(mode.height for mode in comparison.prominent)
+    texts += mode_notes(comparison)
+    lowest = min((mode.height for mode in comparison.prominent), default=float("inf"))
     missed = [mode.id for mode in comparison.unweighed if mode.height > lowest]
     if missed:
         texts.append(

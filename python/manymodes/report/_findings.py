@@ -10,7 +10,9 @@ import numpy as np
 
 from manymodes.comparison import Comparison, Estimate, ModeSummary
 from manymodes.diagnosis import switching
+from manymodes.mode_notes import why_none
 from manymodes.nested import Nested
+from manymodes.nested_notes import NO_INSERTIONS, plateau_sentence, what_log_z_is
 from manymodes.plots import Scores
 from manymodes.report._format import (
     count,
@@ -68,7 +70,8 @@ def _tiles(comparison: Comparison) -> tuple[tuple[str, str], ...]:
         (f"{n_functions}", f"different function{'s' * (n_functions != 1)}"),
     ]
     if (nested := comparison.nested) is not None:
-        tiles.append((nats(Estimate(nested.log_z, nested.log_z_sd)), "log evidence (nats)"))
+        what = "log evidence (nats)" if nested.is_evidence else "log integral (nats), no evidence"
+        tiles.append((nats(Estimate(nested.log_z, nested.log_z_sd)), what))
     elif comparison.chains is not None:
         n_chains = comparison.chains.n_chains
         tiles.append((f"{n_chains}", f"chain{'s' * (n_chains != 1)}"))
@@ -77,6 +80,8 @@ def _tiles(comparison: Comparison) -> tuple[tuple[str, str], ...]:
 
 def _how_many(name: str, comparison: Comparison) -> str:
     modes = comparison.prominent
+    if not modes:
+        return f"{sentence(name)} has no prominent mode: {why_none(comparison)}."
     text = f"{sentence(name)} has {things(len(modes), 'prominent mode')}"
     if len(modes) > 1:
         n = comparison.prominent_functions
@@ -86,15 +91,20 @@ def _how_many(name: str, comparison: Comparison) -> str:
             text += ", all of them the same function"
         else:
             text += f", which are {things(n, 'different function')}"
-    rest = len(comparison.summaries) - len(modes) - len(comparison.unweighed)
+    rest = len({m.id for m in comparison.summaries} - _told(comparison))
     if rest:
-        share = "evidence" if comparison.nested is not None else "occupancy"
+        share = comparison.ranked_by
         verb = "has" if rest == 1 else "have"
         text += (
             f"; {things(rest, 'more mode')} {verb} less than a thousandth of the "
             f"{share} of the first"
         )
     return text + "."
+
+
+def _told(comparison: Comparison) -> set[int]:
+    """Return the ids of the modes that are prominent, or have no evidence to be so by."""
+    return {mode.id for mode in (*comparison.prominent, *comparison.unweighed)}
 
 
 def _found_by_chains(comparison: Comparison) -> str:
@@ -132,7 +142,7 @@ def _outside(comparison: Comparison) -> str:
     if comparison.chains is None or comparison.nested is None:
         return ""
     unweighed = comparison.unweighed
-    weighed = {mode.id for mode in (*comparison.prominent, *unweighed)}
+    weighed = _told(comparison)
     small = sum(m.occupancy.value for m in comparison.summaries if m.id not in weighed)
     texts = []
     if small >= WORTH_TELLING:
@@ -233,7 +243,13 @@ def _evidence(comparison: Comparison) -> str:
     if nested is None:
         return "Nested sampling was not run: there is no evidence to weigh the modes by."
     value = nats(Estimate(nested.log_z, nested.log_z_sd))
-    return f"The log evidence is {value} nats ({things(len(nested.runs), 'nested run')})."
+    runs = things(len(nested.runs), "nested run")
+    if not nested.is_evidence:
+        return (
+            f"There is no evidence: {what_log_z_is(nested)}. The log of that integral is {value} "
+            f"nats ({runs})."
+        )
+    return f"The log evidence is {value} nats ({runs})."
 
 
 def _agreement(comparison: Comparison) -> str:
@@ -316,17 +332,24 @@ def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:
 
 
 def _about_runs(name: str, nested: Nested) -> str:
-    text = f"{name}: log evidence {nats(Estimate(nested.log_z, nested.log_z_sd))} nats"
+    what = "log evidence" if nested.is_evidence else "log integral of the density as written"
+    text = f"{name}: {what} {nats(Estimate(nested.log_z, nested.log_z_sd))} nats"
     if len(nested.runs) > 1:
         runs = joined([number(z, 2) for z in nested.log_z_by_run])
         text += (
             f". The runs on their own give {runs}, whose scatter puts the error of the merged "
             f"figure at {number(nested.log_z_between_sd, 2)} nats"
         )
-    text += (
-        f". The insertion-index test has p = {number(nested.insertion_p, 3)}"
-        f"{': no sign of trouble' if nested.insertion_p >= UNLIKELY else ', which is small'}."
-    )
+    if math.isnan(nested.insertion_p):
+        text += f". There is no insertion-index test: {NO_INSERTIONS}."
+    else:
+        text += (
+            f". The insertion-index test has p = {number(nested.insertion_p, 3)}"
+            f"{': no sign of trouble' if nested.insertion_p >= UNLIKELY else ', which is small'}."
+        )
+    plateau = plateau_sentence(nested)
+    if plateau:
+        text += f" {sentence(plateau)}."
     share, share_sd = nested.log_prior_inside
     if share < 0:
         restricted = Estimate(nested.log_z_restricted, math.nan)

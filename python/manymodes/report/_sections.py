@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from manymodes.comparison import Comparison, Estimate
+from manymodes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.mode_notes import unassigned_share
 from manymodes.plots import (
     MOST_MODES,
     Scores,
@@ -55,7 +56,7 @@ def modes_section(found: Found) -> Section:
                     percent(mode.occupancy),
                     mode.chains if comparison.chains is not None else None,
                 )
-                for mode in (*comparison.prominent, *comparison.unweighed)
+                for mode in _listed(comparison)
             ),
             _left_out(comparison),
         )
@@ -76,14 +77,22 @@ def modes_section(found: Found) -> Section:
     )
 
 
+def _listed(comparison: Comparison) -> tuple[ModeSummary, ...]:
+    """Return the prominent modes, then those without an evidence."""
+    prominent = comparison.prominent
+    return (*prominent, *(mode for mode in comparison.unweighed if mode not in prominent))
+
+
 def _left_out(comparison: Comparison) -> str:
-    n_unweighed = len(comparison.unweighed)
-    rest = len(comparison.summaries) - len(comparison.prominent) - n_unweighed
-    text = "The prominent modes"
-    if n_unweighed:
-        text += ", and those without an evidence, which only chains reached"
+    rest = len(comparison.summaries) - len(_listed(comparison))
+    text = "The prominent modes" if comparison.prominent else "No mode is prominent"
+    if comparison.unweighed:
+        text += "; those without an evidence were not reached by the nested runs"
     if rest:
         text += f"; {things(rest, 'smaller one')} {'is' if rest == 1 else 'are'} left out"
+    missing = unassigned_share(comparison, _listed(comparison))
+    if missing:
+        text += f". {sentence(missing)}"
     return f"{text}. Errors are one standard error."
 
 

@@ -32,7 +32,9 @@ from manymodes.toolchain.wheels import CMDSTAN, POLYCHORD, Wheel, download
 _BUILD_STEPS = 104
 _PRECOMPILE_STEPS = 4
 # g++ 13 and later refuse a name in the headers of TBB 2020.3; older ones ignore the flag.
-_MAKE_LOCAL = "CXXFLAGS += -Wno-changes-meaning\n"
+_MAKE_LOCAL = "".join(
+    f"{flags} += -Wno-changes-meaning\n" for flags in ("CXXFLAGS", "CXXFLAGS_OPTIM_TBB")
+)
 _COMPILE_LINE = re.compile(rb"^\S*(?:g\+\+|gcc|clang\S*|c\+\+) ", re.MULTILINE)
 
 

@@ -1,0 +1,127 @@
+"""Nested sampling where the likelihood has plateaus, no bound, or a prior without an integral.
+
+Three standard errors throughout, with fixed seeds; few live points.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import integrate, special
+
+from conftest import improper
+from manymodes import load
+from manymodes.cli import main
+from manymodes.comparison import compare
+from manymodes.errors import InputError
+from manymodes.mode_notes import mode_notes
+from manymodes.modes import ModeSettings
+from manymodes.nested import Nested, run_nested
+from manymodes.nested_notes import effort_lines, nested_cautions, what_log_z_is
+from manymodes.polychord import PolyChordSettings
+from manymodes.storage import json_text
+from manymodes.text import comparison_table
+
+FEW = ModeSettings(climbs=20)
+
+
+def integrated(kind: int, reference: str = "prior", nlive: int = 60, seed: int = 1) -> Nested:
+    settings = PolyChordSettings(nlive=nlive, num_repeats=6)
+    return run_nested(improper(kind), settings=settings, reference=reference, seed=seed, quiet=True)
+
+
+def steps_log_z() -> float:
+    """Return the log mean of exp(-floor(4 m)), m the larger of two standard normals."""
+    k = np.arange(-60, 60)
+    mass = np.diff(special.ndtr(np.append(k, 60) / 4) ** 2)
+    return float(np.log(mass @ np.exp(-k.astype(float))))
+
+
+@pytest.mark.parametrize(("kind", "truth"), [(10, math.log(5.5)), (14, steps_log_z())])
+def test_evidence_on_plateaus(kind: int, truth: float) -> None:
+    """With a test that has one rank at most for each point, and memory to match."""
+    found = integrated(kind)
+    assert abs(found.log_z - truth) < 3 * found.log_z_sd
+    assert 0 < found.log_z_sd < 0.4
+    if np.isfinite(found.insertion_p):
+        assert found.insertion_p > 1e-3
+    for run in found.runs:
+        assert (run.logl > run.birth).all()
+
+
+@pytest.mark.parametrize("kind", [11, 12])
+def test_a_flat_likelihood_is_a_result(kind: int) -> None:
+    """Everywhere, or where it is not zero: no insertion test, and nothing else that is wrong."""
+    found = integrated(kind)
+    inside = 1.0 if kind == 11 else 0.5
+    assert found.log_z_restricted == 0.0
+    assert abs(found.log_z - math.log(inside)) <= 3 * found.log_z_sd
+    assert found.log_z_sd < 0.1
+    assert (found.log_z_sd == 0.0) == (kind == 11)
+    assert math.isnan(found.insertion_p)
+    assert json.loads(json_text({"p": found.insertion_p})) == {"p": None}
+    said = " ".join(effort_lines(found))
+    assert "insertion-index p: none (no live point was drawn" in said
+    assert "the likelihood is the same at all" in said
+    assert "nan" not in said
+    assert nested_cautions(found) == []
+
+
+def test_a_density_without_a_bound_says_so() -> None:
+    """Its integral is finite, and found; its peak is not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = integrated(13)
+        assert abs(found.log_z - math.lgamma(0.1)) < 3 * found.log_z_sd
+        comparison = compare(improper(13), nested=found, settings=FEW, quiet=True)
+        table = comparison_table("unbounded", comparison)
+    assert [mode.evidence.value for mode in comparison.prominent] == [pytest.approx(1.0)]
+    assert any(
+        "no maximum" in text and "sigma downwards" in text for text in mode_notes(comparison)
+    )
+    assert "no maximum as far as was searched" in table
+
+
+def test_an_improper_prior_leaves_no_evidence(tmp_path: Path) -> None:
+    """The integral of the density as written is found, and called that; Jeffreys' prior."""
+    settings = PolyChordSettings(nlive=60)
+    with pytest.raises(InputError, match="the prior of sigma in improper is improper"):
+        run_nested(improper(4), settings=settings, reference="prior", out=tmp_path, quiet=True)
+    found = integrated(4, "peaks")
+    y = np.array([1.0, 2.0, 0.5])
+
+    def over_mean(log_sigma: float) -> float:
+        covariance = np.exp(2 * log_sigma) * np.eye(3) + 2.0
+        return float(
+            np.exp(-0.5 * y @ np.linalg.solve(covariance, y))
+            / np.sqrt(np.linalg.det(2 * np.pi * covariance))
+        )
+
+    truth = math.log(integrate.quad(over_mean, -12, 12, limit=200)[0])
+    assert abs(found.log_z - truth) < 3 * found.log_z_sd
+    assert not found.is_evidence
+    assert math.isnan(found.d_kl[0])
+    assert "the prior of sigma is improper" in what_log_z_is(found)
+    assert any("the integral of the density as written" in text for text in nested_cautions(found))
+
+
+def test_the_command_line_ends_with_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    posterior = improper(13)
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({**posterior.data}))
+    out = tmp_path / "run"
+    command = [str(posterior.program.stan_file), str(data), "--nlive", "20", "--out", str(out)]
+    assert main(["evidence", *command, "--runs", "1", "--quiet", "--seed", "2147483647"]) == 0
+    page = (out / "report.html").read_text()
+    assert "no maximum as far as was searched" in page
+    run = load(out)
+    assert run.summary["posteriors"]["data"]["unassigned"] == pytest.approx(0.0)
+    assert len(run.modes) == 1
+    assert "Traceback" not in capsys.readouterr().err
