@@ -302,7 +302,6 @@ def test_what_stands_for_characters_that_cannot_be_shown() -> None:
         (["study", "xor", "--out", "o", "--resume", "--overwrite"], "leave one of them out"),
         (["sample", "N", "--out", "o", "--resume", "--overwrite"], "leave one of them out"),
         (["sample", "N", "--out", "o", "--no-kernel", "--threads-per-chain", "2"], "the kernel"),
-        (["network", "T", "--target", "y", "--out", "o", "--sigma-scale", "2"], "--sigma-scale is"),
         (["sample", "N", "--out", "o", "--seed", "1e3"], "1e3 is not a whole number, 0 or more"),
         (["sample", "N", "--out", "o", "--seed", str(2**63)], f"too large: {2**63 - 1} at most"),
         (["sample", "N", "--out", "o", "--draws", "1000000000000"], "2147483647 at most"),
@@ -341,6 +340,13 @@ def test_a_parser_reads_what_is_right() -> None:
     assert (found.files, found.level, found.name) == (["a", "b"], -3, ["x", "y"])
     assert parser.parse_args(["a", "--how", "-1e3"]).how == "-1e3"
     assert parser.parse_args(["--", "--not-an-option"]).files == ["--not-an-option"]
+
+
+def test_an_option_of_another_likelihood_is_refused(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,0\n2,1\n")
+    arguments = ["network", str(tmp_path / "t.csv"), "--target", "y", "--sigma-scale", "2"]
+    assert main([*arguments, "--out", str(tmp_path / "net")]) == 2
+    assert "--sigma-scale is for the normal likelihood, not bernoulli" in capsys.readouterr().err
 
 
 def test_columns_of_repeated_options_add_up(tmp_path: Path) -> None:

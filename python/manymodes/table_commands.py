@@ -19,8 +19,6 @@ def network_command(options: argparse.Namespace) -> int:
     from manymodes.table import prepare
     from manymodes.text import network_text
 
-    if options.sigma_scale is not None and options.likelihood != "normal":
-        raise InputError(f"--sigma-scale is for the normal likelihood, not {options.likelihood}")
     parts = prepare(
         options.table,
         options.target,
@@ -46,6 +44,8 @@ def network_command(options: argparse.Namespace) -> int:
         sigma_scale=1.0 if options.sigma_scale is None else options.sigma_scale,
         active=options.active,
     )
+    if options.sigma_scale is not None and options.likelihood != "normal":
+        raise InputError(f"--sigma-scale is for the normal likelihood, not {options.likelihood}")
     posterior = Posterior.from_network(
         network, table.inputs(parts.train), table.targets(parts.train)
     )
