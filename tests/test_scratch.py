@@ -142,7 +142,11 @@ def test_a_sweep_that_cannot_is_silent(tmp_path: Path) -> None:
 
 
 def test_half_written_files_of_a_run_are_swept(tmp_path: Path) -> None:
-    for name in (".summary.json.4194400.partial", "chains/.chain-0.npz.4194401.partial", "notes.partial"):
+    for name in (
+        ".summary.json.4194400.partial",
+        "chains/.chain-0.npz.4194401.partial",
+        "notes.partial",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "one" / "posterior").mkdir(parents=True)
