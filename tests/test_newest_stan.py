@@ -126,7 +126,11 @@ def networks() -> list[Network]:
 
 @cache
 def by_program() -> dict[str, list[Posterior]]:
-    """Return posteriors by the name of their program."""
+    """Return posteriors by the name of their program, but those with a simplex.
+
+    The newest Stan has other coordinates for it than 2.27: the inverse of a transform that keeps
+    lengths, in place of a broken stick.
+    """
     y = np.random.default_rng(3).normal(size=len(X))
     cauchy = {"N": len(y), "y": y.tolist(), "prior_only": 0, "save_log_lik": 0}
     others = [
@@ -136,7 +140,7 @@ def by_program() -> dict[str, list[Posterior]]:
         closed_form("bernoulli"),
         two_peaks(6.0, 0.3),
         *(unit_cube(kind) for kind in (1, 2, 3, 4)),
-        *(exact.make(name).posterior for name in exact.NAMES),
+        *(exact.make(name).posterior for name in exact.NAMES if "simplex" not in name),
     ]
     found: dict[str, list[Posterior]] = {}
     for one in [*map(posterior, networks()), *others]:
@@ -146,7 +150,6 @@ def by_program() -> dict[str, list[Posterior]]:
 
 BRIDGE_DATA = {
     "blocks": {"block": 0, "action": 0},
-    "constrained": {"low": -1.5, "high": 2.5},
     "sizes": {"K": 3, "shift": [1.0, 2.0, 3.0]},
 }
 
