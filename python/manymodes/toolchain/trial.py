@@ -28,7 +28,7 @@ _COMPILER_REMEDY = "install g++ with its standard library (Debian, Ubuntu: build
 def tried(toolchain: Toolchain) -> Toolchain:
     """Return the toolchain with what did not work marked as broken."""
     compiler = try_compiler(toolchain.compiler)
-    cmdstan = try_cmdstan(toolchain.cmdstan)
+    cmdstan = _try_tbb(try_cmdstan(toolchain.cmdstan))
     if cmdstan.ok and compiler.ok and toolchain.bridge.source == "manymodes":
         cmdstan = _try_make(cmdstan, toolchain.bridge)
     return Toolchain(cmdstan, toolchain.bridge, _try_polychord(toolchain.polychord), compiler)
@@ -60,7 +60,7 @@ def try_compiler(compiler: Component) -> Component:
 
 
 def try_cmdstan(cmdstan: Component) -> Component:
-    """Have stanc translate a one-line program, and look into the TBB library."""
+    """Have stanc translate a one-line program."""
     if not cmdstan.ok or cmdstan.path is None:
         return cmdstan
     stanc = cmdstan.path / "bin" / "stanc"
@@ -68,9 +68,15 @@ def try_cmdstan(cmdstan: Component) -> Component:
         program = Path(scratch, "line.stan")
         program.write_text(_STAN, encoding="utf-8")
         works, said = _run([str(stanc), f"--o={program.with_suffix('.hpp')}", str(program)])
-    if not works:
-        problem = f"{stanc} does not compile one line: {_first(said)}"
-        return _broken(cmdstan, problem, _remedy(cmdstan))
+    if works:
+        return cmdstan
+    return _broken(cmdstan, f"{stanc} does not compile one line: {_first(said)}", _remedy(cmdstan))
+
+
+def _try_tbb(cmdstan: Component) -> Component:
+    """Look into the library that compiled programs load."""
+    if not cmdstan.ok or cmdstan.path is None:
+        return cmdstan
     for built in cmdstan.path.glob("stan/lib/stan_math/lib/tbb/libtbb.so.*"):
         if built.is_file() and (elf.foreign(built) or not elf.readable(built)):
             problem = f"{built} is not a library of this platform, or it is cut short"
@@ -102,9 +108,9 @@ def _try_polychord(part: Component) -> Component:
 def _remedy(cmdstan: Component) -> str:
     """Say what to do about a CmdStan that does not work: its owner builds it again."""
     if cmdstan.source == "index":
-        return platforms.remedy("cmdstan")
+        return f"remove {cmdstan.path}, then {platforms.remedy('cmdstan')}"
     if cmdstan.source == "github":
-        return f"remove {cmdstan.path} and run `manymodes setup --source github`"
+        return f"remove {cmdstan.path}, then run `manymodes setup --source github`"
     return f"run `make build` in {cmdstan.path}, or use another CmdStan"
 
 
