@@ -42,6 +42,7 @@ Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
 # Files that take longest, so ordered that two workers do not wait for one compilation.
 LONGEST = (
     "stan_programs",
+    "newest_stan",
     "kernel",
     "calibration",
     "variable",

@@ -21,14 +21,23 @@ LEAVES |= {
     "_ess",
     "_insertion",
     "_cells",
+    "_missing",
     "_mixture",
+    "_notations",
     "encodings",
     "files",
     "frames",
+    "room",
     "_worker",
+    "interrupts",
+    "printed",
+    "runs_display",
+    "scratch",
     "threads",
     "variables",
+    "warning_log",
 }
+LEAVES |= {"log_likelihood"}
 LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
 LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
@@ -53,6 +62,7 @@ ORDER = (
     "stan_data",
     "compiled",
     "posterior",
+    "trees",
     "curvature",
     "parameter_space",
     "normalisation",
@@ -109,8 +119,10 @@ ORDER = (
     "export_command",
     "run_commands",
     "evidence_command",
+    "arguments",
     "option_groups",
     "options",
+    "incidents",
     "cli",
     "__main__",
 )

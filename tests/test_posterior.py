@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from conftest import MODELS, Y_NORMAL, closed_form, small_network
-from manymodes.errors import CompileError, DensityError, InputError
+from manymodes.errors import CompileError, DensityError, InputError, ToolchainError
 from manymodes.nuts import NutsSettings, run_chain
 from manymodes.posterior import Posterior
 from manymodes.program import Program
 from manymodes.studies.xor import XorData
+from manymodes.toolchain import Toolchain
 from manymodes.variables import variables_of
 
 
@@ -117,6 +122,49 @@ def test_density_outside_the_support_is_minus_infinity() -> None:
         closed_form(rejects=True).gradient([0.0])
 
 
+@pytest.mark.parametrize("name", ["log_density", "gradient", "unconstrain_rows", "constrain"])
+def test_a_program_that_does_not_compile_is_no_point_outside_the_support(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.stan").write_text("parameters { real x; } model { x ~ norm(0, 1); }")
+    posterior = Posterior(Program(tmp_path / "bad.stan"), {})
+    with pytest.raises(CompileError, match="bad does not compile"):
+        getattr(posterior, name)([0.0])
+
+
+@pytest.mark.parametrize("damage", ["gone", "no library"])
+def test_a_library_that_is_gone_is_no_point_outside_the_support(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "model.so"
+    library.write_bytes(b"" if damage == "gone" else b"no machine code")
+    library.unlink() if damage == "gone" else None
+    monkeypatch.setattr(Program, "library", lambda _: library)
+    posterior = Posterior(Program(MODELS / "plain.stan"), {})
+    for use in (posterior.log_density, posterior.gradient):
+        with pytest.raises(ToolchainError, match=r"model\.so cannot be loaded"):
+            use([0.0, 0.0])
+
+
+@pytest.mark.parametrize("name", ["log_density", "gradient"])
+@pytest.mark.parametrize(
+    ("eta", "said"),
+    [
+        ([0.1, 0.2], r"shape \(2,\) .*, \(1,\)"),
+        ([[0.1]], r"shape \(1, 1\) .*, \(1,\)"),
+        ([], r"shape \(0,\) .*, \(1,\)"),
+        (0.1, r"shape \(\) .*, \(1,\)"),
+        (["a"], "not an array of numbers"),
+        (None, "eta: "),
+    ],
+)
+def test_a_point_of_another_shape_is_refused(
+    normal: Posterior, name: str, eta: Any, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        getattr(normal, name)(eta)
+
+
 # ---------------------------------------------------------------- wrong input
 
 
@@ -156,7 +204,11 @@ def test_a_program_without_log_lik_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "not a JSON data file"), ("[1]", "must be a JSON object"), (None, "no such data file")],
+    [
+        ("{", "data.json: not a JSON data file"),
+        ("[1]", "must be a JSON object"),
+        (None, "no such data file"),
+    ],
 )
 def test_data_files_are_checked(tmp_path: Path, text: str | None, said: str) -> None:
     path = tmp_path / "data.json"
@@ -164,6 +216,36 @@ def test_data_files_are_checked(tmp_path: Path, text: str | None, said: str) -> 
         path.write_text(text)
     with pytest.raises(InputError, match=said):
         Posterior.from_files(MODELS / "plain.stan", path)
+
+
+def test_what_stan_says_of_data_names_the_files_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tools: Toolchain
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(MODELS / "closed_forms.stan", "my model.stan")
+    data = {**closed_form().data, "y": [1.0], "names": ["a"]}
+    (tmp_path / "my data.json").write_text(json.dumps(data))
+    with pytest.raises(InputError) as caught:
+        Posterior.from_files("my model.stan", "my data.json").dims  # noqa: B018
+    said = str(caught.value)
+    assert said.startswith("my data.json: the data do not fit the program my model: ")
+    assert "name=y" in said
+    assert "(in 'my model.stan', line " in said
+
+
+def test_a_program_without_data_needs_none(tools: Toolchain) -> None:
+    posterior = Posterior.from_files(MODELS / "plain.stan")
+    assert posterior.data_json == "{}"
+    assert posterior.dims == 2
+
+
+def test_data_may_leave_a_program_without_parameters(tools: Toolchain) -> None:
+    """As `vector[N] x` does where N is 0."""
+    model = SimpleNamespace(param_unc_num=lambda: 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bridgestan.StanModel", lambda *_, **__: model)
+        with pytest.raises(InputError, match="with these data the program has no parameters"):
+            Posterior(Program(MODELS / "plain.stan"), {}).dims  # noqa: B018
 
 
 def test_compiling_reports_what_does_not_compile(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from conftest import MODELS
 from manymodes import program as rooms
 from manymodes.build_cache import cached_build, file_digest, read_digests
-from manymodes.errors import CompileError, InputError
+from manymodes.errors import CompileError, InputError, ToolchainError
 from manymodes.network import Network
 from manymodes.program import Program
 from manymodes.toolchain import Toolchain
@@ -121,6 +121,76 @@ def test_another_toolchain_or_other_flags_have_another_folder(
     (cmdstan / "make" / "local").write_text("CXXFLAGS += -O2\n")
     keys.append(program.fingerprint(moved))
     assert len(set(keys)) == 5
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CXXFLAGS", "-O1"),
+        ("O", "0"),
+        ("CPPFLAGS", "-DNDEBUG"),
+        ("LDFLAGS", "-s"),
+        ("STANCFLAGS", "--warn-pedantic"),
+        ("STAN_THREADS", "true"),
+        ("STAN_NO_RANGE_CHECKS", "true"),
+        ("CXXFLAGS_OPTIM", "-march=native"),
+        ("MAKEFLAGS", "-j4 -- O=1"),
+        ("CPATH", "include"),
+    ],
+)
+def test_flags_of_the_environment_have_another_folder(
+    variable: str, value: str, tools: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(MODELS / "plain.stan")
+    monkeypatch.delenv(variable, raising=False)
+    plain = program.fingerprint(tools)
+    monkeypatch.setenv(variable, value)
+    assert program.fingerprint(tools) != plain
+    monkeypatch.setenv(variable, "")
+    emptied = program.fingerprint(tools)  # make's ?= leaves an empty variable empty
+    assert (emptied == plain) is (variable == "MAKEFLAGS")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("MAKEFLAGS", "-j4"), ("LANG", "C"), ("HOME_O", "3"), ("OS", "Linux")]
+)
+def test_what_does_not_change_the_code_does_not_count(
+    variable: str, value: str, tools: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(MODELS / "plain.stan")
+    plain = program.fingerprint(tools)
+    monkeypatch.setenv(variable, value)
+    assert program.fingerprint(tools) == plain
+
+
+def test_the_users_own_settings_of_stan_count(
+    tmp_path: Path, tools: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    program = Program(MODELS / "plain.stan")
+    plain = program.fingerprint(tools)
+    settings = tmp_path / ".config" / "stan" / "make.local"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("O = 1\n")
+    assert program.fingerprint(tools) != plain
+
+
+def test_another_compiler_has_another_folder_and_must_run(
+    tmp_path: Path, tools: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(MODELS / "plain.stan")
+    plain = program.fingerprint(tools)
+    other = tmp_path / "other g++"
+    other.write_text("#!/bin/sh\necho 99.0\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("CXX", f"'{other}' -m64")
+    assert program.fingerprint(tools) != plain
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ToolchainError, match="'no-such-compiler' cannot be run"):
+        program.fingerprint(tools)
+    monkeypatch.setenv("CXX", "false")
+    with pytest.raises(ToolchainError, match="'false' does not say its version"):
+        program.fingerprint(tools)
 
 
 # ---------------------------------------------------------------- the cache

@@ -101,7 +101,10 @@ def test_a_wrong_table_is_refused(
     ("values", "likelihood", "positive", "said"),
     [
         (["u", "u"] * 15, "bernoulli", None, "the target 'y' is always 'u': there is nothing"),
-        (["1.0", "1"] * 15, "categorical", None, "the target 'y' is always '1'"),
+        (["1.0", " 1.0"] * 15, "categorical", None, "the target 'y' is always '1.0'"),
+        (["1.0", "1", "2"] * 10, "bernoulli", None, "3 different values (1, 1.0, 2), and a "
+         "bernoulli target must have two: use --likelihood categorical, or write values alike that "
+         "mean the same ('1' and '1.0' differ only in how a number is written)"),
         (["3", "3.0"] * 15, "normal", None, "the target 'y' is always 3"),
         (["u", "v", "w"] * 10, "bernoulli", None, "has 3 different values (u, v, w), and a "
          "bernoulli target must have two: use --likelihood categorical"),
@@ -241,7 +244,7 @@ def test_an_unknown_class_is_refused(mixed: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "positive", "classes", "numbers"),
     [
-        (["0", "1", "1.0"], None, ("0", "1"), [0, 1, 1]),
+        (["0", "1", "1"], None, ("0", "1"), [0, 1, 1]),
         (["no", "yes", "no"], None, ("no", "yes"), [0, 1, 0]),
         (["no", "yes", "no"], "no", ("yes", "no"), [1, 0, 1]),
         (["10", "9", "9"], None, ("9", "10"), [1, 0, 0]),
@@ -412,6 +415,7 @@ def test_network_again_leaves_no_old_held_out_rows(mixed: Path, tmp_path: Path) 
     MIXED.to_parquet(tmp_path / "mixed.parquet")
     net = str(tmp_path / "net")
     options = ["--target", "price", "--likelihood", "normal", "--ignore", "shop", "grade"]
+    options = ["--overwrite", *options]
     assert main(["network", str(mixed), *options, "--holdout", "0.5", "--out", net]) == 0
     parquet = str(tmp_path / "mixed.parquet")
     assert main(["network", parquet, *options, "--holdout", "0.5", "--out", net]) == 0

@@ -179,6 +179,15 @@ def test_files_that_are_no_library(
     assert found.remedy.endswith("run `manymodes setup`")
 
 
+def test_a_library_that_points_nowhere(machine: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "pypolychord/lib"
+    folder.mkdir(parents=True)
+    (folder / "libchord.so").symlink_to("nowhere.so")
+    assert with_polychord(machine, folder.parent).problem.endswith("has no libchord")
+    other = library(tmp_path / "pypolychord/libs_pypolychord/libchord-1.so", INTERFACE)
+    assert with_polychord(machine, folder.parent).path == other
+
+
 def test_the_users_broken_polychord_is_passed_over(
     machine: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

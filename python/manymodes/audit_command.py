@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ def audit_command(options: argparse.Namespace) -> int:
     """Print an audit, or those of all constraints side by side; draw it on demand."""
     from manymodes.audits import audit, side_by_side
     from manymodes.network import Network
+    from manymodes.storage import json_text
 
     network = Network(
         inputs=options.inputs,
@@ -47,7 +47,7 @@ def audit_command(options: argparse.Namespace) -> int:
     if options.figure is not None:
         _draw(audits, alone, options.figure)
     if options.json:
-        print(json.dumps(_json(audits, refused, alone), indent=1, allow_nan=False))
+        print(json_text(_json(audits, refused, alone)))
     else:
         print(alone.text if alone else side_by_side(audits, refused))
         if options.figure is not None:

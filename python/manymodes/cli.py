@@ -7,19 +7,31 @@ standard error.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from manymodes.audit_command import audit_command
-from manymodes.errors import InputError, ManymodesError, ManymodesWarning
+from manymodes.errors import CompileError, InputError, ManymodesError, StorageError
 from manymodes.evidence_command import evidence_command
 from manymodes.export_command import export_command
+from manymodes.incidents import (
+    abandon_output,
+    flush_output,
+    hold_streams,
+    logs,
+    of_full_disk,
+    plain_streams,
+    show_traceback,
+    unexpected,
+)
+from manymodes.interrupts import ending_signals, tell
 from manymodes.options import parser
+from manymodes.printed import silence
+from manymodes.progress import end_line
 from manymodes.run_commands import (
     compare_command,
     nuts_settings,
@@ -27,60 +39,103 @@ from manymodes.run_commands import (
     sample_command,
     show,
 )
+from manymodes.scratch import sweep, temporary_files_inside
+from manymodes.storage import json_text
 from manymodes.table_commands import network_command, predict_command
 from manymodes.terminal import shown_safely
+from manymodes.warning_log import warnings_as_lines
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    hold_streams()
     with shown_safely():
-        return _run(arguments)
+        return _status(arguments)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _status(arguments: Sequence[str] | None) -> int:
     # The samplers fill the cores; linear algebra on more threads only gets in their way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        options = parser().parse_args(arguments)
-        with _cautions():
-            return _COMMANDS[options.command](options)
-    except InputError as error:
-        return _complain(error, 2)
-    except ManymodesError as error:
-        return _complain(error, 1)
-    except BrokenPipeError:
-        return 1
-    except OSError as error:
-        return _complain(error, 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted; what is finished is kept: go on with --resume", 130)
+    options = argparse.Namespace()
+    with plain_streams():
+        try:
+            options = parser().parse_args(arguments)
+            with _owned_process(options) if arguments is None else nullcontext():
+                status = _run(options)
+            flush_output()
+            return status
+        except SystemExit:  # --help and --version
+            with suppress(BrokenPipeError, StorageError):
+                flush_output()
+            raise
+        except KeyboardInterrupt as error:
+            end_line()
+            tell(_interrupted(options))
+            return int(getattr(error, "status", 130))
+        except Exception as error:
+            return _failed(error, options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command; nothing that a Stan program prints gets between its results."""
+    with warnings_as_lines(logs() / "warnings.log"), silence() as printed:
+        status = _COMMANDS[options.command](options)
+        said = printed()
+        if said is not None and not getattr(options, "quiet", False):
+            print(f"manymodes: {said}", file=sys.stderr)
+        return status
 
 
 @contextmanager
-def _cautions() -> Iterator[None]:
-    """Show our warnings as a line each, once."""
-    show = warnings.showwarning
-    told: set[str] = set()
+def _owned_process(options: argparse.Namespace) -> Iterator[None]:
+    """Do what only the process of a command may: take its signals and its temporary files."""
+    with ending_signals(_interrupted(options)):
+        from manymodes.build_cache import sweep_builds
+        from manymodes.toolchain import home, sweep_setup
 
-    def line(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-        if issubclass(category, ManymodesWarning):
-            if str(message) not in told:
-                print(f"manymodes: caution: {message}", file=sys.stderr)
-            told.add(str(message))
-        else:
-            show(message, category, *rest, **named)
+        sweep()
+        sweep_setup()
+        sweep_builds(home() / "programs")
+        with temporary_files_inside():
+            yield
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", ManymodesWarning)
-        warnings.showwarning = line
-        yield
+
+def _interrupted(options: argparse.Namespace) -> str:
+    kept = "; what is finished is kept: go on with --resume" * hasattr(options, "resume")
+    return f"manymodes: error: interrupted{kept}"
+
+
+def _failed(error: Exception, options: argparse.Namespace) -> int:
+    """Say in one line what went wrong; return the exit status."""
+    show_traceback(error)
+    try:
+        flush_output()
+    except (BrokenPipeError, StorageError) as lost:
+        error = error if isinstance(error, ManymodesError) else lost
+    if isinstance(error, BrokenPipeError):  # whoever reads our output has read enough
+        abandon_output()
+        return 1
+    if isinstance(error, ManymodesError):
+        wrong_input = isinstance(error, InputError) and not of_full_disk(error)
+        return _complain(error, 2 if wrong_input else 1)
+    return _complain(unexpected(error, _run_folders(options)), 1)
+
+
+def _run_folders(options: argparse.Namespace) -> list[Path]:
+    """Return the run directory that a command works on, if there is one."""
+    named = [getattr(options, "run_folder", None), *(getattr(options, "run_folders", None) or [])]
+    folders = [folder for folder in (*named, getattr(options, "out", None)) if folder is not None]
+    marks = (".lock", "posterior", "chains", "nested")
+    return [folder for folder in folders if any((folder / mark).exists() for mark in marks)]
 
 
 def _complain(error: object, status: int) -> int:
-    text = " ".join(str(error).split()) if isinstance(error, InputError) else str(error)
-    print(f"manymodes: error: {text}", file=sys.stderr)
+    text = str(error) if isinstance(error, CompileError) else " ".join(str(error).split())
+    with suppress(OSError, ValueError):
+        end_line()
+        print(f"manymodes: error: {text}", file=sys.stderr)
     return status
 
 
@@ -101,7 +156,7 @@ def _doctor(options: argparse.Namespace) -> int:
     chosen = instruction_set()
     if options.json:
         entry = {**toolchain.as_dict(), "kernel": {"instruction_set": chosen}}
-        print(json.dumps(entry, indent=1))
+        print(json_text(entry))
     else:
         print(f"{render(toolchain)}\n\nNetworks' likelihoods: the kernel, with {_SETS[chosen]}.")
     return 0 if all(part.ok for part in toolchain.components) else 1
@@ -111,7 +166,9 @@ def _setup(options: argparse.Namespace) -> int:
     from manymodes.toolchain import render, setup
 
     toolchain = setup(options.source, quiet=options.quiet)
-    if not options.quiet:
+    if options.json:
+        print(json_text(toolchain.as_dict()))
+    elif not options.quiet:
         print(render(toolchain))
     return 0
 
@@ -133,12 +190,19 @@ _STUDY_OPTIONS = {
 }
 """The options that not every study has."""
 _OF_POLYCHORD = ("nlive", "runs", "nprior", "repeats", "precision", "clustering", "processes")
-_EFFORT = {"chains": 64, "warmup": 1000, "draws": 1000, "runs": 2, "processes": 1}
+_OF_NUTS = ("chains", "warmup", "draws", "adapt_delta", "max_treedepth")
+_EFFORT: dict[str, Any] = {"chains": 64, "warmup": 1000, "draws": 1000, "adapt_delta": 0.8}
+_EFFORT |= {"max_treedepth": 10, "runs": 2, "processes": 1}
 _EFFORT_OF_DIGITS = {**_EFFORT, "chains": 16, "warmup": 500, "draws": 500}
 
 
 def _study(options: argparse.Namespace) -> int:
     if options.name is None:
+        if options.out is not None:
+            raise InputError(f"study: which one? {', '.join(_STUDIES)}")
+        if options.json:
+            print(json_text(_STUDIES))
+            return 0
         for name, about in _STUDIES.items():
             print(f"{name:<10} {about}")
         return 0
@@ -152,10 +216,16 @@ def _study(options: argparse.Namespace) -> int:
     for name in given:
         if name not in _STUDY_OPTIONS[options.name]:
             raise InputError(f"study {options.name}: has no --{name.replace('_', '-')}")
-    if options.name == "digits":
-        for name in _OF_POLYCHORD:
+    for study, unused, what in (
+        ("digits", _OF_POLYCHORD, "chains"),
+        ("xor-seeds", _OF_NUTS, "nested sampling"),
+    ):
+        for name in unused if options.name == study else ():
             if getattr(options, name) not in (None, False):
-                raise InputError(f"study digits: has no --{name}: it runs chains only")
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"study {study}: has no {option}: it runs {what} only")
+    if options.resume and options.overwrite:
+        raise InputError("--overwrite removes what --resume would continue: leave one of them out")
     for name, value in (_EFFORT_OF_DIGITS if options.name == "digits" else _EFFORT).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -189,7 +259,10 @@ def _study_seeds(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     from manymodes.studies.xor_seeds import run_xor_seeds, tables_text
 
     table = run_xor_seeds(options.out, **settings)
-    print(json.dumps(table, indent=1) if options.json else tables_text(table))
+    if options.json:
+        print(json_text(table))
+    elif not options.quiet:
+        print(tables_text(table))
     return 0
 
 

@@ -29,6 +29,10 @@ class CompileError(ToolchainError):
     """A Stan program does not compile; the message carries the compiler's first complaint."""
 
 
+class KilledError(ToolchainError):
+    """A compiler was killed before it was done: that says nothing about the program."""
+
+
 class DensityError(ManymodesError, RuntimeError):
     """The log density could not be evaluated where it must be finite."""
 
@@ -65,6 +69,10 @@ class ThreadsWarning(ManymodesWarning):
     """A likelihood has fewer threads than were asked for: the cores are taken by other tasks."""
 
 
+class NamesWarning(ManymodesWarning):
+    """A variable has another name in what is written: another package has its name for itself."""
+
+
 class KernelWarning(ManymodesWarning):
     """The kernel does not compile on this machine: the likelihood is computed by Stan, slower."""
 
@@ -87,3 +95,7 @@ class UpgradeWarning(ManymodesWarning):
 
 class QuantitiesWarning(ManymodesWarning):
     """Some quantities of a program have no place among its draws: they are left out by name."""
+
+
+class TableWarning(ManymodesWarning):
+    """A table can be read, and may not mean what it says."""

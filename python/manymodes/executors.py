@@ -7,6 +7,7 @@ programs are sent to it as text and compiled into its own cache.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 import warnings
@@ -21,10 +22,12 @@ from concurrent.futures import (
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import manymodes
 from manymodes.engine import Parcel
 from manymodes.errors import InputError
+from manymodes.wording import escaped, quoted
 
 PATIENCE_SECONDS = 30.0
 """How long a Dask scheduler may take to answer, at the start and after its connection is lost."""
@@ -32,6 +35,11 @@ PATIENCE_SECONDS = 30.0
 WORKERLESS_SECONDS = 600.0
 """How long tasks wait on a Dask scheduler after it has lost its last worker."""
 
+FIRST_SECONDS = 5.0
+"""How long somebody may take to listen at a scheduler's address, at the start."""
+
+_SCHEMES = {"tcp": 8786, "tls": 8786, "ws": 8786, "wss": 8786, "ucx": None, "ucxx": None}
+_HANDSHAKE_SECONDS = 10.0
 _WATCH_SECONDS = 0.5
 _COUNT_SECONDS = 5.0
 _RESULT_SECONDS = 120.0  # for one value to come from its worker
@@ -69,6 +77,7 @@ def dask_executor(
         raise InputError(
             "dask: the package 'distributed' is not installed: pip install 'manymodes[dask]'"
         ) from None
+    address = _checked_address(address, min(patience, FIRST_SECONDS))
     with _quiet("distributed"):
         executor = _DaskExecutor(distributed, address, patience, workerless)
         try:
@@ -76,6 +85,64 @@ def dask_executor(
             yield executor
         finally:
             executor.shutdown(wait=False)
+
+
+def _checked_address(address: str, patience: float) -> str:
+    """Return the address of a scheduler at which somebody listens, with what is left out of it.
+
+    Raises
+    ------
+    InputError
+        It is none, or nobody listens: Dask itself would wait, and say less.
+    """
+    scheme, _, rest = address.strip().rpartition("://")
+    scheme = scheme.lower() or "tcp"
+    if scheme == "inproc":
+        return address
+    if scheme not in _SCHEMES:
+        raise InputError(
+            f"dask: no scheduler answers at {escaped(address)} within {patience:g} s: its address "
+            f"is HOST:PORT or tcp://HOST:PORT, and never begins with {quoted(scheme + '://')}"
+        )
+    try:
+        found = urlsplit(f"//{rest}")
+        host, port = found.hostname, found.port or _SCHEMES[scheme]
+    except ValueError:
+        host, port = None, None
+    if (
+        not host
+        or found.path.strip("/")
+        or found.username
+        or (port is None and scheme[:3] != "ucx")
+    ):
+        raise InputError(
+            f"dask: {quoted(address)} is no address such as HOST:PORT or tcp://HOST:PORT"
+        )
+    if scheme[:3] == "ucx":
+        return address
+    _knock(address, host, port or 0, patience)
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}:{port}"
+
+
+def _knock(address: str, host: str, port: int, patience: float) -> None:
+    """Raise `InputError` if nobody listens at a host's port in time."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=patience).close()
+            return
+        except socket.gaierror as error:
+            raise InputError(f"dask: no host {quoted(host)} is known ({error.strerror})") from error
+        except (ValueError, OverflowError) as error:  # UnicodeError is one
+            raise InputError(f"dask: {quoted(address)} is no address ({error})") from error
+        except OSError as error:
+            if time.monotonic() + _WATCH_SECONDS > until:
+                raise InputError(
+                    f"dask: no scheduler answers at {address} within {patience:g} s "
+                    f"({error.strerror or error or type(error).__name__})"
+                ) from error
+            time.sleep(_WATCH_SECONDS)
 
 
 @contextmanager
@@ -138,13 +205,13 @@ class _DaskExecutor(Executor):
     def connect(self) -> None:
         """Connect for the first time and look at the workers that are there."""
         try:
-            self._client = self._new_client()
+            self._client = self._first_client(min(self._patience, _HANDSHAKE_SECONDS))
             versions = self._client.run(_version, on_error="return")
             self._threads = sum(self._client.nthreads().values())
-        except (OSError, ValueError) as error:
+        except Exception as error:  # also MemoryError, of an answer that is not Dask's
+            said = " ".join(str(error).split())[:200]
             raise InputError(
-                f"dask: no scheduler answers at {self._address} within {self._patience:g} s "
-                f"({error or type(error).__name__})"
+                f"dask: no scheduler answers at {self._address} ({said or type(error).__name__})"
             ) from error
         for worker, version in versions.items():
             gone = isinstance(version, OSError)  # the scheduler will notice
@@ -195,11 +262,27 @@ class _DaskExecutor(Executor):
             future.cancel()
         self._close_client()
 
-    def _new_client(self) -> Any:
+    def _first_client(self, patience: float) -> Any:
+        """Return a client in time: of a listener that says nothing, Dask waits for ever."""
+        found: Future[Any] = Future()
+
+        def connect() -> None:
+            try:
+                found.set_result(self._new_client(patience))
+            except BaseException as error:
+                found.set_exception(error)
+
+        threading.Thread(target=connect, daemon=True).start()
+        try:
+            return found.result(patience + 2 * _WATCH_SECONDS)
+        except TimeoutError:
+            raise TimeoutError(f"nothing that is Dask's was said within {patience:g} s") from None
+
+    def _new_client(self, patience: float | None = None) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # versions of packages that manymodes does not use
             return self._distributed.Client(
-                self._address, timeout=self._patience, set_as_default=False
+                self._address, timeout=patience or self._patience, set_as_default=False
             )
 
     def _close_client(self) -> None:

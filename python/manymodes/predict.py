@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,10 @@ class Draws:
             raise InputError(f"thin: {thin} is not between 1 and {chains.n_draws}, the draws")
         by_chain = np.full(chains.n_chains, 1 / chains.n_chains)
         if weights == "stacking":
-            if chains.lpd.size == 0:
-                raise InputError("the chains have no log_lik to stack by: use uniform weights")
-            by_chain = stack(chains.lpd.T).weights
+            if chains.scored_lpd.size == 0:
+                what = "leave-one-out scores" if chains.lpd.size else "log_lik"
+                raise InputError(f"the chains have no {what} to stack by: use uniform weights")
+            by_chain = stack(chains.scored_lpd).weights
         present = chains.present[:, ::thin]
         kept = present.sum(axis=1)
         thinned = f" (every {thin}. draw)" if thin > 1 else ""
@@ -192,9 +193,10 @@ def predict_table(
     run: Path | str,
     table: AnyTable,
     *,
+    decimal: str | None = None,
     interval: float = 0.9,
     engine: str | None = None,
-    weights: str = "stacking",
+    weights: str | None = None,
     thin: int = 1,
     on_rows: Callable[[int, int], None] | None = None,
 ) -> Predictions:
@@ -208,12 +210,15 @@ def predict_table(
     table : path, DataFrame or Frame
         CSV, Parquet or a pandas table with the columns that the network was trained on; with
         the target as well, predictions are scored.
+    decimal : {".", ","}, optional
+        The decimal mark of numbers that are written as text; by default that of the table that
+        the network was trained on.
     interval : float
         The share of the distribution inside the intervals.
     engine : {"chains", "nested"}, optional
         Whose draws; the chains' by default, if there are any.
-    weights : {"stacking", "uniform"}
-        How chains are weighted.
+    weights : {"stacking", "uniform"}, optional
+        How chains are weighted, by stacking by default.
     thin : int
         Use every so many-th draw of a chain.
     on_rows : callable, optional
@@ -240,6 +245,8 @@ def predict_table(
         )
     _check_interval(interval)
     fitted = Table.load(folder)
+    if decimal is not None:
+        fitted = replace(fitted, reading=replace(fitted.reading, decimal=decimal))
     posterior = open_posterior(folder)
     if posterior.network is None:
         raise ResultsError(f"{folder} is damaged (no network): make the run again")
@@ -252,9 +259,11 @@ def predict_table(
         raise InputError(f"engine: '{engine}' is unknown; allowed are {', '.join(ENGINES)}")
     if chosen == "nested" and thin != 1:
         raise InputError("thin: only chains can be thinned")
+    if chosen == "nested" and weights is not None:
+        raise InputError(f"weights: {weights} is for chains; points of nested sampling have theirs")
     draws: Draws | None = None
     if chosen == "chains" and (chains := load_chains(posterior, Path(run))) is not None:
-        draws = Draws.of_chains(chains, weights, thin)
+        draws = Draws.of_chains(chains, weights or "stacking", thin)
     elif chosen == "nested" and (nested := load_nested(posterior, Path(run))) is not None:
         draws = Draws.of_nested(nested)
     if draws is None:

@@ -98,19 +98,23 @@ def open_posterior(folder: Path, *, kernel: bool | None = None) -> Posterior:
     """
     path = folder / "posterior.json"
     described = read_json(member(folder, path.name, path))
-    if not {"program", "name"} <= described.keys():
+    name = described.get("name")
+    if not (isinstance(name, str) and name.isprintable() and "program" in described):
         raise ResultsError(f"{path} is damaged (no program or no name): make it again")
     program = member(folder, described["program"], path)
     data_file = member(folder, "data.json", path)
     data = read_json(data_file)
-    network = described.get("network")
+    try:
+        network = described.get("network") and Network.from_dict(described["network"])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ResultsError(f"{path} is damaged ({error}): make it again") from error
     if kernel is None:
         kernel = bool(described.get("kernel", True))
     return Posterior(
         Program(program, kernel, confined=True),
         data,
-        str(described["name"]),
-        Network.from_dict(network) if network is not None else None,
+        name,
+        network,
         data_file,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -45,6 +44,7 @@ def sample_command(options: argparse.Namespace) -> int:
     settings = nuts_settings(options)
     run = RunSettings(nuts=settings, **chosen)
     posterior = checked_posterior(options)
+    run.check_room(posterior, None if options.resume or options.overwrite else options.out)
     _check_starts(options, posterior, run)
     held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
     with executor_of(options) as executor, held:
@@ -114,6 +114,10 @@ def _named_posterior(files: Sequence[Path], *, no_kernel: bool) -> Posterior:
 
 def checked_posterior(options: argparse.Namespace) -> Posterior:
     """Return the named posterior; refuse data that do not fit before anything is removed."""
+    if options.no_kernel and (options.threads_per_chain or 1) > 1:
+        raise InputError("--threads-per-chain needs the kernel: leave --no-kernel out, or this")
+    if options.resume and options.overwrite:
+        raise InputError("--overwrite removes what --resume would continue: leave one of them out")
     posterior = _named_posterior(options.posterior, no_kernel=options.no_kernel)
     posterior.compile(quiet=options.quiet).model  # noqa: B018
     return posterior
@@ -282,6 +286,7 @@ def finish_without_modes(
     from manymodes.architectures import posterior_active
     from manymodes.nested import Nested
     from manymodes.results import REPORT, SUMMARY
+    from manymodes.storage import json_text
     from manymodes.text import active_lines
 
     engine = "nested" if isinstance(draws, Nested) else "chains"
@@ -295,7 +300,7 @@ def finish_without_modes(
         entry: dict[str, Any] = {"kernel": posterior.program.kernel_state, engine: dict(said)}
         if active:
             entry["active"] = {engine: active[engine].as_dict()}
-        print(json.dumps({"posteriors": {posterior.name: entry}}, indent=1))
+        print(json_text({"posteriors": {posterior.name: entry}}))
     elif not options.quiet:
         figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())
         print(f"{options.out}: {engine}: {figures}; for modes: manymodes compare {options.out}")

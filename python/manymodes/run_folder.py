@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.errors import InputError, ManymodesError, ResultsError
+from manymodes.printed import LOG, printing_to
 from manymodes.program import Program
+from manymodes.scratch import sweep_run
 from manymodes.storage import SETTINGS, cannot_write, ensure_folder, held, read_json, sweep_partials
 
 SUMMARY = "summary.json"
@@ -29,7 +31,7 @@ POSTERIOR = "posterior"
 DESCRIBED = "posterior.json"
 
 _LOCK = ".lock"
-_RESULTS = (SUMMARY, REPORT, CHECKS, CHAINS, STACKED, NESTED, NESTED_TREE)
+_RESULTS = (SUMMARY, REPORT, CHECKS, CHAINS, STACKED, NESTED, NESTED_TREE, LOG)
 _OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json")
 _OF_POSTERIOR = (
     DESCRIBED, "data.json", "table.json", "held_out.npz", "holdout.csv", "holdout.parquet"
@@ -45,6 +47,7 @@ _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
 _LOCKS = (".chains.lock", ".nested.lock")
 _PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
 """How studies call the folders of their posteriors."""
+_TRACEBACKS = re.compile(r"traceback-\d{8}-\d{6}-\d+(-\d+)?\.txt")
 _MOST_NAMED = 5
 
 
@@ -166,9 +169,11 @@ def run_directory(
         if overwrite:
             _refuse_others(folder, reads)
         _sweep(folder)
+        sweep_run(folder)
         if overwrite:
             _remove(folder, reads)
-        yield folder
+        with printing_to(folder / LOG):
+            yield folder
 
 
 @contextmanager
@@ -255,6 +260,7 @@ def _refuse_others(folder: Path, reads: Sequence[Path]) -> None:
     read |= {above for path in read for above in path.parents}
     for entry in sorted(folder.iterdir()):
         ours = entry.name in {*_RESULTS, *_OF_STUDIES, *_FOLDERS} or _PARTS.fullmatch(entry.name)
+        ours = ours or _TRACEBACKS.fullmatch(entry.name)
         if not (ours or entry.name[0] == "." or entry.resolve() in read):
             raise InputError(
                 f"{folder} holds {entry.name}, which is no result of manymodes: "

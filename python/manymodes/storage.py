@@ -6,11 +6,12 @@ import codecs
 import errno
 import hashlib
 import json
+import os
 import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,17 @@ from manymodes.files import atomic as atomic
 from manymodes.files import cannot_write as cannot_write
 from manymodes.files import refuse_existing as refuse_existing
 from manymodes.files import sweep_partials as sweep_partials
+from manymodes.printed import LOG, printing_to
+from manymodes.scratch import scratch_folder
 
 SETTINGS = "settings.json"
 ASKED = "asked"
 VERSIONS = "versions"
 _BESIDE = {ASKED, VERSIONS}
 """What is no part of the settings that decide the draws."""
+
+_WRITTEN_FOLDERS = ("posterior", "chains", "nested", "checks")
+"""The folders of a run in which files are made, some of them in place."""
 
 
 def ensure_folder(path: Path) -> Path:
@@ -54,12 +60,15 @@ def ensure_folder(path: Path) -> Path:
 
 @contextmanager
 def kept_folder(out: Path | str | None, name: str) -> Iterator[Path]:
-    """Hold the absolute path of the folder ``name`` below ``out``, or below a temporary one."""
-    if out is not None:
-        yield Path(out).resolve() / name
-        return
-    with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
-        yield Path(scratch).resolve() / name
+    """Hold the absolute path of the folder ``name`` below ``out``, or below a temporary one.
+
+    What Stan programs print meanwhile goes to a log below ``out``.
+    """
+    with ExitStack() as stack:
+        given = stack.enter_context(scratch_folder()) if out is None else Path(out)
+        folder = given.resolve()
+        stack.enter_context(printing_to(folder / LOG))
+        yield folder / name
 
 
 @contextmanager
@@ -69,8 +78,9 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        Another process holds it.
+        Another process holds it, or a link in it leads to where a run would write elsewhere.
     """
+    _refuse_links(lock_file)
     lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
@@ -84,6 +94,25 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _refuse_links(lock_file: Path) -> None:
+    """Refuse a run, which somebody else may have made, that would be written elsewhere."""
+    run = lock_file.parent
+    written = [run / name for name in _WRITTEN_FOLDERS]
+    inside = [path for top in written for path in _all_in(top)]
+    for path in (lock_file, *written, *inside):
+        if path.is_symlink() and leads_out(path, run):
+            raise InputError(
+                f"{path} is a link that leads out of {run}, where nothing is written: replace it "
+                "by what it leads to"
+            )
+
+
+def _all_in(top: Path) -> Iterator[Path]:
+    """Yield all that is in a folder, links included."""
+    for parent, folders, files in os.walk(top):  # links to folders are not followed
+        yield from (Path(parent, name) for name in (*folders, *files))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -186,6 +215,8 @@ def member(folder: Path, name: object, named_in: Path) -> Path:
         raise ResultsError(
             f"{path} is a link that leads out of its folder: put the file itself there"
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a named pipe is waited for
+        raise ResultsError(f"{path} is neither a file nor a folder")
     return path
 
 
@@ -206,10 +237,10 @@ def read_json(path: Path) -> dict[str, Any]:
         The file is missing or damaged.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ResultsError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path} is damaged ({error}): remove it and run again") from error
     if not isinstance(value, dict):
         raise ResultsError(f"{path} is damaged (not a JSON object): remove it and run again")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from manymodes._cells import has_text, labels, numbers, refuse_missing
+from manymodes._cells import could_be_names, has_text, is_verbatim, labels, numbers
+from manymodes._missing import refuse_missing
 from manymodes.encodings import Column, FloatArray, Scaling, Target
 from manymodes.errors import InputError, ResultsError
-from manymodes.frames import UNNAMED, Frame, as_frame
+from manymodes.frames import UNNAMED, Frame, Reading, as_frame
 from manymodes.seeds import check_seed
 from manymodes.storage import read_json, write_json
+from manymodes.wording import escaped, quoted, shown
 
 IntArray = npt.NDArray[np.intp]
 AnyTable: TypeAlias = Frame | pd.DataFrame | Path | str
@@ -44,11 +46,14 @@ class Table:
         The column with the target.
     ignored : tuple of str
         Columns left out on purpose.
+    reading : Reading
+        How the texts of tables are read.
     """
 
     columns: tuple[Column, ...]
     target: Target
     ignored: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
 
     @classmethod
     def fit(
@@ -61,6 +66,8 @@ class Table:
         ignore: Sequence[str] = (),
         positive: str | None = None,
         standardise: bool = True,
+        decimal: str = ".",
+        keep_na: bool = False,
     ) -> Table:
         """Decide how columns are taken, from the training part of a table.
 
@@ -81,15 +88,28 @@ class Table:
         standardise : bool
             Standardise numeric inputs, and a normal target. True and false, and the levels of
             categories, stay 0 and 1.
+        decimal : {".", ","}
+            The decimal mark of numbers that are written as text.
+        keep_na : bool
+            In CSV, take ``NA``, ``None`` and the like as names in categories and classes.
 
         Raises
         ------
         InputError
             A column or a value is not as it must be; the message names it.
+
+        Warns
+        -----
+        TableWarning
+            Levels look alike, or whole numbers are too large for all of their digits to count.
         """
-        frame = as_frame(table)
+        reading = Reading(decimal, keep_na)
+        frame = replace(as_frame(table), reading=reading)
         inputs = _input_names(frame, target, categorical, ignore)
-        refuse_missing(frame, (*inputs, target))
+        if len(frame) < 2:
+            raise InputError(f"{frame.name}: the table has one row: there is nothing to learn")
+        named = _named(target, likelihood, categorical)
+        refuse_missing(frame, (*inputs, target), named, fitting=True)
         _refuse_text(frame, [name for name in inputs if name not in categorical])
         columns = tuple(
             Column.fit(frame, name, category=name in categorical, standardise=standardise)
@@ -99,11 +119,12 @@ class Table:
             columns,
             Target.fit(frame, target, likelihood, positive, standardise=standardise),
             tuple(ignore),
+            reading,
         )
         names = fitted.input_names
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise InputError(f"{frame.name}: two inputs are named '{twice}': rename a column")
+            raise InputError(f"{frame.name}: two inputs are named {quoted(twice)}: rename a column")
         return fitted
 
     @property
@@ -120,15 +141,16 @@ class Table:
             A column is missing, or a value is missing, no number, or a level that the training
             part did not have.
         """
-        frame = as_frame(table)
+        frame = self._read(table)
         names = [column.name for column in self.columns]
         absent = [name for name in names if name not in frame.columns]
         if absent:
             raise InputError(
-                f"{frame.name}: no column {', '.join(map(repr, absent))}, which the network was "
-                f"trained on; the columns are {', '.join(frame.columns)}"
+                f"{frame.name}: no column {', '.join(map(quoted, absent))}, which the network was "
+                f"trained on; the columns are {shown(frame.columns)}"
             )
-        refuse_missing(frame, names)
+        levels = {c.name: c.levels for c in self.columns if c.kind == "category"}
+        refuse_missing(frame, names, levels)
         return np.hstack([column.encode(frame) for column in self.columns])
 
     def targets(self, table: AnyTable) -> FloatArray:
@@ -140,16 +162,23 @@ class Table:
             The column or a value is missing, or a value is no number or no class of the
             training part.
         """
-        frame = as_frame(table)
-        frame.column(self.target.name)
-        refuse_missing(frame, (self.target.name,))
+        frame = self._read(table)
+        name, likelihood, classes = self.target.name, self.target.likelihood, self.target.classes
+        frame.column(name)
+        refuse_missing(frame, (name,), {} if likelihood == "normal" else {name: classes})
         return self.target.encode(frame)
 
     def has_target(self, table: AnyTable) -> bool:
         """Whether a table has the target's column, with at least one value in it."""
-        frame = as_frame(table)
-        name = self.target.name
-        return name in frame.columns and bool(frame.data[name].notna().any())
+        frame = self._read(table)
+        name, category = self.target.name, self.target.likelihood != "normal"
+        if name not in frame.columns:
+            return False
+        known = self.target.classes
+        return not frame.missing(name, category=category, known=known).all()
+
+    def _read(self, table: AnyTable) -> Frame:
+        return replace(as_frame(table), reading=self.reading)
 
     def extra(self, table: AnyTable) -> tuple[str, ...]:
         """Return the columns of a table that are neither used nor ignored on purpose."""
@@ -162,14 +191,21 @@ class Table:
             "columns": [{**asdict(c), "levels": list(c.levels)} for c in self.columns],
             "target": {**asdict(self.target), "classes": list(self.target.classes)},
             "ignored": list(self.ignored),
+            "reading": asdict(self.reading),
         }
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Table:
-        """Make a table from what `as_dict` returned."""
+        """Make a table from what `as_dict` returned; that of 0.1.0 has names of values only."""
         return cls(
             tuple(
-                Column(c["name"], c["kind"], Scaling(**c["scaling"]), tuple(c["levels"]))
+                Column(
+                    c["name"],
+                    c["kind"],
+                    Scaling(**c["scaling"]),
+                    tuple(c["levels"]),
+                    c.get("verbatim", False),
+                )
                 for c in kept["columns"]
             ),
             Target(
@@ -177,8 +213,10 @@ class Table:
                 kept["target"]["likelihood"],
                 tuple(kept["target"]["classes"]),
                 Scaling(**kept["target"]["scaling"]),
+                kept["target"].get("verbatim", False),
             ),
             tuple(kept["ignored"]),
+            Reading(**kept.get("reading", {})),
         )
 
     def save(self, folder: Path) -> None:
@@ -257,8 +295,9 @@ def split(
     strata = np.zeros(len(frame), dtype=np.intp)
     if likelihood != "normal":
         frame.column(target)
-        refuse_missing(frame, (target,))
-        strata = pd.factorize(pd.Series(labels(frame, target)))[0].astype(np.intp)
+        refuse_missing(frame, (target,), _named(target, likelihood, ()), fitting=True)
+        names = labels(frame, target, verbatim=is_verbatim(frame, target))
+        strata = pd.factorize(pd.Series(names))[0].astype(np.intp)
     sizes = np.bincount(strata)
     wanted = np.minimum(share * sizes, sizes - 1)
     counts = np.floor(wanted).astype(int)
@@ -276,6 +315,11 @@ def split(
 # ---------------------------------------------------------------------------- checks
 
 
+def _named(target: str, likelihood: str, categorical: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the columns that hold names, of which none is known yet."""
+    return dict.fromkeys((*categorical, *(() if likelihood == "normal" else (target,))), ())
+
+
 def _input_names(
     frame: Frame, target: str, categorical: Sequence[str], ignore: Sequence[str]
 ) -> tuple[str, ...]:
@@ -287,18 +331,15 @@ def _input_names(
     ):
         for name in names:
             if name not in frame.columns:
-                raise InputError(
-                    f"{frame.name}: no column '{name}' ({option}); the columns are "
-                    f"{', '.join(frame.columns)}"
-                )
+                raise InputError(frame.without(name, option))
             if option != "--target" and name == target:
-                raise InputError(f"{option}: '{name}' is the target")
+                raise InputError(f"{option}: {quoted(name)} is the target")
     both = sorted(set(categorical) & set(ignore))
     if both:
-        raise InputError(f"--categorical: '{both[0]}' is left out by --ignore")
+        raise InputError(f"--categorical: {quoted(both[0])} is left out by --ignore")
     inputs = tuple(name for name in frame.columns if name != target and name not in ignore)
     if not inputs:
-        raise InputError(f"{frame.name}: no column besides the target '{target}'")
+        raise InputError(f"{frame.name}: no column besides the target {quoted(target)}")
     for name in inputs:
         if name.startswith(UNNAMED) and name.removeprefix(UNNAMED).isdigit():
             raise InputError(
@@ -313,13 +354,17 @@ def _refuse_text(frame: Frame, names: Sequence[str]) -> None:
     """Raise `InputError` if columns that are to be numbers hold text, naming them all."""
     texts = [name for name in names if has_text(frame, name)]
     if texts:
-        first, *others = map(shlex.quote, texts)
+        first, *others = map(_as_argument, texts)
         more = f" (as do {', '.join(others)})" if others else ""
-        numbers(
-            frame,
-            texts[0],
-            f": name it in --categorical {first}, or leave it out with --ignore {first}{more}",
+        category = (
+            f"name it in --categorical {first}, or " if could_be_names(frame, texts[0]) else ""
         )
+        numbers(frame, texts[0], f": {category}leave it out with --ignore {first}{more}")
+
+
+def _as_argument(name: str) -> str:
+    """Return a column's name as one writes it behind an option."""
+    return shlex.quote(name) if name.isprintable() else f"$'{escaped(name)}'"
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,6 +405,7 @@ def prepare(
     """
     frame = as_frame(source)
     fitted = Table.fit(frame, target, likelihood, **choices)
+    frame = replace(frame, reading=fitted.reading)
     if holdout is None:
         return Parts(fitted, frame)
     train, held_out = split(frame, target, likelihood, holdout, seed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+
+from manymodes.errors import InputError
 
 
 def network_command(options: argparse.Namespace) -> int:
@@ -14,6 +15,7 @@ def network_command(options: argparse.Namespace) -> int:
     from manymodes.posterior import Posterior
     from manymodes.results import save_posterior
     from manymodes.run_folder import network_directory
+    from manymodes.storage import json_text
     from manymodes.table import prepare
     from manymodes.text import network_text
 
@@ -25,6 +27,8 @@ def network_command(options: argparse.Namespace) -> int:
         ignore=options.ignore,
         positive=options.positive,
         standardise=not options.no_standardise,
+        decimal=options.decimal,
+        keep_na=options.keep_na,
         holdout=options.holdout,
         seed=options.seed,
     )
@@ -37,9 +41,11 @@ def network_command(options: argparse.Namespace) -> int:
         likelihood=options.likelihood,
         prior=options.prior,
         constraint=options.constraint,
-        sigma_scale=options.sigma_scale,
+        sigma_scale=1.0 if options.sigma_scale is None else options.sigma_scale,
         active=options.active,
     )
+    if options.sigma_scale is not None and options.likelihood != "normal":
+        raise InputError(f"--sigma-scale is for the normal likelihood, not {options.likelihood}")
     posterior = Posterior.from_network(
         network, table.inputs(parts.train), table.targets(parts.train)
     )
@@ -52,7 +58,21 @@ def network_command(options: argparse.Namespace) -> int:
         table.save(options.out)
         if kept is not None and parts.held_out is not None:
             write_frame(kept, parts.held_out.data)
-    print(network_text(options.out, network, parts, kept))
+    if options.json:
+        entry = {
+            "model": str(options.out / "model.stan"),
+            "data": str(options.out / "data.json"),
+            "rows": len(parts.train),
+            "inputs": list(table.input_names),
+            "parameters": network.parameter_count,
+            "target": table.target.name,
+            "classes": list(classes),
+            "holdout": None if kept is None else str(kept),
+            "held_out_rows": 0 if parts.held_out is None else len(parts.held_out),
+        }
+        print(json_text(entry))
+    elif not options.quiet:
+        print(network_text(options.out, network, parts, kept))
     return 0
 
 
@@ -62,9 +82,9 @@ def predict_command(options: argparse.Namespace) -> int:
     from manymodes.predict import predict_table
     from manymodes.progress import Progress
     from manymodes.spreadsheets import inert_frame
-    from manymodes.storage import ensure_folder, refuse_existing, sweep_partials
-    from manymodes.terminal import visible
+    from manymodes.storage import ensure_folder, json_text, refuse_existing, sweep_partials
     from manymodes.text import prediction_text
+    from manymodes.wording import shown
 
     if options.out is not None:
         check_suffix(options.out, "--out")
@@ -80,6 +100,7 @@ def predict_command(options: argparse.Namespace) -> int:
     found = predict_table(
         options.run_folder,
         options.table,
+        decimal=options.decimal,
         interval=options.interval,
         engine=options.engine,
         weights=options.weights,
@@ -87,8 +108,7 @@ def predict_command(options: argparse.Namespace) -> int:
         on_rows=on_rows,
     )
     if found.extra and not options.quiet:
-        names = ", ".join(map(visible, found.extra))
-        print(f"manymodes: columns not used: {names}", file=sys.stderr)
+        print(f"manymodes: columns not used: {shown(found.extra)}", file=sys.stderr)
     entry = found.as_dict()
     if options.out is not None:
         write_frame(options.out, found.frame)
@@ -96,7 +116,7 @@ def predict_command(options: argparse.Namespace) -> int:
     else:
         entry["predictions"] = found.frame.to_dict("records")
     if options.json:
-        print(json.dumps(entry, indent=1))
+        print(json_text(entry))
         return 0
     if options.out is None:
         print(inert_frame(found.frame).to_csv(index=False), end="")

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manymodes.mode_notes import mode_notes, unassigned_share
+from manymodes.mode_notes import draw_notes, mode_notes, unassigned_share
 from manymodes.nested_notes import effort_lines, what_log_z_is
 from manymodes.terminal import visible
-from manymodes.wording import unfinished_lines
+from manymodes.wording import escaped, quoted, shown, unfinished_lines
 
 if TYPE_CHECKING:
     from manymodes.architectures import ActiveUnits
@@ -85,6 +85,8 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     if nested is not None:
         lines += [f"  {line}" for line in effort_lines(nested)]
     lines += active_lines(comparison.active)
+    for note in draw_notes(comparison):
+        lines += textwrap.wrap(note, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )
@@ -256,10 +258,11 @@ def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | 
         lines.append(f"1 to {network.hidden[0]} active units, prior {network.active}")
     if target.likelihood == "bernoulli":
         no, yes = target.classes
-        said = f"class 1 is '{visible(yes)}', class 0 is '{visible(no)}'"
-        lines.append(f"target {visible(target.name)}: {said}")
+        lines.append(
+            f"target {escaped(target.name)}: class 1 is {quoted(yes)}, class 0 is {quoted(no)}"
+        )
     elif target.classes:
-        lines.append(f"target {visible(target.name)}: {', '.join(map(visible, target.classes))}")
+        lines.append(f"target {escaped(target.name)}: {shown(target.classes)}")
     if parts.held_out is not None:
         lines.append(f"{held_out}: {counted(len(parts.held_out), 'row')} held out")
     return "\n".join(lines)

@@ -1,12 +1,14 @@
-"""Counts as a reader expects them in a sentence."""
+"""Counts, and texts of the user, as a reader expects them in a sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
 _WORDS = (
     "no one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
 )
+_LONGEST_SHOWN = 60
 
 
 def count(n: int) -> str:
@@ -28,3 +30,30 @@ def unfinished_lines(unfinished: Mapping[str, tuple[int, int]]) -> list[str]:
 def things(n: int, singular: str, plural: str | None = None) -> str:
     """Return a count and its noun."""
     return f"{count(n)} {singular if n == 1 else plural or singular + 's'}"
+
+
+def quoted(text: object) -> str:
+    """Return a text in quotes on one line: not too long, and without control characters."""
+    return f"'{escaped(text)}'"
+
+
+def escaped(text: object) -> str:
+    """Return a text on one line: long ones cut in the middle, control characters as escapes."""
+    whole = str(text)
+    if len(whole) > _LONGEST_SHOWN:
+        half = _LONGEST_SHOWN // 2 - 2
+        whole = f"{whole[:half]}...{whole[-half:]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in whole)
+
+
+def shown(names: Sequence[str], most: int = 20) -> str:
+    """Return names as text, the first few of them."""
+    more = f" and {len(names) - most} more" * (len(names) > most)
+    return ", ".join(map(escaped, names[:most])) + more
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a question for the name that was meant; empty if none is near."""
+    by_lower = {known.lower(): known for known in names}
+    found = get_close_matches(name.strip().lower(), by_lower, n=1)
+    return f": did you mean {quoted(by_lower[found[0]])}?" if found else ""

@@ -145,8 +145,9 @@ def _line(posterior: Posterior, point: FloatArray, direction: FloatArray) -> Lin
 
 def _check_range(posterior: Posterior, place: FloatArray) -> None:
     """Raise where a parameter is no longer a number, or 0 for its being so small."""
+    model = posterior.model
     try:
-        row = posterior.model.param_constrain(place, include_tp=False, include_gq=False)
+        row = model.param_constrain(place, include_tp=False, include_gq=False)
     except RuntimeError as error:
         raise DensityError(str(error)) from error
     if not np.isfinite(row).all():

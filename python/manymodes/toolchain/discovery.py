@@ -271,7 +271,7 @@ def _bridge_version(folder: Path) -> str | None:
     """Read the version of the interface from its C++ source: the official one's, or ours."""
     for source in (folder / "src" / "version.hpp", folder / "bridgestan.cpp"):
         if source.is_file():
-            text = source.read_text(encoding="utf-8")
+            text = source.read_text(encoding="utf-8", errors="replace")
             stated = r"(?:BRIDGESTAN_|bs_)(?:major|minor|patch)(?:_version\s*=)?\s+(\d+)"
             return ".".join(re.findall(stated, text, re.IGNORECASE)[:3]) or None
     return None

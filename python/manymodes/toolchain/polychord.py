@@ -74,17 +74,17 @@ class PolyChordLibrary:
 
 
 def find_library(package: Path) -> Path | None:
-    """Return the library of a ``pypolychord`` package folder, or None.
+    """Return the library of a ``pypolychord`` package folder, or None where none can be read.
 
     Builds from source keep it in ``lib/``, wheels in ``libs_pypolychord/``, and a source tree that
     was only built beside the package.
     """
-    found = [
+    places = [
         *package.glob("lib/libchord.so"),
         *package.glob("libs_pypolychord/libchord*.so"),
         *package.parent.glob("lib/libchord.so"),
     ]
-    return found[0] if found else None
+    return next((path for path in places if os.access(path, os.R_OK) and path.is_file()), None)
 
 
 def stated_version(library: Path) -> str | None:

@@ -39,8 +39,6 @@ def try_compiler(compiler: Component) -> Component:
     if not compiler.ok:
         return compiler
     command = (os.environ.get("CXX") or "g++").split()
-    _, stated = _run([*command, "-dumpfullversion", "-dumpversion"])
-    compiler = replace(compiler, version=stated.split("\n")[0].strip() or None)
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "program.cpp")
         source.write_text(_CPP, encoding="utf-8")
@@ -57,7 +55,8 @@ def try_compiler(compiler: Component) -> Component:
     works, said = _run([*make.split(), "--version"])
     if not works:
         return _broken(compiler, f"{make} does not run: {_first(said)}", "install GNU make")
-    return compiler
+    works, stated = _run([*command, "-dumpfullversion", "-dumpversion"])
+    return replace(compiler, version=stated.strip() or None) if works else compiler
 
 
 def try_cmdstan(cmdstan: Component) -> Component:

@@ -1,0 +1,183 @@
+"""Folders and runs that an earlier manymodes wrote: taken as today's, or with what to do."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import small_network
+from manymodes import earlier
+from manymodes.earlier import naming_the_remedy
+from manymodes.errors import CompileError, InputError, UpgradeWarning
+from manymodes.kernel import with_kernel
+from manymodes.network import Network
+from manymodes.posterior import Posterior
+from manymodes.program import Program
+from manymodes.results import open_posterior, save_posterior
+from manymodes.toolchain import stan_dir
+
+FILES = Path(earlier.__file__).with_name("earlier_files")
+IDENTITIES = {
+    "none": "67b03e091fe531b9",
+    "ordered": "8d70ac9f341083a9",
+    "ordered-signed": "8d70ac9f341083a9",
+    "unit-norm": "5c15579173e1d369",
+    "pd-skew": "d97e8f9e7f2125e5",
+    "pd-skew:lu": "1f93a57634718e65",
+    "pd-skew:reject": "c381a5177816d529",
+    "svd": "084b85dbc2068501",
+    "active": "87f5b7fbfd872efd",
+}
+"""What runs of version 0.1.0 are bound to, by constraint."""
+
+
+def today(constraint: str) -> Posterior:
+    activation = "relu" if constraint == "unit-norm" else "tanh"
+    kind = {"active": "uniform"} if constraint == "active" else {"constraint": constraint}
+    network = Network(2, (2,), activation=activation, **kind)
+    return Posterior.from_network(network, np.zeros((3, 2)), [0, 1, 1])
+
+
+def written(constraint: str, folder: Path) -> Posterior:
+    """Write a folder as version 0.1.0 did; return today's posterior."""
+    posterior = today(constraint)
+    save_posterior(posterior, folder, "model.stan")
+    for path in folder.glob("*.stan*"):
+        shipped = f"{posterior.program.name}.stan" if path.name == "model.stan" else path.name
+        if (FILES / f"{shipped}.txt").is_file():
+            shutil.copyfile(FILES / f"{shipped}.txt", path)
+    return posterior
+
+
+def opened(folder: Path) -> Posterior:
+    """Open a folder and read its program."""
+    posterior = open_posterior(folder)
+    assert posterior.program.sources
+    return posterior
+
+
+@pytest.mark.parametrize("constraint", IDENTITIES)
+def test_a_folder_of_0_1_0_is_taken_as_todays(tmp_path: Path, constraint: str) -> None:
+    """With one line; the kernel runs, nothing is compiled twice, and a run goes on."""
+    posterior = written(constraint, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.warns(UpgradeWarning) as told:
+        found = opened(tmp_path)
+    sources = found.program.sources
+    (said,) = (str(one.message) for one in told)
+    assert "\n" not in said
+    assert said.startswith("model: an earlier manymodes wrote ")
+    assert "priors.stanfunctions" in said
+    assert sorted(sources.values()) == sorted(posterior.program.sources.values())
+    assert with_kernel(sources) is not None
+    assert found.program.folder == posterior.program.folder
+    assert found.identity == posterior.identity
+    assert found.identity["program"] == IDENTITIES[constraint]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_is_saved_of_it_is_todays_and_opens_without_a_word(tmp_path: Path) -> None:
+    written("ordered", tmp_path / "old")
+    with pytest.warns(UpgradeWarning):
+        save_posterior(open_posterior(tmp_path / "old"), tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = open_posterior(tmp_path / "run")
+        assert again.identity == today("ordered").identity
+    assert "fabs(" not in "".join(again.program.sources.values())
+
+
+@pytest.mark.parametrize("constraint", ["none", "svd"])
+def test_a_users_program_with_our_earlier_functions_has_todays(
+    tmp_path: Path, constraint: str
+) -> None:
+    """An edited program is kept; what it calls is there, under its former name as well."""
+    written(constraint, tmp_path)
+    with (tmp_path / "model.stan").open("a") as file:
+        file.write("// mine\n")
+    text = (tmp_path / "model.stan").read_text()
+    with pytest.warns(UpgradeWarning, match=r"wrote (?!model\.stan)"):
+        sources = open_posterior(tmp_path).program.sources
+    assert sources["model.stan"] == text
+    for name in ("priors.stanfunctions", "network.stanfunctions"):
+        assert sources[name] == (stan_dir() / "functions" / name).read_text()
+
+
+@pytest.mark.parametrize("edited", ["ordered.stanfunctions", "priors.stanfunctions"])
+def test_functions_that_a_user_edited_are_kept_with_all_others(tmp_path: Path, edited: str) -> None:
+    """The program may call what they define, and they what the others define."""
+    written("ordered", tmp_path)
+    with (tmp_path / edited).open("a") as file:
+        file.write("// mine\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = open_posterior(tmp_path)
+        sources = found.program.sources
+    assert sources == {name: (tmp_path / name).read_text() for name in sources}
+    assert found.identity != today("ordered").identity
+
+
+def test_the_error_of_such_a_program_says_what_to_write(tmp_path: Path) -> None:
+    written("ordered", tmp_path)
+    with (tmp_path / "ordered.stanfunctions").open("a") as file:
+        file.write("// mine\n")
+    sources = Program(tmp_path / "model.stan").sources
+
+    def complaint(stan: str) -> str:
+        with pytest.raises(CompileError) as raised, naming_the_remedy(sources, stan):
+            raise CompileError("model does not compile")
+        return str(raised.value)
+
+    assert complaint("2.32.2") == "model does not compile"
+    first, remedy = complaint("2.39.0").split("\n")
+    assert first == "model does not compile"
+    for said in (
+        "in model.stan write ordered_log_det for ordered_log_jacobian",
+        "in ordered.stanfunctions write another name for upper",
+        "in priors.stanfunctions write absolute_value for fabs",
+        "in priors.stanfunctions write another name for jacobian",
+    ):
+        assert said in remedy
+    assert "another name for lower; in model.stan" not in remedy  # a bound is no name
+
+
+def test_the_error_of_any_other_program_is_left_alone(tmp_path: Path) -> None:
+    """Also of one with our files as they are, whose former names stay."""
+    (tmp_path / "mine.stan").write_text(
+        "functions {\n#include priors.stanfunctions\n#include polystan.stanfunctions\n}\n"
+        "parameters { real<lower=0> x; } model { x ~ normal(fabs(0.5), 1); }\n"
+    )
+    for program in (Program(tmp_path / "mine.stan"), small_network().program):
+        error = CompileError("it does not compile")
+        with pytest.raises(CompileError) as raised, naming_the_remedy(program.sources, "2.39.0"):
+            raise error
+        assert raised.value is error
+    with pytest.raises(InputError, match="wrong"), naming_the_remedy({}, "2.39.0"):
+        raise InputError("wrong")
+
+
+def test_a_users_program_keeps_its_run_when_our_files_change(tmp_path: Path) -> None:
+    """It includes a file of ours from where they are: its text counts as it was at first."""
+    (tmp_path / "mine.stan").write_text("functions {\n#include polystan.stanfunctions\n}\n")
+    now = Posterior(Program(tmp_path / "mine.stan"), {}).identity
+    text = (FILES / "polystan.stanfunctions.txt").read_text()
+    (tmp_path / "polystan.stanfunctions").write_text(text)
+    with pytest.warns(UpgradeWarning):
+        assert Posterior(Program(tmp_path / "mine.stan"), {}).identity == now
+    (tmp_path / "polystan.stanfunctions").write_text(f"{text}// mine\n")
+    assert Posterior(Program(tmp_path / "mine.stan"), {}).identity != now
+
+
+def test_an_earlier_text_is_kept_of_files_that_have_changed_alone() -> None:
+    for path in FILES.iterdir():
+        name = path.name.removesuffix(".txt")
+        (now,) = (
+            folder / name
+            for folder in (stan_dir() / "models", stan_dir() / "functions")
+            if (folder / name).is_file()
+        )
+        assert now.read_text() != path.read_text()
