@@ -18,9 +18,9 @@ def count(n: int) -> str:
 
 def unfinished_lines(unfinished: Mapping[str, tuple[int, int]]) -> list[str]:
     """Return a sentence for each engine of which there is less than was asked for."""
-    nouns = {"chains": ("chain", "sample"), "nested": ("nested run", "evidence")}
+    nouns = {"chains": ("chains", "sample"), "nested": ("nested runs", "evidence")}
     return [
-        f"Unfinished: only {finished} of {things(asked, nouns[engine][0])} "
+        f"Unfinished: only {finished} of {asked} {nouns[engine][0]} "
         f"{'is' if finished == 1 else 'are'} finished, and all figures are of those; "
         f"manymodes {nouns[engine][1]} --resume runs the others."
         for engine, (finished, asked) in unfinished.items()
