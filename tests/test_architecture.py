@@ -29,10 +29,15 @@ LEAVES |= {
     "frames",
     "room",
     "_worker",
+    "interrupts",
+    "printed",
+    "runs_display",
+    "scratch",
     "threads",
     "variables",
     "warning_log",
 }
+LEAVES |= {"log_likelihood"}
 LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
 LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
@@ -57,6 +62,7 @@ ORDER = (
     "stan_data",
     "compiled",
     "posterior",
+    "trees",
     "curvature",
     "parameter_space",
     "normalisation",

@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 
 from conftest import closed_form, made_chains
-from manymodes.chain_task import leave_one_out
 from manymodes.chains import Chains, load_chains, run_chains
 from manymodes.errors import InputError, StorageError
-from manymodes.loo import psis_loo
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import Posterior
 from manymodes.records import record_file, record_numbers
@@ -138,32 +136,6 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
     assert 2 not in record_numbers(folder)
     after = run(normal, executor, out=tmp_path, resume=True)
     np.testing.assert_array_equal(before.eta, after.eta)
-
-
-# ---------------------------------------------------------------- scores
-
-
-class _Scored:
-    """A posterior that gives each draw the log likelihoods that it is told to."""
-
-    has_log_lik = True
-
-    def __init__(self, log_lik: Any) -> None:
-        self._log_lik = log_lik
-
-    def log_lik(self, eta: Any) -> Any:
-        return self._log_lik
-
-
-def test_an_observation_that_a_draw_rules_out_has_density_zero_and_costs_no_chain() -> None:
-    rng = np.random.default_rng(3)
-    log_lik = rng.normal(-1, 0.1, size=(100, 3))
-    log_lik[7, 1] = -np.inf
-    posterior: Any = _Scored(log_lik)
-    lpd, pareto_k, efficiency = leave_one_out(posterior, np.zeros((100, 2)))
-    expected = psis_loo(log_lik[:, [0, 2]], r_eff=efficiency[[0, 2]])
-    np.testing.assert_array_equal(lpd[[0, 2]], expected.elpd_i)
-    assert (lpd[1], pareto_k[1]) == (-np.inf, np.inf)
 
 
 # ---------------------------------------------------------------- wrong input

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import pickle
 import subprocess
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise, product
@@ -17,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manymodes import kernel
-from manymodes.errors import DensityError
+from manymodes.errors import DensityError, KernelWarning
 from manymodes.network import Network
 from manymodes.posterior import Posterior
+from manymodes.program import Program
 from manymodes.toolchain import stan_dir
 from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 
@@ -308,6 +311,34 @@ def test_it_agrees_with_the_stan_program_at_extreme_weights(
             assert_same(network, eta, rounding_in_stan(network, eta))
             compared += 1
     assert compared >= 10
+
+
+@pytest.mark.parametrize("layers", [62, 63, 64, 65])
+def test_beyond_63_hidden_layers_the_stan_program_takes_over(layers: int) -> None:
+    network = make("none", "tanh", "normal", "normal:1.5", hidden=(2,) + (1,) * (layers - 1))
+    density = posterior(network)
+    told = kernel.too_deep(density.data)
+    assert density.program.kernel is not bool(told)
+    assert bool(told) is (layers > 63)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", KernelWarning)
+        density.compile()
+    assert [str(one.message) for one in caught] == ([density.depth_caution] if told else [])
+    eta = interior_point(network, np.random.default_rng(3))
+    assert np.isfinite(density.gradient(eta)[1]).all()
+    X, y = (np.asarray(density.data[name]) for name in ("X", "y_real"))
+    weights = density.constrain(eta[None])
+    np.testing.assert_allclose(density.log_lik(eta[None]), network.log_lik(weights, X, y))
+    assert density.prior.program == density.program
+    assert pickle.loads(pickle.dumps(density)).program.kernel is density.program.kernel
+
+
+def test_a_data_item_called_hidden_is_just_data(tmp_path: Path) -> None:
+    file = tmp_path / "own.stan"
+    file.write_text("data { int n; vector[n] hidden; } parameters { real x; } model { }")
+    density = Posterior(Program(file), {"n": 100, "hidden": [0.5] * 100})
+    assert density.program.kernel
+    assert density.depth_caution == ""
 
 
 def test_both_reject_what_is_not_finite() -> None:

@@ -220,6 +220,33 @@ def test_observations_of_density_zero() -> None:
     assert found["H=1"].stacking.value + found["H=2"].stacking.value == pytest.approx(1)
 
 
+def test_models_are_compared_by_what_all_of_them_score() -> None:
+    """Each run has other observations without a score; one has none at all."""
+    lpd = RNG.normal(-1, 0.3, size=(2, 40))
+    first, second, third = lpd.copy(), lpd + 0.1, np.full((2, 40), np.nan)
+    first[0, [3, 8]] = second[:, 5] = np.nan
+    kept = [i for i in range(40) if i not in (3, 5, 8)]
+    runs = [network_run(1, lpd=first), network_run(2, lpd=second), network_run(3, lpd=third)]
+    comparison = compare_models(runs)
+    found = {m.name: m for m in comparison.models}
+    assert comparison.loo_terms.shape == (37, 3)
+    alone = [network_run(1, lpd=lpd[:, kept], x=X[kept], y=Y[kept])]
+    alone += [network_run(2, lpd=lpd[:, kept] + 0.1, x=X[kept], y=Y[kept])]
+    same = {m.name: m for m in compare_models(alone).models}
+    for name in ("H=1", "H=2"):
+        assert found[name].loo.value == pytest.approx(same[name].loo.value)
+        assert found[name].stacking.value == pytest.approx(same[name].stacking.value, abs=1e-6)
+    assert np.isnan([found["H=3"].loo.value, found["H=3"].stacking.value]).all()
+    said = " ".join(comparison.notes)
+    assert "3 of 40 observations have no leave-one-out score in some model" in said
+    assert "no observation has a leave-one-out score" in said
+    for run in runs[:2]:
+        assert run.chains is not None
+        run.chains.lpd[:, 1:] = np.nan
+    few = compare_models([network_run(1, lpd=first), network_run(2, lpd=third)])
+    assert np.isnan([m.loo.value for m in few.models]).all()
+
+
 # ---------------------------------------------------------------- what is missing
 
 

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,8 +213,56 @@ def test_a_run_killed_from_outside_is_reported() -> None:
     killer = threading.Thread(target=kill_first_child)
     killer.start()
     with pytest.raises(SamplingError, match=r"no nested run finished: .*SIGKILL"):
-        run(small_network(), runs=1, settings=PolyChordSettings(nlive=400))
+        run(small_network(), runs=1, settings=PolyChordSettings(nlive=400), retries=0)
     killer.join()
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """Return a function that lets the first attempts at each run be killed; it gives the seeds."""
+
+    def arrange(deaths: int) -> list[int]:
+        seeds: list[int] = []
+        whole, died = polychord._run_child, Counter[int]()
+
+        def child(command: list[str], folder: Path, show: Any, index: int, *rest: int) -> Any:
+            config = (folder / "config").read_text()
+            seeds.append(int(config.rpartition("seed ")[2].split()[0]))
+            died[index] += 1
+            if died[index] > deaths:
+                return whole(command, folder, show, index, *rest)
+            assert polychord.nested_runner().is_file()
+            return whole(["sh", "-c", "kill -9 $$"], folder, show, index, *rest)
+
+        monkeypatch.setattr(polychord, "_run_child", child)
+        return seeds
+
+    return arrange
+
+
+def test_a_killed_run_is_tried_again_with_another_seed(
+    dying: Callable[[int], list[int]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    seeds = dying(1)
+    nested = run_nested(closed_form(), runs=2, settings=PolyChordSettings(nlive=50), workers=1)
+    assert len(nested.runs) == 2
+    assert nested.failures == {}
+    assert len(set(seeds)) == 4
+    assert "2 runs, 2 tried again, " in capfd.readouterr().err
+
+
+def test_a_run_that_is_killed_each_time_fails_and_others_are_kept(
+    dying: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seeds = dying(3)
+    with pytest.raises(SamplingError, match=r"no nested run finished: 3 attempts; .*SIGKILL$"):
+        run(closed_form(), runs=1, out=tmp_path)
+    assert len(set(seeds)) == 3
+    assert not list(tmp_path.rglob("*running-*"))
+    monkeypatch.undo()
+    resumed = run(closed_form(), runs=1, out=tmp_path, resume=True)
+    undisturbed = run(closed_form(), runs=1)
+    np.testing.assert_array_equal(resumed.runs[0].logl, undisturbed.runs[0].logl)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +281,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], said: str) 
         PolyChordSettings(**settings)
 
 
-@pytest.mark.parametrize(("option", "value"), [("runs", 0), ("seed", -1)])
+@pytest.mark.parametrize(("option", "value"), [("runs", 0), ("seed", -1), ("retries", -1)])
 def test_options_out_of_range_are_refused(option: str, value: int, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{option}: {value} is not"):
         run(closed_form(), out=tmp_path / "out", **{option: value})

@@ -97,6 +97,26 @@ def test_an_improper_prior_is_no_base_measure() -> None:
     assert proper_prior_measure(improper(0)) is not None
 
 
+@pytest.mark.parametrize(
+    ("flat", "model", "said"),
+    [
+        (1, "if (!flat) b ~ normal(0, 1);", True),
+        (0, "if (!flat) b ~ normal(0, 1);", False),
+        (1, "if (flat == 0 && flat < 2) { b ~ normal(0, 1); }", True),
+        (1, "if (flat != 0 || flat > 7) { b ~ normal(0, 1); }", False),
+        (1, "if (flat) { } else { b ~ normal(0, 1); }", True),
+        (0, "if (flat) { } else if (flat == 0) b ~ normal(0, 1); else { }", False),
+        (1, "if (flat == 0) if (flat == 1) { } else b ~ normal(0, 1);", True),
+        (1, "if (flat > unknown) b ~ normal(0, 1);", False),
+        (2, "if (flat == 1) { } b ~ normal(0, 1);", False),
+        (2, "for (i in 1:2) if (flat == 2) target += normal_lpdf(b | 0, 1);", False),
+    ],
+)
+def test_conditions_on_data_are_known(tmp_path: Path, flat: int, model: str, said: bool) -> None:
+    found = look(tmp_path, "real b;", model, "data { int flat; }", flat=flat)
+    assert [remark.infinite for remark in found] == [True] * said
+
+
 # ---------------------------------------------------------------- nothing to say
 
 

@@ -325,6 +325,14 @@ def test_a_link_out_of_the_folder_is_not_followed(name: str, kept: Path) -> None
         open_posterior(kept)
 
 
+@pytest.mark.parametrize("name", ["model.stan", "data.json", "posterior.json"])
+def test_a_pipe_is_not_waited_for(name: str, kept: Path) -> None:
+    (kept / name).unlink()
+    os.mkfifo(kept / name)
+    with pytest.raises(ResultsError, match=rf"{name} is neither a file nor a folder"):
+        open_posterior(kept)
+
+
 @pytest.mark.parametrize("target", ["f.stanfunctions", "../f.stanfunctions", "{absolute}"])
 def test_an_include_out_of_the_folder_is_not_followed(target: str, kept: Path) -> None:
     outside = write(kept.parents[1] / "secret.stanfunctions", ONE)
@@ -336,6 +344,20 @@ def test_an_include_out_of_the_folder_is_not_followed(target: str, kept: Path) -
     (kept / "model.stan").write_text(f"functions {{\n#include {target}\n}}\n{text}")
     with pytest.raises(InputError, match="leads out of the folder that the program came in"):
         open_posterior(kept).program.sources  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["user_header.hpp", "model_model.hpp", "model_model.so", "model"])
+def test_nothing_of_the_folder_is_taken_for_machine_code(
+    name: str, kept: Path, tmp_path: Path, tools: Toolchain
+) -> None:
+    """An include may be called as what the compiler reads or makes beside the program."""
+    write(kept / name, ONE)
+    text = (kept / "model.stan").read_text()
+    (kept / "model.stan").write_text(f"functions {{\n#include {name}\n}}\n{text}")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    open_posterior(kept).program._write_sources(scratch)
+    assert {path.suffix for path in scratch.iterdir()} == {".stan", ".stanfunctions"}
 
 
 def test_a_link_inside_the_folder_is_followed(kept: Path) -> None:

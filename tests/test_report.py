@@ -44,6 +44,11 @@ class StubPosterior:
     name: str = "stub"
     n_obs: int = N_OBS
     has_log_lik: bool = False
+    prior_only: bool | None = None
+
+    @property
+    def exported_names(self) -> dict[str, str]:
+        return {}
 
     @property
     def program(self) -> SimpleNamespace:

@@ -12,9 +12,12 @@ import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from manymodes.errors import ManymodesError
+from manymodes.printed import flush, keep_silent
+from manymodes.scratch import use_temporary
 from manymodes.warning_log import begin_in_worker
 
 Value = TypeVar("Value")
@@ -54,12 +57,24 @@ class Parcel(Generic[Value]):
             return value
 
 
-def begin_worker() -> None:
-    """Make a local worker end with the process that started it, and leave Ctrl-C to that one."""
+def begin_worker(parent: int, scratch: Path) -> None:
+    """Make a local worker end with the process that started it, and leave Ctrl-C to that one.
+
+    Parameters
+    ----------
+    parent : int
+        That process.
+    scratch : Path
+        For temporary files.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it has died in between
+        os._exit(1)
+    use_temporary(scratch)
+    keep_silent()
     use_one_thread()
 
 
@@ -91,11 +106,14 @@ def work(parent: int, function: Callable[..., Any], *arguments: Any) -> Any:
     if os.getpid() == parent:
         return function(*arguments)
     use_one_thread()
+    keep_silent()
     begin_in_worker()
     try:
         return Sealed(function(*arguments), None)
     except BaseException as error:
         return Sealed(None, _that_travels(error))
+    finally:
+        flush()
 
 
 def _that_travels(error: BaseException) -> BaseException:

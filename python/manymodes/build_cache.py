@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
 
-from manymodes.errors import InputError
+from manymodes.errors import InputError, StorageError
 from manymodes.files import atomic, sweep_partials
+from manymodes.scratch import scratch_folder, sweep
 
 _MARKER = "compiled.json"
+_BUILDING = "building-"
+_DAY_SECONDS = 86400.0
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def cached_build(folder: Path, name: str, build: Callable[[Path], Path]) -> Path:
@@ -27,6 +33,8 @@ def cached_build(folder: Path, name: str, build: Callable[[Path], Path]) -> Path
     ------
     InputError
         The file differs from its recorded digest, or the cache cannot be written.
+    StorageError
+        The disk is full.
     """
     target = folder / name
     if name in read_digests(folder):
@@ -36,12 +44,26 @@ def cached_build(folder: Path, name: str, build: Callable[[Path], Path]) -> Path
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{name}.lock"):
             if name not in read_digests(folder):
-                with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as scratch:
-                    os.replace(build(Path(scratch)), target)
+                with scratch_folder(folder.parent, _BUILDING) as scratch:
+                    os.replace(build(scratch), target)
                 _record(folder, name)
+    except StorageError:
+        raise
     except OSError as error:
+        if error.errno in _FULL:
+            raise StorageError(f"the disk of {folder} is full: make room and run again") from error
         raise InputError(f"the program cache {folder} cannot be written: {error}") from error
     return target
+
+
+def sweep_builds(cache: Path) -> None:
+    """Remove what killed builds left in a cache, unless its owner lives."""
+    sweep(cache)
+    for leftover in cache.glob(f"*/{_BUILDING}*"):  # of manymodes 0.1, which held no lock
+        if time.time() - leftover.stat().st_mtime > _DAY_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+    for folder in {partial.parent for partial in cache.glob("*/.*.partial")}:
+        sweep_partials(folder)
 
 
 def read_digests(folder: Path) -> dict[str, str]:

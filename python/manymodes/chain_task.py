@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,15 @@ import numpy as np
 
 from manymodes.diagnostics import r_eff
 from manymodes.engine import Parcel
-from manymodes.errors import InputError, StorageError
+from manymodes.errors import InputError
+from manymodes.log_likelihood import Missing
 from manymodes.loo import psis_loo
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.records import Record
 from manymodes.room import check_room
 from manymodes.samplers import check_sampler, sampler_named
+from manymodes.scratch import scratch_folder
 from manymodes.seeds import check_seed
 from manymodes.starts import Starts, parse_init
 from manymodes.threads import check_threads, use_threads
@@ -157,11 +157,7 @@ def _sample_chain(
     posterior, run = job.posterior, job.run
     start = job.starts.point(index, attempt, given)
     adapted = offered(posterior, start, job.warmups, run.nuts) if job.warmups else None
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=RUNNING, dir=job.scratch))
-    except OSError as error:
-        raise StorageError(f"no scratch folder for a chain: {error}") from error
-    try:
+    with scratch_folder(job.scratch, RUNNING) as scratch:
         chain = sampler_named(run.sampler)(
             posterior,
             run.nuts,
@@ -171,16 +167,10 @@ def _sample_chain(
             adapted=adapted,
             time_limit=run.time_limit,
         )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    lpd, pareto_k, efficiency = leave_one_out(posterior, chain.eta)
     return Record(
         rows=chain.rows,
         eta=chain.eta,
         stats=dict(chain.stats),
-        lpd=lpd,
-        pareto_k=pareto_k,
-        r_eff=efficiency,
         start=start,
         inv_metric=chain.inv_metric,
         step_size=chain.step_size,
@@ -189,26 +179,72 @@ def _sample_chain(
         attempt=attempt,
         cut=chain.cut,
         shared=adapted is not None,
+        **_of_scores(leave_one_out(posterior, chain.eta)),
     )
 
 
-def leave_one_out(
-    posterior: Posterior, eta: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return PSIS-LOO log predictive densities, Pareto k-hat and relative efficiency, each (N,).
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Leave-one-out scores of one chain.
 
-    An observation that some draw gives no likelihood cannot be left out by reweighting: that
-    draw would have all the weight. Its density is zero and its k-hat infinite.
+    Attributes
+    ----------
+    lpd, pareto_k, r_eff : arrays of shape (N,)
+        PSIS-LOO log predictive density of each observation (nats), its Pareto k-hat, and the
+        relative efficiency that went into it; NaN where an observation has no score.
+    missing : Missing
+        What keeps observations from having one.
+    """
+
+    lpd: FloatArray
+    pareto_k: FloatArray
+    r_eff: FloatArray
+    missing: Missing
+
+
+def leave_one_out(posterior: Posterior, eta: FloatArray) -> Scores:
+    """Return the leave-one-out scores of a chain's draws, shape (S, D); empty without log_lik.
+
+    An observation whose log likelihood is NaN or infinite under some draw has none: where it is
+    -inf, that draw would have all the weight, and where it is NaN or +inf no weight is known.
     """
     if not posterior.has_log_lik:
-        return np.empty(0), np.empty(0), np.empty(0)
-    log_lik = posterior.log_lik(eta)
-    lpd, pareto_k = np.full(log_lik.shape[1], -np.inf), np.full(log_lik.shape[1], np.inf)
-    efficiency = np.ones(log_lik.shape[1])
-    possible = np.isfinite(log_lik).all(axis=0)
+        nothing = np.empty(0)
+        return Scores(nothing, nothing, nothing, Missing.of(np.empty((len(eta), 0))))
+    told = posterior.log_lik_told(eta)
+    n_obs = told.values.shape[1]
+    lpd, pareto_k, efficiency = (np.full(n_obs, np.nan) for _ in range(3))
+    possible = np.isfinite(told.values).all(axis=0)
     if possible.any():
-        scored = log_lik[:, possible]
-        efficiency[possible] = r_eff(scored)
-        loo = psis_loo(scored, r_eff=efficiency[possible])
+        with np.errstate(over="ignore", invalid="ignore"):  # differences beyond a double's range
+            scored = told.values[:, possible]
+            efficiency[possible] = r_eff(scored)
+            loo = psis_loo(scored, r_eff=efficiency[possible])
         lpd[possible], pareto_k[possible] = loo.elpd_i, loo.pareto_k
-    return lpd, pareto_k, efficiency
+        lost = ~np.isfinite(lpd)
+        pareto_k[lost] = efficiency[lost] = lpd[lost] = np.nan
+    return Scores(lpd, pareto_k, efficiency, Missing.of(told.values, told, np.isfinite(lpd)))
+
+
+def rescored(posterior: Posterior, record: Record) -> Record:
+    """Return a record with what it lacks of the log likelihood; that of 0.1.0 does not tell.
+
+    There, an observation without a score had a log density of -inf.
+    """
+    if record.without is not None:
+        return record
+    if np.isfinite(record.lpd).all():
+        return replace(record, without=np.zeros(len(record.lpd), dtype=np.intp))
+    return replace(record, **_of_scores(leave_one_out(posterior, record.eta)))
+
+
+def _of_scores(scores: Scores) -> dict[str, Any]:
+    """Return scores as a record has them."""
+    return {
+        "lpd": scores.lpd,
+        "pareto_k": scores.pareto_k,
+        "r_eff": scores.r_eff,
+        "without": scores.missing.count,
+        "threw": scores.missing.threw,
+        "message": scores.missing.message,
+    }

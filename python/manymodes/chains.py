@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.chain_task import RunSettings
-from manymodes.claims import (
-    is_count,
-    read_claim,
-    read_failures,
-    wanted_of,
-    warn_unfinished,
-)
+from manymodes.chain_task import RunSettings, rescored
+from manymodes.claims import is_count, read_claim, read_failures, wanted_of, warn_unfinished
 from manymodes.driver import FAILURES, run_missing
 from manymodes.errors import ResultsError, SamplingError
+from manymodes.log_likelihood import Missing
 from manymodes.nuts import NutsSettings
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.records import read_record, record_file, record_numbers
+from manymodes.records import read_record, record_file, record_numbers, roomier
 from manymodes.storage import kept_folder
+from manymodes.trees import chains_log_lik, draws_tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -69,10 +65,10 @@ class Chains:
     lengths : int array of shape (C,)
         How many draws each chain has.
     lpd : array of shape (C, N)
-        PSIS-LOO log predictive density of each observation under each chain (nats); empty
-        where the program has no ``log_lik``.
+        PSIS-LOO log predictive density of each observation under each chain (nats); NaN where
+        it has no score in a chain, empty where the program has no ``log_lik``.
     pareto_k, r_eff : arrays of shape (C, N)
-        Its Pareto k-hat, and the relative efficiency that went into it.
+        Its Pareto k-hat, and the relative efficiency that went into it; NaN like ``lpd``.
     starts : array of shape (C, D)
         Where each chain began, in the unconstrained space.
     inv_metric : array of shape (C, D)
@@ -93,6 +89,8 @@ class Chains:
         The sampler's largest tree depth, at which a trajectory is cut off.
     unfinished : (int, int), optional
         Of a run that was interrupted: how many chains finished, and how many were asked for.
+    missing : tuple of C Missing
+        What each chain lacks of the log likelihood; empty where that is not known.
     """
 
     posterior: Posterior
@@ -115,6 +113,7 @@ class Chains:
     superchain: int = 1
     max_treedepth: int = 10
     unfinished: tuple[int, int] | None = None
+    missing: tuple[Missing, ...] = ()
 
     @property
     def n_chains(self) -> int:
@@ -146,6 +145,30 @@ class Chains:
         """Which chains their time limit cut short, shape (C,)."""
         return np.asarray(self.lengths < self.n_draws)
 
+    @cached_property
+    def scored(self) -> BoolArray:
+        """Which observations have a leave-one-out score in every chain, shape (N,)."""
+        return np.asarray(~np.isnan(self.lpd).any(axis=0))
+
+    @cached_property
+    def scored_lpd(self) -> FloatArray:
+        """The scores to weigh chains by, shape (N', C), nats.
+
+        Of the observations that every chain scores, without those that no chain gives a density:
+        they tell no chains apart.
+        """
+        lpd = self.lpd[:, self.scored].T
+        return np.asarray(lpd[np.isfinite(lpd).any(axis=1)])
+
+    @property
+    def missing_log_lik(self) -> Missing:
+        """What all chains together lack of the log likelihood."""
+        scored = int(self.scored.sum())
+        if self.missing:
+            return Missing.in_all(self.missing, scored)
+        nothing = np.zeros(self.lpd.shape[1], dtype=np.intp)
+        return Missing(self.total_draws, nothing, 0, "", scored)
+
     def flat(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return values of every draw, shape (C, S, ...), as those of the draws there are."""
         if not self.cut.any():
@@ -162,7 +185,8 @@ class Chains:
         taken = {name: getattr(self, name)[chosen] for name in _ARRAYS}
         stats = {name: values[chosen] for name, values in self.stats.items()}
         superchain = self.superchain if chosen.all() else 1
-        return replace(self, stats=stats, superchain=superchain, **taken)
+        missing = tuple(one for one, kept in zip(self.missing, chosen, strict=False) if kept)
+        return replace(self, stats=stats, superchain=superchain, missing=missing, **taken)
 
     def variables(self) -> dict[str, FloatArray]:
         """Return the named variables, each of shape (C, S, *dims)."""
@@ -175,34 +199,32 @@ class Chains:
         ----------
         log_likelihood : bool
             Include the log likelihood of every draw and observation (C x S x N values, in
-            single precision), computed now.
+            single precision where that holds them), NaN where generated quantities throw.
 
         Returns
         -------
         DataTree
             Groups ``posterior``, ``sample_stats`` and, if asked for, ``log_likelihood``. Draws
-            that a chain lacks, because its time limit ended it, are NaN.
-        """
-        from arviz_base import from_dict
+            that a chain lacks, because its time limit ended it, are NaN. A variable whose name
+            ArviZ or anesthetic has for itself has another one: see the attribute ``renamed``.
 
-        groups: dict[str, dict[str, Any]] = {
-            "posterior": self.variables(),
-            "sample_stats": {
-                name: np.nan_to_num(values).astype(bool) if name == "diverging" else values
-                for name, values in self.stats.items()
-            },
+        Warns
+        -----
+        NamesWarning
+            There is such a variable.
+        """
+        stats = {
+            name: np.nan_to_num(values).astype(bool) if name == "diverging" else values
+            for name, values in self.stats.items()
         }
-        if log_likelihood and self.posterior.has_log_lik:
-            shape = (self.n_chains, self.n_draws, self.posterior.n_obs)
-            values = np.full(shape, np.nan, dtype=np.float32)
-            for chain, eta, length in zip(values, self.eta, self.lengths, strict=True):
-                chain[:length] = self.posterior.log_lik(eta[:length])
-            groups["log_likelihood"] = {"y": values}
-        return from_dict(
-            groups,
-            coords={"chain": self.index, "obs": np.arange(self.posterior.n_obs)},
-            dims={"y": ["obs"]},
-            attrs={"/": {"posterior": self.posterior.name}},
+        told = log_likelihood and self.posterior.has_log_lik
+        return draws_tree(
+            self.posterior,
+            self.rows,
+            {"sample_stats": stats},
+            log_lik=chains_log_lik(self.posterior, self.eta, self.lengths) if told else None,
+            chain=self.index,
+            attrs={"posterior": self.posterior.name},
         )
 
 
@@ -354,8 +376,10 @@ def _load(posterior: Posterior, folder: Path) -> Chains:
     rows = eta = np.empty((len(index), 0, 0))
     stats: dict[str, FloatArray] = {}
     single: dict[str, list[Any]] = {name: [] for name in _OF_RECORDS}
+    lacking = []
     for c, number in enumerate(index):
-        record = read_record(folder, number, run, shape)
+        record = rescored(posterior, read_record(folder, number, run, shape))
+        lacking.append(record.missing)
         scored = len(record.lpd) if scored is None else scored
         if len(record.lpd) != scored:
             raise ResultsError(
@@ -363,9 +387,9 @@ def _load(posterior: Posterior, folder: Path) -> Chains:
                 f"chain {index[0]} has {scored}): run again with --resume"
             )
         if record.n_draws > rows.shape[1]:  # the first whole chain sets the room for all
-            rows, eta = _roomier(rows, record.rows), _roomier(eta, record.eta)
+            rows, eta = roomier(rows, record.rows), roomier(eta, record.eta)
             stats = {
-                k: _roomier(stats.get(k, np.empty((len(index), 0))), v)
+                k: roomier(stats.get(k, np.empty((len(index), 0))), v)
                 for k, v in record.stats.items()
             }
         lengths[c] = record.n_draws
@@ -386,13 +410,6 @@ def _load(posterior: Posterior, folder: Path) -> Chains:
         superchain=int(settings["superchain"]),
         max_treedepth=int(settings["max_treedepth"]),
         unfinished=(len(index), asked) if missing else None,
+        missing=tuple(lacking),
         **{name: np.array(found) for name, found in single.items()},
     )
-
-
-def _roomier(values: FloatArray, one: FloatArray) -> FloatArray:
-    """Return values of shape (C, s, ...) in an array with room for the draws of ``one``."""
-    larger = np.full((len(values), *one.shape), np.nan)
-    if values.size:
-        larger[:, : values.shape[1]] = values
-    return larger

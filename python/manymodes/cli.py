@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from manymodes.audit_command import audit_command
-from manymodes.errors import InputError, ManymodesError, StorageError
+from manymodes.errors import CompileError, InputError, ManymodesError, StorageError
 from manymodes.evidence_command import evidence_command
 from manymodes.export_command import export_command
 from manymodes.incidents import (
@@ -28,7 +28,10 @@ from manymodes.incidents import (
     show_traceback,
     unexpected,
 )
+from manymodes.interrupts import ending_signals, tell
 from manymodes.options import parser
+from manymodes.printed import silence
+from manymodes.progress import end_line
 from manymodes.run_commands import (
     compare_command,
     nuts_settings,
@@ -36,6 +39,7 @@ from manymodes.run_commands import (
     sample_command,
     show,
 )
+from manymodes.scratch import sweep, temporary_files_inside
 from manymodes.storage import json_text
 from manymodes.table_commands import network_command, predict_command
 from manymodes.terminal import shown_safely
@@ -48,28 +52,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     hold_streams()
     with shown_safely():
-        return _run(arguments)
+        return _status(arguments)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _status(arguments: Sequence[str] | None) -> int:
     # The samplers fill the cores; linear algebra on more threads only gets in their way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     options = argparse.Namespace()
     with plain_streams():
         try:
             options = parser().parse_args(arguments)
-            with warnings_as_lines(logs() / "warnings.log"):
-                status = _COMMANDS[options.command](options)
+            with _owned_process(options) if arguments is None else nullcontext():
+                status = _run(options)
             flush_output()
             return status
         except SystemExit:  # --help and --version
             with suppress(BrokenPipeError, StorageError):
                 flush_output()
             raise
-        except KeyboardInterrupt:
-            return _complain("interrupted; what is finished is kept: go on with --resume", 130)
+        except KeyboardInterrupt as error:
+            end_line()
+            tell(_interrupted(options))
+            return int(getattr(error, "status", 130))
         except Exception as error:
             return _failed(error, options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command; nothing that a Stan program prints gets between its results."""
+    with warnings_as_lines(logs() / "warnings.log"), silence() as printed:
+        status = _COMMANDS[options.command](options)
+        said = printed()
+        if said is not None and not getattr(options, "quiet", False):
+            print(f"manymodes: {said}", file=sys.stderr)
+        return status
+
+
+@contextmanager
+def _owned_process(options: argparse.Namespace) -> Iterator[None]:
+    """Do what only the process of a command may: take its signals and its temporary files."""
+    with ending_signals(_interrupted(options)):
+        from manymodes.build_cache import sweep_builds
+        from manymodes.toolchain import home, sweep_setup
+
+        sweep()
+        sweep_setup()
+        sweep_builds(home() / "programs")
+        with temporary_files_inside():
+            yield
+
+
+def _interrupted(options: argparse.Namespace) -> str:
+    kept = "; what is finished is kept: go on with --resume" * hasattr(options, "resume")
+    return f"manymodes: error: interrupted{kept}"
 
 
 def _failed(error: Exception, options: argparse.Namespace) -> int:
@@ -97,8 +132,10 @@ def _run_folders(options: argparse.Namespace) -> list[Path]:
 
 
 def _complain(error: object, status: int) -> int:
+    text = str(error) if isinstance(error, CompileError) else " ".join(str(error).split())
     with suppress(OSError, ValueError):
-        print(f"manymodes: error: {' '.join(str(error).split())}", file=sys.stderr)
+        end_line()
+        print(f"manymodes: error: {text}", file=sys.stderr)
     return status
 
 

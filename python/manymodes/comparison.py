@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from manymodes.architectures import ActiveUnits, posterior_active
 from manymodes.chains import Chains
 from manymodes.diagnostics import rhat, rhat_function
-from manymodes.entries import nested_entry
+from manymodes.entries import nested_entry, weightings_entry
 from manymodes.held_out import HeldOut, held_out_lpd
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
@@ -224,10 +224,15 @@ class Comparison:
         if self.unfinished:
             entry["unfinished"] = {name: list(two) for name, two in self.unfinished.items()}
         entry |= {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
+        renamed = {k: v for k, v in self.posterior.exported_names.items() if k != v}
+        if renamed:
+            entry["renamed"] = renamed
         if self.chains is not None:
             entry["chains"] = self._chains_entry(self.chains)
         if self.nested is not None:
             entry["nested"] = nested_entry(self.nested)
+            if self.nested.missing_log_lik.any:
+                entry["nested"]["log_lik"] = self.nested.missing_log_lik.as_dict()
             entry["nested"]["spread_of_modes"] = self.evidence_spread
         if self.active:
             entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
@@ -252,37 +257,18 @@ class Comparison:
             "rhat_weights": _worst(self.rhat_weights),
             "rhat_function": _worst(self.rhat_function),
         }
+        if chains.lpd.shape[1]:
+            entry["log_lik"] = chains.missing_log_lik.as_dict()
         if self.stacking is not None:
-            entry["r_eff_median"] = float(np.median(chains.r_eff))
+            entry["r_eff_median"] = float(np.nanmedian(chains.r_eff))
             entry["stacking"] = {
+                "observations": len(chains.scored_lpd),
                 "score": self.stacking.score,
                 "certificate": self.stacking.certificate,
                 "effective_chains": self.stacking.effective_chains,
                 "pareto_k_above_0.7": int((chains.pareto_k > 0.7).sum()),
             }
-            entry["weightings"] = self._weightings_entry()
-        return entry
-
-    def _weightings_entry(self) -> dict[str, dict[str, float]]:
-        """Return the scores of each way to weigh the chains (nats), with standard errors."""
-        entry = {
-            one.name: {
-                "loo": one.loo.value,
-                "loo_se": one.loo.se,
-                "held_out": one.held_out.value,
-                "held_out_se": one.held_out.se,
-                "minus_stacking": one.difference.value,
-                "minus_stacking_se": one.difference.se,
-            }
-            for one in self.weighings
-        }
-        for rows in self.held_out:
-            entry[rows.name] |= {
-                "held_out_rows": rows.score.value,
-                "held_out_rows_se": rows.score.se,
-                "held_out_rows_minus_stacking": rows.difference.value,
-                "held_out_rows_minus_stacking_se": rows.difference.se,
-            }
+            entry["weightings"] = weightings_entry(self.weighings, self.held_out)
         return entry
 
 

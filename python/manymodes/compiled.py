@@ -6,11 +6,14 @@ import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from manymodes.errors import InputError, KernelWarning, ManymodesWarning, ToolchainError
+from manymodes.interrupts import interruptible
+from manymodes.printed import capture
 from manymodes.program import Program
 from manymodes.progress import Progress
+from manymodes.toolchain.process import end_commands
 
 
 def load_model(program: Program, data_json: str, data_file: Path | None) -> Any:
@@ -38,10 +41,15 @@ def load_model(program: Program, data_json: str, data_file: Path | None) -> Any:
 
     _warn_of_foreign([program])
     library = program.library()
+
+    def load() -> Any:  # transformed data may loop without end
+        capture(library)
+        return bridgestan.StanModel(str(library), data_json, capture_stan_prints=False)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one library serves many data sets on purpose
         try:
-            model = bridgestan.StanModel(str(library), data_json, capture_stan_prints=False)
+            model = interruptible(load)
         except OSError as error:
             raise ToolchainError(f"{library} cannot be loaded: {error}") from error
         except RuntimeError as error:
@@ -56,6 +64,51 @@ def load_model(program: Program, data_json: str, data_file: Path | None) -> Any:
             "nothing to sample"
         )
     return model
+
+
+class _Posterior(Protocol):
+    """What is compiled of a posterior, and asked of it."""
+
+    @property
+    def program(self) -> Program: ...
+
+    @property
+    def depth_caution(self) -> str: ...
+
+    def check(self) -> None: ...
+
+
+def compile_posteriors(posteriors: Iterable[_Posterior], *, quiet: bool = False) -> None:
+    """Compile the programs of several posteriors for both engines, two at a time.
+
+    Parameters
+    ----------
+    posteriors : iterable of Posterior
+        What is in the cache already costs nothing.
+    quiet : bool
+        Show no progress.
+
+    Warns
+    -----
+    ManymodesWarning
+        A program came in a folder that somebody else may have made, and is not compiled yet.
+    KernelWarning
+        The kernel does not compile here, or does not take so many layers: the programs run
+        without it.
+
+    Raises
+    ------
+    InputError
+        A program has no parameters, or a whole number of its data is none for Stan.
+    CompileError
+        A program does not compile.
+    """
+    posteriors = list(posteriors)
+    for one in posteriors:
+        one.check()
+    compile_programs({one.program for one in posteriors}, quiet=quiet)
+    for depth in sorted(filter(None, {one.depth_caution for one in posteriors})):
+        warnings.warn(depth, KernelWarning, stacklevel=2)
 
 
 def compile_programs(programs: Iterable[Program], *, quiet: bool = False) -> None:
@@ -100,10 +153,15 @@ def _compile(programs: set[Program], quiet: bool) -> None:
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(program.compile) for program in programs]
         pending = set(jobs)
-        while pending:
-            done = len(jobs) - len(pending)
-            progress.update(f"{done} of {len(jobs)} done, about half a minute each")
-            pending = wait(pending, timeout=1).not_done
+        try:
+            while pending:
+                done = len(jobs) - len(pending)
+                progress.update(f"{done} of {len(jobs)} done, about half a minute each")
+                pending = wait(pending, timeout=1).not_done
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_commands()
+            raise
     for job in jobs:
         job.result()
     progress.done("done")

@@ -7,12 +7,8 @@ that stanc has made, whose statements say which line of the program they come fr
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from io import StringIO
+from collections.abc import Mapping
 from pathlib import Path
 
 _PLACE = re.compile(r"'([^'\n]*)'(?=, line \d+)")
@@ -25,7 +21,6 @@ _CPP = re.compile(r"^(\S*/)?(\w+\.hpp):(\d+):(\d+:)? (?:fatal )?error: (.*)$", r
 _STATEMENT = re.compile(r"current_statement(?:_begin)?__ = (\d+);")
 _LOCATION = re.compile(r'" \((found before start of program|in .*?)\)"', re.DOTALL)
 _MOST_LINES = 12
-_LOGGING = threading.Lock()
 
 
 def with_users_names(message: str, main: str, shown: Mapping[str, str]) -> str:
@@ -88,18 +83,3 @@ def _origin(output: str, scratch: Path) -> str | None:
         return None
     place = locations[statements[-1]].removeprefix("in ").replace("\\n", "\n")
     return f"C++ error in {place}: {error[5]}"
-
-
-@contextmanager
-def quiet_cmdstanpy() -> Iterator[Callable[[], str]]:
-    """Keep CmdStanPy's log off the terminal, for one thread at a time, and hand it out."""
-    logger = logging.getLogger("cmdstanpy")
-    stream = StringIO()
-    handler = logging.StreamHandler(stream)
-    with _LOGGING:
-        handlers, propagate = logger.handlers[:], logger.propagate
-        logger.handlers, logger.propagate = [handler], False
-        try:
-            yield stream.getvalue
-        finally:
-            logger.handlers, logger.propagate = handlers, propagate

@@ -267,7 +267,9 @@ def r_eff(log_lik: ArrayLike) -> Array:
         )
 
     def statistic(block: Array) -> Array:
-        return relative_ess(split_chains(np.exp(block - block.max(axis=2, keepdims=True))))
+        with np.errstate(over="ignore"):  # a difference beyond the range of a double
+            density = np.exp(block - block.max(axis=2, keepdims=True))
+        return relative_ess(split_chains(density))
 
     return by_column(array[None], statistic, threads=1)
 

@@ -7,7 +7,6 @@ far the run is.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections import deque
 from collections.abc import Iterable
@@ -33,6 +32,7 @@ from manymodes.records import (
     set_damaged_aside,
     write_record,
 )
+from manymodes.scratch import sweep_held
 from manymodes.starts import Starts, make_starts
 from manymodes.storage import claim, ensure_folder, held, sweep_partials, write_json
 from manymodes.threads import cpu_count, threads_each
@@ -171,8 +171,7 @@ def _keep_versions(run: RunSettings, folder: Path, *, begun: bool, other_version
 def _sweep(folder: Path) -> None:
     """Remove the scratch folders of workers that died, and files that they had not finished."""
     sweep_partials(folder)
-    for leftover in folder.glob(RUNNING + "*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    sweep_held(folder, RUNNING)
 
 
 def _warmups(posterior: Posterior, folder: Path, pilots: Iterable[int]) -> tuple[Warmup, ...]:

@@ -25,12 +25,14 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, Literal, TypeVar
 
 from manymodes._worker import Parcel as Parcel
 from manymodes._worker import Sealed, begin_worker, describe, work
 from manymodes.errors import EngineError
+from manymodes.scratch import scratch_folder
 from manymodes.threads import cpu_count as cpu_count
 
 Value = TypeVar("Value")
@@ -119,7 +121,8 @@ def as_completed(
     if executor is not None:
         yield from _on_executor(executor, function, queue)
     else:
-        yield from _on_local_pools(kind, workers or cpu_count(), function, queue)
+        with scratch_folder() as scratch:  # of workers that are killed, too
+            yield from _on_local_pools(kind, workers or cpu_count(), scratch, function, queue)
 
 
 def run_tasks(
@@ -202,7 +205,11 @@ def _gone(reason: str) -> EngineError:
 
 
 def _on_local_pools(
-    kind: str, size: int, function: Callable[..., Value], queue: deque[Task[Key]]
+    kind: str,
+    size: int,
+    scratch: Path,
+    function: Callable[..., Value],
+    queue: deque[Task[Key]],
 ) -> Outcomes[Key, Value]:
     """Replace a pool that breaks; a task that was on too many of those goes on one of its own."""
     deaths: Counter[Key] = Counter()
@@ -215,7 +222,7 @@ def _on_local_pools(
                 del queue[place]
                 break
         victims: list[Task[Key]] = []
-        pool = _local_pool(kind, width)
+        pool = _local_pool(kind, width, scratch)
         whole = False
         try:
             n_done, refusal = yield from _drain(
@@ -248,11 +255,15 @@ def _on_local_pools(
             yield key, Outcome(error=error)
 
 
-def _local_pool(kind: str, size: int) -> Executor:
+def _local_pool(kind: str, size: int, scratch: Path) -> Executor:
     if kind == "threads":
         return ThreadPoolExecutor(size)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(size, mp_context=context, initializer=begin_worker)
+    return ProcessPoolExecutor(
+        size,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=begin_worker,
+        initargs=(os.getpid(), scratch),
+    )
 
 
 def _end_pool(pool: Executor, *, kill: bool) -> None:

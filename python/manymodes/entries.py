@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from manymodes.nested import Nested
+from manymodes.weighings import HeldOutScore, Weighing
 
 
 def nested_entry(nested: Nested) -> dict[str, Any]:
@@ -48,4 +50,29 @@ def nested_entry(nested: Nested) -> dict[str, Any]:
     failures = sum(run.failures for run in nested.runs)
     if failures:
         entry["failed_evaluations"] = failures
+    return entry
+
+
+def weightings_entry(
+    weighings: Sequence[Weighing], held_out: Sequence[HeldOutScore]
+) -> dict[str, dict[str, float]]:
+    """Return the scores of each way to weigh the chains (nats), with standard errors."""
+    entry = {
+        one.name: {
+            "loo": one.loo.value,
+            "loo_se": one.loo.se,
+            "held_out": one.held_out.value,
+            "held_out_se": one.held_out.se,
+            "minus_stacking": one.difference.value,
+            "minus_stacking_se": one.difference.se,
+        }
+        for one in weighings
+    }
+    for rows in held_out:
+        entry[rows.name] |= {
+            "held_out_rows": rows.score.value,
+            "held_out_rows_se": rows.score.se,
+            "held_out_rows_minus_stacking": rows.difference.value,
+            "held_out_rows_minus_stacking_se": rows.difference.se,
+        }
     return entry

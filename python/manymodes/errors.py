@@ -29,6 +29,10 @@ class CompileError(ToolchainError):
     """A Stan program does not compile; the message carries the compiler's first complaint."""
 
 
+class KilledError(ToolchainError):
+    """A compiler was killed before it was done: that says nothing about the program."""
+
+
 class DensityError(ManymodesError, RuntimeError):
     """The log density could not be evaluated where it must be finite."""
 
@@ -63,6 +67,10 @@ class ManymodesWarning(UserWarning):
 
 class ThreadsWarning(ManymodesWarning):
     """A likelihood has fewer threads than were asked for: the cores are taken by other tasks."""
+
+
+class NamesWarning(ManymodesWarning):
+    """A variable has another name in what is written: another package has its name for itself."""
 
 
 class KernelWarning(ManymodesWarning):

@@ -145,8 +145,8 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         draws = self.chains_.variables()
         self.draws_ = {name: draws[name] for name in self.network_.weight_shapes}
         self.weights_ = np.full(self.chains_.n_chains, 1 / self.chains_.n_chains)
-        if self.stacking:
-            self.weights_ = stack(self.chains_.lpd.T).weights
+        if self.stacking and self.chains_.scored_lpd.size:
+            self.weights_ = stack(self.chains_.scored_lpd).weights
 
     def _widths(self) -> tuple[Any, ...]:
         """Return the units of each hidden layer; `Network` checks them."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manymodes.errors import InputError
-from manymodes.room import check_room
 from manymodes.run_commands import (
     bind,
     checked_posterior,
@@ -48,11 +47,10 @@ def evidence_command(options: argparse.Namespace) -> int:
         "target_sd": options.target_sd,
         "max_runs": options.max_runs or max(MAX_RUNS, options.runs),
         "seed": options.seed,
+        "retries": options.retries,
         "threads_per_chain": options.threads_per_chain,
     }
     check_nested(posterior, **request)
-    drawn = settings.nprior or 10 * (settings.nlive or 0)
-    check_room(2 * drawn * posterior.dims, f"{drawn} draws of {posterior.dims} parameters")
     if options.overwrite and removed_by(options.out, [Path(options.reference)]) is not None:
         raise InputError(
             f"--reference: {options.reference} is in the directory that --overwrite empties: copy "
@@ -82,7 +80,12 @@ def evidence_command(options: argparse.Namespace) -> int:
         for text in nested_cautions(nested):
             print(f"manymodes: caution: {text}", file=sys.stderr)
         if options.no_modes:
-            said = {"log_z": nested.log_z, "log_z_sd": nested.log_z_sd, "runs": len(nested.runs)}
+            what = "log_z" if nested.is_evidence else "log_integral"
+            said = {
+                what: nested.log_z,
+                f"{what}_sd": nested.log_z_sd,
+                "runs": len(nested.runs),
+            }
             return finish_without_modes(options, posterior, nested, said)
         checked = None
         if options.check:
@@ -99,9 +102,7 @@ def evidence_command(options: argparse.Namespace) -> int:
 
 def _other_reference(nested: Nested, *, has_chains: bool) -> str | None:
     """Return another base measure to integrate over; None where there is none to tell it from."""
-    from manymodes.posterior import PRIOR_SWITCH
-
     if nested.base.source in ("prior", "cube"):
         return "chains" if has_chains else "peaks"
-    has_prior = PRIOR_SWITCH in nested.posterior.data and nested.is_evidence
+    has_prior = nested.posterior.prior_only is not None and nested.is_evidence
     return "prior" if has_prior else None

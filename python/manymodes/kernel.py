@@ -14,11 +14,17 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from manymodes.toolchain import stan_dir
 
 LIMIT = "MANYMODES_SIMD"
 """Environment variable that limits the kernel's instruction set: ``baseline`` or ``avx2``."""
+
+MOST_HIDDEN_LAYERS = 63
+"""One less than ``max_layers`` of ``network.hpp``, which counts the outputs."""
 
 _FUNCTION = re.compile(r"^\w+ (\w+\()", re.MULTILINE)
 _WANTED = {"avx512": {"avx512f", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}}
@@ -83,6 +89,18 @@ def instruction_set() -> str:
     if limit == "baseline" or not _WANTED["avx2"] <= found:
         return "baseline"
     return "avx512" if limit != "avx2" and _WANTED["avx512"] <= found else "avx2"
+
+
+def too_deep(data: Mapping[str, Any]) -> str:
+    """Return why the kernel cannot compute a network of given data; empty where it can."""
+    layers = data.get("hidden")
+    n = len(layers) if isinstance(layers, list | tuple | np.ndarray) else 0
+    if n <= MOST_HIDDEN_LAYERS:
+        return ""
+    return (
+        f"the kernel takes {MOST_HIDDEN_LAYERS} hidden layers and there are {n}, so that the Stan "
+        "program computes the likelihood: the same density, several times slower"
+    )
 
 
 def caution(name: str, sources: Mapping[str, str], failure: str | None, record: Path) -> str | None:

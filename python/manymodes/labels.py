@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from manymodes.variables import Variable
+
 if TYPE_CHECKING:
     from anesthetic import NestedSamples
 
 FloatArray = npt.NDArray[np.float64]
+
+_OF_ARVIZ = {"chain", "draw", "sample", "source_chain", "source_draw"}
+"""Coordinates of our trees, and what ArviZ calls chain and draw together."""
+_OF_ARVIZ |= {"summary", "ci_bound", "column", "plot_axis"}
+"""Dimensions that its statistics and figures add: they fail on a variable of that name."""
+_OF_ANESTHETIC = {"logL", "logL_birth", "nlive", "insertion"}
+"""Columns that every table of nested samples has, or gets."""
 
 _GREEK = re.compile(
     "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|"
@@ -24,6 +33,57 @@ def stan_name(flat: str) -> str:
     """Return Stan's way to write a flat name: ``W[1,2]`` for ``W.1.2``."""
     name, *indexes = flat.split(".")
     return f"{name}[{','.join(indexes)}]" if indexes else name
+
+
+def exported_names(variables: Iterable[Variable]) -> dict[str, str]:
+    """Return what each variable is called in files and objects of other packages.
+
+    Stan allows names that ArviZ or anesthetic have for something of their own: dimensions
+    (``chain``, ``draw``, ``theta_dim_0``) and columns (``logL``). A variable of such a name would
+    be lost, and has an underscore added until no other variable has the name. It is called the
+    same in everything that is written.
+
+    Parameters
+    ----------
+    variables : iterable of Variable
+        All of a program that are written.
+
+    Returns
+    -------
+    dict
+        The name outside by the name in the program; mostly the same.
+    """
+
+    def dims(name: str, one: Variable) -> set[str]:
+        return {f"{name}_dim_{i}" for i in range(len(one.shape))}
+
+    variables = list(variables)
+    names = {one.name: one.name for one in variables}
+    taken = _OF_ARVIZ | _OF_ANESTHETIC
+    taken = taken.union(*(dims(one.name, one) for one in variables))
+    used = taken | names.keys()
+    for one in variables:
+        if one.name in taken:
+            new = f"{one.name}_"
+            while {new, *dims(new, one)} & used:
+                new += "_"
+            used |= {new, *dims(new, one)}
+            names[one.name] = new
+    return names
+
+
+def renamed_text(names: Mapping[str, str]) -> str:
+    """Return which of `exported_names` differ and why, in a sentence; empty if none does."""
+    changed = [f"{name} is called {new}" for name, new in names.items() if name != new]
+    if not changed:
+        return ""
+    return f"{', '.join(changed)} in what is written: ArviZ or anesthetic has the name itself"
+
+
+def renamed_flat(flat: str, names: Mapping[str, str]) -> str:
+    """Return a flat name (``draw.1``) as it is called outside."""
+    name, dot, indexes = flat.partition(".")
+    return f"{names.get(name, name)}{dot}{indexes}"
 
 
 def tex_label(flat: str) -> str:

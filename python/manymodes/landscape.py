@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from manymodes.errors import DensityError
-from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference import LOGISTIC, BaseMeasure, Component
 
 _EDGE = 1e-6
@@ -102,7 +102,7 @@ class Landscape:
 
     @cached_property
     def _prior(self) -> Posterior | None:
-        return self.posterior.prior if PRIOR_SWITCH in self.posterior.data else None
+        return self.posterior.prior if self.posterior.prior_only is not None else None
 
     def height(self, x: FloatArray) -> float:
         """Return the height (nats) at climbing coordinates x."""

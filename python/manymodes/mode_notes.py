@@ -101,3 +101,13 @@ def _any(runaway: np.ndarray[tuple[int, ...], np.dtype[np.intp]], mode: int) -> 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def draw_notes(comparison: Comparison) -> list[str]:
+    """Return what the draws lack of the log likelihood, in sentences."""
+    notes = []
+    if comparison.chains is not None:
+        notes += comparison.chains.missing_log_lik.sentences()
+    if comparison.nested is not None:
+        notes += comparison.nested.missing_log_lik.sentences("the nested runs", scores=False)
+    return notes

@@ -362,10 +362,7 @@ def _functions(
     settings: ModeSettings,
     rng: np.random.Generator,
 ) -> IntArray:
-    """Group modes whose mean predictions agree within their posterior spread.
-
-    What is not finite in some draw (the log likelihood of an observation) tells nothing apart.
-    """
+    """Group modes whose mean predictions agree within their posterior spread."""
     if posterior.network is None and not posterior.has_log_lik:
         return np.arange(n_modes)
     means, variances = [], []
@@ -376,22 +373,42 @@ def _functions(
         members = np.flatnonzero(labels == mode)
         picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
         values = _function_values(posterior, pool.eta[picks])
-        finite = np.isfinite(values).all(axis=0)
-        values = np.where(finite, values, 0.0)
-        means.append(np.where(finite, values.mean(axis=0), np.nan))
-        variances.append(values.var(axis=0))
+        mean, variance = _known_moments(values)
+        means.append(mean)
+        variances.append(variance)
     group = np.arange(n_modes)
-    known = np.isfinite(means).all(axis=0)
-    if not known.any():
-        return group
-    means, variances = [[one[known] for one in each] for each in (means, variances)]
     for a, b in combinations(range(n_modes), 2):
-        spread = variances[a] + variances[b] + 1e-12
-        distance = float(np.sqrt(np.mean((means[a] - means[b]) ** 2 / spread)))
+        distance = _function_distance(means[a], means[b], variances[a] + variances[b])
         if distance <= settings.function_distance and group[a] != group[b]:
             low, high = sorted((group[a], group[b]))
             group[group == high] = low
     return np.unique(group, return_inverse=True)[1].astype(np.intp)
+
+
+def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance over draws of each column, shape (S, n); NaN where none is finite.
+
+    Draws that have no finite value in a column do not count there: a log likelihood may be NaN.
+    """
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        variance = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / count
+    return mean, variance
+
+
+def _function_distance(mean: FloatArray, other: FloatArray, variance: FloatArray) -> float:
+    """Return the distance of two functions in units of their spread.
+
+    It is infinite where something is known of one only, or of neither.
+    """
+    known = np.isfinite(mean)
+    if not known.any() or (known != np.isfinite(other)).any():
+        return np.inf
+    with np.errstate(over="ignore", invalid="ignore"):
+        terms = (mean - other)[known] ** 2 / (variance[known] + 1e-12)
+    return float(np.sqrt(np.mean(terms)))
 
 
 def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:

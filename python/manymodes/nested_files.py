@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.comparison import Comparison
-from manymodes.errors import InputError
-from manymodes.labels import stan_name, tex_label
+from manymodes.errors import InputError, NamesWarning
+from manymodes.labels import (
+    renamed_flat,
+    renamed_text,
+    stan_name,
+    tex_label,
+)
 from manymodes.nested import Nested
 from manymodes.posterior import FloatArray
 from manymodes.seeds import check_seed
 from manymodes.stacking import draw_stacked
 from manymodes.storage import ensure_folder, refuse_existing, sweep_partials, write_text
+from manymodes.trees import draws_tree, single
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -102,9 +109,9 @@ def nested_datatree(
         log likelihood against the base measure, which is the data's where the base measure is
         the prior (nats); ``run`` and ``point``, the run that the draw comes from and its place
         in the merged run, both from 0; with a comparison ``mode``, its id. Group
-        ``log_likelihood``, in single precision. The root's attributes are the evidence:
-        ``log_z``, ``log_z_sd``, ``log_z_volume_sd``, ``log_z_between_sd`` (NaN for one run),
-        ``d_kl`` (of the posterior from the base measure; all in nats), ``evaluations``,
+        ``log_likelihood``, in single precision where that holds it. The root's attributes are the
+        evidence: ``log_z``, ``log_z_sd``, ``log_z_volume_sd``, ``log_z_between_sd`` (NaN for one
+        run), ``d_kl`` (of the posterior from the base measure; all in nats), ``evaluations``,
         ``nlive`` (of each run), ``runs``, ``insertion_p``, ``effective_samples``,
         ``log_prior_inside``. With a comparison group ``modes`` has those of each mode, by its
         id: ``log_z``, ``log_z_sd`` (nats), ``evidence``, ``evidence_sd`` (its share) and
@@ -114,9 +121,12 @@ def nested_datatree(
     ------
     InputError
         ``draws`` is not 1 or more, the seed is negative, or the comparison is of other runs.
-    """
-    from arviz_base import from_dict
 
+    Warns
+    -----
+    NamesWarning
+        A variable has another name in the tree: see the attribute ``renamed``.
+    """
     check_seed(seed)
     if comparison is not None and comparison.nested is not nested:
         raise InputError(
@@ -133,17 +143,13 @@ def nested_datatree(
     }
     if comparison is not None:
         stats["mode"] = comparison.nested_modes[point]
-    groups: dict[str, dict[str, Any]] = {
-        "posterior": posterior.unpack(nested.rows[point]),
-        "sample_stats": stats,
-    }
-    if log_likelihood and posterior.has_log_lik:
-        groups["log_likelihood"] = {"y": posterior.log_lik(eta).astype(np.float32)}
-    tree = from_dict(
-        {name: {k: v[None] for k, v in values.items()} for name, values in groups.items()},
-        coords={"obs": np.arange(posterior.n_obs)},
-        dims={"y": ["obs"]},
-        attrs={"/": {**_evidence(nested), "seed": seed}},
+    told = log_likelihood and posterior.has_log_lik
+    tree = draws_tree(
+        posterior,
+        nested.rows[point][None],
+        {"sample_stats": {name: values[None] for name, values in stats.items()}},
+        log_lik=single(posterior.log_lik(eta))[None] if told else None,
+        attrs={**_evidence(nested), "seed": seed},
     )
     if comparison is not None:
         tree["modes"] = _modes(comparison)
@@ -225,6 +231,11 @@ def write_polychord_files(
     InputError
         The root is no beginning of a file name, or a file cannot be written, or is there.
 
+    Warns
+    -----
+    NamesWarning
+        A variable has another name in the files.
+
     Notes
     -----
     All points of a finished run are dead, so there is no file of live points. logL is against
@@ -243,7 +254,10 @@ def write_polychord_files(
     sweep_partials(target)
     posterior = nested.posterior
     n_parameters = int(posterior.model.param_num())
-    names = posterior.model.param_names(include_tp=True)
+    outside = posterior.exported_names
+    if said := renamed_text(outside):
+        warnings.warn(said, NamesWarning, stacklevel=2)
+    names = [renamed_flat(flat, outside) for flat in posterior.model.param_names(include_tp=True)]
     weighted = nested.weights > 0
     relative = nested.weights[weighted] / nested.weights.max()
     equal = equal_draws(nested.weights, None, np.random.default_rng(seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
+import os
 from pathlib import Path
 
 from manymodes.build_cache import cached_build
@@ -11,6 +11,7 @@ from manymodes.compiler_messages import first_complaint
 from manymodes.errors import CompileError
 from manymodes.machine_code import compiler_version, environment
 from manymodes.toolchain import home, require, stan_dir
+from manymodes.toolchain.process import check_finished, inside, run
 
 
 def nested_runner() -> Path:
@@ -30,7 +31,8 @@ def nested_runner() -> Path:
     def build(scratch: Path) -> Path:
         target = scratch / "polychord_run"
         command = ["g++", "-std=c++14", "-O3", str(source), "-o", str(target), "-ldl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run(command, env={**os.environ, **inside(scratch)})
+        check_finished("polychord_run", done)
         if done.returncode != 0:
             raise CompileError(first_complaint("polychord_run", done.stderr))
         return target

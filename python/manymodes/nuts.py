@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.cmdstan import console, disk_is_full, explained, guarded
+from manymodes.cmdstan import (
+    disk_is_full,
+    explained,
+    guarded,
+    listening_to,
+    silent_cmdstanpy,
+)
 from manymodes.errors import (
     DensityError,
     InputError,
@@ -199,11 +204,13 @@ def run_chain(
         runnable = guarded(executable, folder)
     except OSError as error:
         raise StorageError(f"{scratch}: {error.strerror or error}") from error
-    failure = _sample(runnable, folder, options, time_limit)
+    with listening_to(folder) as console:
+        failure = _sample(runnable, folder, options, time_limit)
     stopped = isinstance(failure, TimeoutError)
     if failure is not None and not stopped:
-        raise explained(folder, failure) from failure
-    return _collect(posterior, settings, folder, adapted, time_limit if stopped else None, begun)
+        raise explained(folder, failure, console.lines) from failure
+    after = time_limit if stopped else None
+    return _collect(posterior, settings, folder, console.lines, adapted, after, begun)
 
 
 def check_chain(
@@ -304,21 +311,19 @@ def _sample(
     time_limit: float | None,
 ) -> Exception | None:
     """Run CmdStan in a folder; return what CmdStanPy complains about, if it does."""
-    import cmdstanpy
-
-    logging.getLogger("cmdstanpy").disabled = True  # what matters of it is in the error
-    try:
-        cmdstanpy.CmdStanModel(exe_file=str(executable)).sample(
-            chains=1,
-            output_dir=str(folder),
-            sig_figs=18,
-            show_progress=False,
-            timeout=time_limit,
-            threads_per_chain=threads_in_use(),  # or CmdStanPy says that it is one
-            **options,
-        )
-    except (RuntimeError, ValueError, OSError) as error:  # TimeoutError is an OSError
-        return error
+    with silent_cmdstanpy() as cmdstanpy:
+        try:
+            cmdstanpy.CmdStanModel(exe_file=str(executable)).sample(
+                chains=1,
+                output_dir=str(folder),
+                sig_figs=18,
+                show_progress=False,
+                timeout=time_limit,
+                threads_per_chain=threads_in_use(),  # or CmdStanPy says that it is one
+                **options,
+            )
+        except (RuntimeError, ValueError, OSError) as error:  # TimeoutError is an OSError
+            return error
     return None
 
 
@@ -326,6 +331,7 @@ def _collect(
     posterior: Posterior,
     settings: NutsSettings,
     folder: Path,
+    said: Collection[str],
     adapted: Adapted | None,
     stopped_after: float | None,
     begun: float,
@@ -336,13 +342,13 @@ def _collect(
     try:
         output = read_stan_csv(next(folder.glob("*.csv"), folder / "csv"), first + n_values)
     except ResultsError as error:
-        raise explained(folder, error) from error
+        raise explained(folder, error, said) from error
     n_draws = len(output.draws)
     if n_draws < settings.draws and (stopped_after is None or disk_is_full(folder)):
         short = SamplingError(f"CmdStan left {n_draws} of {settings.draws} draws")
-        raise explained(folder, short)
+        raise explained(folder, short, said)
     if stopped_after is not None and n_draws < min(MIN_DRAWS, settings.draws):
-        raise TimeLimitError(_too_late(folder, output, stopped_after))
+        raise TimeLimitError(_too_late(said, output, stopped_after))
     columns = {name: column for column, name in enumerate(output.columns)}
     stats = {
         name: np.ascontiguousarray(output.draws[:, columns[theirs]])
@@ -370,10 +376,10 @@ def _collect(
     )
 
 
-def _too_late(folder: Path, output: StanCsv, seconds: float) -> str:
+def _too_late(said: Collection[str], output: StanCsv, seconds: float) -> str:
     """Say how far CmdStan was when the time limit stopped it."""
     phase = "while sampling" if output.adapted or len(output.draws) else "in warm-up"
-    lines = [line for line in console(folder) if line.startswith("Iteration:")]
+    lines = [line for line in said if line.startswith("Iteration:")]
     where = " ".join(lines[-1].split()[1:4]) if lines else "0"
     return (
         f"the time limit of {seconds:g} s came {phase}, at iteration {where}, with "

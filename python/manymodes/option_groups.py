@@ -151,6 +151,9 @@ def add_evidence(parser: argparse.ArgumentParser) -> None:
         help="put other methods beside it: nested sampling over another base measure, bridge "
         "sampling from the chains in --out, Laplace's approximation",
     )
+    group.add_argument(
+        "--retries", type=natural, default=2, help="further attempts at a nested run that fails"
+    )
     _add_place(parser, "evidence", "nested runs")
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +21,14 @@ from manymodes.engine import Parcel
 from manymodes.errors import InputError, SamplingError, StorageError
 from manymodes.nested_runner import nested_runner
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.progress import Progress
+from manymodes.printed import LastWords, listening
 from manymodes.reference import BaseMeasure
+from manymodes.room import check_room
+from manymodes.runs_display import RunsDisplay as RunsDisplay
+from manymodes.scratch import scratch_folder
 from manymodes.threads import VARIABLE
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
+from manymodes.toolchain.process import kept
 
 MAX_RUN_SEED = 2**31 - 1
 """Seeds of runs are below this: PolyChord's are 32-bit integers, a negative one means the time."""
@@ -39,9 +42,11 @@ RUNNING = ".running-"
 _LOG_ZERO = -1e30
 _MPI_TRIALS = 20_000
 _DISK_FAILS = 4
+_PRINTS = "prints"
+_SIGNALS = {-number: number.name for number in signal.Signals}
+_SIGNALS |= {128 + number: number.name for number in signal.Signals}  # as a shell tells them
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
-_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ class PolyChordSettings:
         if self.processes < 1:
             raise InputError(f"processes: {self.processes} is not 1 or more")
 
+    def check_room(self, dims: int) -> None:
+        """Raise `InputError` if the draws that a run begins with do not fit into memory."""
+        drawn = self.nprior or 10 * (self.nlive or 0)
+        check_room(drawn * 2 * dims, f"{drawn} draws of {dims} parameters to begin with")
+
     def for_base(self, base: BaseMeasure) -> PolyChordSettings:
         """Return the settings with what was left open filled in for a base measure."""
         over_chains = base.source in ("chains", "peaks")
@@ -110,33 +120,6 @@ class PolyChordSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
-
-
-class RunsDisplay:
-    """The state of all runs on one line."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._state: dict[int, str] = {}
-
-    def __call__(self, run: int, fields: list[str]) -> None:
-        """Show the fields of a run's progress line."""
-        log_z, live_log_z = float(fields[2]), float(fields[4])
-        said = f"log_z {log_z:.2f}"
-        if np.isfinite(live_log_z):
-            remaining = np.logaddexp(log_z, live_log_z) - log_z
-            said += f" ({remaining:.2g} nats to come)"
-        self._state[run] = said
-        self._tell()
-
-    def ended(self, run: int) -> None:
-        """Leave a run out that has ended."""
-        self._state.pop(run, None)
-        self._tell()
-
-    def _tell(self) -> None:
-        states = sorted(self._state.items())
-        self._progress.update("; ".join(f"run {i + 1} {said}" for i, said in states))
 
 
 @dataclass(frozen=True)
@@ -245,12 +228,6 @@ def _prior_trials(job: NestedJob) -> tuple[int, int]:
     return _MPI_TRIALS, int(inside)
 
 
-def stop_runs() -> None:
-    """Kill the runs of this process, whichever thread waits for them."""
-    for child in list(_running):
-        child.kill()
-
-
 # ---------------------------------------------------------------- the files of a run
 
 
@@ -260,7 +237,7 @@ def _scratch_folder(
 ) -> Iterator[Path]:
     """Hold the folder of a run; one with checkpoints outlives a run that is killed."""
     if job.checkpoints and job.scratch is not None:
-        folder = job.scratch / f"unfinished-{index:03d}"
+        folder = _unfinished(job.scratch, index)
         identity = _identity(job, library, seed)
         kept = folder / _IDENTITY
         if not kept.exists() or kept.read_text(encoding="utf-8") != identity:
@@ -271,11 +248,27 @@ def _scratch_folder(
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
         return
-    with tempfile.TemporaryDirectory(
-        prefix=RUNNING, dir=job.scratch, ignore_cleanup_errors=True
-    ) as scratch:
-        _fill(Path(scratch), job)
-        yield Path(scratch)
+    with scratch_folder(job.scratch, RUNNING) as scratch:
+        _fill(scratch, job)
+        yield scratch
+
+
+def has_checkpoint(job: NestedJob, index: int) -> bool:
+    """Whether a run that has failed left what it can go on from."""
+    return (
+        job.checkpoints
+        and job.scratch is not None
+        and (_unfinished(job.scratch, index) / _RESUME_FILE).exists()
+    )
+
+
+def forget_unfinished(scratch: Path, index: int) -> None:
+    """Remove the checkpoint of a run that is finished, whoever finished it."""
+    shutil.rmtree(_unfinished(scratch, index), ignore_errors=True)
+
+
+def _unfinished(scratch: Path, index: int) -> Path:
+    return scratch / f"unfinished-{index:03d}"
 
 
 def _fill(folder: Path, job: NestedJob) -> None:
@@ -333,6 +326,7 @@ def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: 
         *(("preload", path) for path in library.preload),
         ("newer_interface", int(library.newer_interface)),
         ("output", scratch / "dead.bin"),
+        ("prints", scratch / _PRINTS),
         ("nlive", settings.nlive),
         ("nprior", settings.nprior),
         ("num_repeats", settings.num_repeats),
@@ -368,41 +362,39 @@ def _run_child(
         "GLIBC_TUNABLES": "glibc.rtld.execstack=2",
         VARIABLE: str(threads),
     }
-    with (folder / "stderr.txt").open("w+") as errors:
-        child = subprocess.Popen(
+    said = LastWords()
+    with (
+        (folder / "stderr.txt").open("w+") as errors,
+        listening(folder / _PRINTS, said),
+        kept(
             command,
-            cwd=folder,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            cwd=folder,
             env=environment,
-            errors="replace",
-        )
-        _running.add(child)
+            text=True,
+            keeper=processes > 1,
+        ) as child,
+    ):
         counts: list[list[int]] = []
-        said: list[str] = []
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                word, *fields = line.split() or [""]
-                if word == "@progress" and show is not None:
-                    show(index, fields)
-                elif word == "@done":
-                    counts.append([int(f) for f in fields])
-                elif word and not word.startswith("@"):
-                    said.append(line.strip())
-            status = child.wait()
-        finally:
-            child.kill()
-            child.wait()
-            _running.discard(child)
+        assert child.stdout is not None
+        for line in child.stdout:
+            word, *fields = line.split() or [""]
+            if word == "@progress" and show is not None:
+                show(index, fields)
+            elif word == "@done":
+                counts.append([int(f) for f in fields])
+            elif word and not word.startswith("@"):  # mpiexec's
+                said(line.encode())
+        status = child.wait()
         errors.seek(0)
-        complaint = " ".join(errors.read().split()) or " / ".join(said[-4:])
+        complaint = " ".join(errors.read().split())
+    complaint = complaint or " / ".join(said.lines(4))
     if status == _DISK_FAILS:
         complaint = complaint or "its files cannot be written"
         raise StorageError(f"a nested run: {complaint}; make room and go on with --resume")
-    if status < 0:
-        name = signal.Signals(-status).name
+    name = _SIGNALS.get(status)
+    if name is not None:
         raise SamplingError(f"the nested run was ended by {name}: {complaint}".rstrip(": "))
     if status != 0 or len(counts) != processes:
         raise SamplingError(f"the nested run failed: {complaint}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.compiled import compile_programs, load_model
+from manymodes.compiled import compile_posteriors as compile_posteriors
+from manymodes.compiled import load_model
 from manymodes.earlier import as_at_first
 from manymodes.errors import DensityError, InputError, QuantitiesWarning
+from manymodes.kernel import too_deep, with_kernel
+from manymodes.labels import exported_names
+from manymodes.log_likelihood import LogLik, find_log_lik, log_lik_of, said
 from manymodes.network import Network
 from manymodes.program import Program
-from manymodes.stan_data import read_data, stan_json
+from manymodes.stan_data import data_switch, read_data, stan_json
 from manymodes.storage import digest
 from manymodes.variables import Variable, left_out, variables_of
 
@@ -57,6 +61,11 @@ class Posterior:
     name: str = "posterior"
     network: Network | None = field(default=None, compare=False)
     data_file: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Take the program without the kernel where that cannot compute the network."""
+        if self.depth_caution and self.program.kernel:
+            object.__setattr__(self, "program", self.program.definition)
 
     @classmethod
     def from_files(
@@ -101,6 +110,12 @@ class Posterior:
         """Leave the loaded library behind: the other process loads its own."""
         fields = ("program", "data", "name", "network", "data_file")
         return {name: self.__dict__[name] for name in fields}
+
+    @property
+    def depth_caution(self) -> str:
+        """Why the kernel has no part in a deep network's posterior; empty for any other."""
+        why = too_deep(self.data)
+        return f"{self.name}: {why}" if why and with_kernel(self.program.sources) else ""
 
     # ------------------------------------------------------------ compiled forms
 
@@ -177,13 +192,15 @@ class Posterior:
         """
         names = self.model.param_names(include_tp=True)
         if absent := left_out(names):
-            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: "
-            warnings.warn(
-                said + "draws of complex numbers and of tuples have no table or figure",
-                QuantitiesWarning,
-                stacklevel=2,
-            )
+            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: draws of "
+            said += "complex numbers and of tuples have no table or figure"
+            warnings.warn(said, QuantitiesWarning, stacklevel=2)
         return variables_of(names)
+
+    @cached_property
+    def exported_names(self) -> dict[str, str]:
+        """What each variable is called in files and trees: `manymodes.labels.exported_names`."""
+        return exported_names(self.variables)
 
     @cached_property
     def unconstrained_names(self) -> tuple[str, ...]:
@@ -192,13 +209,10 @@ class Posterior:
 
     @property
     def n_obs(self) -> int:
-        """The number of observations: of the data item ``N``, or of ``log_lik``, or 0."""
-        if "N" in self.data:
+        """The number of observations: of a network's rows, otherwise of entries of ``log_lik``."""
+        if self.network is not None:
             return int(self.data["N"])
-        if not self.has_log_lik:
-            return 0
-        columns = self._log_lik_columns
-        return int(columns.stop - columns.start)
+        return self._log_lik_variable.size if self.has_log_lik else 0
 
     # ------------------------------------------------------------ density
 
@@ -252,6 +266,11 @@ class Posterior:
         return np.ascontiguousarray(point)
 
     @cached_property
+    def prior_only(self) -> bool | None:
+        """Whether the data switch ``prior_only`` leaves the likelihood out; None without one."""
+        return data_switch(self.program.data_items, self.data, PRIOR_SWITCH)
+
+    @cached_property
     def prior(self) -> Posterior:
         """The same program without its likelihood (data item ``prior_only`` set to 1).
 
@@ -260,7 +279,7 @@ class Posterior:
         InputError
             The program has no such switch.
         """
-        if PRIOR_SWITCH not in self.data:
+        if self.prior_only is None:
             raise InputError(
                 f"the program {self.program.name} has no data item '{PRIOR_SWITCH}' "
                 "(0 or 1: leave the likelihood out), from which the prior is read; add one"
@@ -274,12 +293,21 @@ class Posterior:
         return self.unpack(self.constrain_rows(eta))
 
     def constrain_rows(self, eta: npt.ArrayLike) -> FloatArray:
-        """Map unconstrained points, shape (..., D), to flat rows, shape (..., P)."""
+        """Map unconstrained points, shape (..., D), to flat rows, shape (..., P).
+
+        Raises
+        ------
+        DensityError
+            Transformed parameters throw: the density is zero there. The message is Stan's.
+        """
         points = np.ascontiguousarray(eta, dtype=float)
         flat = points.reshape(-1, points.shape[-1])
         rows = np.empty((len(flat), self.model.param_num(include_tp=True)))
-        for point, row in zip(flat, rows, strict=True):
-            self.model.param_constrain(point, include_tp=True, out=row)
+        try:
+            for point, row in zip(flat, rows, strict=True):
+                self.model.param_constrain(point, include_tp=True, out=row)
+        except RuntimeError as error:
+            raise DensityError(self.program.users_words(said(error))) from error
         return rows.reshape(*points.shape[:-1], -1)
 
     def unpack(self, rows: FloatArray) -> dict[str, FloatArray]:
@@ -311,33 +339,32 @@ class Posterior:
     @cached_property
     def _with_log_lik(self) -> Posterior:
         """The same posterior with its ``log_lik`` switched on, where it has a switch."""
-        if LOG_LIK_SWITCH not in self.data:
+        if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is None:
             return self
         return replace(self, data={**self.data, LOG_LIK_SWITCH: 1})
 
     @cached_property
-    def _log_lik_columns(self) -> slice:
-        model = self._with_log_lik.model
-        names = model.param_names(include_tp=True, include_gq=True)
-        columns = [i for i, n in enumerate(names) if n == "log_lik" or n.startswith("log_lik.")]
-        if not columns:
-            raise InputError(
-                f"the program {self.program.name} has no 'log_lik' in generated quantities, "
-                "which leave-one-out scores need; add a vector log_lik of one entry a datum"
-            )
-        return slice(columns[0], columns[-1] + 1)
+    def _log_lik_variable(self) -> Variable:
+        return find_log_lik(self._with_log_lik.model, self.program.name)
 
-    @property
+    @cached_property
     def has_log_lik(self) -> bool:
         """Whether the program can tell the log likelihood of each observation."""
         self._with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
         try:
-            return bool(self._log_lik_columns.stop > 0)
+            return self._log_lik_variable.size > 0
         except InputError:
             return False
 
+    @property
+    def log_lik_shape(self) -> tuple[int, ...]:
+        """The shape of the program's ``log_lik``; its entries are the N observations."""
+        return self._log_lik_variable.shape
+
     def log_lik(self, eta: npt.ArrayLike) -> FloatArray:
         """Return the log likelihood of each observation, shape (..., N), in nats.
+
+        It is NaN at points for which the generated quantities throw: `log_lik_told` says why.
 
         Parameters
         ----------
@@ -349,17 +376,19 @@ class Posterior:
         InputError
             The program has no ``log_lik``.
         """
-        columns = self._log_lik_columns
-        model = self._with_log_lik.model
         points = np.ascontiguousarray(eta, dtype=float)
-        flat = points.reshape(-1, points.shape[-1])
-        values = np.empty((len(flat), columns.stop - columns.start))
-        row = np.empty(model.param_num(include_tp=True, include_gq=True))
-        rng = model.new_rng(1)
-        for i, point in enumerate(flat):
-            model.param_constrain(point, include_tp=True, include_gq=True, out=row, rng=rng)
-            values[i] = row[columns]
+        values = self.log_lik_told(points.reshape(-1, points.shape[-1])).values
         return values.reshape(*points.shape[:-1], -1)
+
+    def log_lik_told(self, eta: FloatArray) -> LogLik:
+        """Return the log likelihood at points, shape (S, D), and where and why it is missing.
+
+        Raises
+        ------
+        InputError
+            The program has no ``log_lik``.
+        """
+        return log_lik_of(self._with_log_lik.model, self._log_lik_variable, np.asarray(eta, float))
 
     def predict(self, rows: FloatArray, X: npt.ArrayLike) -> FloatArray:
         """Return the network's prediction at inputs X, shape (N, M), for each draw.
@@ -387,33 +416,3 @@ class Posterior:
         if self.network is None:
             raise InputError(f"the posterior '{self.name}' is not a network's: no predictions")
         return self.network
-
-
-def compile_posteriors(posteriors: Iterable[Posterior], *, quiet: bool = False) -> None:
-    """Compile the programs of several posteriors for both engines, two at a time.
-
-    Parameters
-    ----------
-    posteriors : iterable of Posterior
-        What is in the cache already costs nothing.
-    quiet : bool
-        Show no progress.
-
-    Warns
-    -----
-    ManymodesWarning
-        A program came in a folder that somebody else may have made, and is not compiled yet.
-    KernelWarning
-        The kernel does not compile here: the programs run without it.
-
-    Raises
-    ------
-    InputError
-        A program has no parameters, or a whole number of its data is none for Stan.
-    CompileError
-        A program does not compile.
-    """
-    posteriors = list(posteriors)
-    for one in posteriors:
-        one.check()
-    compile_programs({one.program for one in posteriors}, quiet=quiet)

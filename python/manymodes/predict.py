@@ -74,9 +74,10 @@ class Draws:
             raise InputError(f"thin: {thin} is not between 1 and {chains.n_draws}, the draws")
         by_chain = np.full(chains.n_chains, 1 / chains.n_chains)
         if weights == "stacking":
-            if chains.lpd.size == 0:
-                raise InputError("the chains have no log_lik to stack by: use uniform weights")
-            by_chain = stack(chains.lpd.T).weights
+            if chains.scored_lpd.size == 0:
+                what = "leave-one-out scores" if chains.lpd.size else "log_lik"
+                raise InputError(f"the chains have no {what} to stack by: use uniform weights")
+            by_chain = stack(chains.scored_lpd).weights
         present = chains.present[:, ::thin]
         kept = present.sum(axis=1)
         thinned = f" (every {thin}. draw)" if thin > 1 else ""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.build_cache import cached_build, read_digests
-from manymodes.compiler_messages import first_complaint, quiet_cmdstanpy, with_users_names
+from manymodes.compiler_messages import first_complaint, with_users_names
 from manymodes.earlier import brought_up_to_date, naming_the_remedy
 from manymodes.errors import CompileError, InputError, ManymodesError
 from manymodes.kernel import caution, header_files, instruction_set, user_header, with_kernel
@@ -33,6 +32,7 @@ from manymodes.stan_source import Parameter, Source, read_source
 from manymodes.storage import write_text
 from manymodes.toolchain import Toolchain, home, require, stan_dir
 from manymodes.toolchain.paths import version_key
+from manymodes.toolchain.process import check_finished, inside, run
 
 _EXECUTABLE = "model"
 _LIBRARY = "model.so"
@@ -353,7 +353,7 @@ class Program:
         stanc = f"{self._toolchain.cmdstan.path}/bin/stanc"
         command = [stanc, "--o=/dev/null", f"--include-paths={stan_file.parent}", str(stan_file)]
         command += ["--allow-undefined"] * (self._kernel_sources is not None)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run(command)
         said = f"{done.stdout}{done.stderr}".replace(f"'{stan_file}'", f"'{self.stan_file.name}'")
         return said.replace(f"'{stan_file.parent}/", "'") if done.returncode != 0 else ""
 
@@ -362,20 +362,18 @@ class Program:
         return CompileError(self.users_words(first_complaint(self.name, output, scratch)))
 
     def _compile_cmdstan(self, scratch: Path) -> Path:
-        import cmdstanpy
-
-        stan_file = self._write_sources(scratch)
-        options: dict[str, Any] = {"stanc_options": {"include-paths": [str(scratch)]}}
+        executable = self._write_sources(scratch).with_suffix("")
+        command = [os.environ.get("MAKE") or "make", f"STANCFLAGS+=--include-paths={scratch}"]
         if self._kernel_sources is not None:
-            options["stanc_options"]["allow-undefined"] = True
-            options["user_header"] = scratch / _USER_HEADER
-        cmdstanpy.set_cmdstan_path(str(self._toolchain.cmdstan.path))
-        with quiet_cmdstanpy() as said:
-            try:
-                cmdstanpy.compile_stan_file(stan_file, **options)
-            except (ValueError, RuntimeError) as error:
-                raise self._failure(f"{error}\n{said()}", scratch) from error
-        return stan_file.with_suffix("")
+            command[1] += " --allow-undefined"
+            command.append(f"USER_HEADER={scratch / _USER_HEADER}")
+        command.append(str(executable))
+        variables = {**os.environ, **inside(scratch)}
+        done = run(command, cwd=self._toolchain.cmdstan.path, env=variables)
+        check_finished(self.name, done)
+        if done.returncode != 0:
+            raise self._failure(f"{done.stdout}\n{done.stderr}", scratch)
+        return executable
 
     def _compile_bridge(self, scratch: Path) -> Path:
         stan_file = self._write_sources(scratch)
@@ -393,15 +391,11 @@ class Program:
             **os.environ,
             "CMDSTAN": str(self._toolchain.cmdstan.path),
             "BRIDGE_BUILD": str(home() / "bridge"),
+            **inside(scratch),
         }
-        done = subprocess.run(
-            [*command, f"STANCFLAGS={' '.join(flags)}"],
-            cwd=self._toolchain.bridge.path,
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command.append(f"STANCFLAGS={' '.join(flags)}")
+        done = run(command, cwd=self._toolchain.bridge.path, env=variables)
+        check_finished(self.name, done)
         if done.returncode != 0:
             raise self._failure(f"{done.stdout}\n{done.stderr}", scratch)
         if self._has_our_bridge:

@@ -8,10 +8,23 @@ import sys
 import threading
 import time
 import unicodedata
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, TextIO
 
 from manymodes.terminal import message
+
+_open: Any = None  # the terminal on which a live line is not ended
+
+
+def end_line() -> None:
+    """End the live line, if there is one, before something else is written."""
+    global _open
+    stream, _open = _open, None
+    if stream is not None:
+        with suppress(OSError, ValueError):
+            stream.write("\n")
+            stream.flush()
 
 
 class Progress:
@@ -37,9 +50,9 @@ class Progress:
     ) -> None:
         self.label = label
         self._stream = stream if stream is not None else sys.stderr
-        self._quiet = quiet
+        self._quiet = quiet or self._stream is None
         self._output = _notebook_output(label) if stream is None and not quiet else None
-        self._live = self._output is None and self._stream.isatty()
+        self._live = self._output is None and not self._quiet and self._stream.isatty()
         self._every = 0.2 if self._live or self._output is not None else every
         self._begun = time.monotonic()
         self._last = -float("inf")
@@ -60,6 +73,7 @@ class Progress:
         self._show(text, now=True, last=True)
 
     def _show(self, text: str, *, now: bool, last: bool) -> None:
+        global _open
         with self._lock:
             moment = time.monotonic()
             if self._quiet or (not now and moment - self._last < self._every):
@@ -77,10 +91,14 @@ class Progress:
                 padding = " " * max(self._width - _wide(line), 0)
                 self._write(f"\r{line}{padding}" + "\n" * last)
                 self._width = _wide(line)
+                _open = None if last else self._stream
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # closed, or its terminal is gone
+            self._quiet = True
 
 
 def _notebook_output(label: str) -> Any:

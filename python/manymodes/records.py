@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.errors import InputError, ResultsError, StrayFileWarning
+from manymodes.log_likelihood import Missing
 from manymodes.storage import read_arrays, write_arrays
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,7 +44,8 @@ class Record:
         Sampler statistics under ArviZ's names.
     lpd, pareto_k, r_eff : arrays of shape (N,)
         PSIS-LOO log predictive density of each observation (nats), its Pareto k-hat and the
-        relative efficiency that went into it; empty where the program has no ``log_lik``.
+        relative efficiency that went into it; NaN where an observation has no score, empty where
+        the program has no ``log_lik``.
     start : array of shape (D,)
         Where the chain began, in the unconstrained space.
     inv_metric : array of shape (D,)
@@ -58,6 +60,12 @@ class Record:
         Whether the time limit ended it.
     shared : bool
         Whether it was offered the warm-up of an earlier chain.
+    without : int array of shape (N,), optional
+        In how many draws each observation has no finite log likelihood; None in a file of 0.1.0.
+    threw : int
+        In how many draws the generated quantities throw.
+    message : str
+        Stan's message for the first of them.
     """
 
     rows: FloatArray
@@ -74,11 +82,21 @@ class Record:
     attempt: int = 0
     cut: bool = False
     shared: bool = False
+    without: npt.NDArray[np.intp] | None = None
+    threw: int = 0
+    message: str = ""
 
     @property
     def n_draws(self) -> int:
         """The number S of draws."""
         return len(self.eta)
+
+    @property
+    def missing(self) -> Missing:
+        """What its draws lack of the log likelihood."""
+        scored = int(np.isfinite(self.lpd).sum())
+        without = np.zeros(len(self.lpd), dtype=np.intp) if self.without is None else self.without
+        return Missing(self.n_draws, without, self.threw, self.message, scored)
 
     @property
     def divergences(self) -> int:
@@ -87,6 +105,8 @@ class Record:
 
 
 _FIELDS = [field.name for field in fields(Record) if field.name != "stats"]
+_LATER = {"without", "threw", "message"}
+"""What files of 0.1.0 do not have."""
 
 
 def record_file(folder: Path, index: int) -> Path:
@@ -152,7 +172,8 @@ def write_record(folder: Path, index: int, record: Record, run: str) -> None:
     StorageError
         The file cannot be written or does not read back.
     """
-    arrays: dict[str, npt.ArrayLike] = {name: getattr(record, name) for name in _FIELDS}
+    given = {name: getattr(record, name) for name in _FIELDS}
+    arrays: dict[str, npt.ArrayLike] = {k: v for k, v in given.items() if v is not None}
     arrays |= {_STAT + name: values for name, values in record.stats.items()}
     arrays[_BELONGS] = f"{run}/{index}"
     write_arrays(record_file(folder, index), arrays)
@@ -180,7 +201,7 @@ def read_record(
         The file is damaged, or belongs to another run (where ``run`` is given) or chain.
     """
     path = record_file(folder, index)
-    arrays = read_arrays(path, _BELONGS, *_FIELDS)
+    arrays = read_arrays(path, _BELONGS, *(name for name in _FIELDS if name not in _LATER))
     owner, _, number = str(arrays[_BELONGS]).rpartition("/")
     if number != str(index) or (run is not None and owner != run):
         raise ResultsError(
@@ -191,7 +212,9 @@ def read_record(
     if wrong is not None:
         raise ResultsError(f"{path} is damaged ({wrong}): run again with --resume")
     values: dict[str, Any] = {
-        name: arrays[name].item() if arrays[name].ndim == 0 else arrays[name] for name in _FIELDS
+        name: arrays[name].item() if arrays[name].ndim == 0 else arrays[name]
+        for name in _FIELDS
+        if name in arrays
     }
     return Record(stats=stats, **values)
 
@@ -211,7 +234,8 @@ def _wrong(
         return f"draws have {wide} values and {dims} coordinates, the program has {shape}"
     due: dict[str, tuple[int, ...]] = dict.fromkeys(_FIELDS, ())
     due |= {"rows": (n, wide), "eta": (n, dims), "start": (dims,), "inv_metric": (dims,)}
-    due |= dict.fromkeys(("lpd", "pareto_k", "r_eff"), lpd.shape)
+    due |= dict.fromkeys(("lpd", "pareto_k", "r_eff", "without"), lpd.shape)
+    due = {name: size for name, size in due.items() if name in arrays and name != "message"}
     for name, size in due.items():
         if arrays[name].shape != size or arrays[name].dtype.kind not in "biuf":
             return f"'{name}' is not made of numbers of shape {size}"
@@ -275,3 +299,11 @@ def set_aside(path: Path) -> None:
         raise InputError(
             f"{path} cannot be read, nor set aside ({error.strerror}): remove it"
         ) from error
+
+
+def roomier(values: FloatArray, one: FloatArray) -> FloatArray:
+    """Return values of shape (C, s, ...) in an array with room for the draws of ``one``."""
+    larger = np.full((len(values), *one.shape), np.nan)
+    if values.size:
+        larger[:, : values.shape[1]] = values
+    return larger

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.errors import InputError, ManymodesError, ResultsError
+from manymodes.printed import LOG, printing_to
 from manymodes.program import Program
+from manymodes.scratch import sweep_run
 from manymodes.storage import SETTINGS, cannot_write, ensure_folder, held, read_json, sweep_partials
 
 SUMMARY = "summary.json"
@@ -29,7 +31,7 @@ POSTERIOR = "posterior"
 DESCRIBED = "posterior.json"
 
 _LOCK = ".lock"
-_RESULTS = (SUMMARY, REPORT, CHECKS, CHAINS, STACKED, NESTED, NESTED_TREE)
+_RESULTS = (SUMMARY, REPORT, CHECKS, CHAINS, STACKED, NESTED, NESTED_TREE, LOG)
 _OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json")
 _OF_POSTERIOR = (
     DESCRIBED, "data.json", "table.json", "held_out.npz", "holdout.csv", "holdout.parquet"
@@ -167,9 +169,11 @@ def run_directory(
         if overwrite:
             _refuse_others(folder, reads)
         _sweep(folder)
+        sweep_run(folder)
         if overwrite:
             _remove(folder, reads)
-        yield folder
+        with printing_to(folder / LOG):
+            yield folder
 
 
 @contextmanager

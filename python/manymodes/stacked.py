@@ -12,6 +12,7 @@ from manymodes.errors import InputError
 from manymodes.posterior import FloatArray
 from manymodes.seeds import check_seed
 from manymodes.stacking import draw_stacked
+from manymodes.trees import draws_tree, put
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,9 +54,9 @@ def stack_draws(
         the coordinates ``source_chain`` and ``source_draw`` along ``draw``, where each comes
         from (`Chains.index`, and the draw counted from 0). Group ``predictions``, for a
         network's posterior: ``mean``, the network's prediction of each draw at each input, in
-        single precision; without ``X`` it is left out, and the attribute ``predictions`` says
-        so, where it would hold more than 50 million values. Group ``weights``: ``weight`` of
-        each source chain.
+        single precision where that holds it; without ``X`` it is left out, and the attribute
+        ``predictions`` says so, where it would hold more than 50 million values. Group
+        ``weights``: ``weight`` of each source chain.
 
     Raises
     ------
@@ -83,11 +84,8 @@ def stack_draws(
         raise InputError(f"X: the posterior '{posterior.name}' is not a network's: no predictions")
     chain, draw = draw_stacked(by_chain, chains.lengths, n, np.random.default_rng(seed))
     rows = chains.rows[chain, draw]
-    groups: dict[str, dict[str, Any]] = {
-        "posterior": {name: values[None] for name, values in posterior.unpack(rows).items()}
-    }
+    groups: dict[str, dict[str, npt.NDArray[Any]]] = {}
     attrs: dict[str, Any] = {"posterior": posterior.name, "weighting": weighting, "seed": seed}
-    dims = {}
     if posterior.network is not None:
         inputs = np.asarray(posterior.data["X"] if X is None else X, dtype=float)
         size = n * len(inputs) * _classes(chains)
@@ -97,25 +95,29 @@ def stack_draws(
             )
         else:
             groups["predictions"] = {"mean": _predict(chains, rows, inputs)[None]}
-            dims["mean"] = ["obs"] if _classes(chains) == 1 else ["obs", "class"]
-    return _tree(groups, dims, attrs, chains, by_chain, chain, draw)
+    tree = draws_tree(posterior, rows[None], {}, attrs=attrs)
+    return _with_sources(tree, groups, chains, by_chain, chain, draw)
 
 
-def _tree(
-    groups: dict[str, dict[str, Any]],
-    dims: dict[str, list[str]],
-    attrs: dict[str, Any],
+def _with_sources(
+    tree: xr.DataTree,
+    groups: dict[str, dict[str, npt.NDArray[Any]]],
     chains: Chains,
     weights: FloatArray,
     chain: npt.NDArray[np.int64],
     draw: npt.NDArray[np.int64],
 ) -> xr.DataTree:
+    """Add predictions, the weights of the chains, and where each draw comes from."""
     import xarray as xr
     from arviz_base import from_dict
 
-    tree = from_dict(groups, pred_dims=dims, attrs={"/": attrs})
+    if groups:
+        dims = {"mean": ["obs"] if _classes(chains) == 1 else ["obs", "class"]}
+        made = from_dict(groups, pred_dims=dims)
+        for name in groups:
+            tree[name] = xr.DataTree(made[name].to_dataset())
     source = {"source_chain": ("draw", chains.index[chain]), "source_draw": ("draw", draw)}
-    for name in groups:
+    for name in ("posterior", *groups):
         tree[name] = xr.DataTree(tree[name].to_dataset().assign_coords(source))
     by_chain = xr.Dataset({"weight": ("source_chain", weights)}, {"source_chain": chains.index})
     tree["weights"] = xr.DataTree(by_chain)
@@ -128,14 +130,14 @@ def _classes(chains: Chains) -> int:
     return network.outputs if network is not None and network.likelihood == "categorical" else 1
 
 
-def _predict(chains: Chains, rows: FloatArray, X: FloatArray) -> npt.NDArray[np.float32]:
+def _predict(chains: Chains, rows: FloatArray, X: FloatArray) -> npt.NDArray[Any]:
     """Return the predictions of each row's network, shape (n, N) or (n, N, classes)."""
     network = chains.posterior.network
     assert network is not None
     shape = (len(rows), len(X)) + ((network.outputs,) if _classes(chains) > 1 else ())
-    values = np.empty(shape, dtype=np.float32)
+    values: npt.NDArray[Any] = np.empty(shape, dtype=np.float32)
     step = max(1, _BLOCK // max(1, len(X) * (sum(network.hidden) + network.outputs)))
     for start in range(0, len(rows), step):
         block = slice(start, start + step)
-        values[block] = chains.posterior.predict(rows[block], X)
+        values = put(values, block, chains.posterior.predict(rows[block], X))
     return values

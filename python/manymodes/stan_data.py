@@ -59,6 +59,32 @@ def read_data(path: Path) -> dict[str, Any]:
     return data
 
 
+def data_switch(
+    items: Mapping[str, Parameter] | None, data: Mapping[str, Any], name: str
+) -> bool | None:
+    """Return the value of a data item that is a switch; None where there is no such switch.
+
+    A switch is an ``int``, declared in the data block and given as 0 or 1: an item that only has
+    the name of one is left alone, as is one that the program does not read.
+
+    Parameters
+    ----------
+    items : mapping, optional
+        What the data block declares; None where it could not be read.
+    data : mapping
+        The data.
+    name : str
+        The item's name.
+    """
+    value = np.asarray(data.get(name))
+    if value.shape != () or value.dtype.kind not in "biu" or value not in (0, 1):
+        return None
+    if items is None:  # what cannot be read is for the compiler to complain of
+        return bool(value)
+    item = items.get(name)
+    return bool(value) if item is not None and item.base == "int" and not item.array else None
+
+
 def _parsed(text: str, path: Path) -> Any:
     def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes import toolchain
-from manymodes.cmdstan import explained, guarded
+from manymodes.cmdstan import explained, guarded, listening_to, silent_cmdstanpy
 from manymodes.errors import DensityError, InputError, SamplingError
 from manymodes.nuts import MAX_SEED, NutsSettings, initial_values, run_chain
 from manymodes.posterior import Posterior
 from manymodes.records import record_files
-from manymodes.storage import read_arrays
+from manymodes.scratch import scratch_folder
+from manymodes.storage import read_arrays, read_utf8
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -84,10 +84,10 @@ def sampled_prior(prior: Posterior, rows: int, seed: int) -> FloatArray:
     seeds = np.random.SeedSequence(seed, spawn_key=(START_KEY,)).generate_state(_PRIOR_CHAINS)
     found = []
     for chain_seed in seeds % (MAX_SEED - 1) + 1:
-        with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
+        with scratch_folder() as scratch:
             try:
                 settings = NutsSettings(warmup=500, draws=draws)
-                chain = run_chain(prior, settings, int(chain_seed), Path(scratch))
+                chain = run_chain(prior, settings, int(chain_seed), scratch)
             except SamplingError as error:
                 raise SamplingError(f"the prior cannot be sampled: {error}") from error
         found.append(chain.eta[::_THIN])
@@ -117,28 +117,28 @@ def pathfinder_draw(posterior: Posterior, start: FloatArray, seed: int) -> Float
     SamplingError
         The path failed, the message is Stan's own; or no chain can start where it led.
     """
-    import cmdstanpy
-
-    with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         (folder / "data.json").write_text(posterior.data_json, encoding="utf-8")
         (folder / "start.json").write_text(initial_values(posterior, start), encoding="utf-8")
-        executable = guarded(posterior.program.executable(), folder)
-        model = cmdstanpy.CmdStanModel(exe_file=str(executable))
-        try:
-            fit = model.pathfinder(
-                data=str(folder / "data.json"),
-                inits=str(folder / "start.json"),
-                num_paths=1,
-                draws=1,
-                seed=seed,
-                output_dir=scratch,
-                sig_figs=18,
-                show_console=False,
-            )
-            values = np.atleast_2d(fit.draws())[0]
-        except (RuntimeError, ValueError) as error:
-            raise explained(folder, error) from error
+        executable = posterior.program.executable()
+        with listening_to(folder) as console, silent_cmdstanpy() as cmdstanpy:
+            try:
+                model = cmdstanpy.CmdStanModel(exe_file=str(guarded(executable, folder)))
+                fit = model.pathfinder(
+                    data=str(folder / "data.json"),
+                    inits=str(folder / "start.json"),
+                    num_paths=1,
+                    draws=1,
+                    seed=seed,
+                    output_dir=str(folder),
+                    sig_figs=18,
+                    show_console=False,
+                )
+                values, failure = np.atleast_2d(fit.draws())[0], None
+            except (RuntimeError, ValueError) as error:
+                failure = error
+        if failure is not None:
+            raise explained(folder, failure, console.lines) from failure
         parameters = [i for i, name in enumerate(fit.column_names) if not name.endswith("__")]
         point = posterior.unconstrain_rows(values[parameters])
     problem = problem_at(posterior, point)
@@ -168,8 +168,10 @@ def _unconstrained(posterior: Posterior, values: Mapping[str, Any]) -> FloatArra
 def points_of_file(posterior: Posterior, path: Path) -> FloatArray:
     """Return the points of a JSON file, shape (n, D)."""
     try:
-        objects = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        objects = json.loads(read_utf8(path, "file of starts"))
+    except InputError as error:
+        raise InputError(f"init: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"init: {path} is not a JSON file: {error}") from error
     if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
         raise InputError(f"init: {path} must be a JSON list of objects of initial values")

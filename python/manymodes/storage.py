@@ -11,7 +11,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from manymodes.files import atomic as atomic
 from manymodes.files import cannot_write as cannot_write
 from manymodes.files import refuse_existing as refuse_existing
 from manymodes.files import sweep_partials as sweep_partials
+from manymodes.printed import LOG, printing_to
+from manymodes.scratch import scratch_folder
 
 SETTINGS = "settings.json"
 ASKED = "asked"
@@ -58,12 +60,15 @@ def ensure_folder(path: Path) -> Path:
 
 @contextmanager
 def kept_folder(out: Path | str | None, name: str) -> Iterator[Path]:
-    """Hold the absolute path of the folder ``name`` below ``out``, or below a temporary one."""
-    if out is not None:
-        yield Path(out).resolve() / name
-        return
-    with tempfile.TemporaryDirectory(prefix="manymodes-") as scratch:
-        yield Path(scratch).resolve() / name
+    """Hold the absolute path of the folder ``name`` below ``out``, or below a temporary one.
+
+    What Stan programs print meanwhile goes to a log below ``out``.
+    """
+    with ExitStack() as stack:
+        given = stack.enter_context(scratch_folder()) if out is None else Path(out)
+        folder = given.resolve()
+        stack.enter_context(printing_to(folder / LOG))
+        yield folder / name
 
 
 @contextmanager
@@ -210,6 +215,8 @@ def member(folder: Path, name: object, named_in: Path) -> Path:
         raise ResultsError(
             f"{path} is a link that leads out of its folder: put the file itself there"
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a named pipe is waited for
+        raise ResultsError(f"{path} is neither a file nor a folder")
     return path
 
 
@@ -230,7 +237,7 @@ def read_json(path: Path) -> dict[str, Any]:
         The file is missing or damaged.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ResultsError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manymodes.mode_notes import mode_notes, unassigned_share
+from manymodes.mode_notes import draw_notes, mode_notes, unassigned_share
 from manymodes.nested_notes import effort_lines, what_log_z_is
 from manymodes.terminal import visible
 from manymodes.wording import escaped, quoted, shown, unfinished_lines
@@ -85,6 +85,8 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     if nested is not None:
         lines += [f"  {line}" for line in effort_lines(nested)]
     lines += active_lines(comparison.active)
+    for note in draw_notes(comparison):
+        lines += textwrap.wrap(note, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
     return (
         "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
     )

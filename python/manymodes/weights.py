@@ -199,13 +199,13 @@ def chain_weights(
 ) -> ChainWeights:
     """Weigh the chains by how they predict and, where it is known, by the evidence of their modes.
 
-    An observation that no chain gives a density does not tell chains apart, and is left out.
+    They are weighed by the observations that every chain scores. One that no chain gives a
+    density does not tell chains apart, and is left out.
     """
     unknown = [Estimate()] * modes.n_modes
-    if chains is None or chains.lpd.size == 0:
+    if chains is None:
         return ChainWeights(None, (), unknown)
-    lpd = chains.lpd.T
-    lpd = lpd[np.isfinite(lpd).any(axis=1)]
+    lpd = chains.scored_lpd
     if len(lpd) < 2:
         return ChainWeights(None, (), unknown)
     shares = mode_shares(modes.chains, modes.n_modes)

@@ -13,8 +13,8 @@
 // loop.
 //
 // CONFIG is a text file of "key value" lines (see `Config`). Progress goes to standard
-// output in lines that begin with "@"; anything else there comes from PolyChord or
-// from a `print` of the Stan program. The dead points go to a binary file: two int64
+// output in lines that begin with "@". What PolyChord or a `print` of the Stan program
+// writes there is led elsewhere: to the named pipe `prints`, or nowhere. The dead points go to a binary file: two int64
 // (rows, columns) and the rows as doubles, a row being the cube coordinates, the
 // log likelihood of the birth contour and the log likelihood.
 //
@@ -22,11 +22,13 @@
 // ended too early; 4 the disk is full or fails; whatever PolyChord stops with otherwise.
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -249,7 +251,7 @@ struct Base {
 // ---------------------------------------------------------------- configuration
 
 struct Config {
-  std::string model_library, data_file, polychord_library, output;
+  std::string model_library, data_file, polychord_library, output, prints;
   std::vector<std::string> preload;
   Base base;
   bool newer_interface = false;  // argument list of PolyChord 1.20 and later
@@ -307,6 +309,7 @@ Config read_config(const char* path) {
     else if (key == "polychord_library") config.polychord_library = value;
     else if (key == "preload") config.preload.push_back(value);
     else if (key == "output") config.output = value;
+    else if (key == "prints") config.prints = value;
     else if (key == "component") add_component(value, &config.base);
     else if (key == "coordinate") add_coordinate(value, &config.base);
     else if (key == "newer_interface") config.newer_interface = value == "1";
@@ -351,6 +354,7 @@ struct State {
   int64_t prior_inside = 0;
   std::string first_failure;
   bool wrote = false;
+  FILE* progress = nullptr;  // the standard output that we were given
   int rank = 0, processes = 1;  // of an MPI job
 
   // Initial points are shared out among MPI processes, which cannot tell when the last
@@ -481,14 +485,36 @@ void write_dead(int ndead, int npars, const double* dead) {
 
 extern "C" void dumper(int ndead, int nlive, int npars, double* live, double* dead,
                        double*, double log_z, double log_z_sd) {
-  std::cout << "@progress " << ndead << ' ' << nlive << ' ' << log_z << ' ' << log_z_sd
-            << ' ' << live_log_z(ndead, nlive, npars, live) << ' ' << state.evaluations
-            << ' ' << state.outside << ' ' << state.failures << std::endl;
+  std::fprintf(state.progress, "@progress %d %d %.17g %.17g %.17g", ndead, nlive, log_z,
+               log_z_sd, live_log_z(ndead, nlive, npars, live));
+  std::fprintf(state.progress, " %" PRId64 " %" PRId64 " %" PRId64 "\n", state.evaluations,
+               state.outside, state.failures);
+  std::fflush(state.progress);
+  std::cout.flush();
   if (nlive == 0) {
     write_dead(ndead, npars, dead);
   } else if (state.config.checkpoints) {
     write_counts();
   }
+}
+
+// Keeps standard output for progress, and leads what others write there to the pipe.
+void divert_prints() {
+  state.progress = fdopen(dup(STDOUT_FILENO), "w");
+  int target = -1;
+  if (!state.config.prints.empty()) {
+    // Without a reader on this machine (another host of an MPI job), opening would wait.
+    target = open(state.config.prints.c_str(), O_WRONLY | O_NONBLOCK);
+  }
+  if (target >= 0) {
+    fcntl(target, F_SETFL, fcntl(target, F_GETFL) & ~O_NONBLOCK);
+  } else {
+    target = open("/dev/null", O_WRONLY);
+  }
+  if (state.progress == nullptr || target < 0 || dup2(target, STDOUT_FILENO) < 0) {
+    throw std::runtime_error("standard output cannot be led elsewhere");
+  }
+  close(target);
 }
 
 void* open_library(const std::string& path, int flags) {
@@ -591,12 +617,12 @@ int main(int argc, char** argv) {
   if (getppid() != parent) {
     return 2;
   }
-  std::cout.precision(17);
   try {
     if (argc != 2) {
       throw std::runtime_error("usage: polychord_run CONFIG");
     }
     state.config = read_config(argv[1]);
+    divert_prints();
     if (state.config.mpi) {
       find_rank();
     }
@@ -616,7 +642,10 @@ int main(int argc, char** argv) {
   if (state.failures > 0) {
     std::cerr << "first failed evaluation: " << state.first_failure << '\n';
   }
-  std::cout << "@done " << state.evaluations << ' ' << state.outside << ' ' << state.failures
-            << ' ' << state.prior_trials << ' ' << state.prior_inside << std::endl;
+  std::fprintf(state.progress,
+               "@done %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n",
+               state.evaluations, state.outside, state.failures, state.prior_trials,
+               state.prior_inside);
+  std::fflush(state.progress);
   return 0;
 }

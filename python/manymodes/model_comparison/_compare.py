@@ -209,24 +209,40 @@ def _log_z(model: ModelRun) -> Estimate:
 
 
 def _loo(models: Sequence[ModelRun], rng: np.random.Generator) -> tuple[FloatArray, list[str]]:
-    """Return the leave-one-out terms, shape (N, M), and what keeps them from being compared."""
-    scored = [m.chains.lpd for m in models if m.chains is not None and m.scores_leave_one_out]
+    """Return the leave-one-out terms, shape (N, M), and what keeps them from being compared.
+
+    Of the observations that every chain of every model scores.
+    """
+    nothing = np.full((0, len(models)), np.nan)
+    notes = [
+        f"{model.called}: no observation has a leave-one-out score (log_lik is not finite)."
+        for model in models
+        if model.chains is not None and model.chains.lpd.size and not model.chains.scored.any()
+    ]
+    scored = {i: m.chains for i, m in enumerate(models) if m.chains and m.scores_leave_one_out}
     if not scored:
-        return np.full((0, len(models)), np.nan), []
-    if len(lengths := {lpd.shape[1] for lpd in scored}) > 1:
+        return nothing, notes
+    if len(lengths := {chains.lpd.shape[1] for chains in scored.values()}) > 1:
         told = " and ".join(map(str, sorted(lengths)))
         note = (
             f"The programs' log_lik have {told} entries: LOO is of different things, and left out."
         )
-        return np.full((0, len(models)), np.nan), [note]
-    n_obs = lengths.pop()
-    parts = min(n_obs, max(_FEWEST_PARTS, _EFFORT // max(lpd.size for lpd in scored)))
-    fold = rng.permutation(n_obs) % parts
+        return nothing, [*notes, note]
+    common = np.all([chains.scored for chains in scored.values()], axis=0)
+    n_obs = int(common.sum())
+    if n_obs < len(common):
+        notes.append(
+            f"{len(common) - n_obs} of {len(common)} observations have no leave-one-out score in "
+            f"some model: LOO, and the weights that follow from it, are of the other {n_obs}."
+        )
+    if n_obs < 2:
+        return nothing, notes
+    most = max(chains.lpd.size for chains in scored.values())
+    fold = rng.permutation(n_obs) % min(n_obs, max(_FEWEST_PARTS, _EFFORT // most))
     terms = np.full((n_obs, len(models)), np.nan)
-    for i, model in enumerate(models):
-        if model.chains is not None and model.scores_leave_one_out:
-            terms[:, i] = loo_terms(model.chains, fold)
-    return terms, []
+    for i, chains in scored.items():
+        terms[:, i] = loo_terms(chains, fold, common)
+    return terms, notes
 
 
 def _held_out(models: Sequence[ModelRun]) -> tuple[FloatArray, str, list[str]]:

@@ -28,9 +28,9 @@ def check_same_data(models: Sequence[ModelRun]) -> tuple[str, ...]:
     ----------
     models : sequence of ModelRun
         Two or more. Of networks, the number of rows, the targets, and the columns of X up to
-        their scale are compared. Of other programs, N and each array of one entry a row that both
-        have under the same name; one whose name begins with y must agree, and of the others at
-        least one.
+        their scale are compared. Of other programs, each array of one entry an observation (of
+        several entries, where there is none) that both have under the same name; one whose name
+        begins with y must agree, and of the others at least one.
 
     Returns
     -------
@@ -83,8 +83,6 @@ def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) 
 
 def _programs(one: ModelRun, other: ModelRun) -> list[str]:
     a, b = _observed(one.posterior), _observed(other.posterior)
-    if "N" in one.posterior.data and "N" in other.posterior.data:
-        _check_rows(one, other, int(one.posterior.data["N"]), int(other.posterior.data["N"]))
     common = [name for name in a if name in b]
     if not common:
         return [
@@ -94,6 +92,7 @@ def _programs(one: ModelRun, other: ModelRun) -> list[str]:
     differ = [name for name in common if not _equal(a[name], b[name])]
     for name in differ:
         if name.startswith("y"):
+            _check_rows(one, other, len(a[name]), len(b[name]))
             _refuse_targets(one, other, name, a[name], b[name])
     if len(differ) == len(common):
         raise InputError(
@@ -125,12 +124,9 @@ def _observed(posterior: Posterior) -> dict[str, FloatArray]:
             y = _array(data["y_int"]) - (network.likelihood == "categorical")
         return {"X": _array(data["X"]).reshape(len(y), -1), "y": y}
     arrays = {name: _array(value) for name, value in data.items()}
-    n = data.get("N")
-    return {
-        name: value
-        for name, value in arrays.items()
-        if value.ndim and (len(value) > 1 if n is None else len(value) == n)
-    }
+    several = {name: value for name, value in arrays.items() if value.ndim and len(value) > 1}
+    rows = {name: value for name, value in several.items() if len(value) == posterior.n_obs}
+    return rows or several  # log_lik may be of groups of rows
 
 
 def _array(value: Any) -> FloatArray:

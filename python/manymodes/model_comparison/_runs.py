@@ -17,7 +17,7 @@ from manymodes.errors import InputError, ResultsError
 from manymodes.held_out import HeldOut, kept_held_out
 from manymodes.nested import Nested, load_nested
 from manymodes.network import Network
-from manymodes.posterior import PRIOR_SWITCH, Posterior
+from manymodes.posterior import Posterior
 from manymodes.results import Results, open_posterior
 
 _IN_STUDY = "*/posterior/posterior.json"
@@ -65,7 +65,7 @@ class ModelRun:
     @property
     def scores_leave_one_out(self) -> bool:
         """Whether its chains have leave-one-out scores of two observations or more."""
-        return self.chains is not None and self.chains.lpd.shape[1:] > (1,)
+        return self.chains is not None and int(self.chains.scored.sum()) > 1
 
 
 Run = Path | str | Results | Comparison | ModelRun
@@ -90,7 +90,7 @@ def open_runs(runs: Sequence[Run]) -> tuple[ModelRun, ...]:
     found: dict[tuple[str, ...], ModelRun] = {}
     for run in runs:
         for one in _opened(run):
-            if one.posterior.data.get(PRIOR_SWITCH) == 1:
+            if one.posterior.prior_only:
                 raise InputError(f"{one.called} is a run of the prior alone: leave it out")
             key = tuple(one.posterior.identity.values())
             found[key] = _joined(found[key], one) if key in found else one

@@ -15,7 +15,9 @@ from manymodes.stacking import stack
 _LEAST_WEIGHT = 1e-12  # of the largest: what lighter nested points add to a density is rounding
 
 
-def loo_terms(chains: Chains, fold: npt.NDArray[np.intp]) -> FloatArray:
+def loo_terms(
+    chains: Chains, fold: npt.NDArray[np.intp], common: npt.NDArray[np.bool_] | None = None
+) -> FloatArray:
     """Return the leave-one-out log density of each observation under the stacked chains.
 
     Parameters
@@ -26,13 +28,15 @@ def loo_terms(chains: Chains, fold: npt.NDArray[np.intp]) -> FloatArray:
         The part, from 0, that each observation is dealt into. The terms of a part are under
         weights that were fitted to the other parts: weights that have seen a term flatter the
         model whose chains differ most.
+    common : bool array, optional
+        The N observations to score, among those of the chains; every chain scores them.
 
     Returns
     -------
     array of shape (N,)
         In nats; -inf where no chain gives the observation a density.
     """
-    lpd = chains.lpd.T
+    lpd = (chains.lpd if common is None else chains.lpd[:, common]).T
     terms = np.empty(len(lpd))
     for part in np.unique(fold):
         rest = lpd[fold != part]
@@ -44,9 +48,10 @@ def loo_terms(chains: Chains, fold: npt.NDArray[np.intp]) -> FloatArray:
 
 def unreliable_terms(chains: Chains, most: float) -> float:
     """Return the share of leave-one-out terms with a Pareto k above ``most``, by chain weight."""
-    lpd = chains.lpd.T
-    lpd = lpd[np.isfinite(lpd).any(axis=1)]
-    return float(stack(lpd).weights @ (chains.pareto_k > most).mean(axis=1))
+    if not chains.scored_lpd.size:
+        return float("nan")
+    weights = stack(chains.scored_lpd).weights
+    return float(weights @ (chains.pareto_k[:, chains.scored] > most).mean(axis=1))
 
 
 def held_out_terms(model: ModelRun, engine: str) -> FloatArray:
@@ -64,8 +69,7 @@ def held_out_terms(model: ModelRun, engine: str) -> FloatArray:
     assert rows is not None
     if engine == "chains":
         assert model.chains is not None
-        lpd = model.chains.lpd.T
-        lpd = lpd[np.isfinite(lpd).any(axis=1)]
+        lpd = model.chains.scored_lpd
         n_chains = model.chains.n_chains
         weights = stack(lpd).weights if lpd.size else np.full(n_chains, 1 / n_chains)
         return np.asarray(logsumexp(held_out_lpd(model.chains, rows), axis=1, b=weights))

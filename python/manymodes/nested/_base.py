@@ -77,7 +77,7 @@ def choose_base(
     if reference == AUTO:
         if prior is not None:
             chosen, why = "prior", f"the data item '{PRIOR_SWITCH}' tells the prior"
-        elif PRIOR_SWITCH in posterior.data:
+        elif posterior.prior_only is not None:
             chosen, why = "chains", "the prior is improper, and no measure to begin from"
         elif on_unit_cube(posterior):
             chosen, why = "cube", f"no '{PRIOR_SWITCH}', and all parameters live on (0, 1)"

@@ -9,11 +9,10 @@ run can give.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,9 @@ from manymodes.claims import (
     warn_unfinished,
 )
 from manymodes.driver import FAILURES
-from manymodes.engine import Outcome, Parcel, run_tasks
-from manymodes.errors import InputError, ResultsError, SamplingError, StorageError
+from manymodes.engine import Parcel
+from manymodes.errors import InputError, ResultsError, SamplingError
+from manymodes.nested._attempts import Attempts, runs_needed
 from manymodes.nested._base import AUTO, REFERENCES, check_reference
 from manymodes.nested._kept import (
     PRIOR,
@@ -57,9 +57,8 @@ from manymodes.polychord import (
     PolyChordSettings,
     RawRun,
     RunsDisplay,
+    forget_unfinished,
     launcher,
-    run_polychord,
-    stop_runs,
 )
 from manymodes.posterior import Posterior
 from manymodes.progress import Progress
@@ -86,6 +85,7 @@ def run_nested(
     resume: bool = False,
     other_versions: bool = False,
     checkpoints: bool = False,
+    retries: int = 2,
     threads_per_chain: int | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
@@ -121,6 +121,8 @@ def run_nested(
         Let PolyChord keep a file from which a run that is killed goes on, instead of anew. Files
         take time. Such a run is as good as an undisturbed one, but not the same. Runs on other
         machines, with MPI or with PolyChord's clustering have none.
+    retries : int
+        Further attempts at a run that fails or is killed, with another seed or from its checkpoint.
     threads_per_chain : int, optional
         Threads for one likelihood of a network, where the kernel computes it and there are many
         data, in each process of a run. By default as many as the cores leave to each, and never
@@ -152,6 +154,7 @@ def run_nested(
         target_sd=target_sd,
         max_runs=max_runs,
         seed=seed,
+        retries=retries,
         threads_per_chain=threads_per_chain,
     )
     with kept_folder(out, "nested") as folder, _held(folder):
@@ -177,7 +180,16 @@ def run_nested(
         integral = kept_prior_integral(posterior, base, seed, folder)
         surplus = log_unit_vector_surplus(posterior)
         driver = _Driver(
-            job, folder, name, seed, threads_per_chain, executor, workers, quiet, other_versions
+            job,
+            folder,
+            name,
+            seed,
+            retries,
+            threads_per_chain,
+            executor,
+            workers,
+            quiet,
+            other_versions,
         )
         read_kept(folder, range(runs), base, driver.owner)  # what is damaged is told of at once
         write_json(folder / FAILURES, {})
@@ -196,7 +208,7 @@ def run_nested(
                 integral,
                 surplus,
             )
-            more = _runs_needed(nested, target_sd, max_runs)
+            more = runs_needed(nested, target_sd, max_runs)
             if more <= runs:
                 driver.tell(nested, target_sd)
                 return nested
@@ -213,6 +225,7 @@ def check_nested(
     target_sd: float | None,
     max_runs: int,
     seed: int,
+    retries: int = 2,
     threads_per_chain: int | None = None,
 ) -> None:
     """Refuse what `run_nested` would, before anything is run or removed.
@@ -227,6 +240,8 @@ def check_nested(
     if runs < 1:
         raise InputError(f"runs: {runs} is not 1 or more")
     check_seed(seed)
+    if retries < 0:
+        raise InputError(f"retries: {retries} is not 0 or more")
     if target_sd is not None and not target_sd > 0:
         raise InputError(f"target_sd: {target_sd} is not above 0")
     if max_runs < runs:
@@ -234,6 +249,7 @@ def check_nested(
     check_threads(threads_per_chain)
     launcher(settings, polychord_library(require("polychord")))
     posterior.model  # noqa: B018
+    settings.check_room(posterior.dims)
     check_reference(posterior, reference)
 
 
@@ -303,6 +319,7 @@ class _Driver:
         folder: Path,
         name: str,
         seed: int,
+        retries: int,
         threads: int | None,
         executor: Executor | None,
         workers: int | None,
@@ -315,6 +332,8 @@ class _Driver:
         self._job = job
         self._folder = folder
         self._seed = seed
+        self._retries = retries
+        self._retried = 0
         self._executor = executor
         self._workers = workers
         self._progress = Progress(f"{job.posterior.name}: nested", quiet=quiet)
@@ -334,21 +353,17 @@ class _Driver:
         show = RunsDisplay(self._progress) if local else None
         runs = min(self._workers or cpu_count(), len(missing))
         at_once = runs * self._job.settings.processes if local else None
-        shared = replace(self._job, threads=threads_each(self._threads, at_once))
-        job = shared if local else Parcel(shared)
-        tasks = {i: (job, int(seeds[i]), i, show) for i in missing}
-        try:
-            run_tasks(
-                run_polychord,
-                tasks,
-                executor=self._executor,
-                kind="threads",
-                workers=self._workers,
-                on_done=self._keep,
-            )
-        except BaseException:
-            stop_runs()
-            raise
+        one = replace(self._job, threads=threads_each(self._threads, at_once))
+        job = one if local else Parcel(one)
+        given = (self._retries, self._executor, self._workers)
+        attempts = Attempts(self._seed, seeds.tolist(), *given)
+        with closing(attempts.at(job, missing, show)) as outcomes:
+            for index, run, error in outcomes:
+                if run is not None:
+                    self._keep(index, run)
+                else:
+                    self._fail(index, error)
+        self._retried += attempts.retried
 
     def _keep_versions(self) -> None:
         """Record what makes the runs; refuse to go on with another version of the sampler."""
@@ -360,42 +375,28 @@ class _Driver:
             other_versions=self._other_versions,
         )
 
-    def _keep(self, index: int, outcome: Outcome[RawRun]) -> None:
-        if outcome.value is None:
-            if isinstance(outcome.fault, StorageError | InputError):
-                raise outcome.fault
-            self.failures[index] = str(outcome.error)
-            failed = {str(number): text for number, text in self.failures.items()}
-            write_json(self._folder / FAILURES, failed)
-            return
-        write_run(self._folder, index, outcome.value, self.owner)
+    def _fail(self, index: int, error: str) -> None:
+        self.failures[index] = error
+        write_json(self._folder / FAILURES, {str(i): said for i, said in self.failures.items()})
+
+    def _keep(self, index: int, raw: RawRun) -> None:
+        write_run(self._folder, index, raw, self.owner)
+        forget_unfinished(self._folder, index)
         if self._executor is not None:
             self._progress.update(f"run {index + 1} is back")
 
     def tell(self, nested: Nested, target_sd: float | None) -> None:
         """Tell how it ended."""
         n = len(nested.runs)
+        again = f", {self._retried} tried again" if self._retried else ""
         said = (
             f"{'log_z' if nested.is_evidence else 'log integral of the density as written'} = "
             f"{nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
-            f"run{'s' if n > 1 else ''}, {nested.evaluations} evaluations"
+            f"run{'s' if n > 1 else ''}{again}, {nested.evaluations} evaluations"
         )
         if target_sd is not None and nested.log_z_sd > target_sd:
             said += f"; the error aimed at, {target_sd:g}, is not reached"
         self._progress.done(said)
-
-
-def _runs_needed(nested: Nested, target_sd: float | None, most: int) -> int:
-    """Return how many runs to have in all for the error that is aimed at.
-
-    It falls with the square root of their number. The estimate from few runs is rough, so that
-    their number is at most doubled at a time.
-    """
-    planned = len(nested.runs) + len(nested.failures)
-    if target_sd is None or nested.log_z_sd <= target_sd:
-        return planned
-    wanted = math.ceil(len(nested.runs) * (nested.log_z_sd / target_sd) ** 2)
-    return min(most, max(planned + 1, min(wanted, 2 * planned)))
 
 
 def _identity(

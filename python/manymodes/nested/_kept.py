@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import numpy.typing as npt
 from manymodes import volumes
 from manymodes.chains import Chains
 from manymodes.claims import is_number
-from manymodes.errors import InputError, ResultsError
+from manymodes.driver import retry_seed
+from manymodes.errors import InputError, ResultsError, SamplingError
 from manymodes.nested._base import choose_base
 from manymodes.nested._result import Nested, NestedRun, PriorIntegral
 from manymodes.normalisation import improper_directions, remarks
@@ -28,7 +30,7 @@ from manymodes.polychord import (
     RawRun,
     run_polychord,
 )
-from manymodes.posterior import PRIOR_SWITCH, Posterior
+from manymodes.posterior import Posterior
 from manymodes.records import numbered
 from manymodes.reference import (
     BaseMeasure,
@@ -81,7 +83,7 @@ def kept_prior_integral(
     path = folder / PRIOR
     if path.exists():
         return read_prior_integral(path)
-    tells = PRIOR_SWITCH in posterior.data and not posterior.data[PRIOR_SWITCH]
+    tells = posterior.prior_only is False
     if base.source == "cube" or posterior.network is not None:
         return None
     endless = improper_directions(posterior, seed=seed)
@@ -103,7 +105,7 @@ def kept_prior_integral(
         found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd, endless=endless)
     else:
         job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
-        run = _as_run(run_polychord(job, seed % MAX_RUN_SEED, 0, None))
+        run = _as_run(_run_again(job, seed % MAX_RUN_SEED))
         nested = Nested(posterior.prior, prior, nlive_of(_PRIOR_SETTINGS, prior), (run,))
         found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd, names, not names, endless)
     return _keep(path, found)
@@ -112,6 +114,15 @@ def kept_prior_integral(
 def _keep(path: Path, found: PriorIntegral) -> PriorIntegral:
     write_json(path, asdict(found))
     return found
+
+
+def _run_again(job: NestedJob, seed: int, retries: int = 2) -> RawRun:
+    """Run PolyChord; if it fails or is killed, with another seed."""
+    for attempt in range(retries):
+        with suppress(SamplingError):
+            again = seed if attempt == 0 else retry_seed(seed, 0, attempt, [seed])
+            return run_polychord(job, again, 0, None)
+    return run_polychord(job, retry_seed(seed, 0, retries, [seed]), 0, None)
 
 
 def _share_inside(prior: Posterior, base: BaseMeasure, seed: int) -> tuple[float, float]:

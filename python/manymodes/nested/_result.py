@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from scipy import special, stats
 
 from manymodes import volumes
 from manymodes.diagnostics import insertion_p
-from manymodes.labels import anesthetic_samples
-from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.errors import NamesWarning
+from manymodes.labels import anesthetic_samples, renamed_flat, renamed_text
+from manymodes.log_likelihood import Missing
+from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference import BaseMeasure
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 _VOLUME_DRAWS = 400
 _AT_ONCE = 40
 _PRIOR_DRAWS = 1000
+_LOG_LIK_DRAWS = 1000
 _EDGE = 1e-3
 _SCATTERED = 0.05
 _FREEDOM = 4.0
@@ -279,7 +283,7 @@ class Nested:
         """
         if self.base.exact:
             return self.d_kl_base
-        if PRIOR_SWITCH not in self.posterior.data or self.posterior.data[PRIOR_SWITCH]:
+        if self.posterior.prior_only is not False:
             return _NAN, _NAN
         rng = np.random.default_rng(0)
         draws = self.eta[rng.choice(len(self.weights), _PRIOR_DRAWS, p=self.weights)]
@@ -378,7 +382,24 @@ class Nested:
         return max(run.seconds for run in self.runs)
 
     @cached_property
+    def missing_log_lik(self) -> Missing:
+        """What draws of the posterior lack of the log likelihood; 1000 of them, by their weights.
+
+        Nothing for a network, whose generated quantities do not throw.
+        """
+        if self.posterior.network is not None or not self.posterior.has_log_lik:
+            return Missing.of(np.empty((0, 0)))
+        rng = np.random.default_rng(0)
+        points = self.eta[rng.choice(len(self.weights), _LOG_LIK_DRAWS, p=self.weights)]
+        told = self.posterior.log_lik_told(points)
+        return Missing.of(told.values, told)
+
+    @cached_property
     def samples(self) -> NestedSamples:
         """The merged run as anesthetic samples, with Stan's names and TeX labels."""
-        names = self.posterior.model.param_names(include_tp=True)
+        outside = self.posterior.exported_names
+        if said := renamed_text(outside):
+            warnings.warn(said, NamesWarning, stacklevel=2)
+        flat = self.posterior.model.param_names(include_tp=True)
+        names = [renamed_flat(name, outside) for name in flat]
         return anesthetic_samples(self.rows, names, self.logl, self.birth, self.posterior.name)

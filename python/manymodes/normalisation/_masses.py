@@ -42,7 +42,21 @@ _TWO: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_ONE: dict[type[ast.AST], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_ONE: dict[type[ast.AST], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+}
+
+_SIGNS = (
+    ("^", "**"),
+    ("%/%", "//"),
+    ("&&", " and "),
+    ("||", " or "),
+    ("!=", "<>"),
+    ("!", " not "),
+    ("<>", "!="),
+)
 
 
 def constant(text: str, names: Mapping[str, float]) -> float | None:
@@ -50,8 +64,10 @@ def constant(text: str, names: Mapping[str, float]) -> float | None:
 
     Integers divide as in Stan: towards zero.
     """
+    for stan, python in _SIGNS:
+        text = text.replace(stan, python)
     try:
-        tree = ast.parse(text.replace("^", "**").replace("%/%", "//"), mode="eval")
+        tree = ast.parse(text.strip(), mode="eval")
         return float(_value(tree.body, {**_NAMES, **names}))
     except (SyntaxError, ValueError, LookupError, ArithmeticError, TypeError):
         return None
@@ -72,6 +88,9 @@ def _value(node: ast.AST, names: Mapping[str, float]) -> Any:
             return _TWO[type(op)](_value(left, names), _value(right, names))
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return int(_TWO[type(op)](_value(left, names), _value(right, names)))
+        case ast.BoolOp(op=op, values=values):
+            every = [bool(_value(one, names)) for one in values]
+            return all(every) if isinstance(op, ast.And) else any(every)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             return _CALLS[name](*(_value(arg, names) for arg in args))
     raise ValueError("not a constant")

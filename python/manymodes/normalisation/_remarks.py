@@ -120,7 +120,7 @@ class _Look:
 
     @cached_property
     def statements(self) -> Statements:
-        return statements_of(self.source)
+        return statements_of(self.source, self.names)
 
     @cached_property
     def names(self) -> dict[str, float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from manymodes.normalisation._masses import constant
 from manymodes.stan_source import Source, Token, closing, functions_of, split, text_of
 
 DENSITIES = ("_lpdf", "_lupdf", "_lpmf", "_lupmf")
@@ -65,10 +66,13 @@ class Statements:
         All other terms of ``target +=``, and statements that call an ``_lp`` function.
     parameters : frozenset of str
         The names that count as parameters.
+    names : mapping of str to float
+        Scalars whose values are known: what they make an ``if`` leave out is left out.
     """
 
     parameters: frozenset[str]
     own_functions: frozenset[str]
+    names: Mapping[str, float] = field(default_factory=dict)
     densities: list[Density] = field(default_factory=list)
     terms: list[tuple[Token, ...]] = field(default_factory=list)
     _assigned: dict[str, set[str]] = field(default_factory=dict)
@@ -99,6 +103,9 @@ class Statements:
                 end = closing(tokens, at)
                 self.walk(tokens[at + 1 : end])
                 at = end + 1
+            elif text == "if" and (branch := self._branch(tokens, at)) is not None:
+                taken, at = branch
+                self.walk(taken)
             elif text in _CONTROL and at + 1 < len(tokens) and tokens[at + 1].text == "(":
                 end = closing(tokens, at + 1)
                 if text == "for":
@@ -112,6 +119,18 @@ class Statements:
                     end = closing(tokens, end) + 1 if tokens[end].text in "([{" else end + 1
                 self._simple(tuple(tokens[at:end]))
                 at = end + 1
+
+    def _branch(self, tokens: Sequence[Token], at: int) -> tuple[Sequence[Token], int] | None:
+        """Return the statement that an ``if`` takes, and where it goes on; None if not known."""
+        end = closing(tokens, at + 1)
+        chosen = constant(text_of(tokens[at + 2 : end]), self.names)
+        if chosen is None:
+            return None
+        yes = _statement_end(tokens, end + 1)
+        if yes < len(tokens) and tokens[yes].text == "else":
+            no = _statement_end(tokens, yes + 1)
+            return (tokens[end + 1 : yes] if chosen else tokens[yes + 1 : no]), no
+        return (tokens[end + 1 : yes] if chosen else ()), yes
 
     def _loop(self, head: Sequence[Token]) -> None:
         if len(head) > 2 and head[1].text == "in":
@@ -166,15 +185,33 @@ class Statements:
                 self.terms.append(term)
 
 
-def statements_of(source: Source) -> Statements:
-    """Return what a program's statements add to its target."""
+def statements_of(source: Source, names: Mapping[str, float] | None = None) -> Statements:
+    """Return what a program's statements add to its target, with the values of some names."""
     own = {name.text for name, _ in functions_of(source)}
     suffixes = (*DENSITIES, "_lp")
     own |= {name.rpartition("_")[0] for name in own if name.endswith(suffixes)}
-    found = Statements(frozenset(p.name for p in source.parameters), frozenset(own))
+    parameters = frozenset(p.name for p in source.parameters)
+    found = Statements(parameters, frozenset(own), names or {})
     for block in ("transformed parameters", "model"):
         found.walk(source.blocks.get(block, ()))
     return found
+
+
+def _statement_end(tokens: Sequence[Token], at: int) -> int:
+    """Return where the statement that begins at `at` has ended."""
+    if at >= len(tokens):
+        return at
+    text = tokens[at].text
+    if text == "{":
+        return closing(tokens, at) + 1
+    if text in _CONTROL and at + 1 < len(tokens) and tokens[at + 1].text == "(":
+        end = _statement_end(tokens, closing(tokens, at + 1) + 1)
+        if text == "if" and end < len(tokens) and tokens[end].text == "else":
+            return _statement_end(tokens, end + 1)
+        return end
+    while at < len(tokens) and tokens[at].text != ";":
+        at = closing(tokens, at) + 1 if tokens[at].text in "([{" else at + 1
+    return at + 1
 
 
 def has_density(tokens: Sequence[Token]) -> bool:

@@ -16,6 +16,7 @@ from manymodes.posterior import FloatArray, Posterior
 
 MOST_COLUMNS = 6
 _POINTS = 1500
+_MOSTLY = 0.5
 _MARGIN = 0.75  # inches, for ticks and labels
 
 
@@ -24,9 +25,19 @@ def corner_names(comparison: Comparison) -> tuple[str, ...]:
 
     The input weights ``W`` of a network, or all parameters of another program; the first six.
     """
-    rows = pool_of(comparison).rows
-    columns = corner_columns(comparison.posterior, rows[: 2 * _POINTS])
-    return tuple(name for name, values in columns.items() if np.ptp(values) > 0)[:MOST_COLUMNS]
+    spread = [name for name, values in _finite_draws(comparison).items() if np.ptp(values) > 0]
+    return tuple(spread[:MOST_COLUMNS])
+
+
+def _finite_draws(comparison: Comparison) -> dict[str, FloatArray]:
+    """Return equally weighted draws of each scalar, all finite; what seldom is, is left out."""
+    pool = pool_of(comparison)
+    columns = corner_columns(comparison.posterior, pool.rows[pool.draws(None, _POINTS)])
+    columns = {n: v for n, v in columns.items() if np.isfinite(v).mean() > _MOSTLY}
+    if not columns:
+        return {}
+    kept = np.all([np.isfinite(values) for values in columns.values()], axis=0)
+    return {name: values[kept] for name, values in columns.items()} if kept.any() else {}
 
 
 @styled
@@ -54,9 +65,7 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
         _, grid = make_2d_axes(list(names), fig=figure, upper=False)
         handles = []
         for (name, comparison), colour in zip(found.items(), POSTERIORS, strict=False):
-            pool = pool_of(comparison)
-            picks = pool.draws(None, _POINTS)
-            columns = corner_columns(comparison.posterior, pool.rows[picks])
+            columns = _finite_draws(comparison)
             samples = Samples(data={n: columns[n] for n in names if n in columns})
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # limits of a column without spread

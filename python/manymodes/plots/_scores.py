@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from scipy.stats import gaussian_kde
 
 from manymodes.comparison import Comparison
+from manymodes.log_likelihood import LogLik
 from manymodes.plots._draws import pool_of, training_data
 from manymodes.plots._style import (
     MOST_MODES,
@@ -30,6 +31,7 @@ from manymodes.posterior import FloatArray
 _DRAWS = 1000
 _HALF_WIDTH = 0.42
 _FEW_DRAWS = 30
+_NAMED = 5
 
 TestSet = tuple[npt.ArrayLike, npt.ArrayLike]
 
@@ -42,19 +44,22 @@ class Scores:
     ----------
     modes : tuple of int or None
         The mode id of each of the G groups; None for the whole.
-    train, test : arrays of shape (G, S) and (G, S or 0)
+    train, test : lists of G arrays of shape (S,) and (S or 0,)
         Mean log likelihood of each draw on the training data, and on all test sets together.
     train_density : array of shape (G,)
         Mean log posterior-predictive density on the training data.
     test_density : array of shape (G, T)
         The same on each test set.
+    left_out : str
+        Which draws and training data have no log likelihood to score; empty if none.
     """
 
     modes: tuple[int | None, ...]
-    train: FloatArray
-    test: FloatArray
+    train: Sequence[FloatArray]
+    test: Sequence[FloatArray]
     train_density: FloatArray
     test_density: FloatArray
+    left_out: str = ""
 
     @property
     def n_test_sets(self) -> int:
@@ -97,7 +102,7 @@ def score(
     Returns
     -------
     Scores or None
-        None where the program cannot tell the log likelihood of a datum.
+        None where the program cannot tell the log likelihood of a datum in every draw.
     """
     posterior = comparison.posterior
     data = training_data(posterior)
@@ -105,30 +110,65 @@ def score(
         return None
     pool = pool_of(comparison)
     modes: list[int | None] = []
-    train, test, train_density, test_density = [], [], [], []
+    told: list[LogLik] = []
+    fresh: list[list[FloatArray]] = []
     for mode in (None, *(m.id for m in shown_modes(comparison, limit))):
         picks = pool.draws(mode, draws)
         if picks is None:
             continue
         modes.append(mode)
         if posterior.network is None or data is None:
-            log_lik = posterior.log_lik(pool.eta[picks])
-            fresh: list[FloatArray] = []
+            told.append(posterior.log_lik_told(pool.eta[picks]))
+            fresh.append([])
         else:
             weights = posterior.unpack(pool.rows[picks])
-            log_lik = posterior.network.log_lik(weights, *data)
-            fresh = [posterior.network.log_lik(weights, X, y) for X, y in test_sets]
-        train.append(log_lik.mean(axis=1))
-        test.append(np.concatenate(fresh, axis=1).mean(axis=1) if fresh else np.empty(0))
-        train_density.append(_density(log_lik))
-        test_density.append([_density(values) for values in fresh])
+            values = posterior.network.log_lik(weights, *data)
+            told.append(LogLik(values, np.zeros(len(values), dtype=bool)))
+            fresh.append([posterior.network.log_lik(weights, X, y) for X, y in test_sets])
+    return _scored(modes, told, fresh)
+
+
+def _scored(
+    modes: list[int | None], told: list[LogLik], fresh: list[list[FloatArray]]
+) -> Scores | None:
+    """Score groups on the data that every draw of every group gives a finite log likelihood.
+
+    Draws for which the generated quantities threw are left out, and then such data; None where
+    nothing is left.
+    """
+    train = [one.values[~one.threw] for one in told]
+    if not all(len(values) for values in train):
+        return None
+    kept = np.all([np.isfinite(values).all(axis=0) for values in train], axis=0)
+    if not kept.any():
+        return None
+    train = [values[:, kept] for values in train]
     return Scores(
         tuple(modes),
-        np.array(train),
-        np.array(test),
-        np.array(train_density),
-        np.array(test_density),
+        [values.mean(axis=1) for values in train],
+        [np.concatenate(sets, axis=1).mean(axis=1) if sets else np.empty(0) for sets in fresh],
+        np.array([_density(values) for values in train]),
+        np.array([[_density(values) for values in sets] for sets in fresh]),
+        _left_out(told, ~kept),
     )
+
+
+def _left_out(told: list[LogLik], lost: npt.NDArray[np.bool_]) -> str:
+    """Say which draws and data a score leaves out; empty if none."""
+    parts = []
+    if threw := sum(int(one.threw.sum()) for one in told):
+        parts.append(
+            f"{threw} of {sum(len(one.threw) for one in told)} draws, for which the generated "
+            "quantities threw"
+        )
+    if lost.any():
+        numbers = [str(i + 1) for i in np.flatnonzero(lost).tolist()]
+        named = ", ".join(numbers[:_NAMED]) + (", ..." if len(numbers) > _NAMED else "")
+        parts.append(
+            f"{len(numbers)} of {len(lost)} data, whose log_lik is not finite in every draw "
+            f"(number {named})"
+        )
+    return f"Left out: {'; '.join(parts)}." if parts else ""
 
 
 def _density(log_lik: FloatArray) -> float:
@@ -185,7 +225,8 @@ def _violins(axes: Axes, scores: Scores) -> None:
     low = min(float(np.quantile(values, 0.005)) for values in shown)
     high = max(float(values.max()) for values in shown)
     high = max(high, scores.train_density.max(), *scores.test_density.ravel())
-    axes.set_ylim(low - 0.05 * (high - low), high + 0.08 * (high - low))
+    height = (high - low) or max(1.0, abs(high))
+    axes.set_ylim(low - 0.05 * height, high + 0.08 * height)
     names = ["whole" if mode is None else f"mode {mode}" for mode in scores.modes]
     crowded = len(names) > 7
     axes.set_xticks(range(len(names)), [n.replace("mode ", "") if crowded else n for n in names])

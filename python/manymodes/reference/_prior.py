@@ -6,7 +6,7 @@ import numpy as np
 
 from manymodes.errors import DensityError, InputError
 from manymodes.normalisation import improper_directions
-from manymodes.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference._measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
 from manymodes.seeds import check_seed
 from manymodes.start_points import sampled_prior
@@ -99,7 +99,7 @@ class ImproperPriorError(InputError):
 
 def proper_prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure | None:
     """Return `prior_measure`; None where the program cannot tell its prior, or it is improper."""
-    if PRIOR_SWITCH not in posterior.data:
+    if posterior.prior_only is None:
         return None
     try:
         return prior_measure(posterior, seed=seed)

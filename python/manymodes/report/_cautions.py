@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from manymodes.comparison import Comparison, Estimate
 from manymodes.diagnosis import BAD_K
-from manymodes.mode_notes import mode_notes
+from manymodes.labels import renamed_text
+from manymodes.mode_notes import draw_notes, mode_notes
 from manymodes.nested_notes import nested_cautions
 from manymodes.report._findings import WORTH_TELLING
 from manymodes.report._format import modes_named, number, percent, sentence, things
@@ -16,6 +19,9 @@ _MUCH_DISAGREEMENT = 0.05
 def cautions(name: str, comparison: Comparison) -> list[str]:
     """Return what casts doubt on the figures of one posterior; empty if nothing does."""
     texts = unfinished_lines(comparison.unfinished)
+    texts += draw_notes(comparison)
+    if renamed := renamed_text(comparison.posterior.exported_names):
+        texts.append(f"{renamed}.")
     chains, nested = comparison.chains, comparison.nested
     if chains is not None:
         if chains.failures:
@@ -36,10 +42,10 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
                 f"{things(cut, 'chain')} of {chains.n_chains} reached the time limit and "
                 f"{'has' if cut == 1 else 'have'} fewer draws than the others."
             )
-        bad = int((chains.pareto_k > BAD_K).sum())
-        if bad > WORTH_TELLING * chains.pareto_k.size:
+        bad, terms = int((chains.pareto_k > BAD_K).sum()), int((~np.isnan(chains.pareto_k)).sum())
+        if bad > WORTH_TELLING * terms:
             texts.append(
-                f"{percent(Estimate(bad / chains.pareto_k.size))} of the leave-one-out terms have "
+                f"{percent(Estimate(bad / terms))} of the leave-one-out terms have "
                 "a Pareto k above 0.7: the stacking weights rest partly on unreliable terms."
             )
     if comparison.stacking is not None and not comparison.stacking.converged:

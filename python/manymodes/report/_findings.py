@@ -361,6 +361,8 @@ def _about_runs(name: str, nested: Nested) -> str:
 
 
 def _same_data(a: Comparison, b: Comparison) -> bool:
+    if a.posterior.network is None or b.posterior.network is None:
+        return False
     shared = [key for key in ("X", "y_int", "y_real") if key in a.posterior.data]
     return "X" in shared and all(
         np.array_equal(a.posterior.data[k], b.posterior.data.get(k, [])) for k in shared

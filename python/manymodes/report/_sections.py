@@ -254,8 +254,11 @@ def _score_table(name: str, found: Found, scores: Scores) -> Table:
         )
     stacking, chains = found[name].stacking, found[name].chains
     if stacking is not None and chains is not None:
-        score = number(stacking.score / chains.lpd.shape[1], 4)
-        caption += f" The stacked chains score {score} on left-out training data (PSIS-LOO)."
+        n, total = len(chains.scored_lpd), chains.lpd.shape[1]
+        score = number(stacking.score / n, 4)
+        caption += f" The stacked chains score {score} on left-out training data (PSIS-LOO)"
+        caption += "." if n == total else f", over the {n} of {total} data that have a score."
+    caption += f" {scores.left_out}" if scores.left_out else ""
     return Table(sentence(called(name, found)), columns, tuple(rows), caption)
 
 

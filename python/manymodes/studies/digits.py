@@ -234,7 +234,7 @@ def run_digits(
             "quiet": quiet,
         }
         found = run_chains(posterior, chains=chains, settings=nuts, out=out, resume=True, **common)
-        stacking = stack(found.lpd.T)
+        stacking = stack(found.scored_lpd)
         write_chains(found, out)
         held_out = HeldOut(parts.table.inputs(parts.held_out), parts.table.targets(parts.held_out))
         lines, single = score(found, stacking, held_out)
@@ -307,7 +307,7 @@ def score(chains: Chains, stacking: Stacking, held_out: HeldOut) -> tuple[list[L
         return Line(key, label, np.asarray(log_density), _right(classes, held_out.y))
 
     alone = np.eye(chains.n_chains)
-    best = int(np.argmax(chains.lpd.sum(axis=1)))
+    best = int(np.argmax(chains.scored_lpd.sum(axis=0)))
     single = [mixed("", f"chain {number}", alone[c]) for c, number in enumerate(chains.index)]
     lines = [
         mixed("pooled", "all draws pooled", chains.lengths / chains.total_draws),

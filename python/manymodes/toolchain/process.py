@@ -1,14 +1,146 @@
-"""Run a command with its output in a log file, watched while it runs."""
+"""Run a command that ends with us, and everything that it has started with it."""
 
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from manymodes.errors import KilledError, StorageError
+from manymodes.toolchain.paths import home
 
 _POLL_SECONDS = 0.2
 FROM_AN_OUTER_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+_KEEPER = """
+exec 3<&0 </dev/null
+"$@" 3<&- & child=$!
+(read -r nothing <&3; kill -KILL 0) >/dev/null 2>&1 & watch=$!
+exec 3<&-
+wait "$child"; status=$?
+kill -KILL "$watch"; wait "$watch" 2>/dev/null
+exit "$status"
+"""
+"""Runs a command and waits for the end of a pipe, which comes when the process that holds the other
+end is gone: then the whole process group is killed. (The kernel's signal at a parent's death
+reaches only that parent's children, and make and g++ have children of their own.)"""
+_FULL = re.compile(r"No space left on device|Disk quota exceeded")
+_KILLED = re.compile(
+    r"^make.*\*\*\* .*(Killed|Terminated|Hangup|Error 1(29|30|37|43))$|"
+    r"signal terminated program|^(Killed|Terminated|Hangup)$",
+    re.MULTILINE,
+)
+_running: set[subprocess.Popen[Any]] = set()
+
+
+@contextmanager
+def kept(
+    command: Sequence[str],
+    *,
+    stdout: Any,
+    stderr: Any,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    text: bool = False,
+    keeper: bool = True,
+) -> Iterator[subprocess.Popen[Any]]:
+    """Hold a command that runs; nothing of it is left afterwards, nor if this process is killed.
+
+    Its exit status is above 128 if a signal ended it. Ctrl-C in a terminal does not reach it.
+    Without a keeper, it has to notice itself that this process was killed.
+    """
+    pipe_end, own_end = os.pipe()
+    try:
+        process = subprocess.Popen(
+            ["sh", "-c", _KEEPER, "sh", *command] if keeper else command,
+            stdin=pipe_end,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=cwd,
+            env=env,
+            text=text,
+            errors="replace" if text else None,
+            process_group=0,
+        )
+    except BaseException:
+        os.close(own_end)
+        raise
+    finally:
+        os.close(pipe_end)
+    _running.add(process)
+    if keeper:
+        threading.Thread(target=_end_with, args=(process,), daemon=True).start()
+    try:
+        yield process
+    finally:
+        _running.discard(process)
+        _kill(process)
+        os.close(own_end)
+        process.wait()
+
+
+def _end_with(process: subprocess.Popen[Any]) -> None:
+    """Wait for a command that ends or is killed, and end what it has left running then.
+
+    That would keep the pipes open that we read.
+    """
+    process.wait()
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen[Any]) -> None:
+    with suppress(OSError):  # a group that is empty is gone
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def end_commands() -> None:
+    """Kill the commands of this process, whichever thread waits for them."""
+    for process in list(_running):
+        _kill(process)
+
+
+def run(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return its exit status and what it said."""
+    pipe = subprocess.PIPE
+    with kept(command, stdout=pipe, stderr=pipe, cwd=cwd, env=env, text=True) as process:
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(list(command), process.returncode, out, err)
+
+
+def inside(scratch: Path) -> dict[str, str]:
+    """Return the variables that keep what compilers write, while they run, in one folder."""
+    return {"TMPDIR": str(scratch), "BRIDGE_SCRATCH": str(scratch)}
+
+
+def check_finished(what: str, done: subprocess.CompletedProcess[str]) -> None:
+    """Check that a compiler came to its end, which may be an error of what it compiled.
+
+    Raises
+    ------
+    KilledError
+        It was killed.
+    StorageError
+        The disk is full.
+    """
+    if done.returncode == 0:
+        return
+    said = f"{done.stdout}\n{done.stderr}"
+    if _FULL.search(said):
+        raise StorageError(
+            f"{what} is not compiled: the disk of {home()} is full; free space, or set "
+            "MANYMODES_HOME to another disk"
+        )
+    if done.returncode > 128 or done.returncode < 0 or _KILLED.search(said):
+        raise KilledError(
+            f"{what} is not compiled: the compiler was killed; if not by you, then memory is short"
+        )
 
 
 def run_logged(
@@ -27,20 +159,15 @@ def run_logged(
     env = {key: value for key, value in os.environ.items() if key not in FROM_AN_OUTER_MAKE}
     env |= {"LC_ALL": "C", **(extra_env or {})}
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
-        )
-        try:
-            while True:
-                try:
-                    return process.wait(_POLL_SECONDS)
-                except subprocess.TimeoutExpired:
-                    watch()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+    with (
+        log.open("wb") as output,
+        kept(command, stdout=output, stderr=subprocess.STDOUT, env=env) as process,
+    ):
+        while True:
+            try:
+                return process.wait(_POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                watch()
 
 
 def last_lines(log: Path, count: int = 3) -> str:
