@@ -424,10 +424,7 @@ SAMPLE = ["--chains", "2", "--warmup", "100", "--draws", "60"]
         (0, None, ""),
         (2, 5, "log_lik is NaN or infinite for 1 of 6 observations"),
         (3, 5, "(number 3 in 120 draws)"),
-        (4, 5, "(number 6 in "),
         (5, 0, "The first message was: draw and chain are above the cut"),
-        (6, 6, ""),
-        (8, 0, "The generated quantities threw in 120 of 120 draws of the chains"),
     ],
 )
 def test_chains_are_kept_whatever_generated_quantities_do(
@@ -441,7 +438,6 @@ def test_chains_are_kept_whatever_generated_quantities_do(
     posterior_group = results.chains["posterior"]
     assert posterior_group["draw__"].shape == (2, 60)
     assert np.isfinite(posterior_group["draw__"]).all()
-    assert results.stacked if scored and scored > 1 else True
     if scored is None:
         assert "log_likelihood" not in results.chains.children
         assert entry["n_obs"] == 0

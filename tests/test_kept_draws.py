@@ -368,7 +368,8 @@ def test_another_base_measure_disowns_the_runs(tmp_path: Path) -> None:
         ("base.json", '{"components": 3}'),
         ("prior.json", "{}"),
         ("prior.json", '{"log_z": "none", "log_z_sd": 0.1}'),
-        ("prior.json", '{"log_z": null, "log_z_sd": 0.1}'),
+        ("prior.json", '{"log_z": 1.0}'),
+        ("prior.json", '{"log_z": 1.0, "log_z_sd": 0.1, "improper": [1]}'),
         ("failures.json", "[1]"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_density_without_a_bound_says_so() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = integrated(13)
-        assert abs(found.log_z - math.lgamma(0.1)) < 3 * found.log_z_sd
+        assert abs(found.log_z - 0.9**2 / 2) < 3 * found.log_z_sd
         comparison = compare(improper(13), nested=found, settings=FEW, quiet=True)
         table = comparison_table("unbounded", comparison)
     assert [mode.evidence.value for mode in comparison.prominent] == [pytest.approx(1.0)]
@@ -122,6 +122,7 @@ def test_the_command_line_ends_with_a_report(
     page = (out / "report.html").read_text()
     assert "no maximum as far as was searched" in page
     run = load(out)
-    assert run.summary["posteriors"]["data"]["unassigned"] == pytest.approx(0.0)
+    (entry,) = run.summary["posteriors"].values()
+    assert entry["unassigned"] == pytest.approx(0.0)
     assert len(run.modes) == 1
     assert "Traceback" not in capsys.readouterr().err

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from manymodes.architectures import ActiveUnits, posterior_active
 from manymodes.chains import Chains
 from manymodes.diagnostics import rhat, rhat_function
-from manymodes.entries import nested_entry, weightings_entry
+from manymodes.entries import nested_entry, unfinished_counts, weightings_entry, worst
 from manymodes.held_out import HeldOut, held_out_lpd
 from manymodes.modes import Modes, ModeSettings, find_modes
 from manymodes.nested import Nested
@@ -207,16 +207,8 @@ class Comparison:
 
     @property
     def unfinished(self) -> dict[str, tuple[int, int]]:
-        """By engine, how many chains or nested runs finished, and how many were asked for.
-
-        Of the engines alone whose run was interrupted.
-        """
-        engines = {"chains": self.chains, "nested": self.nested}
-        return {
-            name: draws.unfinished
-            for name, draws in engines.items()
-            if draws is not None and draws.unfinished is not None
-        }
+        """By engine, of what finished and was asked for; of the runs that were interrupted."""
+        return unfinished_counts(self.chains, self.nested)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the posterior's entry in ``summary.json``."""
@@ -254,8 +246,8 @@ class Comparison:
             "divergences": chains.divergences,
             "seconds": float(chains.seconds.sum()),
             "sampling_seconds": float(chains.sampling_seconds.sum()),
-            "rhat_weights": _worst(self.rhat_weights),
-            "rhat_function": _worst(self.rhat_function),
+            "rhat_weights": worst(self.rhat_weights),
+            "rhat_function": worst(self.rhat_function),
         }
         if chains.lpd.shape[1]:
             entry["log_lik"] = chains.missing_log_lik.as_dict()
@@ -389,11 +381,6 @@ def _renumbered(functions: IntArray) -> list[int]:
     """Give functions numbers from 1 in the order in which they first appear."""
     first_seen = {f: i + 1 for i, f in enumerate(dict.fromkeys(functions.tolist()))}
     return [first_seen[f] for f in functions.tolist()]
-
-
-def _worst(values: FloatArray) -> float:
-    """Return the largest value; NaN marks what is constant in every chain and does not count."""
-    return float(np.nanmax(values)) if np.isfinite(values).any() else _NAN
 
 
 def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:

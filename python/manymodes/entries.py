@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from manymodes.chains import Chains
 from manymodes.nested import Nested
+from manymodes.posterior import FloatArray
 from manymodes.weighings import HeldOutScore, Weighing
 
 
@@ -76,3 +80,21 @@ def weightings_entry(
             "held_out_rows_minus_stacking_se": rows.difference.se,
         }
     return entry
+
+
+def unfinished_counts(chains: Chains | None, nested: Nested | None) -> dict[str, tuple[int, int]]:
+    """Return, by engine, how many chains or runs finished, and how many were asked for.
+
+    Of the engines alone whose run was interrupted.
+    """
+    engines = {"chains": chains, "nested": nested}
+    return {
+        name: draws.unfinished
+        for name, draws in engines.items()
+        if draws is not None and draws.unfinished is not None
+    }
+
+
+def worst(values: FloatArray) -> float:
+    """Return the largest value; NaN marks what is constant in every chain and does not count."""
+    return float(np.nanmax(values)) if np.isfinite(values).any() else float("nan")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manymodes.errors import InputError
+from manymodes.room import check_room
 from manymodes.run_commands import (
     bind,
     checked_posterior,
@@ -51,6 +52,8 @@ def evidence_command(options: argparse.Namespace) -> int:
         "threads_per_chain": options.threads_per_chain,
     }
     check_nested(posterior, **request)
+    drawn = settings.nprior or 10 * (settings.nlive or 0)
+    check_room(2 * drawn * posterior.dims, f"{drawn} draws of {posterior.dims} parameters")
     if options.overwrite and removed_by(options.out, [Path(options.reference)]) is not None:
         raise InputError(
             f"--reference: {options.reference} is in the directory that --overwrite empties: copy "

@@ -23,7 +23,6 @@ from manymodes.nested_runner import nested_runner
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.printed import LastWords, listening
 from manymodes.reference import BaseMeasure
-from manymodes.room import check_room
 from manymodes.runs_display import RunsDisplay as RunsDisplay
 from manymodes.scratch import scratch_folder
 from manymodes.threads import VARIABLE
@@ -99,11 +98,6 @@ class PolyChordSettings:
             raise InputError(f"precision: {self.precision} is not between 0 and 1")
         if self.processes < 1:
             raise InputError(f"processes: {self.processes} is not 1 or more")
-
-    def check_room(self, dims: int) -> None:
-        """Raise `InputError` if the draws that a run begins with do not fit into memory."""
-        drawn = self.nprior or 10 * (self.nlive or 0)
-        check_room(drawn * 2 * dims, f"{drawn} draws of {dims} parameters to begin with")
 
     def for_base(self, base: BaseMeasure) -> PolyChordSettings:
         """Return the settings with what was left open filled in for a base measure."""

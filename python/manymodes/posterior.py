@@ -210,9 +210,8 @@ class Posterior:
     @property
     def n_obs(self) -> int:
         """The number of observations: of a network's rows, otherwise of entries of ``log_lik``."""
-        if self.network is not None:
-            return int(self.data["N"])
-        return self._log_lik_variable.size if self.has_log_lik else 0
+        own = self._log_lik_variable.size if self.network is None and self.has_log_lik else 0
+        return own if self.network is None else int(self.data["N"])
 
     # ------------------------------------------------------------ density
 
@@ -364,7 +363,7 @@ class Posterior:
     def log_lik(self, eta: npt.ArrayLike) -> FloatArray:
         """Return the log likelihood of each observation, shape (..., N), in nats.
 
-        It is NaN at points for which the generated quantities throw: `log_lik_told` says why.
+        NaN where the generated quantities throw: `log_lik_told` says why.
 
         Parameters
         ----------

@@ -11,10 +11,10 @@ parameters {
 }
 model {
   if (kind == 1) {        // flat on the vector
-    sigma ~ exponential(1);
+    sigma ~ lognormal(0, 1);
   } else if (kind == 2) { // flat on one element
     b[1] ~ normal(0, 1);
-    sigma ~ exponential(1);
+    sigma ~ lognormal(0, 1);
   } else if (kind == 3) { // flat on the half-line of sigma
     b ~ normal(0, 1);
   } else if (kind == 4) { // Jeffreys
@@ -22,13 +22,13 @@ model {
     target += -log(sigma);
   } else if (kind == 5) { // a proper prior on the sum alone
     target += normal_lpdf(b[1] + b[2] | 0, 1);
-    sigma ~ exponential(1);
+    sigma ~ lognormal(0, 1);
   } else if (kind == 6) { // flat above zero only
     if (b[1] < 0) {
       b[1] ~ normal(0, 1);
     }
     b[2] ~ normal(0, 1);
-    sigma ~ exponential(1);
+    sigma ~ lognormal(0, 1);
   } else if (kind == 7) { // heavy tails, but proper
     b ~ cauchy(0, 3);
     sigma ~ inv_gamma(0.001, 0.001);
@@ -40,7 +40,7 @@ model {
     sigma ~ uniform(0, 100);
   } else {
     b ~ normal(0, 1);
-    sigma ~ exponential(1);
+    sigma ~ lognormal(0, 1);
   }
   if (!prior_only) {
     if (kind == 10) {        // a step: 10 on half of the prior, and 1

@@ -249,7 +249,6 @@ def check_nested(
     check_threads(threads_per_chain)
     launcher(settings, polychord_library(require("polychord")))
     posterior.model  # noqa: B018
-    settings.check_room(posterior.dims)
     check_reference(posterior, reference)
 
 
