@@ -17,6 +17,16 @@ WORTH_TELLING = 1e-3
 """The share of the evidence from which on it is told that modes with it have no evidence."""
 
 _MOST_NAMES = 4
+_UNBOUNDED = (
+    "It may have no bound, as at the neck of a funnel, or where a component of a mixture shrinks "
+    "to one point: then heights of peaks say little, and draws lie far below them. A "
+    "parameterisation without a neck (non-centred), or a prior that keeps scales away from zero, "
+    "mends that."
+)
+_UNBOUNDED_NETWORK = (
+    "The network fits the data the better, the larger these weights are, and the prior alone "
+    "holds them: heights of such peaks say little, and draws lie far below them."
+)
 
 
 def mode_notes(comparison: Comparison) -> list[str]:
@@ -41,7 +51,7 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
     """Say what is missing from the evidence weights of some modes; empty where nothing is."""
     if comparison.nested is None:
         return ""
-    missing, rest = comparison.unassigned, 0.0
+    missing = comparison.unassigned
     ids = {mode.id for mode in shown}
     rest = float(np.nansum([m.evidence.value for m in comparison.summaries if m.id not in ids]))
     parts = []
@@ -88,10 +98,8 @@ def _without_maximum(comparison: Comparison) -> list[str]:
     return [
         f"{subject} {'has' if len(away) == 1 else 'have'} no maximum as far as was searched: the "
         "density with respect to the prior or base measure still rises at the end, in the "
-        f"unconstrained {', '.join([*list(ends)[:_MOST_NAMES], *more])}. It may have no bound, as "
-        "at the neck of a funnel, or where a component of a mixture shrinks to one point: then "
-        "heights of peaks say little, and draws lie far below them. A parameterisation without a "
-        "neck (non-centred), or a prior that keeps scales away from zero, mends that."
+        f"unconstrained {', '.join([*list(ends)[:_MOST_NAMES], *more])}. "
+        + (_UNBOUNDED if comparison.posterior.network is None else _UNBOUNDED_NETWORK)
     ]
 
 
