@@ -194,7 +194,13 @@ def _build(newest: Path, target: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@functools.cache
+def _name(name: str) -> bytes:
+    """Return a name that stays where it is: the library keeps the pointer."""
+    return name.encode()
+
+
 def load(name: str, data: Mapping[str, Any] | str) -> bridgestan.StanModel:
     """Return a program's form of `forms`, made with the newest Stan, with data."""
-    ctypes.CDLL(str(library())).choose(name.encode())
+    ctypes.CDLL(str(library())).choose(_name(name))
     return bridgestan.StanModel(library(), data, warn=False)
