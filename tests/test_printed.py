@@ -16,7 +16,14 @@ from conftest import MODELS
 from manymodes.cli import main
 from manymodes.cmdstan import listening_to
 from manymodes.posterior import Posterior
-from manymodes.printed import LOG, CmdStanConsole, LastWords, append, count_lines, printing_to
+from manymodes.printed import (
+    LOG,
+    CmdStanConsole,
+    PolyChordConsole,
+    append,
+    count_lines,
+    printing_to,
+)
 from manymodes.program import Program
 from manymodes.results import save_posterior
 
@@ -131,8 +138,31 @@ def test_without_a_named_pipe_the_console_file_is_read(
     assert "the last print" in (tmp_path / LOG).read_text()
 
 
+BANNER = """
+PolyChord: Next Generation Nested Sampling
+copyright: Will Handley, Mike Hobson & Anthony Lasenby
+  version: 1.15.1
+    email: wh260@mrao.cam.ac.uk
+
+ ____________________________________________________ 
+|                                                    |
+| log(Z) =            0.21265 +/-            0.02505 |
+|____________________________________________________|
+Warning, unable to proceed after    201: failed spawn events
+"""
+
+
+def test_lines_of_polychord_are_no_prints(tmp_path: Path) -> None:
+    with printing_to(tmp_path / LOG):
+        console = PolyChordConsole()
+        for piece in (BANNER[:150], BANNER[150:], "x = 1\n| y |", " and more"):
+            console(piece.encode())
+        console.close()
+    assert (tmp_path / LOG).read_text() == "x = 1\n| y | and more\n"
+
+
 def test_last_words_are_kept() -> None:
-    words = LastWords()
+    words = PolyChordConsole()
     words(b"one\n\ntwo\nth")
     words(b"ree\n")
     assert words.lines(2) == ["two", "three"]

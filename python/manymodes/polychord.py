@@ -21,7 +21,7 @@ from manymodes.engine import Parcel
 from manymodes.errors import InputError, SamplingError, StorageError
 from manymodes.nested_runner import nested_runner
 from manymodes.posterior import FloatArray, Posterior
-from manymodes.printed import LastWords, listening
+from manymodes.printed import PolyChordConsole, listening
 from manymodes.reference import BaseMeasure
 from manymodes.runs_display import RunsDisplay as RunsDisplay
 from manymodes.scratch import scratch_folder
@@ -356,7 +356,7 @@ def _run_child(
         "GLIBC_TUNABLES": "glibc.rtld.execstack=2",
         VARIABLE: str(threads),
     }
-    said = LastWords()
+    said = PolyChordConsole()
     with (
         (folder / "stderr.txt").open("w+") as errors,
         listening(folder / _PRINTS, said),
@@ -383,6 +383,7 @@ def _run_child(
         status = child.wait()
         errors.seek(0)
         complaint = " ".join(errors.read().split())
+    said.close()  # nothing is read any more
     complaint = complaint or " / ".join(said.lines(4))
     if status == _DISK_FAILS:
         complaint = complaint or "its files cannot be written"

@@ -251,16 +251,32 @@ def listening(fifo: Path, take: Callable[[bytes], None]) -> Iterator[bool]:
         fifo.unlink(missing_ok=True)
 
 
-class LastWords:
-    """Sends on what a child printed, and remembers the last lines."""
+_POLYCHORD = re.compile(
+    rb"\s*$|PolyChord: |copyright: |  version: |  release: |    email: | _{20}|\|.*\|\s*$|"
+    rb"Warning, unable to proceed "
+)
+"""Lines that PolyChord itself writes."""
+
+
+class PolyChordConsole:
+    """Sends on what a program printed in a child, and remembers the last lines of all."""
 
     def __init__(self) -> None:
         self._tail = b""
+        self._rest = b""
 
     def __call__(self, piece: bytes) -> None:
         """Take a piece of output."""
         self._tail = (self._tail + piece)[-4096:]
-        write(piece)
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        prints = b"".join(raw + b"\n" for raw in whole if not _POLYCHORD.match(raw))
+        if prints:
+            write(prints)
+
+    def close(self) -> None:
+        """Take the last line, if it has no end."""
+        if self._rest:
+            self(b"\n")
 
     def lines(self, number: int) -> list[str]:
         """Return the last lines that are not empty."""
