@@ -125,6 +125,10 @@ class Missing:
             )
         if scores and total and self.scored == 0:
             found.append("No observation has a leave-one-out score: chains are not stacked.")
+        elif scores and self.scored == 1 < total:
+            found.append(
+                f"One of {total} observations is scored by every chain: chains are not stacked."
+            )
         elif scores and self.scored < total:
             found.append(
                 f"Leave-one-out scores and stacking are of the {self.scored} of {total} "
