@@ -42,8 +42,8 @@ Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
 # Files that take longest, so ordered that two workers do not wait for one compilation.
 LONGEST = (
     "stan_programs",
-    "newest_stan",
     "kernel",
+    "newest_stan",
     "calibration",
     "variable",
     "bridge_interface",
