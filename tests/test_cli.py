@@ -13,6 +13,7 @@ import pytest
 
 from conftest import MODELS, closed_form
 from manymodes.cli import main
+from manymodes.posterior import Posterior
 from manymodes.program import Program
 from manymodes.results import load, save_posterior
 
@@ -101,8 +102,8 @@ def test_an_unwritable_folder_is_refused(table: Path, refused: Any) -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A folder that looks like an earlier run, with a network's folder beside it."""
+def run(tmp_path: Path, normal: Posterior) -> Path:
+    """A folder that looks like an earlier run, with a folder of its program, which is compiled."""
     folder = tmp_path / "run"
     save_posterior(closed_form(), folder / "posterior")
     save_posterior(closed_form(), tmp_path / "net")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from manymodes._cells import is_number
 from manymodes.errors import InputError
 from manymodes.frames import Frame
-from manymodes.wording import escaped, quoted, shown
+from manymodes.wording import as_argument, quoted, shown
 
 _FEW = 3  # texts that a message names
 
@@ -77,4 +77,4 @@ def _kept_with(frame: Frame, name: str, category: bool) -> str:
     cells = frame.data[name][~frame.missing(name)]
     if all(is_number(str(value), frame) for value in cells):
         return ""
-    return f"; if it is a name, keep it with --categorical {escaped(name)} --keep-na"
+    return f"; if it is a name, keep it with --categorical {as_argument(name)} --keep-na"

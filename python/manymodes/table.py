@@ -8,7 +8,6 @@ applied to any other table with the same columns.
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -26,7 +25,7 @@ from manymodes.errors import InputError, ResultsError
 from manymodes.frames import UNNAMED, Frame, Reading, as_frame
 from manymodes.seeds import check_seed
 from manymodes.storage import read_json, write_json
-from manymodes.wording import escaped, quoted, shown
+from manymodes.wording import as_argument, quoted, shown
 
 IntArray = npt.NDArray[np.intp]
 AnyTable: TypeAlias = Frame | pd.DataFrame | Path | str
@@ -344,7 +343,7 @@ def _input_names(
         if name.startswith(UNNAMED) and name.removeprefix(UNNAMED).isdigit():
             raise InputError(
                 f"{frame.name}: column {int(name.removeprefix(UNNAMED)) + 1} has no name, as row "
-                f"numbers that pandas wrote: leave it out with --ignore {shlex.quote(name)}, or "
+                f"numbers that pandas wrote: leave it out with --ignore {as_argument(name)}, or "
                 "give it a name"
             )
     return inputs
@@ -354,17 +353,12 @@ def _refuse_text(frame: Frame, names: Sequence[str]) -> None:
     """Raise `InputError` if columns that are to be numbers hold text, naming them all."""
     texts = [name for name in names if has_text(frame, name)]
     if texts:
-        first, *others = map(_as_argument, texts)
+        first, *others = map(as_argument, texts)
         more = f" (as do {', '.join(others)})" if others else ""
         category = (
             f"name it in --categorical {first}, or " if could_be_names(frame, texts[0]) else ""
         )
         numbers(frame, texts[0], f": {category}leave it out with --ignore {first}{more}")
-
-
-def _as_argument(name: str) -> str:
-    """Return a column's name as one writes it behind an option."""
-    return shlex.quote(name) if name.isprintable() else f"$'{escaped(name)}'"
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
@@ -57,3 +58,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     by_lower = {known.lower(): known for known in names}
     found = get_close_matches(name.strip().lower(), by_lower, n=1)
     return f": did you mean {quoted(by_lower[found[0]])}?" if found else ""
+
+
+def as_argument(name: str) -> str:
+    """Return a name as one writes it behind an option, in a shell."""
+    return shlex.quote(name) if name.isprintable() else f"$'{escaped(name)}'"
