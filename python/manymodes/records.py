@@ -205,8 +205,8 @@ def read_record(
     owner, _, number = str(arrays[_BELONGS]).rpartition("/")
     if number != str(index) or (run is not None and owner != run):
         raise ResultsError(
-            f"{path} belongs to another run or chain, as {folder.name}/settings.json has it: if that "
-            "was edited, restore it; if not, remove this file, and go on with sample --resume"
+            f"{path} belongs to another run or chain, as {folder.name}/settings.json has it: if "
+            "that was edited, restore it; if not, remove this file, and go on with sample --resume"
         )
     stats = {k.removeprefix(_STAT): v for k, v in arrays.items() if k.startswith(_STAT)}
     wrong = _wrong(arrays, stats, shape)
