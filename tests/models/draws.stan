@@ -33,6 +33,7 @@ model {
   [draw_, theta_dim_0, logL, nlive, logL_birth]' ~ std_normal();
   theta ~ std_normal();
   sample ~ std_normal();
+  summary ~ dirichlet([1, 1]');
   to_vector(x) ~ normal(draw + chain, save_log_lik);
 }
 generated quantities {

@@ -274,7 +274,9 @@ def _wrong(kept: Mapping[str, npt.NDArray[Any]], cube_dims: int) -> str | None:
 
 
 def _as_run(raw: RawRun) -> NestedRun:
-    points = raw.points[volumes.inside_own_contour(raw.points[:, -1], raw.points[:, -2])]
+    logl, birth = volumes.without_rounding(raw.points[:, -1], raw.points[:, -2])
+    points = np.column_stack([raw.points[:, :-2], birth, logl])
+    points = points[volumes.inside_own_contour(logl, birth)]
     points = points[np.argsort(points[:, -1], kind="stable")]
     evaluations, _, failures, trials, inside = (int(c) for c in raw.counts)
     return NestedRun(
