@@ -292,7 +292,7 @@ def without_rounding(logl: FloatArray, birth: FloatArray) -> tuple[FloatArray, F
     """
     if logl.size == 0 or np.ptp(logl) > _ROUNDING:
         return logl, birth
-    level = float(np.median(logl))
+    level = float(np.round(np.median(logl), 10))  # the same in all runs
     return np.full_like(logl, level), np.where(birth > level - 1.0, level, birth)
 
 
