@@ -109,9 +109,10 @@ def test_a_hostile_table_on_the_command_line(
 def test_a_formula_is_written_as_text_and_read_back(text: str, tmp_path: Path) -> None:
     assert inert(text)[0] == "'"
     assert plain(inert(text)) == text
-    write_frame(tmp_path / "a.csv", pd.DataFrame({text: [text, "x"]}))
+    columns = {text: [text, "x"], "other": ["y", "z"]}
+    write_frame(tmp_path / "a.csv", pd.DataFrame(columns))
     found = read_frame(tmp_path / "a.csv").data
-    assert found.to_dict("list") == {text: [text, "x"]}
+    assert found.to_dict("list") == columns
 
 
 @pytest.mark.parametrize("text", HARMLESS)

@@ -125,6 +125,14 @@ def test_links_are_not_followed(run: Path, tmp_path: Path) -> None:
     (run / "nested").symlink_to(elsewhere)
     (run / "report.html").unlink()
     (run / "report.html").symlink_to(elsewhere / "target")
+    kept = files(run)
+    with (
+        pytest.raises(InputError, match="nested is a link that leads out"),
+        run_directory(run, overwrite=True),
+    ):
+        pass
+    assert files(run) == kept
+    (run / "nested").unlink()
     with run_directory(run, overwrite=True):
         assert files(elsewhere) == {"run-000.npz", "settings.json", "target"}
         assert not (run / "report.html").is_symlink()
