@@ -5,11 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,9 +240,9 @@ def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
         cached_build(tmp_path / "file" / "below", "model", builder())
 
 
-def slow_build(scratch: Path) -> Path:
-    with (scratch.parent / "builds").open("a") as log:
-        log.write("built\n")
+def slow_build(log: Path, scratch: Path) -> Path:
+    with log.open("a") as file:
+        file.write("built\n")
     time.sleep(0.3)
     (scratch / "built").write_text("machine code")
     return scratch / "built"
@@ -250,7 +250,7 @@ def slow_build(scratch: Path) -> Path:
 
 def test_two_processes_build_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    arguments = (tmp_path, "model", slow_build)
+    arguments = (tmp_path, "model", partial(slow_build, tmp_path / "builds"))
     both = [context.Process(target=cached_build, args=arguments) for _ in range(2)]
     for process in both:
         process.start()
@@ -287,13 +287,13 @@ def test_compiling_leaves_the_process_as_it_was(
     seen: list[bool] = []
     monkeypatch.delenv("BRIDGE_BUILD", raising=False)
     streams, variables = (sys.stdout, sys.stderr), dict(os.environ)
-    run = subprocess.run
+    run = rooms.run
 
     def spy(*arguments: Any, **options: Any) -> Any:
         seen.append((sys.stdout, sys.stderr) == streams and dict(os.environ) == variables)
         return run(*arguments, **options)
 
-    monkeypatch.setattr(rooms.subprocess, "run", spy)
+    monkeypatch.setattr(rooms, "run", spy)
     with ThreadPoolExecutor(1) as pool, pytest.raises(CompileError):
         pool.submit(program.library).result()
     assert seen
