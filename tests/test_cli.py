@@ -300,12 +300,11 @@ def test_draws_without_modes(
     net, out = str(tmp_path / "net"), tmp_path / "run"
     arguments = ["network", str(table), "--target", "y", "--hidden", "1"]
     assert main([*arguments, "--out", net]) == 0
-    out.mkdir()
-    (out / "summary.json").write_text("{}")
     capsys.readouterr()
     assert main(["sample", net, *NUTS, "--out", str(out), "--no-modes", "--quiet", "--json"]) == 0
     entry = json.loads(capsys.readouterr().out)["posteriors"]["none"]["chains"]
     assert (entry["n"], entry["draws"]) == (2, 50)
+    (out / "summary.json").write_text("{}")
     assert main(["evidence", net, *POLYCHORD, "--out", str(out), "--no-modes"]) == 0
     assert f"for modes: manymodes compare {out}" in capsys.readouterr().out
     assert {"chains.nc", "nested.csv"} <= {path.name for path in out.iterdir()}
