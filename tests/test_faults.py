@@ -122,7 +122,9 @@ def test_twenty_killed_workers_and_a_killed_run_change_no_draw(
                 process.wait()
                 before = kept(out)
                 process = start(net, out)
-            assert kill_a_worker(process, out, rng), f"the run was over after {kill} kills"
+            assert kill_a_worker(process, out, rng), (
+                f"the run was over after {kill} kills: {(tmp_path / 'log').read_text()}"
+            )
             assert before.items() <= kept(out).items(), "a finished chain was written again"
             before = kept(out)
         assert process.wait(PATIENCE) == 0, (tmp_path / "log").read_text()

@@ -46,7 +46,8 @@ Y = (X[:, 0] * X[:, 1] > 0).astype(int)
 
 def nested_of(log_z: float, sd: float = 0.1, **given: Any) -> Any:
     """Return what a comparison reads of nested runs."""
-    values = {"log_prior_inside": (0.0, 0.0), "insertion_p": 0.5, "runs": (0, 0)} | given
+    values = {"log_prior_inside": (0.0, 0.0), "insertion_p": 0.5, "runs": (0, 0)}
+    values |= {"prior_integral": None} | given
     return SimpleNamespace(log_z=log_z, log_z_sd=sd, log_z_restricted=log_z, **values)
 
 

@@ -249,7 +249,7 @@ def slow_build(log: Path, scratch: Path) -> Path:
 
 
 def test_two_processes_build_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     arguments = (tmp_path, "model", partial(slow_build, tmp_path / "builds"))
     both = [context.Process(target=cached_build, args=arguments) for _ in range(2)]
     for process in both:

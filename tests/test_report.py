@@ -16,7 +16,7 @@ import pytest
 from conftest import made_chains
 from manymodes.chains import Chains
 from manymodes.comparison import Comparison, Estimate, ModeSummary
-from manymodes.errors import InputError
+from manymodes.errors import InputError, StorageError
 from manymodes.modes import Modes
 from manymodes.nested import Nested, NestedRun
 from manymodes.network import Network
@@ -405,7 +405,7 @@ def test_the_page_says_which_weights_predict_and_which_chains_were_cut(tmp_path:
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="comparisons"):
         write_report(tmp_path / "r", {}, title="", introduction="", settings={}, toolchain={})
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(StorageError, match=r"cannot be written: the folder .*missing is gone"):
         write(tmp_path / "missing" / "report.html", only=make(modes=several(1)))
     assert list(tmp_path.iterdir()) == []
 

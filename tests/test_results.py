@@ -208,7 +208,7 @@ def hold(folder: Path, ready: Any, release: Any) -> None:
 
 def test_a_second_run_at_once_is_refused(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text("{}")
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     ready, release = context.Event(), context.Event()
     other = context.Process(target=hold, args=(tmp_path, ready, release))
     other.start()

@@ -12,6 +12,7 @@ import xarray as xr
 
 from manymodes import stacked
 from manymodes.errors import InputError
+from manymodes.labels import exported_names
 from manymodes.network import Network
 from manymodes.stacked import stack_draws
 from manymodes.variables import Variable
@@ -34,6 +35,10 @@ class FakePosterior:
         return tuple(
             Variable(n, s, int(i)) for (n, s), i in zip(shapes.items(), starts, strict=False)
         )
+
+    @property
+    def exported_names(self) -> dict[str, str]:
+        return exported_names(self.variables)
 
     def unpack(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         return {variable.name: variable.take(rows) for variable in self.variables}

@@ -210,11 +210,12 @@ def test_nested_runs_have_what_the_cores_leave(
     cores(8)
     seen: list[int] = []
 
-    def run_tasks(function: Any, tasks: dict[int, tuple[NestedJob, Any]], **_: Any) -> None:
-        seen.extend({job.threads for job, *_ in tasks.values()})
+    def as_completed(function: Any, queue: deque[Any], **_: Any) -> Any:
+        seen.extend({job.threads for _, (job, *_) in queue})
         raise Seen
+        yield
 
-    monkeypatch.setattr(nested._driver, "run_tasks", run_tasks)
+    monkeypatch.setattr(nested._attempts, "as_completed", as_completed)
     monkeypatch.setattr(nested._driver, "launcher", lambda *_: [])
     with pytest.raises(Seen):
         run_nested(
