@@ -201,6 +201,7 @@ def test_a_killed_compilation_leaves_nothing(place: Place) -> None:
             assert err.splitlines()[-1].startswith("manymodes: error: closed_forms is not compiled")
             assert "killed" in err
         place.assert_nothing_runs()
+    place.env["PATH"] = os.environ["PATH"]
     place.assert_nothing_is_left()
     assert not list(place.home.rglob("kernel.txt"))
 

@@ -207,13 +207,13 @@ def hold(folder: Path, ready: Any, release: Any) -> None:
 
 
 def test_a_second_run_at_once_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text("{}")
     context = multiprocessing.get_context("spawn")
     ready, release = context.Event(), context.Event()
     other = context.Process(target=hold, args=(tmp_path, ready, release))
     other.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(60)
+        (tmp_path / "summary.json").write_text('{"manymodes": "0.2.0"}')
         with (
             pytest.raises(InputError, match="is in use by another run"),
             run_directory(tmp_path, overwrite=True),
@@ -223,7 +223,7 @@ def test_a_second_run_at_once_is_refused(tmp_path: Path) -> None:
     finally:
         release.set()
         other.join()
-    with run_directory(tmp_path):
+    with run_directory(tmp_path, overwrite=True):
         pass
 
 

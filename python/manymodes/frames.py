@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ _MISSING = frozenset({
 })  # fmt: skip
 _SHOWN = 5
 _LONGEST_CELL = 1_000_000
+_SEPARATORS = (";", "\t", "|")
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,6 @@ def _read_csv(path: Path) -> Frame:
             header = [name.strip() for name in next(reader, [])]
             if not any(header):
                 raise InputError(f"{path}: not a CSV table: its first line must name the columns")
-            if len(header) == 1 and (hint := _separator(header[0])):
-                raise InputError(f"{path}: line 1 has one name{hint}")
             names = [plain(name) or f"{UNNAMED}{i}" for i, name in enumerate(header)]
             _check_names(str(path), names)
             before = reader.line_num
@@ -250,6 +249,8 @@ def _read_csv(path: Path) -> Frame:
         csv.field_size_limit(limit)
     if not cells:
         raise InputError(f"{path}: the table has no rows")
+    if len(header) == 1 and (hint := _other_separator(header[0], cells)):
+        raise InputError(f"{path}: line 1 has one name{hint}")
     data = pd.DataFrame(cells, columns=names, dtype=object)
     return Frame(str(path), data, np.array(lines), "line", _MISSING)
 
@@ -319,9 +320,18 @@ def _uneven(path: Path, line: int, row: list[str], names: list[str]) -> str:
 _PIECE = re.compile(r"\s*[+-]?\d+(\.\d*)?\s*")
 
 
+def _other_separator(name: str, cells: Iterable[Sequence[str]]) -> str:
+    """Return a hint if all rows of one cell hold a separator as often as the column's name."""
+    for found in _SEPARATORS:
+        times = name.count(found)
+        if times and all(row[0].count(found) == times for row in cells):
+            return _separator(found)
+    return ""
+
+
 def _separator(text: str) -> str:
     """Return a hint if a text holds what separates values elsewhere."""
-    found = next((s for s in (";", "\t", "|") if s in text), None)
+    found = next((s for s in _SEPARATORS if s in text), None)
     if found is None:
         return ""
     return (
