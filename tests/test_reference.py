@@ -114,6 +114,8 @@ def test_a_measure_survives_its_file(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("{}", "is no base measure"),
+        ("[]", r"is damaged \(not a JSON object\): it must be a JSON object with 'components'"),
+        ("{", "it must be a JSON object with 'components'"),
         ('{"components": []}', "there is none"),
         ('{"components": [{"families": ["normal"], "location": [0]}]}', "scale"),
         ('{"components": [{"families": ["gamma"], "location": [0], "scale": [1]}]}', "'gamma'"),

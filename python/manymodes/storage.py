@@ -228,8 +228,15 @@ def leads_out(path: Path, folder: Path) -> bool:
         return True
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *, advice: str = "remove it and run again") -> dict[str, Any]:
     """Read a JSON object.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    advice : str
+        What a user is told to do about a file that is damaged.
 
     Raises
     ------
@@ -241,9 +248,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ResultsError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ResultsError(f"{path} is damaged ({error}): remove it and run again") from error
+        raise ResultsError(f"{path} is damaged ({error}): {advice}") from error
     if not isinstance(value, dict):
-        raise ResultsError(f"{path} is damaged (not a JSON object): remove it and run again")
+        raise ResultsError(f"{path} is damaged (not a JSON object): {advice}")
     return value
 
 

@@ -25,7 +25,7 @@ normalised in the outcome for other reasons, and constants of the likelihood.
 
 from __future__ import annotations
 
-from manymodes.normalisation._improper import falls_off, improper_directions
+from manymodes.normalisation._improper import falls_off, finite_points, improper_directions
 from manymodes.normalisation._remarks import Remark, remarks
 
-__all__ = ["Remark", "falls_off", "improper_directions", "remarks"]
+__all__ = ["Remark", "falls_off", "finite_points", "improper_directions", "remarks"]

@@ -14,6 +14,7 @@ as that of a flat prior on the scale of a hierarchy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,8 @@ def improper_directions(posterior: Posterior, *, seed: int = 1) -> tuple[str, ..
     """
     if posterior.dims == 0:
         return ()
-    points = list(_probes(posterior, np.random.default_rng(seed)))
+    found_points = finite_points(posterior, np.random.default_rng(seed), _TRIES)
+    points = [point for point, *_ in islice(found_points, _PROBES)]
     if not points:
         return ()
     names = posterior.unconstrained_names
@@ -102,19 +104,25 @@ def falls_off(line: Line) -> bool:
     return last * distance < -_SLOWEST
 
 
-def _probes(posterior: Posterior, rng: np.random.Generator) -> Iterator[FloatArray]:
-    left = _PROBES
-    for _ in range(_TRIES):
+def finite_points(
+    posterior: Posterior, rng: np.random.Generator, tries: int
+) -> Iterator[tuple[FloatArray, float, FloatArray]]:
+    """Yield random points where a density is positive and smooth, of so many that are tried.
+
+    Yields
+    ------
+    tuple
+        A point, shape (D,), standard normal on the unconstrained scale; the log density there
+        (nats); and its gradient, shape (D,).
+    """
+    for _ in range(tries):
         point = rng.normal(size=posterior.dims)
         try:
             value, gradient = posterior.gradient(point)
         except DensityError:
             continue
         if np.isfinite(value) and np.isfinite(gradient).all():
-            yield point
-            left -= 1
-            if not left:
-                return
+            yield point, value, gradient
 
 
 def _is_open(posterior: Posterior, points: list[FloatArray], direction: FloatArray) -> bool:

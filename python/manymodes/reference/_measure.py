@@ -291,7 +291,7 @@ def read_measure(path: Path, dims: int | None = None) -> BaseMeasure:
     InputError
         It is missing, damaged, or does not describe a base measure of this dimension.
     """
-    content = read_json(path)
+    content = read_json(path, advice="it must be a JSON object with 'components'")
     try:
         components = tuple(_component(entry) for entry in content["components"])
         nothing = float("nan")

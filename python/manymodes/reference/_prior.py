@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 
 from manymodes.errors import DensityError, InputError
-from manymodes.normalisation import improper_directions
+from manymodes.normalisation import finite_points, improper_directions
 from manymodes.posterior import FloatArray, Posterior
 from manymodes.reference._measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
 from manymodes.seeds import check_seed
@@ -127,21 +129,10 @@ def _recognised(x: FloatArray, g: FloatArray) -> tuple[str | None, float, float]
 
 def _probe(prior: Posterior, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return points where the prior is positive, its log densities and its gradients there."""
-    points: list[FloatArray] = []
-    values: list[float] = []
-    gradients: list[FloatArray] = []
-    for _ in range(_MAX_TRIES):
-        eta = rng.normal(size=prior.dims)
-        try:
-            value, gradient = prior.gradient(eta)
-        except DensityError:
-            continue
-        if np.isfinite(value) and np.isfinite(gradient).all():
-            points.append(eta)
-            values.append(value)
-            gradients.append(gradient)
-            if len(points) == _N_PROBES:
-                return np.array(points), np.array(values), np.array(gradients)
+    found = list(islice(finite_points(prior, rng, _MAX_TRIES), _N_PROBES))
+    if len(found) == _N_PROBES:
+        points, values, gradients = zip(*found, strict=True)
+        return np.array(points), np.array(values), np.array(gradients)
     raise DensityError(
         f"the prior of {prior.program.name} is zero at {_MAX_TRIES} points around the origin"
     )
