@@ -43,12 +43,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import numpy as np
 
 from exact import NAMES, Component, Exact, make
-from manymodes.chains import run_chains
-from manymodes.comparison import Comparison, compare
-from manymodes.modes import ModeSettings
-from manymodes.nested import Nested, run_nested
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
+from manymodes.modes.comparison import Comparison, compare
+from manymodes.modes.find import ModeSettings
+from manymodes.sampling.chains.chains import run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 LOW, HIGH = 0.7, 1.4
 """The standard deviation of z is to lie between these."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from timing import alternate, ratio, show
 
-from manymodes.chains import Chains, run_chains
-from manymodes.comparison import predictions_by_input
-from manymodes.diagnostics import rhat, rhat_function
-from manymodes.nuts import NutsSettings
-from manymodes.posterior import Posterior
-from manymodes.stacking import stack
+from manymodes.density.posterior import Posterior
+from manymodes.modes.comparison import predictions_by_input
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.statistics.diagnostics import rhat, rhat_function
+from manymodes.statistics.stacking import stack
 
 TARGET = 240.0
 

@@ -21,11 +21,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from manymodes.comparison import compare
-from manymodes.nested import run_nested
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.program import Program
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.modes.comparison import compare
+from manymodes.sampling.nested import run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "tests" / "models" / "normal_mixture.stan"
 CENTRES, SPREAD, EACH = (-4.0, 0.0, 5.0), 0.6, 15

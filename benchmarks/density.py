@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from timing import alternate, ratio, show
 
-from manymodes.posterior import FloatArray, Posterior
+from manymodes.density.posterior import FloatArray, Posterior
 
 _LOOP = """
 typedef int (*value_t)(const void*, bool, bool, const double*, double*, char**);

@@ -43,7 +43,7 @@ from sklearn.model_selection import cross_val_predict, train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from manymodes.estimators import BayesianMLPClassifier, BayesianMLPRegressor
+from manymodes.sklearn import BayesianMLPClassifier, BayesianMLPRegressor
 
 Array = npt.NDArray[Any]
 Split = tuple[Array, Array, Array, Array]

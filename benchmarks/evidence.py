@@ -13,9 +13,9 @@ import numpy as np
 from nested import in_a_process, python_callback
 from timing import show
 
-from manymodes.nested import run_nested
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
+from manymodes.density.posterior import Posterior
+from manymodes.sampling.nested import run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 TARGET_RATIO = 5.0
 """How much faster than the fastest of the others manymodes is to be."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kernel_cases import CASES
 
-from manymodes.posterior import Posterior, compile_posteriors
+from manymodes.density.posterior import Posterior, compile_posteriors
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.network import Network
-from manymodes.posterior import FloatArray, Posterior
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.networks.network import Network
 from manymodes.studies.xor import xor_data, xor_network
 
 NOISE_SD = math.sqrt(0.5)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from kernel_cases import Case
 
-from manymodes.posterior import FloatArray
-from manymodes.prior import Prior
+from manymodes.density.posterior import FloatArray
+from manymodes.networks.prior import Prior
 
 Loop = Callable[[int], tuple[float, FloatArray]]
 

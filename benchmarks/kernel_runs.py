@@ -12,11 +12,11 @@ import numpy as np
 from kernel_cases import CASES as NETWORKS
 from timing import Timed, alternate, ratio, show
 
-from manymodes.chains import Chains, run_chains
-from manymodes.nested import Nested, run_nested
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior, compile_posteriors
+from manymodes.density.posterior import Posterior, compile_posteriors
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 WORKERS = 2
 

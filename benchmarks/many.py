@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from manymodes.posterior import Posterior
-from manymodes.records import read_record, record_numbers
-from manymodes.results import save_posterior
+from manymodes.density.posterior import Posterior
+from manymodes.results.run_directory import save_posterior
+from manymodes.sampling.chains.chain_files import read_record, record_numbers
 
 WORKERS = 2
 TARGET_OVERHEAD = 25

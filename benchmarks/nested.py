@@ -15,9 +15,9 @@ import numpy as np
 from density import seconds_per_value
 from timing import alternate, show
 
-from manymodes.nested import Nested, run_nested
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
+from manymodes.density.posterior import Posterior
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.toolchain import polychord_library, require
 
 TARGETS = {1: 40.0, 2: 22.0}

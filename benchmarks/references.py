@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from timing import show
 
-from manymodes.chains import run_chains
-from manymodes.nested import Nested, run_nested
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
+from manymodes.density.posterior import Posterior
+from manymodes.sampling.chains.chains import run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.studies.xor import xor_data, xor_posteriors
 
 CHAINS = 96

@@ -42,7 +42,7 @@ import scores
 import warmup
 
 import kernel
-from manymodes.posterior import Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.studies.xor import xor_data, xor_posteriors
 
 PARTS: dict[str, Any] = {

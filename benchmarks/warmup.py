@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from timing import alternate, show
 
-from manymodes.diagnostics import rhat
-from manymodes.nuts import Adapted, NutsChain, NutsSettings, run_chain
-from manymodes.posterior import Posterior
-from manymodes.starts import make_starts
-from manymodes.warmups import Warmup, offered, peak_of
+from manymodes.density.posterior import Posterior
+from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, NutsSettings, run_chain
+from manymodes.sampling.chains.starts import make_starts
+from manymodes.sampling.chains.warmups import Warmup, offered, peak_of
+from manymodes.statistics.diagnostics import rhat
 
 Offer = Adapted | None
 

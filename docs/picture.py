@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 import manymodes as mm
-from manymodes.comparison import PROMINENT
+from manymodes.modes.comparison import PROMINENT
 
 INK, GREY, BLUE, ORANGE = "#30343b", "#8a8f98", "#0072b2", "#d55e00"
 FILLS: dict[str, dict[str, Any]] = {

@@ -21,15 +21,15 @@ import pytest
 from filelock import FileLock
 
 from manymodes import toolchain
-from manymodes.chains import Chains, run_chains
-from manymodes.comparison import Comparison, compare
-from manymodes.modes import ModeSettings
-from manymodes.nested import Nested, run_nested
-from manymodes.network import Network
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.program import Program
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.modes.comparison import Comparison, compare
+from manymodes.modes.find import ModeSettings
+from manymodes.networks.network import Network
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.studies.xor import XorData, xor_data, xor_posteriors
 
 MODELS = Path(__file__).parent / "models"

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate, special, stats
 
-from manymodes.posterior import Posterior
-from manymodes.program import Program
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 
 Array = npt.NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from manymodes.engine import Parcel
+from manymodes.runtime.tasks import Parcel
 
 if TYPE_CHECKING:
-    from manymodes.posterior import Posterior
+    from manymodes.density.posterior import Posterior
 
 TESTS = Path(__file__).parent
 

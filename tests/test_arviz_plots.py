@@ -8,10 +8,10 @@ import matplotlib as mpl
 import pytest
 
 import manymodes as mm
-from manymodes.chains import Chains
-from manymodes.results import write_chains, write_stacked
-from manymodes.stacking import stack
-from manymodes.storage import write_json
+from manymodes.results.run_directory import write_chains, write_stacked
+from manymodes.runtime.storage import write_json
+from manymodes.sampling.chains.chains import Chains
+from manymodes.statistics.stacking import stack
 
 OF_CHAINS = (
     "plot_autocorr",

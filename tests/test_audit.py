@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manymodes.audits import Audit, audit, evidence_shift, side_by_side
-from manymodes.audits._count import count_copies, list_copies
-from manymodes.cli import main
-from manymodes.constraints import admits
+from manymodes.cli.main import main
 from manymodes.errors import InputError
-from manymodes.network import Network
-from manymodes.symmetry import group_order
+from manymodes.networks.audit import Audit, audit, evidence_shift, side_by_side
+from manymodes.networks.audit.count import count_copies, list_copies
+from manymodes.networks.constraints import admits
+from manymodes.networks.network import Network
+from manymodes.networks.symmetry import group_order
 
 SIGMAS = 4
 SHAPES = [

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from conftest import made_chains
+from manymodes.density.labels import anesthetic_samples, stan_name, tex_label
+from manymodes.density.normalisation import remarks
+from manymodes.density.parameter_space import log_unit_vector_surplus, off_unit_cube
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.density.stan_tokens import functions_of, read_source
+from manymodes.density.variables import as_json, left_out, parts_of, variables_of
 from manymodes.errors import QuantitiesWarning
-from manymodes.labels import anesthetic_samples, stan_name, tex_label
-from manymodes.normalisation import remarks
-from manymodes.nuts import initial_values
-from manymodes.parameter_space import log_unit_vector_surplus, off_unit_cube
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.stan_source import functions_of, read_source
-from manymodes.variables import as_json, left_out, parts_of, variables_of
+from manymodes.sampling.chains.cmdstan_nuts import initial_values
 
 # In the order of Stan 2.39: parts of one element of an array of tuples stand together.
 TUPLES = "t:1 t:2.1 t:2.2"

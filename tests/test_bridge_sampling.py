@@ -13,12 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from manymodes import bridge_sampling
-from manymodes import laplace as laplace_room
-from manymodes.bridge_sampling import BridgeEstimate, bridge, log_sum
-from manymodes.comparison import Estimate
 from manymodes.errors import DensityError, InputError
-from manymodes.laplace import LaplaceEstimate, laplace
+from manymodes.modes.checks import bridge_sampling
+from manymodes.modes.checks import laplace as laplace_room
+from manymodes.modes.checks.bridge_sampling import BridgeEstimate, bridge, log_sum
+from manymodes.modes.checks.laplace import LaplaceEstimate, laplace
+from manymodes.modes.comparison import Estimate
 
 Array = NDArray[np.float64]
 

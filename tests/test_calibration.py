@@ -17,11 +17,11 @@ import pytest
 from scipy import integrate, stats
 
 from exact import KINDS, NAMES, Component, Exact, log_surplus, make
+from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
-from manymodes.nested import run_nested
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.reference import prior_measure
+from manymodes.sampling.base_measures import prior_measure
+from manymodes.sampling.nested import run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "calibration.py"
 IN_CLOSED_FORM = ("regression", "mixture", "mixture_narrow")

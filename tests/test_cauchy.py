@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import cauchy, norm
 
-from manymodes.comparison import Comparison
+from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import FloatArray
+from manymodes.modes.comparison import Comparison
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.studies.cauchy import (
     CauchyModes,
     cauchy_data,

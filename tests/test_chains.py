@@ -13,13 +13,13 @@ import pytest
 from scipy import stats
 
 from conftest import Y_NORMAL, closed_form
-from manymodes.chains import Chains, load_chains, run_chains
-from manymodes.driver import chain_seeds, retry_seed
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
-from manymodes.loo import psis_loo
-from manymodes.nuts import NutsSettings
-from manymodes.posterior import Posterior
-from manymodes.records import record_file
+from manymodes.sampling.chains.chain_files import record_file
+from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.missing_chains import chain_seeds, retry_seed
+from manymodes.statistics.loo import psis_loo
 
 SHORT = NutsSettings(warmup=100, draws=60)
 COLLIDING = 139

@@ -23,11 +23,9 @@ from conftest import (
     made_chains,
     two_peaks,
 )
-from manymodes import copies as copies_room
-from manymodes.basins import Basins, basins_of, density_of
-from manymodes.bridge_sampling import bridge_by_mode, bridge_whole, log_sum
-from manymodes.chains import run_chains
-from manymodes.checks import (
+from manymodes.density.posterior import Posterior
+from manymodes.errors import InputError
+from manymodes.modes.checks import (
     BRIDGE,
     IMPORTANCE,
     LAPLACE,
@@ -41,19 +39,21 @@ from manymodes.checks import (
     Checks,
     check,
 )
-from manymodes.comparison import Comparison, Estimate, compare
-from manymodes.copies import Copies, Family, completed, find_copies, missing_copies
-from manymodes.errors import InputError
-from manymodes.laplace import laplace
-from manymodes.modes import ModeSettings
-from manymodes.nested import run_nested
-from manymodes.network import Network
-from manymodes.nuts import NutsSettings
-from manymodes.plots import plot_checks
-from manymodes.posterior import Posterior
+from manymodes.modes.checks import copies as copies_room
+from manymodes.modes.checks.basins import Basins, basins_of, density_of
+from manymodes.modes.checks.bridge_sampling import bridge_by_mode, bridge_whole, log_sum
+from manymodes.modes.checks.copies import Copies, Family, completed, find_copies, missing_copies
+from manymodes.modes.checks.laplace import laplace
+from manymodes.modes.comparison import Comparison, Estimate, compare
+from manymodes.modes.find import ModeSettings
+from manymodes.networks.network import Network
 from manymodes.report import write_report
-from manymodes.results import summarise
-from manymodes.text import checks_text
+from manymodes.report.plots import plot_checks
+from manymodes.report.terminal import checks_text
+from manymodes.results.run_directory import summarise
+from manymodes.sampling.chains.chains import run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested import run_nested
 
 FEW = ModeSettings(climbs=40)
 

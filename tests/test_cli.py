@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from conftest import MODELS, closed_form
-from manymodes.cli import main
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.results import load, save_posterior
+from manymodes.cli.main import main
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.results.run_directory import load, save_posterior
 
 NUTS = ["--chains", "2", "--warmup", "100", "--draws", "50"]
 POLYCHORD = ["--nlive", "30", "--runs", "1"]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manymodes.chains import Chains
-from manymodes.comparison import PROMINENT, Comparison, compare
-from manymodes.diagnostics import rhat
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.modes import ModeSettings
-from manymodes.nested import Nested
-from manymodes.posterior import Posterior
-from manymodes.stacking import stack
+from manymodes.modes.comparison import PROMINENT, Comparison, compare
+from manymodes.modes.find import ModeSettings
+from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.nested import Nested
+from manymodes.statistics.diagnostics import rhat
+from manymodes.statistics.stacking import stack
 
 FEW = ModeSettings(climbs=60)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from conftest import MODELS, closed_form
-from manymodes.compiler_messages import first_complaint, with_users_names
+from manymodes.density.compiler_messages import first_complaint, with_users_names
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import CompileError, DensityError, SamplingError
-from manymodes.posterior import Posterior
-from manymodes.program import Program
 from manymodes.toolchain import Toolchain
 
 SHOWN = {

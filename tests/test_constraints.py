@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manymodes.constraints import admits, pd_skew, pivots, svd
-from manymodes.network import Network
-from manymodes.posterior import Posterior
-from manymodes.symmetry import canonical
+from manymodes.density.posterior import Posterior
+from manymodes.networks.constraints import admits, pd_skew, pivots, svd
+from manymodes.networks.network import Network
+from manymodes.networks.symmetry import canonical
 
 N = 40_000
 

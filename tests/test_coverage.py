@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from manymodes.coverage import (
+from manymodes.errors import InputError
+from manymodes.statistics.coverage import (
     accumulation,
     chance_of_all,
     coverage,
@@ -16,7 +17,6 @@ from manymodes.coverage import (
     most_equal_modes,
     smallest_sure_share,
 )
-from manymodes.errors import InputError
 
 SHARES = {
     "equal": np.full(40, 1 / 40),

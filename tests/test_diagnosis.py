@@ -12,18 +12,18 @@ import pytest
 from matplotlib.figure import Figure
 
 from conftest import made_chains
-from manymodes.comparison import Comparison
-from manymodes.diagnosis import Diagnosis, diagnose, switching
-from manymodes.diagnosis._health import bfmi
-from manymodes.diagnosis._spaces import canonical_blocks, superchain_members
 from manymodes.errors import InputError
-from manymodes.modes import Modes
-from manymodes.network import Network
-from manymodes.plots import plot_accumulation, plot_switching, plot_traces
-from manymodes.report._findings import finding
-from manymodes.symmetry import act, random_members
-from manymodes.text import diagnosis_text
-from manymodes.weighings import HeldOutScore, Score, weighings
+from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis import Diagnosis, diagnose, switching
+from manymodes.modes.diagnosis.health import bfmi
+from manymodes.modes.diagnosis.spaces import canonical_blocks, superchain_members
+from manymodes.modes.find import Modes
+from manymodes.networks.network import Network
+from manymodes.networks.symmetry import act, random_members
+from manymodes.report.findings import finding
+from manymodes.report.plots import plot_accumulation, plot_switching, plot_traces
+from manymodes.report.terminal import diagnosis_text
+from manymodes.statistics.chain_weightings import HeldOutScore, Score, weighings
 from test_report import XOR, make, make_posterior, summary
 
 TANH = Network(2, (3,), activation="tanh", prior="normal:1")
@@ -99,7 +99,7 @@ def test_canonical_weights_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     chains = compared(copies(TANH, 3, 10), np.zeros((3, 10), dtype=int), TANH).chains
     assert chains is not None
     whole = np.concatenate(list(canonical_blocks(chains)), axis=2)
-    monkeypatch.setattr("manymodes.diagnosis._spaces._AT_ONCE", 3 * 10 * 4)
+    monkeypatch.setattr("manymodes.modes.diagnosis.spaces._AT_ONCE", 3 * 10 * 4)
     parts = list(canonical_blocks(chains))
     assert [part.shape[2] for part in parts] == [4, 4, 4, 1]
     np.testing.assert_array_equal(np.concatenate(parts, axis=2), whole)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import kolmogorov
 
-from manymodes._insertion import kolmogorov_smirnov
-from manymodes.diagnostics import (
+from manymodes.errors import InputError
+from manymodes.statistics.diagnostics import (
     ess_bulk,
     ess_tail,
     insertion_p,
@@ -22,7 +22,7 @@ from manymodes.diagnostics import (
     rhat_function,
     rolling_insertion_p,
 )
-from manymodes.errors import InputError
+from manymodes.statistics.insertion import kolmogorov_smirnov
 
 
 def autoregressive(shape: tuple[int, int, int], rho: float, seed: int = 0) -> np.ndarray:
@@ -140,7 +140,7 @@ def test_stuck_chains_are_as_bad_as_can_be() -> None:
 def test_blocks_and_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     x = draws_of("slow", (4, 50, 23))
     whole = rhat(x), ess_bulk(x), ess_tail(x)
-    monkeypatch.setattr("manymodes._columns._BLOCK", 4 * 50 * 2)
+    monkeypatch.setattr("manymodes.statistics.columns._BLOCK", 4 * 50 * 2)
     for threads in (1, 3):
         again = (f(x, threads=threads) for f in (rhat, ess_bulk, ess_tail))
         for a, b in zip(whole, again, strict=True):

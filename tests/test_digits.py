@@ -12,14 +12,14 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 import manymodes as mm
-from manymodes.chains import load_chains
-from manymodes.cli import main
-from manymodes.diagnostics import rhat
+from manymodes.cli.main import main
 from manymodes.errors import InputError, ResultsError
-from manymodes.held_out import kept_held_out
-from manymodes.predict import predict_table
-from manymodes.results import open_posterior
-from manymodes.stacking import stack
+from manymodes.modes.held_out import kept_held_out
+from manymodes.results.predict import predict_table
+from manymodes.results.run_directory import open_posterior
+from manymodes.sampling.chains.chains import load_chains
+from manymodes.statistics.diagnostics import rhat
+from manymodes.statistics.stacking import stack
 from manymodes.studies.digits import (
     PENALTIES,
     digits_parts,

@@ -18,23 +18,23 @@ from scipy import stats
 
 from conftest import MODELS, made_chains
 from manymodes import load
-from manymodes.chain_task import leave_one_out, rescored
-from manymodes.chains import load_chains, run_chains
-from manymodes.cli import main
+from manymodes.cli.main import main
+from manymodes.density.labels import exported_names, renamed_text
+from manymodes.density.log_likelihood import LogLik, find_log_lik
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.density.variables import Variable
 from manymodes.errors import DensityError, InputError, NamesWarning
-from manymodes.labels import exported_names, renamed_text
-from manymodes.log_likelihood import LogLik, find_log_lik
-from manymodes.loo import psis_loo
-from manymodes.modes import _function_distance, _known_moments
-from manymodes.nuts import NutsSettings
-from manymodes.plots._scores import _scored, plot_scores
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.records import read_record, record_file
-from manymodes.stacking import stack
-from manymodes.storage import write_arrays
-from manymodes.trees import put, single
-from manymodes.variables import Variable
+from manymodes.modes.find import _function_distance, _known_moments
+from manymodes.report.plots.scores import _scored, plot_scores
+from manymodes.runtime.storage import write_arrays
+from manymodes.sampling.chains.chain_files import read_record, record_file
+from manymodes.sampling.chains.chains import load_chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.one_chain import leave_one_out, rescored
+from manymodes.sampling.chains.trees import put, single
+from manymodes.statistics.loo import psis_loo
+from manymodes.statistics.stacking import stack
 
 RNG = np.random.default_rng(4)
 OUTCOMES = RNG.normal(size=(3, 2)).round(2)

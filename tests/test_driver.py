@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from conftest import closed_form, made_chains
-from manymodes.chains import Chains, load_chains, run_chains
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, StorageError
-from manymodes.nuts import NutsSettings
-from manymodes.posterior import Posterior
-from manymodes.records import record_file, record_numbers
+from manymodes.sampling.chains.chain_files import record_file, record_numbers
+from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 
 SHORT = NutsSettings(warmup=100, draws=60)
 

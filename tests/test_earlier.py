@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from conftest import small_network
-from manymodes import earlier
-from manymodes.earlier import naming_the_remedy
+from manymodes.density import earlier
+from manymodes.density.earlier import naming_the_remedy
+from manymodes.density.kernel import with_kernel
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import CompileError, InputError, UpgradeWarning
-from manymodes.kernel import with_kernel
-from manymodes.network import Network
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.results import open_posterior, save_posterior
+from manymodes.networks.network import Network
+from manymodes.results.run_directory import open_posterior, save_posterior
 from manymodes.toolchain import stan_dir
 
 FILES = Path(earlier.__file__).with_name("earlier_files")

@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from manymodes import _worker, engine
-from manymodes.engine import Outcome, Parcel, as_completed, cpu_count, run_tasks
 from manymodes.errors import EngineError, InputError
+from manymodes.runtime import tasks, worker
+from manymodes.runtime.tasks import Outcome, Parcel, as_completed, cpu_count, run_tasks
 
 
 def square(x: int) -> int:
@@ -154,7 +154,7 @@ def test_a_worker_that_dies_in_the_middle_of_its_answer_loses_nothing(tmp_path: 
 def test_a_task_that_always_kills_its_worker_costs_only_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "MAX_RESTARTS", 1)
+    monkeypatch.setattr(tasks, "MAX_RESTARTS", 1)
     calls: list[int] = []
     found = run_tasks(
         dies_always,
@@ -169,8 +169,8 @@ def test_a_task_that_always_kills_its_worker_costs_only_itself(
 
 def test_workers_that_never_live_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the kernel kills each for its memory: not one task after the other, 1000 times."""
-    monkeypatch.setattr(engine, "MAX_RESTARTS", 0)
-    monkeypatch.setattr(engine, "MAX_TRIES", 2)
+    monkeypatch.setattr(tasks, "MAX_RESTARTS", 0)
+    monkeypatch.setattr(tasks, "MAX_TRIES", 2)
     queue = deque((i, (0,)) for i in range(10))
     done: list[int] = []
     run = as_completed(dies_always, queue, workers=2)
@@ -247,7 +247,7 @@ def test_few_tasks_are_handed_out_at_a_time() -> None:
     with Counting(3) as pool:
         found = run_tasks(square, {x: (x,) for x in range(300)}, executor=pool)
     assert len(found) == 300
-    assert pool.most <= engine.AHEAD * 3
+    assert pool.most <= tasks.AHEAD * 3
 
 
 def test_a_consumer_that_stops_ends_the_workers(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_consumer_that_stops_ends_the_workers(tmp_path: Path) -> None:
 SLEEPERS = """
 import signal, time
 from collections import deque
-from manymodes.engine import Parcel, as_completed
+from manymodes.runtime.tasks import Parcel, as_completed
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 def work(parcel):
     time.sleep(60)
@@ -375,7 +375,7 @@ def test_an_executor_that_is_shut_down_ends_the_run() -> None:
 
     with pytest.raises(EngineError, match="after shutdown"):
         consume()
-    assert sorted(done) == list(range(engine.AHEAD)), "what it had taken before is not lost"
+    assert sorted(done) == list(range(tasks.AHEAD)), "what it had taken before is not lost"
 
 
 class Losing(Executor):
@@ -405,7 +405,7 @@ class KilledWorker(Exception):
 
 @pytest.mark.parametrize("error", [None, KilledWorker("of it")])
 def test_what_an_executor_loses_is_given_to_it_again(error: Exception | None) -> None:
-    lossy = Losing({1: engine.MAX_TRIES - 1, 3: 1}, error)
+    lossy = Losing({1: tasks.MAX_TRIES - 1, 3: 1}, error)
     found = run_tasks(square, {x: (x,) for x in range(5)}, executor=lossy)
     assert {key: outcome.value for key, outcome in found.items()} == {x: x * x for x in range(5)}
 
@@ -453,4 +453,4 @@ def test_a_parcel_is_opened_once_in_each_process() -> None:
 def test_old_parcels_are_let_go() -> None:
     for x in range(20):
         assert Parcel([x]).open() == [x]
-    assert len(_worker.Parcel._opened) <= 4
+    assert len(worker.Parcel._opened) <= 4

@@ -19,12 +19,13 @@ from sklearn.linear_model import BayesianRidge
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from manymodes import Posterior, estimators
-from manymodes.chains import load_chains
+from manymodes import Posterior
 from manymodes.errors import InputError, SamplingError
-from manymodes.estimators import BayesianMLPClassifier, BayesianMLPRegressor
-from manymodes.results import open_posterior
-from manymodes.stacking import stack
+from manymodes import sklearn
+from manymodes.results.run_directory import open_posterior
+from manymodes.sklearn import BayesianMLPClassifier, BayesianMLPRegressor
+from manymodes.sampling.chains.chains import load_chains
+from manymodes.statistics.stacking import stack
 from manymodes.toolchain import Toolchain
 
 pytestmark = pytest.mark.usefixtures("tools")
@@ -171,7 +172,7 @@ def test_log_probabilities_do_not_underflow(binary: Any) -> None:
 def test_rows_in_blocks_are_the_rows(monkeypatch: Any, regressor: Any, points: Any) -> None:
     X, y = points
     whole = regressor.predict(X, return_std=True), regressor.log_predictive_density(X, y)
-    monkeypatch.setattr(estimators, "_BLOCK", 3 * regressor.weights_.size * SMALL["draws"])
+    monkeypatch.setattr(sklearn, "_BLOCK", 3 * regressor.weights_.size * SMALL["draws"])
     parts = regressor.predict(X, return_std=True), regressor.log_predictive_density(X, y)
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-12)
     np.testing.assert_allclose(parts[1], whole[1], rtol=1e-12)
@@ -252,7 +253,7 @@ def test_out_keeps_the_run_and_a_second_fit_samples_nothing(
     assert kept is not None
     np.testing.assert_array_equal(kept.eta, model.chains_.eta)
     assert (tmp_path / "run" / "chains.nc").stat().st_size > 0
-    monkeypatch.setattr("manymodes.driver.sample_chain", None)
+    monkeypatch.setattr("manymodes.sampling.chains.missing_chains.sample_chain", None)
     np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), model.predict(X))
     with pytest.raises(InputError, match=r"other settings .*choose another --?out"):
         clone(model).fit(X, y + X[:, 0])
@@ -379,15 +380,15 @@ def test_a_failed_chain_is_a_warning_and_all_of_them_an_error(
 
         return sample
 
-    from manymodes import driver
+    from manymodes.sampling.chains import missing_chains
 
-    kept = driver.sample_chain
-    monkeypatch.setattr(driver, "sample_chain", unlucky(range(1)))
+    kept = missing_chains.sample_chain
+    monkeypatch.setattr(missing_chains, "sample_chain", unlucky(range(1)))
     with pytest.warns(UserWarning, match="1 of 2 chains failed and are left out.*no luck"):
         model = BayesianMLPRegressor(**SMALL).fit(X, y)
     assert model.weights_.tolist() == [1.0]
     assert np.isfinite(model.predict(X)).all()
-    monkeypatch.setattr(driver, "sample_chain", unlucky(range(2)))
+    monkeypatch.setattr(missing_chains, "sample_chain", unlucky(range(2)))
     with pytest.raises(SamplingError, match=r"finished: 3 attempts; .*: CmdStan: no luck"):
         BayesianMLPRegressor(**SMALL).fit(X, y)
 
@@ -397,7 +398,7 @@ def test_without_scikit_learn_the_error_is_one_line() -> None:
     script = (
         "import sys; sys.modules['sklearn'] = None\n"
         "import manymodes; [getattr(manymodes, name) for name in manymodes.__all__]\n"
-        "try:\n    import manymodes.estimators\n"
+        "try:\n    import manymodes.sklearn\n"
         "except ImportError as error:\n    print(error)\n"
     )
     done = subprocess.run(

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manymodes.audits import audit, evidence_shift
-from manymodes.nested import Nested, run_nested
-from manymodes.network import Network
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.reference import STUDENT4, BaseMeasure, prior_measure, write_measure
+from manymodes.density.posterior import Posterior
+from manymodes.networks.audit import audit, evidence_shift
+from manymodes.networks.network import Network
+from manymodes.sampling.base_measures import STUDENT4, BaseMeasure, prior_measure, write_measure
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 SETTINGS = PolyChordSettings(nlive=500)
 RUNS = {1: 4, 2: 2}  # by number of inputs

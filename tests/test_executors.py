@@ -21,11 +21,11 @@ import pytest
 import far_tasks
 from conftest import MODELS, closed_form
 from far_tasks import TESTS, dask_cluster
-from manymodes.engine import Parcel, as_completed, run_tasks
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import EngineError, InputError
-from manymodes.executors import dask_executor, mpi_executor
-from manymodes.posterior import Posterior
-from manymodes.program import Program
+from manymodes.runtime.executors import dask_executor, mpi_executor
+from manymodes.runtime.tasks import Parcel, as_completed, run_tasks
 from manymodes.toolchain import home
 
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -87,7 +87,7 @@ def test_a_dask_scheduler_that_is_killed_ends_the_run(
         dask_executor(cluster.address, patience=patience) as executor,
     ):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("manymodes.__version__", "9.9")
+            patch.setattr("manymodes.runtime.executors.__version__", "9.9")
             with pytest.raises(InputError, match=r"worker at \S+ has not manymodes 9\.9: 0"):
                 dask_executor(cluster.address).__enter__()
         queue = deque((i, (i,)) for i in range(30))
@@ -134,9 +134,9 @@ def test_a_package_that_is_missing_is_named(
 MPI_JOB = """
 import json, sys
 import far_tasks
-from manymodes.engine import run_tasks
+from manymodes.runtime.tasks import run_tasks
 from manymodes.errors import InputError
-from manymodes.executors import mpi_executor
+from manymodes.runtime.executors import mpi_executor
 
 if __name__ == "__main__":
     try:

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from far_tasks import dask_cluster
-from manymodes import driver
-from manymodes.chains import Chains, load_chains, run_chains
-from manymodes.executors import dask_executor
-from manymodes.nuts import NutsSettings
-from manymodes.posterior import Posterior
-from manymodes.records import record_file, record_numbers
-from manymodes.results import save_posterior
+from manymodes.density.posterior import Posterior
+from manymodes.results.run_directory import save_posterior
+from manymodes.runtime.executors import dask_executor
+from manymodes.sampling.chains import missing_chains
+from manymodes.sampling.chains.chain_files import record_file, record_numbers
+from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -147,7 +147,7 @@ def test_a_dask_run_with_a_worker_killed_half_way_gives_the_same_draws(
 ) -> None:
     n = 24
     with dask_cluster(tmp_path, 2) as cluster, dask_executor(cluster.address) as executor:
-        write, written = driver.write_record, []
+        write, written = missing_chains.write_record, []
 
         def killing(*arguments: Any) -> None:
             write(*arguments)
@@ -155,7 +155,7 @@ def test_a_dask_run_with_a_worker_killed_half_way_gives_the_same_draws(
             if len(written) == n // 2:
                 cluster.workers[0].kill()
 
-        monkeypatch.setattr(driver, "write_record", killing)
+        monkeypatch.setattr(missing_chains, "write_record", killing)
         chains = run_chains(
             normal, chains=n, settings=SETTINGS, executor=executor, out=tmp_path / "run", quiet=True
         )

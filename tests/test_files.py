@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from manymodes import files, results
-from manymodes.cli import main
+from manymodes.cli.main import main
 from manymodes.errors import InputError, ManymodesError, StorageError
-from manymodes.files import atomic, sweep_partials
-from manymodes.frames import read_frame, write_frame
-from manymodes.storage import ensure_folder, held, write_arrays, write_json, write_text
+from manymodes.results import run_directory
+from manymodes.runtime import files
+from manymodes.runtime.files import atomic, sweep_partials
+from manymodes.runtime.storage import ensure_folder, held, write_arrays, write_json, write_text
+from manymodes.tables.frames import read_frame, write_frame
 
 TREE = xr.DataTree.from_dict({"posterior": xr.Dataset({"x": ("draw", np.arange(50.0))})})
 TABLE = pd.DataFrame({"a": [1.5, 2.5], "b": ["x", "y"]})
@@ -28,7 +29,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "a.txt": lambda path: write_text(path, "text"),
     "a.json": lambda path: write_json(path, {"x": 1}),
     "a.npz": lambda path: write_arrays(path, {"x": np.arange(9.0)}),
-    "a.nc": lambda path: results._write_tree(TREE, path, "chains"),
+    "a.nc": lambda path: run_directory._write_tree(TREE, path, "chains"),
     "a.csv": lambda path: write_frame(path, TABLE),
     "a.parquet": lambda path: write_frame(path, TABLE),
 }

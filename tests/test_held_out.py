@@ -12,9 +12,9 @@ import pytest
 
 from conftest import made_chains
 from manymodes.errors import InputError, ResultsError
-from manymodes.held_out import HeldOut, held_out_lpd, keep_held_out, kept_held_out
-from manymodes.network import Network
-from manymodes.table import Table
+from manymodes.modes.held_out import HeldOut, held_out_lpd, keep_held_out, kept_held_out
+from manymodes.networks.network import Network
+from manymodes.tables.table import Table
 
 
 def test_rows_are_kept_as_the_network_takes_them(tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from manymodes.cli import main
+from manymodes.cli.main import main
+from manymodes.cli.streams import shown_safely
 from manymodes.errors import InputError, ManymodesWarning, StorageError
-from manymodes.frames import read_frame, write_frame
-from manymodes.plots._style import by_name, new_figure, styled
-from manymodes.progress import Progress
-from manymodes.report._page import Page, Section, picture, render
-from manymodes.spreadsheets import inert, plain
-from manymodes.terminal import shown_safely, visible
+from manymodes.report.page import Page, Section, picture, render
+from manymodes.report.plots.style import by_name, new_figure, styled
+from manymodes.runtime.progress import Progress
+from manymodes.runtime.spreadsheets import inert, plain
+from manymodes.tables.frames import read_frame, write_frame
+from manymodes.wording import visible
 
 ESCAPES = (
     "\x1b]0;title\x07", "\x1b[2J", "a\x1b[31mred", "\x9b31m", "a\rb", "a\x00b", "\x7f", "\x08\x08",

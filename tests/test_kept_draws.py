@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manymodes import claims, results
-from manymodes.chains import load_chains
-from manymodes.claims import keep_versions
 from manymodes.errors import (
     InputError,
     ResultsError,
@@ -23,13 +20,22 @@ from manymodes.errors import (
     UnfinishedWarning,
     VersionsWarning,
 )
-from manymodes.nested import load_nested, run_file
-from manymodes.nested._kept import owner_of, read_base, write_run
-from manymodes.polychord import PolyChordSettings, RawRun
-from manymodes.records import Record, record_file, set_damaged_aside, write_record
-from manymodes.reference import BaseMeasure, write_measure
-from manymodes.results import load
-from manymodes.storage import claim, read_json, write_arrays, write_json
+from manymodes.results import run_directory
+from manymodes.results.run_directory import load
+from manymodes.runtime.storage import claim, read_json, write_arrays, write_json
+from manymodes.sampling import claims
+from manymodes.sampling.base_measures import BaseMeasure, write_measure
+from manymodes.sampling.chains.chain_files import (
+    Record,
+    record_file,
+    set_damaged_aside,
+    write_record,
+)
+from manymodes.sampling.chains.chains import load_chains
+from manymodes.sampling.claims import keep_versions
+from manymodes.sampling.nested import load_nested, run_file
+from manymodes.sampling.nested.kept import owner_of, read_base, write_run
+from manymodes.sampling.nested.polychord_run import PolyChordSettings, RawRun
 
 DIMS, WIDE, DRAWS = 2, 3, 5
 IDENTITY = {"program": "p" * 16, "data": "d" * 16}
@@ -51,7 +57,7 @@ POSTERIOR: Any = Stand()
 
 @pytest.fixture(autouse=True)
 def _without_unit_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manymodes.nested._driver.log_unit_vector_surplus", lambda _: 0.0)
+    monkeypatch.setattr("manymodes.sampling.nested.driver.log_unit_vector_surplus", lambda _: 0.0)
 
 
 def record(number: int, **changes: Any) -> Record:
@@ -416,7 +422,7 @@ def test_files_of_another_run_are_not_opened(tmp_path: Path) -> None:
         ("nested.nc", "nested", lambda: load(tmp_path).nested_tree),
     ):
         path = tmp_path / name
-        results._write_tree(tree, path, engine)
+        run_directory._write_tree(tree, path, engine)
         assert set(read().children) == {"posterior"}
         whole = path.read_bytes()
         for content in (b"", b"stray", whole[: len(whole) // 2]):

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manymodes import kernel
+from manymodes.density import kernel
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import DensityError, KernelWarning
-from manymodes.network import Network
-from manymodes.posterior import Posterior
-from manymodes.program import Program
+from manymodes.networks.network import Network
 from manymodes.toolchain import stan_dir
 from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 

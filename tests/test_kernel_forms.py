@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 
 from conftest import MODELS, small_network
-from manymodes import kernel
-from manymodes import posterior as posterior_room
-from manymodes.cli import main
+from manymodes.cli.main import main
+from manymodes.density import kernel
+from manymodes.density import posterior as posterior_room
+from manymodes.density.kernel import caution, instruction_set, user_header, with_kernel
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import CompileError, KernelWarning
-from manymodes.kernel import caution, instruction_set, user_header, with_kernel
-from manymodes.network import Network
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.results import open_posterior, save_posterior
+from manymodes.networks.network import Network
+from manymodes.results.run_directory import open_posterior, save_posterior
 from manymodes.toolchain import Toolchain, stan_dir
 
 SWAPPED = "network_likelihood.stanfunctions"

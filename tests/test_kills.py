@@ -24,8 +24,8 @@ import pytest
 
 from conftest import closed_form
 from manymodes import toolchain
-from manymodes.nested_runner import nested_runner
-from manymodes.results import save_posterior
+from manymodes.results.run_directory import save_posterior
+from manymodes.sampling.nested.runner import nested_runner
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from manymodes.errors import InputError
-from manymodes.loo import psis_loo, psis_weights
+from manymodes.statistics.loo import psis_loo, psis_weights
 
 
 def log_lik(n_draws: int, n_obs: int = 40, seed: int = 0) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_one_efficiency_per_observation() -> None:
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     ll = log_lik(200, 17)
     whole = psis_loo(ll)
-    monkeypatch.setattr("manymodes.loo._BLOCK", 200 * 4)
+    monkeypatch.setattr("manymodes.statistics.loo._BLOCK", 200 * 4)
     np.testing.assert_allclose(psis_loo(ll).elpd_i, whole.elpd_i, rtol=0, atol=1e-10)
 
 

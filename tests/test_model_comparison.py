@@ -15,29 +15,29 @@ from numpy.polynomial.hermite_e import hermegauss
 from scipy import special, stats
 
 from conftest import MODELS, QUICK_POLYCHORD, Y_NORMAL, closed_form, made_chains
-from manymodes.cli import main
+from manymodes.cli.main import main
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import InputError, ResultsError
-from manymodes.held_out import HeldOut
-from manymodes.loo import psis_loo
-from manymodes.model_comparison import (
+from manymodes.models import (
     ModelComparison,
     ModelRun,
     check_same_data,
     compare_models,
     probabilities,
 )
-from manymodes.model_comparison._runs import names
-from manymodes.model_comparison._terms import loo_terms
-from manymodes.nested import run_nested
-from manymodes.network import Network
-from manymodes.plots import families, plot_models, plot_units
-from manymodes.posterior import Posterior
-from manymodes.program import Program
+from manymodes.models.runs import names
+from manymodes.models.terms import loo_terms
+from manymodes.modes.held_out import HeldOut
+from manymodes.modes.mode_weights import Estimate
+from manymodes.networks.network import Network
 from manymodes.report import evidence_cells, models_answer, prediction_cells, write_models_report
-from manymodes.results import save_posterior
-from manymodes.stacking import stack
-from manymodes.text import models_text
-from manymodes.weights import Estimate
+from manymodes.report.plots import families, plot_models, plot_units
+from manymodes.report.terminal import models_text
+from manymodes.results.run_directory import save_posterior
+from manymodes.sampling.nested import run_nested
+from manymodes.statistics.loo import psis_loo
+from manymodes.statistics.stacking import stack
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(40, 2))

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from conftest import QUICK_NUTS, two_peaks
-from manymodes import symmetry
-from manymodes.atlas import MAX_PAIRWISE, Atlas
-from manymodes.chains import Chains, run_chains
-from manymodes.comparison import Comparison, compare
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.landscape import LOWEST, Landscape
-from manymodes.modes import ModeSettings, find_modes
-from manymodes.nested import Nested, run_nested
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.reference import prior_measure
+from manymodes.modes.comparison import Comparison, compare
+from manymodes.modes.find import ModeSettings, find_modes
+from manymodes.modes.landscape import LOWEST, Landscape
+from manymodes.modes.peaks import MAX_PAIRWISE, Atlas
+from manymodes.networks import symmetry
+from manymodes.sampling.base_measures import prior_measure
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.studies.cauchy import cauchy_data, cauchy_posterior
 
 FEW = ModeSettings(climbs=100)

@@ -21,13 +21,12 @@ import pytest
 from scipy import special, stats
 
 from conftest import Y_BERNOULLI, Y_NORMAL, closed_form, small_network, two_peaks
-from manymodes import polychord
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
-from manymodes.nested import Nested, load_nested, run_nested
-from manymodes.polychord import PolyChordSettings, RunsDisplay
-from manymodes.posterior import Posterior
-from manymodes.progress import Progress
-from manymodes.reference import STUDENT4, BaseMeasure, prior_measure, write_measure
+from manymodes.runtime.progress import Progress
+from manymodes.sampling.base_measures import STUDENT4, BaseMeasure, prior_measure, write_measure
+from manymodes.sampling.nested import Nested, load_nested, polychord_run, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings, RunsDisplay
 
 SMALL = PolyChordSettings(nlive=100)
 
@@ -174,9 +173,9 @@ def test_one_run_that_fails_does_not_cost_the_others() -> None:
 def test_all_runs_failing_is_an_error_with_the_childs_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    library = polychord.polychord_library(polychord.require("polychord"))
+    library = polychord_run.polychord_library(polychord_run.require("polychord"))
     bad = replace(library, path=tmp_path / "absent.so")
-    monkeypatch.setattr(polychord, "polychord_library", lambda toolchain: bad)
+    monkeypatch.setattr(polychord_run, "polychord_library", lambda toolchain: bad)
     with pytest.raises(SamplingError, match=r"no nested run finished: .*absent\.so"):
         run(closed_form(), out=tmp_path)
     assert not list(tmp_path.rglob(".running-*"))
@@ -185,11 +184,11 @@ def test_all_runs_failing_is_an_error_with_the_childs_message(
 def test_a_killed_child_is_reported(tmp_path: Path) -> None:
     display = RunsDisplay(Progress("", quiet=True))
     with pytest.raises(SamplingError, match=r"the nested run was ended by SIGKILL: out of memory"):
-        polychord._run_child(
+        polychord_run._run_child(
             ["sh", "-c", "echo out of memory >&2; kill -9 $$"], tmp_path, display, 0, 1
         )
     with pytest.raises(SamplingError, match=r"the nested run failed: I stop here"):
-        polychord._run_child(["sh", "-c", "echo I stop here; exit 0"], tmp_path, display, 0, 1)
+        polychord_run._run_child(["sh", "-c", "echo I stop here; exit 0"], tmp_path, display, 0, 1)
 
 
 def test_a_run_killed_from_outside_is_reported() -> None:
@@ -209,7 +208,7 @@ def test_a_run_killed_from_outside_is_reported() -> None:
                     return
             time.sleep(0.02)
 
-    polychord.nested_runner()
+    polychord_run.nested_runner()
     killer = threading.Thread(target=kill_first_child)
     killer.start()
     with pytest.raises(SamplingError, match=r"no nested run finished: .*SIGKILL"):
@@ -223,7 +222,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
 
     def arrange(deaths: int) -> list[int]:
         seeds: list[int] = []
-        whole, died = polychord._run_child, Counter[int]()
+        whole, died = polychord_run._run_child, Counter[int]()
 
         def child(command: list[str], folder: Path, show: Any, index: int, *rest: int) -> Any:
             config = (folder / "config").read_text()
@@ -231,10 +230,10 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
             died[index] += 1
             if died[index] > deaths:
                 return whole(command, folder, show, index, *rest)
-            assert polychord.nested_runner().is_file()
+            assert polychord_run.nested_runner().is_file()
             return whole(["sh", "-c", "kill -9 $$"], folder, show, index, *rest)
 
-        monkeypatch.setattr(polychord, "_run_child", child)
+        monkeypatch.setattr(polychord_run, "_run_child", child)
         return seeds
 
     return arrange

@@ -11,14 +11,14 @@ from anesthetic import NestedSamples, read_chains, read_csv
 from anesthetic.read.getdist import read_getdist
 
 from conftest import Y_NORMAL, closed_form
-from manymodes.cli import main
-from manymodes.comparison import Comparison
+from manymodes.cli.main import main
+from manymodes.density.labels import anesthetic_samples, stan_name, tex_label
 from manymodes.errors import InputError
-from manymodes.labels import anesthetic_samples, stan_name, tex_label
-from manymodes.nested import Nested, run_nested
-from manymodes.nested_files import equal_draws, nested_datatree, write_polychord_files
-from manymodes.polychord import PolyChordSettings
-from manymodes.results import Results, save_posterior, write_nested, write_nested_tree
+from manymodes.modes.comparison import Comparison
+from manymodes.results.nested_export import equal_draws, nested_datatree, write_polychord_files
+from manymodes.results.run_directory import Results, save_posterior, write_nested, write_nested_tree
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 SMALL = PolyChordSettings(nlive=100)
 

@@ -20,17 +20,17 @@ import pytest
 from scipy import special
 
 from conftest import MODELS, Y_BERNOULLI, closed_form, small_network, two_peaks
-from manymodes.chains import run_chains
-from manymodes.comparison import compare
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import InputError
-from manymodes.modes import ModeSettings
-from manymodes.nested import Nested, PriorIntegral, load_nested, run_nested
-from manymodes.nested_notes import effort_lines, nested_cautions
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.reference import STUDENT4, BaseMeasure, write_measure
+from manymodes.modes.comparison import compare
+from manymodes.modes.find import ModeSettings
+from manymodes.report.nested_notes import effort_lines, nested_cautions
+from manymodes.sampling.base_measures import STUDENT4, BaseMeasure, write_measure
+from manymodes.sampling.chains.chains import run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested import Nested, PriorIntegral, load_nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 SMALL = PolyChordSettings(nlive=100)
 PILOT = NutsSettings(warmup=200, draws=200)
@@ -202,8 +202,8 @@ def test_an_executor_gives_the_same_runs(tmp_path: Path) -> None:
 SLOW = """
 import sys
 from conftest import small_network
-from manymodes.nested import run_nested
-from manymodes.polychord import PolyChordSettings
+from manymodes.sampling.nested import run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 if __name__ == "__main__":
     run_nested(small_network(), runs=1, settings=PolyChordSettings(nlive=200), seed=5,
                out=sys.argv[1], resume=True, checkpoints=True, quiet=True)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manymodes import forward
-from manymodes.catalogue import PROGRAMS
 from manymodes.errors import InputError
-from manymodes.network import Network
-from manymodes.prior import Prior
+from manymodes.networks import forward
+from manymodes.networks.constraint_programs import PROGRAMS
+from manymodes.networks.network import Network
+from manymodes.networks.prior import Prior
 
 RNG = np.random.default_rng(20220511)
 X = RNG.normal(size=(6, 2))

@@ -19,9 +19,9 @@ import exact
 import newest_stan
 from conftest import MODELS, closed_form, two_peaks
 from manymodes import toolchain
-from manymodes.network import Network
-from manymodes.posterior import Posterior
-from manymodes.program import Program
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.networks.network import Network
 from newest_stan import MAIN, STAN, forms, load
 from test_stan_programs import COMBINATIONS, RAGGED, X, posterior
 from test_unit_cube import unit_cube
@@ -65,7 +65,7 @@ def test_the_newest_compiler_has_nothing_to_say(name: str) -> None:
         assert pedantic == ""
         return
     status, before = stanc(oldest(), "--warn-pedantic", *options, path)
-    if status == 0:  # overloaded functions have to be renamed first: manymodes.overloads
+    if status == 0:  # overloaded functions have to be renamed first: manymodes.density.overloads
 
         def named(text: str) -> set[str]:
             return set(re.findall(r"(?:The parameter|parameter\(s\):)\s+(\w+)", text))
@@ -103,7 +103,7 @@ def test_functions_keep_their_former_names(tmp_path: Path, file: str) -> None:
     ],
 )
 def test_the_newest_sampler_writes_the_lines_that_are_read(line: str) -> None:
-    """`manymodes.stan_csv` finds adaptation and times by them."""
+    """`manymodes.sampling.chains.stan_csv` finds adaptation and times by them."""
     headers = (newest_stan.cmdstan() / "include" / "stan").rglob("*.hpp")
     assert any(f'{line}"' in path.read_text(encoding="utf-8") for path in headers)
 

@@ -12,12 +12,12 @@ from scipy import integrate, stats
 
 from conftest import MODELS, closed_form, improper, small_network
 from manymodes import toolchain
+from manymodes.density.normalisation import Remark, falls_off, improper_directions, remarks
+from manymodes.density.normalisation.masses import FAMILIES, constant, mass_between
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import DensityError, InputError
-from manymodes.normalisation import Remark, falls_off, improper_directions, remarks
-from manymodes.normalisation._masses import FAMILIES, constant, mass_between
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.reference import prior_measure, proper_prior_measure
+from manymodes.sampling.base_measures import prior_measure, proper_prior_measure
 
 HALF = math.log(2)
 OURS = sorted((toolchain.stan_dir() / "models").glob("*.stan")) + sorted(

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from manymodes._notations import notation
-from manymodes.cli import main
+from manymodes.cli.main import main
 from manymodes.errors import InputError, TableWarning
-from manymodes.frames import as_frame, read_frame
-from manymodes.table import Table
+from manymodes.tables.frames import as_frame, read_frame
+from manymodes.tables.notations import notation
+from manymodes.tables.table import Table
 from manymodes.wording import escaped, nearest, quoted
 
 ROWS = 24

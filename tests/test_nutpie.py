@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from conftest import Y_NORMAL, closed_form, small_network
+from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError, SamplingError, TimeLimitError
-from manymodes.nutpie_sampler import need_nutpie, run_nutpie
-from manymodes.nuts import STATS, Adapted, NutsSettings, run_chain
-from manymodes.posterior import Posterior
-from manymodes.samplers import SAMPLERS, check_sampler, sampler_named
+from manymodes.sampling.chains.cmdstan_nuts import STATS, Adapted, NutsSettings, run_chain
+from manymodes.sampling.chains.nutpie_nuts import need_nutpie, run_nutpie
+from manymodes.sampling.chains.samplers import SAMPLERS, check_sampler, sampler_named
 
 NOWHERE = Path("not-written-to")
 SHORT = NutsSettings(warmup=100, draws=60)

@@ -18,13 +18,19 @@ import pytest
 
 from bridge_support import load
 from conftest import MODELS, Y_NORMAL, closed_form, small_network
-from manymodes import cmdstan
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.density.variables import variables_of
 from manymodes.errors import InputError, ResultsError, SamplingError, StorageError, TimeLimitError
-from manymodes.nuts import STATS, Adapted, NutsSettings, initial_values, run_chain
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.stan_csv import read_stan_csv
-from manymodes.variables import variables_of
+from manymodes.sampling.chains import cmdstan_process
+from manymodes.sampling.chains.cmdstan_nuts import (
+    STATS,
+    Adapted,
+    NutsSettings,
+    initial_values,
+    run_chain,
+)
+from manymodes.sampling.chains.stan_csv import read_stan_csv
 
 SHORT = NutsSettings(warmup=100, draws=60)
 STILL = 1e-14  # a step size with which draws stay where the chain starts
@@ -273,7 +279,7 @@ def test_a_truncated_file_is_an_error(
         run_chain(normal, SHORT, 1, tmp_path, start=np.zeros(1))
     assert "\n" not in str(caught.value)
     full = shutil.disk_usage(tmp_path)._replace(free=0)
-    monkeypatch.setattr(cmdstan.shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(cmdstan_process.shutil, "disk_usage", lambda _: full)
     with pytest.raises(StorageError, match="is full: CmdStan's output was cut off"):
         run_chain(normal, SHORT, 1, tmp_path, start=np.zeros(1))
 
@@ -282,7 +288,7 @@ def test_a_time_limit_does_not_hide_a_full_disk(
     normal: Posterior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = shutil.disk_usage(tmp_path)._replace(free=0)
-    monkeypatch.setattr(cmdstan.shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(cmdstan_process.shutil, "disk_usage", lambda _: full)
     with pytest.raises(StorageError, match="is full"):
         run_chain(normal, ENDLESS, 1, tmp_path, start=np.zeros(1), time_limit=0.3)
 
@@ -307,8 +313,8 @@ def test_a_cmdstan_that_is_killed_is_reported(
 WORKER = """
 import sys
 from pathlib import Path
-from manymodes.nuts import NutsSettings, run_chain
-from manymodes.posterior import Posterior
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
+from manymodes.density.posterior import Posterior
 
 posterior = Posterior.from_files(sys.argv[1], sys.argv[2])
 run_chain(posterior, NutsSettings(warmup=10, draws=100_000_000), 1, Path(sys.argv[3]))
@@ -328,7 +334,7 @@ def commands_with(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.skipif(not cmdstan.can_guard(), reason="no setpriv of util-linux")
+@pytest.mark.skipif(not cmdstan_process.can_guard(), reason="no setpriv of util-linux")
 def test_cmdstan_dies_with_its_worker(normal: Posterior, tmp_path: Path) -> None:
     data = tmp_path / "given.json"
     data.write_text(normal.data_json)
@@ -352,19 +358,19 @@ def test_cmdstan_dies_with_its_worker(normal: Posterior, tmp_path: Path) -> None
 
 def test_a_setpriv_of_another_make_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """That of BusyBox knows no such option."""
-    monkeypatch.setattr(cmdstan.shutil, "which", lambda _: "setpriv")
+    monkeypatch.setattr(cmdstan_process.shutil, "which", lambda _: "setpriv")
     for status in (0, 1):
         done = subprocess.CompletedProcess("setpriv", status)
-        monkeypatch.setattr(cmdstan.subprocess, "run", lambda *_, done=done, **__: done)
-        assert cmdstan.can_guard.__wrapped__() is (status == 0)
-    monkeypatch.setattr(cmdstan.shutil, "which", lambda _: None)
-    assert not cmdstan.can_guard.__wrapped__()
+        monkeypatch.setattr(cmdstan_process.subprocess, "run", lambda *_, done=done, **__: done)
+        assert cmdstan_process.can_guard.__wrapped__() is (status == 0)
+    monkeypatch.setattr(cmdstan_process.shutil, "which", lambda _: None)
+    assert not cmdstan_process.can_guard.__wrapped__()
 
 
 def test_without_setpriv_cmdstan_runs_as_it_is(
     normal: Posterior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded = run_chain(normal, SHORT, 1, tmp_path, start=np.zeros(1))
-    monkeypatch.setattr(cmdstan, "can_guard", lambda: False)
+    monkeypatch.setattr(cmdstan_process, "can_guard", lambda: False)
     bare = run_chain(normal, SHORT, 1, tmp_path, start=np.zeros(1))
     np.testing.assert_array_equal(guarded.eta, bare.eta)

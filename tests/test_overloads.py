@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from manymodes import toolchain
+from manymodes.density.overloads import without_overloads
+from manymodes.density.program import Program
 from manymodes.errors import CompileError
-from manymodes.overloads import without_overloads
-from manymodes.program import Program
 from manymodes.toolchain.paths import version_key
 
 FUNCTIONS = """real f(real x) { return x; }

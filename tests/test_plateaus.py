@@ -16,16 +16,16 @@ from scipy import integrate, special
 
 from conftest import improper
 from manymodes import load
-from manymodes.cli import main
-from manymodes.comparison import compare
+from manymodes.cli.main import main
 from manymodes.errors import InputError
-from manymodes.mode_notes import mode_notes
-from manymodes.modes import ModeSettings
-from manymodes.nested import Nested, run_nested
-from manymodes.nested_notes import effort_lines, nested_cautions, what_log_z_is
-from manymodes.polychord import PolyChordSettings
-from manymodes.storage import json_text
-from manymodes.text import comparison_table
+from manymodes.modes.comparison import compare
+from manymodes.modes.find import ModeSettings
+from manymodes.report.mode_notes import mode_notes
+from manymodes.report.nested_notes import effort_lines, nested_cautions, what_log_z_is
+from manymodes.report.terminal import comparison_table
+from manymodes.runtime.storage import json_text
+from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 FEW = ModeSettings(climbs=20)
 

@@ -14,13 +14,13 @@ import pytest
 from scipy import stats
 
 from conftest import MODELS, Y_NORMAL, closed_form, small_network
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.density.variables import variables_of
 from manymodes.errors import CompileError, DensityError, InputError, ToolchainError
-from manymodes.nuts import NutsSettings, run_chain
-from manymodes.posterior import Posterior
-from manymodes.program import Program
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
 from manymodes.studies.xor import XorData
 from manymodes.toolchain import Toolchain
-from manymodes.variables import variables_of
 
 
 @pytest.mark.parametrize("name", ["full", "constrained"])

@@ -18,18 +18,18 @@ from scipy import stats
 from scipy.special import logsumexp, softmax
 
 from conftest import made_chains
-from manymodes import predict as predict_room
-from manymodes._mixture import log_mean_exp, normal_quantiles, weighted_quantiles
-from manymodes.chains import Chains, run_chains
-from manymodes.cli import main
+from manymodes.cli.main import main
 from manymodes.errors import InputError, ResultsError
-from manymodes.nested import run_nested
-from manymodes.network import Network
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.predict import Draws, Predictions, predict, predict_table
-from manymodes.results import open_posterior, save_posterior
-from manymodes.table import Table
+from manymodes.networks.network import Network
+from manymodes.results import predict as predict_room
+from manymodes.results.predict import Draws, Predictions, predict, predict_table
+from manymodes.results.run_directory import open_posterior, save_posterior
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested import run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.statistics.mixture import log_mean_exp, normal_quantiles, weighted_quantiles
+from manymodes.tables.table import Table
 
 RNG = np.random.default_rng(3)
 N, M = 40, 2

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from conftest import MODELS
-from manymodes.cli import main
-from manymodes.cmdstan import listening_to
-from manymodes.posterior import Posterior
-from manymodes.printed import (
+from manymodes.cli.main import main
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.results.run_directory import save_posterior
+from manymodes.runtime.printed import (
     LOG,
     CmdStanConsole,
     PolyChordConsole,
@@ -24,8 +25,7 @@ from manymodes.printed import (
     count_lines,
     printing_to,
 )
-from manymodes.program import Program
-from manymodes.results import save_posterior
+from manymodes.sampling.chains.cmdstan_process import listening_to
 
 NUTS = ["--chains", "2", "--warmup", "20", "--draws", "20"]
 QUIET = ["--quiet", "--json"]

@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 from manymodes.errors import InputError
-from manymodes.prior import Prior
+from manymodes.networks.prior import Prior
 
 
 @pytest.mark.parametrize(

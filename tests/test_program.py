@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from conftest import MODELS
-from manymodes import program as rooms
-from manymodes.build_cache import cached_build, file_digest, read_digests
+from manymodes.density import program as rooms
+from manymodes.density.program import Program
 from manymodes.errors import CompileError, InputError, ToolchainError
-from manymodes.network import Network
-from manymodes.program import Program
+from manymodes.networks.network import Network
 from manymodes.toolchain import Toolchain
+from manymodes.toolchain.build_cache import cached_build, file_digest, read_digests
 
 BAD = "parameters { real x }\nmodel { x ~ normal(0, 1); }\n"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from conftest import closed_form
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.density.stan_tokens import includes_of, with_includes
 from manymodes.errors import InputError, ResultsError
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.results import open_posterior, save_posterior
-from manymodes.stan_source import includes_of, with_includes
+from manymodes.results.run_directory import open_posterior, save_posterior
 from manymodes.toolchain import Toolchain, stan_dir
 
 MODEL = "parameters { real x; } model { x ~ normal(0, 1); }\n"

@@ -14,14 +14,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from manymodes.progress import Progress, format_seconds
+from manymodes.runtime.progress import Progress, format_seconds
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that stands still until it is moved."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("manymodes.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(
+        "manymodes.runtime.progress.time", SimpleNamespace(monotonic=lambda: clock.now)
+    )
     return clock
 
 
@@ -106,7 +108,7 @@ def test_the_width_is_that_of_the_terminal_written_to(monkeypatch: pytest.Monkey
 
 NOTEBOOK = """
 import time
-from manymodes.progress import Progress
+from manymodes.runtime.progress import Progress
 
 progress = Progress("work")
 for i in range(5):

@@ -9,11 +9,9 @@ import pytest
 from scipy import integrate, stats
 
 from conftest import closed_form, small_network, two_peaks
+from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError
-from manymodes.nested import Nested, choose_base, run_nested
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.reference import (
+from manymodes.sampling.base_measures import (
     CAUCHY,
     CYCLES,
     FAMILIES,
@@ -27,6 +25,8 @@ from manymodes.reference import (
     read_measure,
     write_measure,
 )
+from manymodes.sampling.nested import Nested, choose_base, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 MIXED = BaseMeasure.product(
     (NORMAL, LOGISTIC, STUDENT4, CAUCHY), [1.0, -2.0, 0.5, 3.0], [0.3, 2.0, 1.5, 0.7]

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from manymodes import region
 from manymodes.errors import InputError
-from manymodes.prior import FAMILIES as FAMILIES_OF_A_WEIGHT
-from manymodes.prior import Prior
-from manymodes.region import RegionMass, region_mass
+from manymodes.networks import constraint_mass
+from manymodes.networks.constraint_mass import RegionMass, region_mass
+from manymodes.networks.prior import FAMILIES as FAMILIES_OF_A_WEIGHT
+from manymodes.networks.prior import Prior
 
 FAMILIES = [("normal", math.inf), ("uniform", math.inf), ("laplace", math.inf), ("student", 5.0)]
 
@@ -43,7 +43,7 @@ def test_closed_forms_agree_with_the_monte_carlo_integral(
 ) -> None:
     exact = region_mass(size, family)
     assert exact == RegionMass(math.log(CLOSED[size, family]), 0.0, True)
-    monkeypatch.setattr(region, "_closed_form", lambda size, family: None)
+    monkeypatch.setattr(constraint_mass, "_closed_form", lambda size, family: None)
     estimate = region_mass(size, family, seed=3)
     assert not estimate.exact
     assert 0 < estimate.standard_error < 0.002
@@ -71,13 +71,13 @@ def test_error_is_honest_and_small(family: str, nu: float) -> None:
 
 
 def test_uniform_correlations_have_their_known_marginal_variance() -> None:
-    r = region.correlations(4, 200_000, np.random.default_rng(1))
+    r = constraint_mass.correlations(4, 200_000, np.random.default_rng(1))
     assert r.shape == (200_000, 6)
     np.testing.assert_allclose(np.mean(r**2, axis=0), 1 / 5, rtol=0.02)
 
 
 def test_volume_of_three_by_three_correlation_matrices() -> None:
-    assert region.log_correlation_volume(3) == pytest.approx(math.log(math.pi**2 / 2))
+    assert constraint_mass.log_correlation_volume(3) == pytest.approx(math.log(math.pi**2 / 2))
 
 
 def test_several_layers_share_one_estimate() -> None:

@@ -14,22 +14,28 @@ import numpy as np
 import pytest
 
 from conftest import made_chains
-from manymodes.chains import Chains
-from manymodes.comparison import Comparison, Estimate, ModeSummary
 from manymodes.errors import InputError, StorageError
-from manymodes.modes import Modes
-from manymodes.nested import Nested, NestedRun
-from manymodes.network import Network
-from manymodes.plots import can_plot_predictions, mode_colour, plot_predictions, plot_rhat, score
-from manymodes.plots._draws import pool_of
-from manymodes.reference import LOGISTIC, BaseMeasure
+from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.modes.find import Modes
+from manymodes.networks.network import Network
 from manymodes.report import Table, write_report
-from manymodes.report._cautions import cautions
-from manymodes.report._findings import finding, prediction_sentence, together
-from manymodes.report._format import percent, with_error
-from manymodes.stacking import stack
-from manymodes.text import comparison_table
-from manymodes.weighings import HeldOutScore, Score, Weighing, weighings
+from manymodes.report.cautions import cautions
+from manymodes.report.findings import finding, prediction_sentence, together
+from manymodes.report.format import percent, with_error
+from manymodes.report.plots import (
+    can_plot_predictions,
+    mode_colour,
+    plot_predictions,
+    plot_rhat,
+    score,
+)
+from manymodes.report.plots.draws import pool_of
+from manymodes.report.terminal import comparison_table
+from manymodes.sampling.base_measures import LOGISTIC, BaseMeasure
+from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.nested import Nested, NestedRun
+from manymodes.statistics.chain_weightings import HeldOutScore, Score, Weighing, weighings
+from manymodes.statistics.stacking import stack
 
 N_OBS, DRAWS = 30, 60
 

@@ -14,12 +14,10 @@ from filelock import FileLock
 
 import manymodes
 from conftest import closed_form
-from manymodes.chains import Chains
-from manymodes.comparison import Comparison
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError
-from manymodes.nested import Nested
-from manymodes.posterior import Posterior
-from manymodes.results import (
+from manymodes.modes.comparison import Comparison
+from manymodes.results.run_directory import (
     Results,
     load,
     open_posterior,
@@ -29,7 +27,9 @@ from manymodes.results import (
     write_chains,
     write_draws,
 )
-from manymodes.storage import claim, read_arrays, read_json, write_arrays, write_json
+from manymodes.runtime.storage import claim, read_arrays, read_json, write_arrays, write_json
+from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.nested import Nested
 from test_compare import SCHEMA, assert_follows
 
 
@@ -77,7 +77,7 @@ def test_chains_are_a_datatree(results: Results, xor_chains: Chains) -> None:
 def test_large_log_likelihoods_are_left_out(
     xor_chains: Chains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("manymodes.results._MOST_LOG_LIK", 8 * 200 * 220 - 1)
+    monkeypatch.setattr("manymodes.results.run_directory._MOST_LOG_LIK", 8 * 200 * 220 - 1)
     assert not write_chains(xor_chains, tmp_path)
     tree = xr.open_datatree(tmp_path / "chains.nc", engine="h5netcdf")
     assert set(tree.children) == {"posterior", "sample_stats"}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from manymodes.errors import StorageError
-from manymodes.scratch import (
+from manymodes.runtime.scratch import (
     scratch_folder,
     sweep,
     sweep_held,
@@ -27,7 +27,7 @@ from manymodes.toolchain.process import end_commands, kept, last_lines, run, run
 
 HOLDER = """
 import pathlib, sys, time
-from manymodes.scratch import scratch_folder
+from manymodes.runtime.scratch import scratch_folder
 with scratch_folder(pathlib.Path(sys.argv[1]), "held-") as folder:
     (folder / "file").touch()
     print("ready", flush=True)

@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 
 from manymodes import compare_models
-from manymodes.audits import audit
-from manymodes.chain_task import RunSettings
-from manymodes.cli import main
-from manymodes.comparison import compare
-from manymodes.driver import chain_seeds, retry_seed
+from manymodes.cli.main import main
 from manymodes.errors import InputError
-from manymodes.frames import as_frame
-from manymodes.modes import find_modes
-from manymodes.nested import run_nested
-from manymodes.nested_files import nested_datatree
-from manymodes.network import Network
-from manymodes.nuts import MAX_SEED as MAX_CHAIN_SEED
-from manymodes.nuts import NutsChain, NutsSettings
-from manymodes.reference import prior_measure
-from manymodes.seeds import MAX_SEED, check_seed
-from manymodes.stacked import stack_draws
+from manymodes.modes.comparison import compare
+from manymodes.modes.find import find_modes
+from manymodes.networks.audit import audit
+from manymodes.networks.network import Network
+from manymodes.results.nested_export import nested_datatree
+from manymodes.results.stacked_draws import stack_draws
+from manymodes.runtime.seeds import MAX_SEED, check_seed
+from manymodes.sampling.base_measures import prior_measure
+from manymodes.sampling.chains.cmdstan_nuts import MAX_SEED as MAX_CHAIN_SEED
+from manymodes.sampling.chains.cmdstan_nuts import NutsChain, NutsSettings
+from manymodes.sampling.chains.missing_chains import chain_seeds, retry_seed
+from manymodes.sampling.chains.one_chain import RunSettings
+from manymodes.sampling.nested import run_nested
 from manymodes.studies.conduct import Effort
 from manymodes.studies.xor import xor_data
-from manymodes.table import split
+from manymodes.tables.frames import as_frame
+from manymodes.tables.table import split
 
 GOOD = (0, 1, 2**31 - 2, 2**31 - 1, 2**31, 2**32 - 1, 2**32, MAX_SEED, np.int64(7), np.uint64(5))
 BAD = (-1, -(2**31), MAX_SEED + 1, 2**64, 10**30, 1.0, 1.5, "1", None, True, np.float64(2.0))
@@ -99,8 +99,10 @@ def test_the_prior_and_the_starts_are_drawn_by_one_function(
 
     posterior: Any = Prior()
     posterior.prior = posterior
-    monkeypatch.setattr("manymodes.start_points.run_chain", chain)
-    monkeypatch.setattr("manymodes.reference._prior.improper_directions", lambda *_, **__: ())
+    monkeypatch.setattr("manymodes.sampling.chains.start_points.run_chain", chain)
+    monkeypatch.setattr(
+        "manymodes.sampling.base_measures.prior.improper_directions", lambda *_, **__: ()
+    )
     base = prior_measure(posterior, seed=seed)
     assert base.components[0].families == ("student4",)
     assert len(set(given)) == 4

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from manymodes import stacked
+from manymodes.density.labels import exported_names
+from manymodes.density.variables import Variable
 from manymodes.errors import InputError
-from manymodes.labels import exported_names
-from manymodes.network import Network
-from manymodes.stacked import stack_draws
-from manymodes.variables import Variable
+from manymodes.networks.network import Network
+from manymodes.results import stacked_draws
+from manymodes.results.stacked_draws import stack_draws
 
 
 @dataclass
@@ -112,7 +112,7 @@ def test_predictions_are_those_of_the_drawn_networks(
     likelihood: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chains = network_chains(likelihood)
-    monkeypatch.setattr(stacked, "_BLOCK", 60)  # a few draws at a time
+    monkeypatch.setattr(stacked_draws, "_BLOCK", 60)  # a few draws at a time
     tree = stack_draws(chains, [0.25, 0.75], n=8, seed=1)
     mean = tree["predictions/mean"]
     assert mean.dtype == np.float32
@@ -128,7 +128,7 @@ def test_predictions_at_other_inputs_and_never_too_many(monkeypatch: pytest.Monk
     chains = network_chains()
     X = np.zeros((2, 2))
     assert stack_draws(chains, [0.5, 0.5], n=4, seed=1, X=X)["predictions/mean"].shape == (1, 4, 2)
-    monkeypatch.setattr(stacked, "_MOST_PREDICTIONS", 27)
+    monkeypatch.setattr(stacked_draws, "_MOST_PREDICTIONS", 27)
     tree = stack_draws(chains, [0.5, 0.5], n=4, seed=1)  # 28 values
     assert "predictions" not in tree.children
     assert "28 values" in tree.attrs["predictions"]

@@ -12,9 +12,9 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from manymodes import _simplex
 from manymodes.errors import InputError
-from manymodes.stacking import draw_stacked, pseudo_bma_plus, stack, weight_errors
+from manymodes.statistics import simplex
+from manymodes.statistics.stacking import draw_stacked, pseudo_bma_plus, stack, weight_errors
 
 LAM = 1.0001
 matrices = st.tuples(st.integers(1, 12), st.integers(1, 9)).flatmap(
@@ -182,9 +182,9 @@ def test_same_optimum_as_a_convex_solver(
 
 def use_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let small problems be solved as large ones are."""
-    monkeypatch.setattr(_simplex, "_LARGE", 0)
-    monkeypatch.setattr(_simplex, "_SKETCH", 20)
-    monkeypatch.setattr(_simplex, "_FEWEST", 2)
+    monkeypatch.setattr(simplex, "_LARGE", 0)
+    monkeypatch.setattr(simplex, "_SKETCH", 20)
+    monkeypatch.setattr(simplex, "_FEWEST", 2)
 
 
 def test_certificate_bounds_the_regret_on_a_grid() -> None:
@@ -244,7 +244,7 @@ def test_woodbury_form_is_the_same_solve() -> None:
     rng = np.random.default_rng(5)
     root, diagonal, rhs = rng.normal(size=(4, 9)), rng.uniform(1, 2, size=9), rng.normal(size=9)
     expected = np.linalg.solve(root.T @ root + np.diag(diagonal), rhs)
-    np.testing.assert_allclose(_simplex._solve(root.copy(), diagonal, rhs), expected, rtol=1e-10)
+    np.testing.assert_allclose(simplex._solve(root.copy(), diagonal, rhs), expected, rtol=1e-10)
 
 
 def test_hundreds_of_near_equal_chains() -> None:
@@ -281,7 +281,7 @@ def test_subset_is_proven_by_the_gradient_of_all(monkeypatch: pytest.MonkeyPatch
     density = np.exp(crowd()[0])
     counts = 300 * np.random.default_rng(1).dirichlet(np.ones(300))
     allowed = 120e-4
-    found = _simplex.grow(density, counts, 1e-4, allowed, np.array([0, 1]))
+    found = simplex.grow(density, counts, 1e-4, allowed, np.array([0, 1]))
     assert found.proven
     assert 3 < len(found.chains) <= 60
     w = np.zeros(120)
@@ -289,14 +289,14 @@ def test_subset_is_proven_by_the_gradient_of_all(monkeypatch: pytest.MonkeyPatch
     gradient = density.T @ (counts / (density @ w))
     np.testing.assert_allclose(found.gradient, gradient, rtol=1e-12)
     assert gradient.max() <= 300 + allowed
-    best = _simplex.maximise(density, counts, 0.0, 1e-8).weights
+    best = simplex.maximise(density, counts, 0.0, 1e-8).weights
     regret = counts @ (np.log(density @ best) - np.log(density @ w))
     assert 0 <= regret <= allowed
 
 
 def test_a_first_subset_without_density_is_mended() -> None:
     density = np.tile(np.eye(4), (50, 1))[:, [0, 0, 1, 2, 3, 3, 3, 3]]
-    found = _simplex.grow(density, np.ones(200), 1e-4, 8e-4, np.array([0]))
+    found = simplex.grow(density, np.ones(200), 1e-4, 8e-4, np.array([0]))
     assert found.proven
     np.testing.assert_allclose(found.weights, 0.25, atol=1e-6)
 
@@ -305,7 +305,7 @@ def test_a_crowd_without_a_small_subset_is_solved_at_once(monkeypatch: pytest.Mo
     """Every chain is needed: each is by far the best for one observation."""
     use_subsets(monkeypatch)
     lpd = np.where(np.eye(30) == 1, 0.0, -9.0)
-    assert not _simplex.grow(np.exp(lpd), np.ones(30), 1e-4, 3e-3).proven
+    assert not simplex.grow(np.exp(lpd), np.ones(30), 1e-4, 3e-3).proven
     s = stack(lpd)
     assert s.converged
     np.testing.assert_allclose(s.weights, 1 / 30, atol=1e-9)
@@ -326,7 +326,7 @@ def test_weight_errors_by_subsets_are_the_same(monkeypatch: pytest.MonkeyPatch) 
 def test_a_thousand_chains() -> None:
     """The whole search for subsets on a problem of its own size, a tenth of the largest."""
     lpd, _ = crowd(1000, 1000, 0.05)
-    assert _simplex.is_large(lpd)
+    assert simplex.is_large(lpd)
     s = stack(lpd - 1e5)
     assert s.converged
     assert s.objective_certificate <= 1e-8
@@ -334,7 +334,7 @@ def test_a_thousand_chains() -> None:
 
 
 def test_a_search_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manymodes._simplex._MAX_STEPS", 2)
+    monkeypatch.setattr("manymodes.statistics.simplex._MAX_STEPS", 2)
     s = stack(random_lpd(50, 6))
     assert not s.converged
     assert s.iterations == 2

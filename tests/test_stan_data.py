@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 import stanio
 
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.density.stan_data import read_data, stan_json
+from manymodes.density.stan_tokens import Parameter, read_source
 from manymodes.errors import InputError
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.stan_data import read_data, stan_json
-from manymodes.stan_source import Parameter, read_source
 
 LARGEST = 2**31 - 1
 DATA = """

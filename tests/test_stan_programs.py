@@ -16,12 +16,12 @@ import pytest
 from scipy import stats
 
 from manymodes import toolchain
-from manymodes.catalogue import PROGRAMS
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.forward import layers
-from manymodes.network import Network
-from manymodes.posterior import Posterior
-from manymodes.prior import Prior
+from manymodes.networks.constraint_programs import PROGRAMS
+from manymodes.networks.forward import layers
+from manymodes.networks.network import Network
+from manymodes.networks.prior import Prior
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 LIKELIHOODS = ("bernoulli", "categorical", "normal")

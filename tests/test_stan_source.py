@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from manymodes.density.stan_tokens import (
+    Parameter,
+    functions_of,
+    read_source,
+    split,
+    text_of,
+    tokens_of,
+)
 from manymodes.errors import InputError
-from manymodes.stan_source import Parameter, functions_of, read_source, split, text_of, tokens_of
 
 
 def declared(declarations: str) -> tuple[Parameter, ...]:

@@ -15,11 +15,11 @@ from scipy import stats
 
 from conftest import MODELS, closed_form, small_network
 from manymodes import toolchain
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
 from manymodes.errors import InputError, SamplingError
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.starts import Starts, make_starts, parse_init
-from manymodes.storage import write_arrays
+from manymodes.runtime.storage import write_arrays
+from manymodes.sampling.chains.starts import Starts, make_starts, parse_init
 
 
 def points(starts: Starts, chains: int, attempt: int = 0) -> np.ndarray:

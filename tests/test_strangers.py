@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from conftest import closed_form
-from manymodes import chains, load
-from manymodes.chains import run_chains
-from manymodes.cli import main
+from manymodes import load
+from manymodes.cli.main import main
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.nuts import NutsSettings
-from manymodes.posterior import Posterior
-from manymodes.results import open_posterior, save_posterior, write_chains
-from manymodes.storage import write_json
+from manymodes.results.run_directory import open_posterior, save_posterior, write_chains
+from manymodes.runtime.storage import write_json
+from manymodes.sampling.chains import chains
+from manymodes.sampling.chains.chains import run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 
 Snapshot = dict[str, tuple[bytes | str, int]]
 SHORT = ["--chains", "1", "--warmup", "20", "--draws", "10"]
@@ -200,7 +201,7 @@ def test_a_strangers_program_is_announced_before_it_runs(
     path = home / "run" / "posterior" / "model.stan"
     path.write_text(path.read_text() + "// not seen here before\n")
     library = closed_form().program.library()
-    monkeypatch.setattr("manymodes.program.Program.library", lambda _: library)
+    monkeypatch.setattr("manymodes.density.program.Program.library", lambda _: library)
     opened = load(home / "run").posterior()
     with pytest.warns(UserWarning, match=r"model\.stan came with its folder and is not") as told:
         assert np.isfinite(opened.log_density([0.3]))

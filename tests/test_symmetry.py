@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manymodes.errors import InputError
-from manymodes.network import Network
-from manymodes.symmetry import (
+from manymodes.networks.network import Network
+from manymodes.networks.symmetry import (
     act,
     canonical,
     generators,

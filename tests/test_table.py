@@ -13,12 +13,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from manymodes._cells import label, levels_of
-from manymodes.cli import main
-from manymodes.encodings import Scaling
+from manymodes.cli.main import main
 from manymodes.errors import InputError, ResultsError
-from manymodes.frames import as_frame, read_frame, write_frame
-from manymodes.table import Table, prepare, split
+from manymodes.tables.cells import label, levels_of
+from manymodes.tables.columns import Scaling
+from manymodes.tables.frames import as_frame, read_frame, write_frame
+from manymodes.tables.table import Table, prepare, split
 
 RNG = np.random.default_rng(7)
 MIXED = pd.DataFrame(

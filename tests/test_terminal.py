@@ -18,15 +18,17 @@ import numpy as np
 import pytest
 
 from conftest import closed_form
-from manymodes import cli, incidents, warning_log
-from manymodes.arguments import Parser, whole
-from manymodes.chain_task import RunSettings
-from manymodes.cli import main
+from manymodes.cli import incidents
+from manymodes.cli import main as command_line
+from manymodes.cli.arguments import Parser, whole
+from manymodes.cli.main import main
 from manymodes.errors import EngineError, InputError, StorageError, ThreadsWarning
-from manymodes.executors import dask_executor
-from manymodes.nuts import NutsSettings
-from manymodes.results import save_posterior
-from manymodes.room import check_room
+from manymodes.results.run_directory import save_posterior
+from manymodes.runtime import warning_log
+from manymodes.runtime.executors import dask_executor
+from manymodes.runtime.room import check_room
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.one_chain import RunSettings
 
 AUDIT = ["audit", "--inputs", "2", "--hidden", "2", "--orbits", "20"]
 
@@ -44,7 +46,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException, command: str 
     def fail(_: argparse.Namespace) -> int:
         raise error
 
-    monkeypatch.setitem(cli._COMMANDS, command, fail)
+    monkeypatch.setitem(command_line._COMMANDS, command, fail)
 
 
 def caused(error: BaseException, cause: BaseException) -> BaseException:
@@ -117,7 +119,7 @@ def test_an_error_raised_on_purpose_has_its_status_and_no_traceback(
     status: int,
 ) -> None:
     raising(monkeypatch, error)
-    monkeypatch.setattr(cli, "abandon_output", lambda: None)
+    monkeypatch.setattr(command_line, "abandon_output", lambda: None)
     assert main(AUDIT) == status
     assert len(capsys.readouterr().err.splitlines()) == (not isinstance(error, BrokenPipeError))
     assert not (home / "logs").exists()
@@ -179,7 +181,7 @@ def test_foreign_warnings_go_to_a_file(
             warnings.warn("too many threads", ThreadsWarning, stacklevel=1)
         return 0
 
-    monkeypatch.setitem(cli._COMMANDS, "audit", warn)
+    monkeypatch.setitem(command_line._COMMANDS, "audit", warn)
     before = warnings.showwarning, logging.getLogger().handlers[:]
     assert main(AUDIT) == 0
     assert capsys.readouterr() == ("", "manymodes: caution: too many threads\n")
@@ -193,7 +195,7 @@ def test_foreign_warnings_go_to_a_file(
 def test_a_worker_shows_no_foreign_warnings(tmp_path: Path) -> None:
     """With the file of its command it writes them there; with none it drops them."""
     program = (
-        "import warnings; from manymodes.warning_log import begin_in_worker\n"
+        "import warnings; from manymodes.runtime.warning_log import begin_in_worker\n"
         "begin_in_worker(); begin_in_worker()\n"
         "warnings.warn('overflow', RuntimeWarning)\n"
         "from manymodes.errors import KernelWarning; warnings.warn('slow', KernelWarning)\n"

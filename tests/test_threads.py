@@ -14,19 +14,21 @@ import numpy as np
 import pytest
 
 from conftest import small_network
-from manymodes import driver, nested, polychord, threads
-from manymodes.chains import run_chains
-from manymodes.cli import main
-from manymodes.engine import Parcel
+from manymodes.cli.main import main
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, SamplingError, ThreadsWarning
-from manymodes.nested import run_nested
-from manymodes.network import Network
-from manymodes.nuts import NutsSettings, run_chain
-from manymodes.polychord import NestedJob, PolyChordSettings, RunsDisplay
-from manymodes.posterior import Posterior
-from manymodes.progress import Progress
-from manymodes.results import save_posterior
-from manymodes.threads import VARIABLE, threads_each, threads_in_use, use_threads
+from manymodes.networks.network import Network
+from manymodes.results.run_directory import save_posterior
+from manymodes.runtime import threads
+from manymodes.runtime.progress import Progress
+from manymodes.runtime.tasks import Parcel
+from manymodes.runtime.threads import VARIABLE, threads_each, threads_in_use, use_threads
+from manymodes.sampling import nested
+from manymodes.sampling.chains import missing_chains
+from manymodes.sampling.chains.chains import run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
+from manymodes.sampling.nested import polychord_run, run_nested
+from manymodes.sampling.nested.polychord_run import NestedJob, PolyChordSettings, RunsDisplay
 from manymodes.toolchain import Toolchain
 
 SHORT = NutsSettings(warmup=20, draws=10)
@@ -41,7 +43,7 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return how to set the number of cores, for whoever counts them."""
 
     def set_to(number: int) -> None:
-        for room in (threads, driver, nested._driver):
+        for room in (threads, missing_chains, nested._driver):
             monkeypatch.setattr(room, "cpu_count", lambda: number)
 
     return set_to
@@ -139,7 +141,7 @@ def chain_jobs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         raise Seen
         yield
 
-    monkeypatch.setattr(driver, "as_completed", as_completed)
+    monkeypatch.setattr(missing_chains, "as_completed", as_completed)
     return seen
 
 
@@ -188,7 +190,7 @@ def test_pilots_and_the_chains_after_them_have_their_own_share(
         seen.append(queue[0][1][0].open().threads)
         yield from ()
 
-    monkeypatch.setattr(driver, "as_completed", as_completed)
+    monkeypatch.setattr(missing_chains, "as_completed", as_completed)
     with pytest.raises(SamplingError, match="no chain was run"):
         run_chains(small_network(), chains=9, share_warmup=1, settings=SHORT, quiet=True)
     assert seen == [8, 1]
@@ -232,8 +234,8 @@ def test_polychords_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(VARIABLE, "7")
     display = RunsDisplay(Progress("", quiet=True))
     command = ["sh", "-c", f'echo "@done ${VARIABLE} 0 0 0 0"']
-    assert polychord._run_child(command, tmp_path, display, 0, 1, 3)[0] == 3
-    assert polychord._run_child(command, tmp_path, display, 0, 1)[0] == 1
+    assert polychord_run._run_child(command, tmp_path, display, 0, 1, 3)[0] == 3
+    assert polychord_run._run_child(command, tmp_path, display, 0, 1)[0] == 1
 
 
 def test_a_nested_run_hands_its_threads_on(
@@ -247,16 +249,16 @@ def test_a_nested_run_hands_its_threads_on(
         seen.append(n)
         raise Seen
 
-    monkeypatch.setattr(polychord, "_run_child", child)
+    monkeypatch.setattr(polychord_run, "_run_child", child)
     job = NestedJob(posterior, base, PolyChordSettings(nlive=10))
     for number in (1, 5):
         with pytest.raises(Seen):
-            polychord.run_polychord(replace(job, threads=number), 1, 0, None)
+            polychord_run.run_polychord(replace(job, threads=number), 1, 0, None)
     assert seen == [1, 5]
 
 
 def run_base(posterior: Posterior) -> Any:
-    from manymodes.reference import prior_measure
+    from manymodes.sampling.base_measures import prior_measure
 
     return prior_measure(posterior)
 
@@ -284,10 +286,10 @@ def test_a_worker_is_told_before_it_evaluates(
     tools: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What evaluates in the worker itself reads the number once: climbs, log_lik, nutpie."""
-    from manymodes import chain_task
+    from manymodes.sampling.chains import one_chain
 
     posterior = small_network().compile()
-    run = chain_task.RunSettings(chains=1, seed=1, nuts=SHORT)
+    run = one_chain.RunSettings(chains=1, seed=1, nuts=SHORT)
     seen: list[str | None] = []
 
     class Starts:
@@ -296,10 +298,10 @@ def test_a_worker_is_told_before_it_evaluates(
             raise Seen
 
     monkeypatch.setenv(VARIABLE, "9")
-    job: Any = chain_task.Job(posterior, run, Starts(), threads=2)  # type: ignore[arg-type]
+    job: Any = one_chain.Job(posterior, run, Starts(), threads=2)  # type: ignore[arg-type]
     monkeypatch.setattr(Parcel, "open", lambda self: job)
     with pytest.raises(Seen):
-        chain_task.sample_chain(Parcel(0), 0, 0, 1, None)
+        one_chain.sample_chain(Parcel(0), 0, 0, 1, None)
     assert seen == ["2"]
 
 

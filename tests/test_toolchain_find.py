@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import manymodes
 from manymodes import toolchain
 from manymodes.errors import ToolchainError
 from manymodes.toolchain import discovery, polychord
@@ -363,7 +362,7 @@ def test_stan_dir_in_both_forms(bare_machine: Path, monkeypatch: pytest.MonkeyPa
     assert (toolchain.stan_dir() / "bridge" / "Makefile").is_file()
     package = bare_machine / "site-packages/manymodes"  # as a wheel lays it out
     (package / "stan/models").mkdir(parents=True)
-    monkeypatch.setattr(manymodes, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr("manymodes.toolchain.paths._PACKAGE", package)
     assert toolchain.stan_dir() == package / "stan"
 
 

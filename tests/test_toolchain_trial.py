@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from bridge_support import copy_of
-from manymodes import cli, toolchain
+from manymodes import toolchain
+from manymodes.cli import main
 from manymodes.errors import ToolchainError
 from manymodes.toolchain import discovery, elf, install, polychord, trial
 from manymodes.toolchain.components import Component
@@ -486,14 +487,14 @@ def test_the_command_tries_what_it_calls_ok(
     folder = copy_of(cmdstan, tmp_path / "cmdstan", "bin")
     script(folder / "bin/stanc", "echo 'cannot run' >&2; exit 1")
     machine.setenv("CMDSTAN", str(folder))
-    assert cli.main(["doctor", "--json"]) == 1
+    assert main.main(["doctor", "--json"]) == 1
     shown = json.loads(capsys.readouterr().out)
     assert {"cmdstan", "bridge", "polychord", "compiler"} <= shown.keys()
     for part in ("cmdstan", "bridge", "polychord"):
         assert {"version", "source", "path", "ok", "problem", "remedy"} <= shown[part].keys()
     assert shown["cmdstan"]["ok"] is False
     assert "cannot run" in shown["cmdstan"]["problem"]
-    assert cli.main(["doctor"]) == 1
+    assert main.main(["doctor"]) == 1
     text = capsys.readouterr().out
     assert f"→ run `make build` in {folder}" in text
     assert os.fspath(folder) in text

@@ -9,13 +9,13 @@ from scipy import special, stats
 import bridge_support
 from bridge_support import load
 from conftest import MODELS, closed_form, two_peaks
-from manymodes.nested import run_nested
-from manymodes.normalisation import remarks
-from manymodes.parameter_space import log_unit_vector_surplus, off_unit_cube, on_unit_cube
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.program import Program
-from manymodes.stan_source import read_source
+from manymodes.density.normalisation import remarks
+from manymodes.density.parameter_space import log_unit_vector_surplus, off_unit_cube, on_unit_cube
+from manymodes.density.posterior import Posterior
+from manymodes.density.program import Program
+from manymodes.density.stan_tokens import read_source
+from manymodes.sampling.nested import run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 Y = [0.2, 1.9, 0.6, 2.4]
 LEVELS = [1e-12, 0.003, 0.2, 0.5, 0.77, 0.9995]

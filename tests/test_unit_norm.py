@@ -16,11 +16,11 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.forward import layers
-from manymodes.network import Network
-from manymodes.posterior import Posterior
-from manymodes.prior import Prior
+from manymodes.networks.forward import layers
+from manymodes.networks.network import Network
+from manymodes.networks.prior import Prior
 
 Array = npt.NDArray[np.float64]
 

@@ -22,21 +22,15 @@ from scipy import stats
 from scipy.special import log_softmax, logsumexp, softmax
 
 from conftest import made_chains, small_network
-from manymodes._mixture import log_mean_exp
-from manymodes.active import ActivePrior
-from manymodes.architectures import active_evidence, posterior_active
-from manymodes.audits import audit, evidence_shift
-from manymodes.cli import main
-from manymodes.comparison import compare
+from manymodes.cli.main import main
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.modes import ModeSettings
-from manymodes.nested import Nested, load_nested, run_nested
-from manymodes.network import Network
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior
-from manymodes.predict import Draws, predict
-from manymodes.results import open_posterior
-from manymodes.symmetry import (
+from manymodes.modes.active_units import active_evidence, posterior_active
+from manymodes.modes.comparison import compare
+from manymodes.modes.find import ModeSettings
+from manymodes.networks.audit import audit, evidence_shift
+from manymodes.networks.network import Network
+from manymodes.networks.symmetry import (
     act,
     canonical,
     generators,
@@ -46,8 +40,14 @@ from manymodes.symmetry import (
     orbit,
     random_members,
 )
-from manymodes.table import Table
-from manymodes.text import comparison_table
+from manymodes.networks.variable_size import ActivePrior
+from manymodes.report.terminal import comparison_table
+from manymodes.results.predict import Draws, predict
+from manymodes.results.run_directory import open_posterior
+from manymodes.sampling.nested import Nested, load_nested, run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.statistics.mixture import log_mean_exp
+from manymodes.tables.table import Table
 
 N_OBS = 12
 ACTIVATIONS = ("sigmoid", "tanh", "relu")

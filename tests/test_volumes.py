@@ -8,8 +8,8 @@ from anesthetic import NestedSamples
 from numpy.typing import NDArray
 from scipy import integrate, special, stats
 
-from manymodes import volumes
-from manymodes.diagnostics import insertion_p
+from manymodes.statistics import nested_volumes
+from manymodes.statistics.diagnostics import insertion_p
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -70,13 +70,13 @@ def test_live_counts_by_counting(nprior: int) -> None:
     by_hand = [
         sum(b < death <= later for later, b in zip(logl, birth, strict=True)) for death in logl
     ]
-    np.testing.assert_array_equal(volumes.live_counts(logl, birth), by_hand)
+    np.testing.assert_array_equal(nested_volumes.live_counts(logl, birth), by_hand)
 
 
 def test_live_counts_of_a_plain_run() -> None:
     logl = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     birth = np.array([-np.inf, -np.inf, 1.0, -np.inf, 2.0])
-    assert volumes.live_counts(logl, birth).tolist() == [3, 3, 3, 2, 1]
+    assert nested_volumes.live_counts(logl, birth).tolist() == [3, 3, 3, 2, 1]
 
 
 # ---------------------------------------------------------------- evidence
@@ -94,9 +94,9 @@ def test_evidence_of_perfect_runs(nprior: int, merged: int) -> None:
     for seed in range(60):
         rng = np.random.default_rng([seed, nprior, merged])
         logl, birth = merge(*(perfect_run(30 // merged, rng, nprior) for _ in range(merged)))
-        log_z = special.logsumexp(volumes.random_log_weights(logl, birth, rng, 150), axis=0)
+        log_z = special.logsumexp(nested_volumes.random_log_weights(logl, birth, rng, 150), axis=0)
         z.append((log_z.mean() - truth) / log_z.std(ddof=1))
-        ratio = np.exp(log_z - special.logsumexp(volumes.expected_log_weights(logl, birth)))
+        ratio = np.exp(log_z - special.logsumexp(nested_volumes.expected_log_weights(logl, birth)))
         off.append((ratio.mean() - 1) / (ratio.std(ddof=1) / np.sqrt(150)))
     assert np.abs(z).max() < 4
     assert abs(np.mean(z)) < 3.5 / np.sqrt(60)
@@ -108,14 +108,14 @@ def test_agreement_with_anesthetic() -> None:
     rng = np.random.default_rng(3)
     logl, birth = perfect_run(50, rng, 200)
     theirs = NestedSamples(data=np.zeros((len(logl), 1)), logL=logl, logL_birth=birth)
-    ours = volumes.expected_log_weights(logl, birth)
-    sampled = special.logsumexp(volumes.random_log_weights(logl, birth, rng, 2000), axis=0)
+    ours = nested_volumes.expected_log_weights(logl, birth)
+    sampled = special.logsumexp(nested_volumes.random_log_weights(logl, birth, rng, 2000), axis=0)
     np.random.seed(4)  # noqa: NPY002 - anesthetic draws from the global generator
     their_draws = np.asarray(theirs.logZ(2000))
     error = np.hypot(sampled.std(), their_draws.std()) / np.sqrt(2000)
     assert abs(sampled.mean() - their_draws.mean()) < 4 * error
     assert sampled.std() == pytest.approx(their_draws.std(), rel=4 / np.sqrt(2000))
-    np.testing.assert_array_equal(volumes.live_counts(logl, birth), theirs.nlive)
+    np.testing.assert_array_equal(nested_volumes.live_counts(logl, birth), theirs.nlive)
     # anesthetic takes the expected log volume and a trapezium; we the expected volume.
     assert special.logsumexp(ours) == pytest.approx(float(theirs.logZ()), abs=0.05)
 
@@ -152,12 +152,12 @@ def test_regions_stay_calibrated_when_live_points_drift() -> None:
     for seed in range(60):
         rng = np.random.default_rng([7, seed])
         logl, birth, mode = drifting_run(100, share, rng)
-        draws = volumes.random_log_weights(logl, birth, rng, 150)
+        draws = nested_volumes.random_log_weights(logl, birth, rng, 150)
         log_z = np.array([special.logsumexp(draws[mode == m], axis=0) for m in (0, 1)])
         log_odds = log_z[0] - log_z[1]
         truth = np.log(share / (1 - share))
         z_global.append((log_odds.mean() - truth) / log_odds.std(ddof=1))
-        found = volumes.region_weights(logl, birth, mode, APART, rng, 150)
+        found = nested_volumes.region_weights(logl, birth, mode, APART, rng, 150)
         log_odds = found.log_z_draws[0] - found.log_z_draws[1]
         z_region.append((log_odds.mean() - truth) / log_odds.std(ddof=1))
         assert special.logsumexp(found.log_weights) == pytest.approx(
@@ -171,10 +171,10 @@ def test_regions_stay_calibrated_when_live_points_drift() -> None:
 def test_one_region_is_the_whole_run() -> None:
     rng = np.random.default_rng(5)
     logl, birth = perfect_run(40, rng)
-    whole = volumes.region_weights(
+    whole = nested_volumes.region_weights(
         logl, birth, np.zeros(len(logl), dtype=np.intp), np.array([[np.inf]]), rng, 100
     )
-    np.testing.assert_allclose(whole.log_weights, volumes.expected_log_weights(logl, birth))
+    np.testing.assert_allclose(whole.log_weights, nested_volumes.expected_log_weights(logl, birth))
     assert whole.log_z[0] == pytest.approx(special.logsumexp(whole.log_weights))
 
 
@@ -184,10 +184,10 @@ def test_connected_regions_share_their_volume() -> None:
     logl, birth = perfect_run(60, rng)
     labels = rng.integers(2, size=len(logl))
     never_apart = np.full((2, 2), np.inf)
-    joined = volumes.region_weights(logl, birth, labels, never_apart, rng, 100)
-    np.testing.assert_allclose(joined.log_weights, volumes.expected_log_weights(logl, birth))
+    joined = nested_volumes.region_weights(logl, birth, labels, never_apart, rng, 100)
+    np.testing.assert_allclose(joined.log_weights, nested_volumes.expected_log_weights(logl, birth))
     level = float(np.median(logl))
-    parting = volumes.region_weights(logl, birth, labels, np.full((2, 2), level), rng, 100)
+    parting = nested_volumes.region_weights(logl, birth, labels, np.full((2, 2), level), rng, 100)
     same = parting.log_weights == joined.log_weights
     assert same[logl < level].all()
     assert not same[logl > level].any()
@@ -196,7 +196,7 @@ def test_connected_regions_share_their_volume() -> None:
 
 def partings(passes: Floats) -> dict[float, set[frozenset[int]]]:
     """Return the parts right above each contour at which connected regions part."""
-    clusters = volumes._clusters(passes)
+    clusters = nested_volumes._clusters(passes)
     levels = {one.end for one in clusters if one.children}
     parts: dict[float, set[frozenset[int]]] = {}
     for level in levels:
@@ -225,10 +225,10 @@ def connected_above(passes: Floats, level: float) -> set[frozenset[int]]:
 
 def test_regions_part_at_the_lowest_pass_of_the_best_tree() -> None:
     passes = np.array([[np.inf, 5.0, 1.0], [5.0, np.inf, 2.0], [1.0, 2.0, np.inf]])
-    whole = volumes._clusters(passes)[-1]
+    whole = nested_volumes._clusters(passes)[-1]
     assert whole.end == pytest.approx(2.0)
     assert partings(passes)[2.0] == {frozenset({0, 1}), frozenset({2})}
-    (alone,) = volumes._clusters(passes[:1, :1])
+    (alone,) = nested_volumes._clusters(passes[:1, :1])
     assert (alone.regions, alone.end, alone.children) == ((0,), np.inf, ())
 
 
@@ -251,10 +251,10 @@ def test_partings_are_those_of_the_passes(regions: int, ties: bool) -> None:
 def test_a_pass_is_open_well_below_its_top() -> None:
     passes = np.array([[10.0, 4.0], [4.0, 8.0]])
     for dims in (2, 5, 9):
-        margin = 4.0 - volumes.open_passes(passes, dims)[0, 1]
+        margin = 4.0 - nested_volumes.open_passes(passes, dims)[0, 1]
         assert (margin / (margin + 4.0)) ** ((dims - 1) / 2) == pytest.approx(0.1)
-    np.testing.assert_allclose(volumes.open_passes(passes, 5).diagonal(), passes.diagonal())
-    np.testing.assert_allclose(volumes.open_passes(passes, 1), passes)
+    np.testing.assert_allclose(nested_volumes.open_passes(passes, 5).diagonal(), passes.diagonal())
+    np.testing.assert_allclose(nested_volumes.open_passes(passes, 1), passes)
 
 
 # ---------------------------------------------------------------- insertion ranks
@@ -263,7 +263,7 @@ def test_a_pass_is_open_well_below_its_top() -> None:
 def test_insertion_ranks_by_hand() -> None:
     logl = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     birth = np.array([-np.inf, -np.inf, 1.0, -np.inf, 2.0])
-    ranks, counts = volumes.insertion_ranks(logl, birth)
+    ranks, counts = nested_volumes.insertion_ranks(logl, birth)
     assert ranks.tolist() == [1, 2]  # 3 among (2, 4): second; 5 among (3, 4): third
     assert counts.tolist() == [3, 3]
 
@@ -273,7 +273,7 @@ def test_insertion_ranks_of_perfect_runs_are_uniform() -> None:
     pooled, p = [], []
     for seed in range(40):
         run = perfect_run(40, np.random.default_rng([9, seed]))
-        ranks, counts = volumes.insertion_ranks(*run)
+        ranks, counts = nested_volumes.insertion_ranks(*run)
         assert (counts == 40).all()
         pooled.append(ranks)
         p.append(insertion_p(ranks, counts))
@@ -293,7 +293,7 @@ def test_insertion_ranks_show_a_biased_sampler() -> None:
             return self._rng.random(size) if size else 0.9 * self._rng.random()
 
     logl, birth = perfect_run(100, Biased(1))  # type: ignore[arg-type]
-    assert insertion_p(*volumes.insertion_ranks(logl, birth)) < 1e-4
+    assert insertion_p(*nested_volumes.insertion_ranks(logl, birth)) < 1e-4
 
 
 def steps(volume: Floats, levels: float) -> Floats:
@@ -328,7 +328,7 @@ def test_insertion_ranks_among_ties_are_uniform(levels: float, nprior: int) -> N
     for seed in range(60):
         rng = np.random.default_rng([21, nprior, int(levels), seed])
         logl, birth = run_over_steps(30, nprior, levels, rng)
-        ranks, counts = volumes.insertion_ranks(logl, birth, seed=seed)
+        ranks, counts = nested_volumes.insertion_ranks(logl, birth, seed=seed)
         assert len(ranks) == np.isfinite(birth).sum()
         assert (ranks < counts).all()
         assert counts.max() <= 30
@@ -340,15 +340,21 @@ def test_insertion_ranks_among_ties_are_uniform(levels: float, nprior: int) -> N
 
 def test_order_of_ties_does_not_matter_without_ties() -> None:
     run = perfect_run(25, np.random.default_rng(3), 60)
-    first, second = (volumes.insertion_ranks(*run, seed=seed) for seed in (1, 2))
+    first, second = (nested_volumes.insertion_ranks(*run, seed=seed) for seed in (1, 2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_points_on_their_own_contour_do_not_count() -> None:
     logl = np.array([0.0, 0.0, 0.0, 1.0, 2.0])
     birth = np.array([-np.inf, -np.inf, 0.0, 0.0, 0.0])
-    assert volumes.inside_own_contour(logl, birth).tolist() == [True, True, False, True, True]
-    ranks, counts = volumes.insertion_ranks(logl, birth)
+    assert nested_volumes.inside_own_contour(logl, birth).tolist() == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    ranks, counts = nested_volumes.insertion_ranks(logl, birth)
     assert sorted(counts.tolist()) == [1, 2]
     assert len(ranks) == 2
 
@@ -374,7 +380,7 @@ def test_evidence_of_a_step(share: float, nprior: int) -> None:
             birth = np.repeat([-np.inf, 0.0], [nprior, more])
             runs.append((logl, birth))
         logl, birth = merge(*runs)
-        log_z = special.logsumexp(volumes.random_log_weights(logl, birth, rng, 150), axis=0)
+        log_z = special.logsumexp(nested_volumes.random_log_weights(logl, birth, rng, 150), axis=0)
         z.append((log_z.mean() - truth) / log_z.std(ddof=1))
     assert np.abs(z).max() < 4.5
     assert 0.7 < np.std(z) < 1.4
@@ -385,14 +391,16 @@ def test_a_flat_likelihood_has_no_error() -> None:
     """All points tied: the shells fill the whole volume, in any draw of the volumes."""
     rng = np.random.default_rng(8)
     logl, birth = np.full(30, -2.5), np.full(30, -np.inf)
-    assert special.logsumexp(volumes.expected_log_weights(logl, birth)) == pytest.approx(-2.5)
-    drawn = special.logsumexp(volumes.random_log_weights(logl, birth, rng, 50), axis=0)
+    assert special.logsumexp(nested_volumes.expected_log_weights(logl, birth)) == pytest.approx(
+        -2.5
+    )
+    drawn = special.logsumexp(nested_volumes.random_log_weights(logl, birth, rng, 50), axis=0)
     np.testing.assert_allclose(drawn, -2.5)
     halves = rng.integers(2, size=30)
-    found = volumes.region_weights(logl, birth, halves, np.full((2, 2), np.inf), rng, 50)
+    found = nested_volumes.region_weights(logl, birth, halves, np.full((2, 2), np.inf), rng, 50)
     np.testing.assert_allclose(special.logsumexp(found.log_z), -2.5)
     np.testing.assert_allclose(special.logsumexp(found.log_z_draws, axis=0), -2.5)
-    np.testing.assert_array_equal(volumes.insertion_ranks(logl, birth), np.empty((2, 0)))
+    np.testing.assert_array_equal(nested_volumes.insertion_ranks(logl, birth), np.empty((2, 0)))
 
 
 def test_live_counts_fall_by_one_on_a_plateau() -> None:
@@ -400,4 +408,4 @@ def test_live_counts_fall_by_one_on_a_plateau() -> None:
     rng = np.random.default_rng(12)
     logl, birth = merge(*(run_over_steps(10, 25, 2.0, rng) for _ in range(2)))
     theirs = NestedSamples(data=np.zeros((len(logl), 1)), logL=logl, logL_birth=birth)
-    np.testing.assert_array_equal(volumes.live_counts(logl, birth), theirs.nlive)
+    np.testing.assert_array_equal(nested_volumes.live_counts(logl, birth), theirs.nlive)

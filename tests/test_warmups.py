@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from conftest import Y_NORMAL, closed_form, two_peaks
-from manymodes.nuts import NutsSettings, run_chain
-from manymodes.posterior import Posterior
-from manymodes.warmups import SHARE, Warmup, offered, peak_of
+from manymodes.density.posterior import Posterior
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
+from manymodes.sampling.chains.warmups import SHARE, Warmup, offered, peak_of
 
 SETTINGS = NutsSettings(warmup=1000, draws=400)
 

@@ -7,13 +7,13 @@ import pytest
 from scipy.special import logsumexp
 
 from manymodes.errors import InputError
-from manymodes.stacking import pseudo_bma_plus, stack
-from manymodes.weighings import (
+from manymodes.statistics.chain_weightings import (
     Weighing,
     mode_evidence_weights,
     score_weighings,
     weighings,
 )
+from manymodes.statistics.stacking import pseudo_bma_plus, stack
 
 MODES = np.repeat(np.eye(2), [3, 2], axis=0)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import made_chains
-from manymodes.weights import Estimate, chain_weights, mode_shares, occupancies
+from manymodes.modes.mode_weights import Estimate, chain_weights, mode_shares, occupancies
 
 LABELS = np.array([[0, 0, 0, 0], [1, 1, -1, -1], [0, 0, 1, 1], [1, 1, 1, 1]])
 LENGTHS = [4, 2, 4, 4]

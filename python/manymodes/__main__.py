@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manymodes.cli import main
+from manymodes.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -6,7 +6,7 @@ status 2 and one line, and any other `ManymodesError` into exit status 1 and one
 
 from __future__ import annotations
 
-from manymodes.terminal import message
+from manymodes.wording import message
 
 
 class ManymodesError(Exception):

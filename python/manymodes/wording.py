@@ -1,8 +1,14 @@
-"""Counts, and texts of the user, as a reader expects them in a sentence."""
+r"""Counts, and texts of the user, as a reader expects them in a sentence.
+
+A terminal obeys nothing of what is printed: escape sequences, other control characters and
+characters that turn the direction of writing are written out as Python does (``\x1b``,
+``\u202e``), in all output and in every error.
+"""
 
 from __future__ import annotations
 
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
@@ -10,6 +16,8 @@ _WORDS = (
     "no one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
 )
 _LONGEST_SHOWN = 60
+_HARMLESS = frozenset("\n\t")
+_JOINERS = frozenset("\u200c\u200d")  # which scripts and emoji need
 
 
 def count(n: int) -> str:
@@ -63,3 +71,35 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def as_argument(name: str) -> str:
     """Return a name as one writes it behind an option, in a shell."""
     return shlex.quote(name) if name.isprintable() else f"$'{escaped(name)}'"
+
+
+# ---------------------------------------------------------------- what a terminal is shown
+
+
+def visible(text: str, keep: frozenset[str] = frozenset()) -> str:
+    """Return a text with everything that a terminal would obey written out.
+
+    Parameters
+    ----------
+    text : str
+        A name, or a message.
+    keep : set of str
+        Characters that are left alone: line breaks in a text of several lines.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in keep or _is_harmless(c) else _written_out(c) for c in text)
+
+
+def message(text: str) -> str:
+    """Return a text of several lines as a terminal is shown it."""
+    return visible(text, _HARMLESS)
+
+
+def _is_harmless(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind not in {"Cc", "Cf", "Cs", "Zl", "Zp"} or character in _JOINERS
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from manymodes.report._model_words import evidence_cells, models_answer, prediction_cells
-from manymodes.report._models import write_models_report
-from manymodes.report._page import Table
-from manymodes.report._plain import write_plain_report
-from manymodes.report._write import write_report
+from manymodes.report.model_words import evidence_cells, models_answer, prediction_cells
+from manymodes.report.models import write_models_report
+from manymodes.report.page import Table
+from manymodes.report.plain import write_plain_report
+from manymodes.report.write import write_report
 
 __all__ = [
     "Table",

@@ -21,13 +21,13 @@ import numpy as np
 from scipy import integrate, optimize
 from scipy.special import logsumexp
 
-from manymodes.comparison import Comparison
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.program import Program
 from manymodes.errors import InputError
-from manymodes.posterior import FloatArray, Posterior
-from manymodes.program import Program
+from manymodes.modes.comparison import Comparison
 from manymodes.report import Table
-from manymodes.seeds import check_seed
-from manymodes.stacking import stack
+from manymodes.runtime.seeds import check_seed
+from manymodes.statistics.stacking import stack
 from manymodes.studies.conduct import Effort, Findings, conduct
 from manymodes.toolchain import stan_dir
 

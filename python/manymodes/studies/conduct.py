@@ -7,16 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from manymodes.chains import run_chains
-from manymodes.comparison import Comparison, compare
-from manymodes.diagnosis import diagnosed
+from manymodes.density.posterior import Posterior, compile_posteriors
 from manymodes.errors import InputError
-from manymodes.nested import run_nested
-from manymodes.nuts import NutsSettings
-from manymodes.polychord import PolyChordSettings
-from manymodes.posterior import Posterior, compile_posteriors
+from manymodes.modes.comparison import Comparison, compare
+from manymodes.modes.diagnosis import diagnosed
 from manymodes.report import write_report
-from manymodes.results import (
+from manymodes.results.run_directory import (
     REPORT,
     SUMMARY,
     run_directory,
@@ -24,9 +20,13 @@ from manymodes.results import (
     summarise,
     write_draws,
 )
-from manymodes.seeds import check_seed
-from manymodes.storage import claim, write_json
-from manymodes.threads import check_threads
+from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.storage import claim, write_json
+from manymodes.runtime.threads import check_threads
+from manymodes.sampling.chains.chains import run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.nested import run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.toolchain import require
 
 

@@ -21,16 +21,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import logsumexp
 
-from manymodes.chains import Chains, run_chains
-from manymodes.diagnostics import rhat, rhat_function
+from manymodes.density.posterior import FloatArray, Posterior
 from manymodes.errors import InputError
-from manymodes.frames import as_frame, write_frame
-from manymodes.held_out import HeldOut, held_out_lpd, keep_held_out
-from manymodes.network import Network
-from manymodes.nuts import NutsSettings
-from manymodes.posterior import FloatArray, Posterior
+from manymodes.modes.held_out import HeldOut, held_out_lpd, keep_held_out
+from manymodes.networks.network import Network
 from manymodes.report import write_plain_report
-from manymodes.results import (
+from manymodes.results.run_directory import (
     REPORT,
     SUMMARY,
     run_directory,
@@ -38,9 +34,12 @@ from manymodes.results import (
     summary_head,
     write_chains,
 )
-from manymodes.seeds import check_seed
-from manymodes.stacking import Stacking, stack
-from manymodes.storage import claim, write_json
+from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.storage import claim, write_json
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.statistics.diagnostics import rhat, rhat_function
+from manymodes.statistics.stacking import Stacking, stack
 from manymodes.studies.digits_words import (
     CHOICES,
     chains_table,
@@ -49,7 +48,8 @@ from manymodes.studies.digits_words import (
     sentences,
     tiles,
 )
-from manymodes.table import Parts, Table, split
+from manymodes.tables.frames import as_frame, write_frame
+from manymodes.tables.table import Parts, Table, split
 from manymodes.toolchain import require
 
 SPLIT_SEED = 1

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from manymodes.network import Network
+from manymodes.networks.network import Network
 from manymodes.report import Table
 
 CHOICES = (

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.comparison import Comparison, Estimate
+from manymodes.density.posterior import FloatArray, Posterior
 from manymodes.errors import InputError
-from manymodes.network import Network
-from manymodes.posterior import FloatArray, Posterior
+from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.networks.network import Network
 from manymodes.report import Table
-from manymodes.seeds import check_seed
+from manymodes.runtime.seeds import check_seed
 from manymodes.studies import XOR_DATA_SEED
 from manymodes.studies.conduct import Effort, Findings, conduct
 

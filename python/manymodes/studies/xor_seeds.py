@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from manymodes.comparison import Comparison, compare
 from manymodes.errors import InputError
-from manymodes.nested import run_nested
-from manymodes.polychord import PolyChordSettings
-from manymodes.results import run_directory
-from manymodes.seeds import check_seed
-from manymodes.storage import claim, read_json, write_json
+from manymodes.modes.comparison import Comparison, compare
+from manymodes.results.run_directory import run_directory
+from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.storage import claim, read_json, write_json
+from manymodes.sampling.nested import run_nested
+from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.studies.xor import CONSTRAINTS, share_inside, xor_data, xor_posteriors
 
 READINGS = {

@@ -20,7 +20,7 @@ from pathlib import Path
 import filelock
 
 from manymodes.errors import InputError, ToolchainError
-from manymodes.scratch import scratch_folder, sweep
+from manymodes.runtime.scratch import scratch_folder, sweep
 from manymodes.toolchain import github, platforms, trial
 from manymodes.toolchain.components import Component, Toolchain
 from manymodes.toolchain.discovery import find, find_compiler

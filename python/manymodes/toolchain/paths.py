@@ -11,8 +11,7 @@ from typing import Literal
 
 import platformdirs
 
-import manymodes
-
+_PACKAGE = Path(__file__).resolve().parents[1]
 _MARK = ".manymodes.json"
 
 
@@ -31,7 +30,7 @@ def stan_dir() -> Path:
 
     In an editable install that is ``stan/`` of the checkout, in a wheel ``manymodes/stan``.
     """
-    package = Path(manymodes.__file__).resolve().parent
+    package = _PACKAGE
     shipped = package / "stan"
     return shipped if shipped.is_dir() else package.parents[1] / "stan"
 

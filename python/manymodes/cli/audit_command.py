@@ -1,0 +1,84 @@
+"""The command ``audit``: what a constraint does to a network's copies."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manymodes.errors import InputError
+from manymodes.runtime.storage import atomic, refuse_existing, sweep_partials
+
+if TYPE_CHECKING:
+    from manymodes.networks.audit import Audit
+
+ALL = "all"
+_SIDE_BY_SIDE = ("none", "ordered", "ordered-signed", "unit-norm", "pd-skew", "svd")
+
+
+def audit_command(options: argparse.Namespace) -> int:
+    """Print an audit, or those of all constraints side by side; draw it on demand."""
+    from manymodes.networks.audit import audit, side_by_side
+    from manymodes.networks.network import Network
+    from manymodes.runtime.storage import json_text
+
+    network = Network(
+        inputs=options.inputs,
+        hidden=tuple(options.hidden),
+        outputs=options.outputs,
+        activation=options.activation,
+        likelihood=options.likelihood,
+        prior=options.prior,
+        constraint="none" if options.constraint == ALL else options.constraint,
+    )
+    if options.figure is not None:
+        _check_figure(options.figure, overwrite=options.overwrite)
+    audits: list[Audit] = []
+    refused: dict[str, str] = {}
+    for name in _SIDE_BY_SIDE if options.constraint == ALL else (options.constraint,):
+        try:
+            constrained = replace(network, constraint=name)
+        except InputError as error:
+            refused[name] = str(error).removeprefix(f"constraint: '{name}' ")
+            continue
+        audits.append(audit(constrained, orbits=options.orbits, seed=options.seed))
+    alone = audits[0] if options.constraint != ALL else None
+    if options.figure is not None:
+        _draw(audits, alone, options.figure)
+    if options.json:
+        print(json_text(_json(audits, refused, alone)))
+    else:
+        print(alone.text if alone else side_by_side(audits, refused))
+        if options.figure is not None:
+            print(f"\nFigure: {options.figure}")
+    return 0
+
+
+def _check_figure(path: Path, *, overwrite: bool) -> None:
+    """Refuse a figure that cannot be written, before it is computed."""
+    from matplotlib.figure import Figure
+
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in Figure().canvas.get_supported_filetypes():
+        what = f"'{kind}' is no kind of figure; take .png, .pdf or .svg"
+        raise InputError(f"--figure: '{path}' cannot be written: {what}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--figure: '{path}' cannot be written: there is no such folder")
+    refuse_existing([path], overwrite)
+    sweep_partials(path.absolute().parent, path.name)
+
+
+def _json(audits: list[Audit], refused: dict[str, str], alone: Audit | None) -> dict[str, Any]:
+    if alone is not None:
+        return alone.as_dict()
+    found = {audit.network.constraint: audit.as_dict() for audit in audits}
+    return {"constraints": found, "refused": refused}
+
+
+def _draw(audits: list[Audit], alone: Audit | None, path: Path) -> None:
+    from manymodes.report.plots import plot_audit, plot_audits
+
+    figure = plot_audit(alone) if alone else plot_audits(audits)
+    with atomic(path) as partial:
+        figure.savefig(partial, dpi=150, format=path.suffix.lstrip(".").lower())

@@ -1,0 +1,303 @@
+"""The command line: ``manymodes COMMAND ...``.
+
+Exit status: 0 done; 1 the run failed; 2 the user's input is wrong. Errors are one line on
+standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from manymodes.cli.audit_command import audit_command
+from manymodes.cli.evidence_command import evidence_command
+from manymodes.cli.export_command import export_command
+from manymodes.cli.incidents import logs, of_full_disk, show_traceback, unexpected
+from manymodes.cli.parser import parser
+from manymodes.cli.run_commands import (
+    compare_command,
+    nuts_settings,
+    polychord_settings,
+    sample_command,
+    show,
+)
+from manymodes.cli.streams import (
+    abandon_output,
+    flush_output,
+    hold_streams,
+    plain_streams,
+    shown_safely,
+)
+from manymodes.cli.table_commands import network_command, predict_command
+from manymodes.errors import CompileError, InputError, ManymodesError, StorageError
+from manymodes.runtime.interrupts import ending_signals, tell
+from manymodes.runtime.printed import silence
+from manymodes.runtime.progress import end_line
+from manymodes.runtime.scratch import sweep, temporary_files_inside
+from manymodes.runtime.storage import json_text
+from manymodes.runtime.warning_log import warnings_as_lines
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    hold_streams()
+    with shown_safely():
+        return _status(arguments)
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    # The samplers fill the cores; linear algebra on more threads only gets in their way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    options = argparse.Namespace()
+    with plain_streams():
+        try:
+            options = parser().parse_args(arguments)
+            with _owned_process(options) if arguments is None else nullcontext():
+                status = _run(options)
+            flush_output()
+            return status
+        except SystemExit:  # --help and --version
+            with suppress(BrokenPipeError, StorageError):
+                flush_output()
+            raise
+        except KeyboardInterrupt as error:
+            end_line()
+            tell(_interrupted(options))
+            return int(getattr(error, "status", 130))
+        except Exception as error:
+            return _failed(error, options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command; nothing that a Stan program prints gets between its results."""
+    with warnings_as_lines(logs() / "warnings.log"), silence() as printed:
+        status = _COMMANDS[options.command](options)
+        said = printed()
+        if said is not None and not getattr(options, "quiet", False):
+            print(f"manymodes: {said}", file=sys.stderr)
+        return status
+
+
+@contextmanager
+def _owned_process(options: argparse.Namespace) -> Iterator[None]:
+    """Do what only the process of a command may: take its signals and its temporary files."""
+    with ending_signals(_interrupted(options)):
+        from manymodes.toolchain import home, sweep_setup
+        from manymodes.toolchain.build_cache import sweep_builds
+
+        sweep()
+        sweep_setup()
+        sweep_builds(home() / "programs")
+        with temporary_files_inside():
+            yield
+
+
+def _interrupted(options: argparse.Namespace) -> str:
+    kept = "; what is finished is kept: go on with --resume" * hasattr(options, "resume")
+    return f"manymodes: error: interrupted{kept}"
+
+
+def _failed(error: Exception, options: argparse.Namespace) -> int:
+    """Say in one line what went wrong; return the exit status."""
+    show_traceback(error)
+    try:
+        flush_output()
+    except (BrokenPipeError, StorageError) as lost:
+        error = error if isinstance(error, ManymodesError) else lost
+    if isinstance(error, BrokenPipeError):  # whoever reads our output has read enough
+        abandon_output()
+        return 1
+    if isinstance(error, ManymodesError):
+        wrong_input = isinstance(error, InputError) and not of_full_disk(error)
+        return _complain(error, 2 if wrong_input else 1)
+    return _complain(unexpected(error, _run_folders(options)), 1)
+
+
+def _run_folders(options: argparse.Namespace) -> list[Path]:
+    """Return the run directory that a command works on, if there is one."""
+    named = [getattr(options, "run_folder", None), *(getattr(options, "run_folders", None) or [])]
+    folders = [folder for folder in (*named, getattr(options, "out", None)) if folder is not None]
+    marks = (".lock", "posterior", "chains", "nested")
+    return [folder for folder in folders if any((folder / mark).exists() for mark in marks)]
+
+
+def _complain(error: object, status: int) -> int:
+    text = str(error) if isinstance(error, CompileError) else " ".join(str(error).split())
+    with suppress(OSError, ValueError):
+        end_line()
+        print(f"manymodes: error: {text}", file=sys.stderr)
+    return status
+
+
+# -------------------------------------------------------------------------- toolchain
+
+_SETS = {
+    "avx512": "AVX-512",
+    "avx2": "AVX2 and FMA",
+    "baseline": "the instructions that every processor of this kind has",
+}
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from manymodes.density.kernel import instruction_set
+    from manymodes.toolchain import doctor, render
+
+    toolchain = doctor(deep=True)
+    chosen = instruction_set()
+    if options.json:
+        entry = {**toolchain.as_dict(), "kernel": {"instruction_set": chosen}}
+        print(json_text(entry))
+    else:
+        print(f"{render(toolchain)}\n\nNetworks' likelihoods: the kernel, with {_SETS[chosen]}.")
+    return 0 if all(part.ok for part in toolchain.components) else 1
+
+
+def _setup(options: argparse.Namespace) -> int:
+    from manymodes.toolchain import render, setup
+
+    toolchain = setup(options.source, quiet=options.quiet)
+    if options.json:
+        print(json_text(toolchain.as_dict()))
+    elif not options.quiet:
+        print(render(toolchain))
+    return 0
+
+
+# -------------------------------------------------------------------------- studies
+
+
+_STUDIES = {
+    "xor": "Noisy XOR: chains and evidence, with and without the constraint",
+    "xor-seeds": "How noisy XOR depends on the data seed and the noise",
+    "cauchy": "A Cauchy location with two modes: stacking and evidence disagree",
+    "digits": "Handwritten digits: stacked chains of 1450 weights on held-out images",
+}
+_STUDY_OPTIONS = {
+    "xor": ("noise_sd", "data_seed"),
+    "xor-seeds": ("data_seeds",),
+    "cauchy": ("data_seed",),
+    "digits": ("data_seed",),
+}
+"""The options that not every study has."""
+_OF_POLYCHORD = ("nlive", "runs", "nprior", "repeats", "precision", "clustering", "processes")
+_OF_NUTS = ("chains", "warmup", "draws", "adapt_delta", "max_treedepth")
+_EFFORT: dict[str, Any] = {"chains": 64, "warmup": 1000, "draws": 1000, "adapt_delta": 0.8}
+_EFFORT |= {"max_treedepth": 10, "runs": 2, "processes": 1}
+_EFFORT_OF_DIGITS = {**_EFFORT, "chains": 16, "warmup": 500, "draws": 500}
+
+
+def _study(options: argparse.Namespace) -> int:
+    if options.name is None:
+        if options.out is not None:
+            raise InputError(f"study: which one? {', '.join(_STUDIES)}")
+        if options.json:
+            print(json_text(_STUDIES))
+            return 0
+        for name, about in _STUDIES.items():
+            print(f"{name:<10} {about}")
+        return 0
+    if options.out is None:
+        raise InputError("study: --out is needed, the directory for the results")
+    given = {
+        name: value
+        for name in ("noise_sd", "data_seed", "data_seeds")
+        if (value := getattr(options, name)) is not None
+    }
+    for name in given:
+        if name not in _STUDY_OPTIONS[options.name]:
+            raise InputError(f"study {options.name}: has no --{name.replace('_', '-')}")
+    for study, unused, what in (
+        ("digits", _OF_POLYCHORD, "chains"),
+        ("xor-seeds", _OF_NUTS, "nested sampling"),
+    ):
+        for name in unused if options.name == study else ():
+            if getattr(options, name) not in (None, False):
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"study {study}: has no {option}: it runs {what} only")
+    if options.resume and options.overwrite:
+        raise InputError("--overwrite removes what --resume would continue: leave one of them out")
+    for name, value in (_EFFORT_OF_DIGITS if options.name == "digits" else _EFFORT).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.name == "digits":
+        return _study_digits(options, given)
+    common = {
+        "runs": options.runs,
+        "polychord": polychord_settings(options),
+        "seed": options.seed,
+        "workers": options.workers,
+        "threads_per_chain": options.threads_per_chain,
+        "kernel": not options.no_kernel,
+        "resume": options.resume,
+        "overwrite": options.overwrite,
+        "other_versions": options.other_versions,
+        "quiet": options.quiet,
+    }
+    if options.name == "xor-seeds":
+        return _study_seeds(options, {**common, **given})
+    from manymodes.studies.cauchy import run_cauchy
+    from manymodes.studies.conduct import Effort
+    from manymodes.studies.xor import run_xor
+
+    effort = Effort(chains=options.chains, nuts=nuts_settings(options), **common)
+    run = run_xor if options.name == "xor" else run_cauchy
+    show(options, run(options.out, effort=effort, **given), {})
+    return 0
+
+
+def _study_seeds(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    from manymodes.studies.xor_seeds import run_xor_seeds, tables_text
+
+    table = run_xor_seeds(options.out, **settings)
+    if options.json:
+        print(json_text(table))
+    elif not options.quiet:
+        print(tables_text(table))
+    return 0
+
+
+def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
+    from manymodes.results.run_directory import REPORT, SUMMARY
+    from manymodes.studies.digits import run_digits
+    from manymodes.studies.digits_words import digits_text
+
+    summary = run_digits(
+        options.out,
+        chains=options.chains,
+        nuts=nuts_settings(options),
+        seed=options.seed,
+        workers=options.workers,
+        threads_per_chain=options.threads_per_chain,
+        kernel=not options.no_kernel,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        other_versions=options.other_versions,
+        quiet=options.quiet,
+        **given,
+    )
+    if options.json:
+        print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
+    elif not options.quiet:
+        print(f"\n{digits_text(summary)}\n\nReport: {options.out / REPORT}")
+    return 0
+
+
+_COMMANDS: dict[str, Command] = {
+    "doctor": _doctor,
+    "setup": _setup,
+    "network": network_command,
+    "sample": sample_command,
+    "evidence": evidence_command,
+    "compare": compare_command,
+    "predict": predict_command,
+    "export": export_command,
+    "audit": audit_command,
+    "study": _study,
+}

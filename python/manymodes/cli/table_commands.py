@@ -1,0 +1,126 @@
+"""The commands that begin and end with a table: ``network`` and ``predict``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from manymodes.errors import InputError
+
+
+def network_command(options: argparse.Namespace) -> int:
+    """Write a network's program and data for a table, and the table's held-out part."""
+    from manymodes.density.posterior import Posterior
+    from manymodes.networks.network import Network
+    from manymodes.report.terminal import network_text
+    from manymodes.results.run_directory import save_posterior
+    from manymodes.results.run_folder import network_directory
+    from manymodes.runtime.storage import json_text
+    from manymodes.tables.frames import PARQUET, write_frame
+    from manymodes.tables.table import prepare
+
+    parts = prepare(
+        options.table,
+        options.target,
+        options.likelihood,
+        categorical=options.categorical,
+        ignore=options.ignore,
+        positive=options.positive,
+        standardise=not options.no_standardise,
+        decimal=options.decimal,
+        keep_na=options.keep_na,
+        holdout=options.holdout,
+        seed=options.seed,
+    )
+    table, classes = parts.table, parts.table.target.classes
+    network = Network(
+        inputs=len(table.input_names),
+        hidden=tuple(options.hidden),
+        outputs=len(classes) if options.likelihood == "categorical" else 1,
+        activation=options.activation,
+        likelihood=options.likelihood,
+        prior=options.prior,
+        constraint=options.constraint,
+        sigma_scale=1.0 if options.sigma_scale is None else options.sigma_scale,
+        active=options.active,
+    )
+    if options.sigma_scale is not None and options.likelihood != "normal":
+        raise InputError(f"--sigma-scale is for the normal likelihood, not {options.likelihood}")
+    posterior = Posterior.from_network(
+        network, table.inputs(parts.train), table.targets(parts.train)
+    )
+    kept = None
+    if parts.held_out is not None:
+        parquet = options.table.suffix.lower() in PARQUET
+        kept = options.out / f"holdout{'.parquet' if parquet else '.csv'}"
+    with network_directory(options.out, overwrite=options.overwrite, reads=[options.table]):
+        save_posterior(posterior, options.out, "model.stan")
+        table.save(options.out)
+        if kept is not None and parts.held_out is not None:
+            write_frame(kept, parts.held_out.data)
+    if options.json:
+        entry = {
+            "model": str(options.out / "model.stan"),
+            "data": str(options.out / "data.json"),
+            "rows": len(parts.train),
+            "inputs": list(table.input_names),
+            "parameters": network.parameter_count,
+            "target": table.target.name,
+            "classes": list(classes),
+            "holdout": None if kept is None else str(kept),
+            "held_out_rows": 0 if parts.held_out is None else len(parts.held_out),
+        }
+        print(json_text(entry))
+    elif not options.quiet:
+        print(network_text(options.out, network, parts, kept))
+    return 0
+
+
+def predict_command(options: argparse.Namespace) -> int:
+    """Predict the rows of a table by a run."""
+    from manymodes.report.terminal import prediction_text
+    from manymodes.results.predict import predict_table
+    from manymodes.runtime.progress import Progress
+    from manymodes.runtime.spreadsheets import inert_frame
+    from manymodes.runtime.storage import ensure_folder, json_text, refuse_existing, sweep_partials
+    from manymodes.tables.frames import check_suffix, write_frame
+    from manymodes.wording import shown
+
+    if options.out is not None:
+        check_suffix(options.out, "--out")
+        refuse_existing([options.out], options.overwrite, reads=[options.table])
+        ensure_folder(options.out.absolute().parent)
+        sweep_partials(options.out.absolute().parent, options.out.name)
+    progress = Progress("predictions", quiet=options.quiet)
+
+    def on_rows(done: int, rows: int) -> None:
+        if progress.seconds > 2:
+            progress.update(f"{done} of {rows} rows", now=done == rows)
+
+    found = predict_table(
+        options.run_folder,
+        options.table,
+        decimal=options.decimal,
+        interval=options.interval,
+        engine=options.engine,
+        weights=options.weights,
+        thin=options.thin,
+        on_rows=on_rows,
+    )
+    if found.extra and not options.quiet:
+        print(f"manymodes: columns not used: {shown(found.extra)}", file=sys.stderr)
+    entry = found.as_dict()
+    if options.out is not None:
+        write_frame(options.out, found.frame)
+        entry["out"] = str(options.out)
+    else:
+        entry["predictions"] = found.frame.to_dict("records")
+    if options.json:
+        print(json_text(entry))
+        return 0
+    if options.out is None:
+        print(inert_frame(found.frame).to_csv(index=False), end="")
+    if not options.quiet:
+        where = sys.stderr if options.out is None else sys.stdout
+        print(prediction_text(found, options.out), file=where)
+    return 0

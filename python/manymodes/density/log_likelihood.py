@@ -1,0 +1,209 @@
+"""The log likelihood of each observation, from a program's ``log_lik``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.density.variables import Variable, variables_of
+from manymodes.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+
+NAME = "log_lik"
+"""What a program calls the log likelihood of each observation."""
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class LogLik:
+    """The log likelihood of each observation under each draw.
+
+    Attributes
+    ----------
+    values : array of shape (S, N)
+        In nats; NaN in draws for which the generated quantities throw, as in CmdStan.
+    threw : bool array of shape (S,)
+        Which draws these are.
+    message : str
+        Stan's message for the first of them; empty if there is none.
+    """
+
+    values: FloatArray
+    threw: BoolArray
+    message: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Missing:
+    """What a set of draws lacks of the log likelihood.
+
+    An observation whose log likelihood is NaN or infinite under some draw has no leave-one-out
+    score: no weights of the draws say what they predict without it.
+
+    Attributes
+    ----------
+    draws : int
+        How many draws there are.
+    count : int array of shape (N,)
+        In how many of them each observation has no finite log likelihood.
+    threw : int
+        In how many the generated quantities throw: no observation has one there.
+    message : str
+        Stan's message for the first of them.
+    scored : int
+        How many observations have a score.
+    """
+
+    draws: int
+    count: IntArray
+    threw: int
+    message: str
+    scored: int
+
+    @classmethod
+    def of(
+        cls, values: FloatArray, told: LogLik | None = None, scored: BoolArray | None = None
+    ) -> Missing:
+        """Count what values of shape (S, N) lack; `scored` says which observations have a score."""
+        lost = ~np.isfinite(values)
+        kept = ~lost.any(axis=0) if scored is None else scored
+        threw = 0 if told is None else int(told.threw.sum())
+        message = "" if told is None else told.message
+        return cls(len(values), lost.sum(axis=0), threw, message, int(kept.sum()))
+
+    @classmethod
+    def in_all(cls, parts: Sequence[Missing], scored: int) -> Missing:
+        """Add up what several chains lack; `scored` observations have a score in every chain."""
+        return cls(
+            sum(part.draws for part in parts),
+            np.sum([part.count for part in parts], axis=0),
+            sum(part.threw for part in parts),
+            next((part.message for part in parts if part.threw), ""),
+            scored,
+        )
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is missing."""
+        return bool(self.threw or self.count.any() or self.scored < len(self.count))
+
+    def sentences(self, of: str = "the chains", *, scores: bool = True) -> list[str]:
+        """Return what is missing, why, and what follows for leave-one-out, in sentences.
+
+        Parameters
+        ----------
+        of : str
+            Whose draws they are.
+        scores : bool
+            Whether there are leave-one-out scores to speak of.
+        """
+        found, total = [], len(self.count)
+        if self.threw:
+            found.append(
+                f"The generated quantities threw in {self.threw} of {self.draws} draws of {of}, "
+                f"which have no log_lik. The first message was: {self.message.rstrip('.')}."
+            )
+        own = np.flatnonzero(self.count > self.threw)
+        if len(own):
+            named = ", ".join(
+                f"number {i + 1} in {self.count[i] - self.threw} draws"
+                for i in own[:_MOST_NAMED].tolist()
+            )
+            more = f", and {len(own) - _MOST_NAMED} more" if len(own) > _MOST_NAMED else ""
+            found.append(
+                f"log_lik is NaN or infinite for {len(own)} of {total} observations in some of "
+                f"{self.draws} draws of {of} ({named}{more})."
+            )
+        if scores and total and self.scored == 0:
+            found.append("No observation has a leave-one-out score: chains are not stacked.")
+        elif scores and self.scored == 1 < total:
+            found.append(
+                f"One of {total} observations is scored by every chain: chains are not stacked."
+            )
+        elif scores and self.scored < total:
+            found.append(
+                f"Leave-one-out scores and stacking are of the {self.scored} of {total} "
+                "observations that every chain scores."
+            )
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entry in ``summary.json``: observations by their number, from 1."""
+        own = np.flatnonzero(self.count)
+        return {
+            "observations": len(self.count),
+            "scored": self.scored,
+            "draws": self.draws,
+            "draws_that_threw": self.threw,
+            "message": self.message,
+            "draws_without": {str(i + 1): int(self.count[i]) for i in own.tolist()},
+        }
+
+
+def find_log_lik(model: Any, program: str) -> Variable:
+    """Return where a row with generated quantities has its ``log_lik``.
+
+    Parameters
+    ----------
+    model : bridgestan.StanModel
+        The program with its data.
+    program : str
+        Its name, for messages.
+
+    Raises
+    ------
+    InputError
+        It has none, or it has no entries or is not made of real numbers.
+    """
+    names = model.param_names(include_tp=True, include_gq=True)
+    own = (f"{NAME}.", f"{NAME}:")  # of an array, and of a tuple
+    at = [i for i, name in enumerate(names) if name == NAME or name.startswith(own)]
+    if not at or at[0] < model.param_num():
+        raise InputError(
+            f"the program {program} has no '{NAME}' in generated quantities, which leave-one-out "
+            f"scores need; add a vector {NAME} of one entry a datum"
+        )
+    first, last = at[0], at[-1] + 1
+    parts = [name.split(".") for name in names[first:last]]
+    if not all(name == NAME and all(map(str.isdigit, index)) for name, *index in parts):
+        raise InputError(f"the program {program} has a '{NAME}' that is not made of real numbers")
+    found = variables_of(names[first:last])[0]
+    return Variable(NAME, found.shape, first)
+
+
+def log_lik_of(model: Any, variable: Variable, points: FloatArray) -> LogLik:
+    """Evaluate ``log_lik`` at unconstrained points, shape (S, D).
+
+    Observations of a matrix or an array are numbered with the last index fastest, as NumPy and
+    ArviZ do.
+    """
+    points = np.ascontiguousarray(points)
+    rows = np.full((len(points), variable.size), np.nan)
+    columns = slice(variable.start, variable.start + variable.size)
+    threw, message = np.zeros(len(points), dtype=bool), ""
+    row = np.empty(model.param_num(include_tp=True, include_gq=True))
+    rng = model.new_rng(1)
+    for i, point in enumerate(points):
+        try:
+            model.param_constrain(point, include_tp=True, include_gq=True, out=row, rng=rng)
+            rows[i] = row[columns]
+        except RuntimeError as error:
+            threw[i] = True
+            message = message or said(error)
+    shaped = Variable(variable.name, variable.shape, 0).take(rows)
+    return LogLik(shaped.reshape(len(points), -1), threw, message)
+
+
+def said(error: Exception) -> str:
+    """Return Stan's message on one line, without the bridge's words and the compiler's folder."""
+    text = re.sub(r"'[^']*/building-\w+/", "'", " ".join(str(error).split()))
+    return text.removeprefix("param_constrain: ").removeprefix("Exception: ")

@@ -1,0 +1,417 @@
+"""A posterior: one Stan program and one data set, seen as one density by both engines."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.density.compiled import compile_posteriors as compile_posteriors
+from manymodes.density.compiled import load_model
+from manymodes.density.earlier import as_at_first
+from manymodes.density.kernel import too_deep, with_kernel
+from manymodes.density.labels import exported_names
+from manymodes.density.log_likelihood import LogLik, find_log_lik, log_lik_of, said
+from manymodes.density.program import Program
+from manymodes.density.stan_data import data_switch, read_data, stan_json
+from manymodes.density.variables import Variable, left_out, variables_of
+from manymodes.errors import DensityError, InputError, QuantitiesWarning
+from manymodes.networks.network import Network
+from manymodes.runtime.storage import digest
+
+FloatArray = npt.NDArray[np.float64]
+
+PRIOR_SWITCH = "prior_only"
+LOG_LIK_SWITCH = "save_log_lik"
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A Stan program with data: the log density and everything that follows from it.
+
+    Parameters
+    ----------
+    program : Program
+        The Stan program.
+    data : mapping
+        Its data, as for CmdStan's JSON.
+    name : str
+        What the posterior is called in results.
+    network : Network, optional
+        The network that the program describes; gives predictions.
+    data_file : Path, optional
+        Where the data were read from, for messages.
+
+    Notes
+    -----
+    Points are given in the unconstrained space, shape (..., D), which Stan maps to the
+    parameters. Log densities are in nats, with all constants (``propto=False``) and with the
+    Jacobian of the constraining transform, so that a normalised program integrates to the
+    evidence over the unconstrained space.
+    """
+
+    program: Program
+    data: Mapping[str, Any]
+    name: str = "posterior"
+    network: Network | None = field(default=None, compare=False)
+    data_file: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Take the program without the kernel where that cannot compute the network."""
+        if self.depth_caution and self.program.kernel:
+            object.__setattr__(self, "program", self.program.definition)
+
+    @classmethod
+    def from_files(
+        cls, stan_file: str | Path, data_file: str | Path | None = None, *, kernel: bool = True
+    ) -> Posterior:
+        """Make a posterior from a ``.stan`` and a ``.json`` file, which a program may do without.
+
+        With `kernel` the likelihood of a network's program is computed in C++.
+
+        Raises
+        ------
+        InputError
+            A file is missing or the data are not a JSON object.
+        """
+        path = None if data_file is None else Path(data_file)
+        data = {} if path is None else read_data(path)
+        program = Program(Path(stan_file), kernel)
+        return cls(program, data, name=program.name, data_file=path)
+
+    @classmethod
+    def from_network(
+        cls,
+        network: Network,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        name: str | None = None,
+        *,
+        kernel: bool = True,
+    ) -> Posterior:
+        """Make the posterior of a network given inputs X, shape (N, M), and targets y, (N,).
+
+        With `kernel` its likelihood is computed in C++ where that can be compiled.
+        """
+        return cls(
+            Program(network.program, kernel),
+            network.data(np.asarray(X), np.asarray(y)),
+            name or network.constraint,
+            network,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the loaded library behind: the other process loads its own."""
+        fields = ("program", "data", "name", "network", "data_file")
+        return {name: self.__dict__[name] for name in fields}
+
+    @property
+    def depth_caution(self) -> str:
+        """Why the kernel has no part in a deep network's posterior; empty for any other."""
+        why = too_deep(self.data)
+        return f"{self.name}: {why}" if why and with_kernel(self.program.sources) else ""
+
+    # ------------------------------------------------------------ compiled forms
+
+    def compile(self, *, quiet: bool = True) -> Posterior:
+        """Compile the program for both engines now, side by side; return the posterior."""
+        compile_posteriors([self], quiet=quiet)
+        return self
+
+    def check(self) -> None:
+        """Refuse, before anything is compiled, what no engine could run.
+
+        Raises
+        ------
+        InputError
+            The program has no parameters, or a whole number of the data is none for Stan.
+        """
+        self.program.check_parameters()
+        self.data_json  # noqa: B018
+
+    @cached_property
+    def data_json(self) -> str:
+        """The data as JSON text, without what the program does not declare and Stan cannot read.
+
+        Raises
+        ------
+        InputError
+            A whole number is out of the range of an int, or a value is nothing for Stan.
+        """
+        source = "data" if self.data_file is None else str(self.data_file)
+        return stan_json(self.data, self.program.data_items, source)
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Short hashes of the program's text and of the data: equal for equal posteriors.
+
+        Whatever version of manymodes our files are of, their text counts as it was at first.
+        """
+        return {
+            "program": digest("\0".join(as_at_first(self.program.sources).values())),
+            "data": digest(self.data_json),
+        }
+
+    @cached_property
+    def model(self) -> Any:
+        """The loaded BridgeStan model (a ``bridgestan.StanModel``).
+
+        Raises
+        ------
+        InputError
+            The program has no parameters, or the data do not fit it; the message is Stan's.
+        CompileError
+            The program does not compile.
+        ToolchainError
+            What was compiled cannot be loaded.
+        """
+        self.check()
+        return load_model(self.program, self.data_json, self.data_file)
+
+    # ------------------------------------------------------------ shape and names
+
+    @cached_property
+    def dims(self) -> int:
+        """The dimension D of the unconstrained space."""
+        return int(self.model.param_unc_num())
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """Parameters and transformed parameters, in the order of a constrained row.
+
+        Warns
+        -----
+        QuantitiesWarning
+            Complex numbers and tuples are left out.
+        """
+        names = self.model.param_names(include_tp=True)
+        if absent := left_out(names):
+            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: draws of "
+            said += "complex numbers and of tuples have no table or figure"
+            warnings.warn(said, QuantitiesWarning, stacklevel=2)
+        return variables_of(names)
+
+    @cached_property
+    def exported_names(self) -> dict[str, str]:
+        """What each variable is called in files and trees (see `density.labels`)."""
+        return exported_names(self.variables)
+
+    @cached_property
+    def unconstrained_names(self) -> tuple[str, ...]:
+        """The flat names of the unconstrained coordinates."""
+        return tuple(self.model.param_unc_names())
+
+    @property
+    def n_obs(self) -> int:
+        """The number of observations: of a network's rows, otherwise of entries of ``log_lik``."""
+        own = self._log_lik_variable.size if self.network is None and self.has_log_lik else 0
+        return own if self.network is None else int(self.data["N"])
+
+    # ------------------------------------------------------------ density
+
+    def log_density(self, eta: npt.ArrayLike) -> float:
+        """Return the log density (nats) at an unconstrained point, shape (D,).
+
+        It is -inf outside the support: where Stan itself rejects the point. Whatever else goes
+        wrong is raised.
+
+        Raises
+        ------
+        InputError
+            The point has another shape, or the data do not fit the program.
+        ToolchainError
+            The program does not compile, or cannot be loaded.
+        """
+        model, point = self.model, self._point(eta)
+        try:
+            return float(model.log_density(point, propto=False, jacobian=True))
+        except RuntimeError:
+            return -np.inf
+
+    def gradient(self, eta: npt.ArrayLike) -> tuple[float, FloatArray]:
+        """Return the log density (nats) and its gradient, shape (D,), at a point, shape (D,).
+
+        Raises
+        ------
+        DensityError
+            Stan rejects the point; the message is Stan's.
+        InputError, ToolchainError
+            As for `log_density`.
+        """
+        model, point = self.model, self._point(eta)
+        try:
+            value, gradient = model.log_density_gradient(point, propto=False, jacobian=True)
+        except RuntimeError as error:
+            raise DensityError(self.program.users_words(str(error)).strip()) from error
+        return float(value), np.asarray(gradient)
+
+    def _point(self, eta: npt.ArrayLike) -> FloatArray:
+        """Return one unconstrained point; raise `InputError` if it is none."""
+        try:
+            point = np.asarray(eta, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"eta: not an array of numbers ({error})") from error
+        if point.shape != (self.dims,):
+            raise InputError(
+                f"eta: shape {point.shape} is not that of one point of this posterior, "
+                f"({self.dims},)"
+            )
+        return np.ascontiguousarray(point)
+
+    @cached_property
+    def prior_only(self) -> bool | None:
+        """Whether the data switch ``prior_only`` leaves the likelihood out; None without one."""
+        return data_switch(self.program.data_items, self.data, PRIOR_SWITCH)
+
+    @cached_property
+    def prior(self) -> Posterior:
+        """The same program without its likelihood (data item ``prior_only`` set to 1).
+
+        Raises
+        ------
+        InputError
+            The program has no such switch.
+        """
+        if self.prior_only is None:
+            raise InputError(
+                f"the program {self.program.name} has no data item '{PRIOR_SWITCH}' "
+                "(0 or 1: leave the likelihood out), from which the prior is read; add one"
+            )
+        return replace(self, data={**self.data, PRIOR_SWITCH: 1}, name=f"{self.name} prior")
+
+    # ------------------------------------------------------------ transforms
+
+    def constrain(self, eta: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Map unconstrained points, shape (..., D), to named variables, shape (..., *dims)."""
+        return self.unpack(self.constrain_rows(eta))
+
+    def constrain_rows(self, eta: npt.ArrayLike) -> FloatArray:
+        """Map unconstrained points, shape (..., D), to flat rows, shape (..., P).
+
+        Raises
+        ------
+        DensityError
+            Transformed parameters throw: the density is zero there. The message is Stan's.
+        """
+        points = np.ascontiguousarray(eta, dtype=float)
+        flat = points.reshape(-1, points.shape[-1])
+        rows = np.empty((len(flat), self.model.param_num(include_tp=True)))
+        try:
+            for point, row in zip(flat, rows, strict=True):
+                self.model.param_constrain(point, include_tp=True, out=row)
+        except RuntimeError as error:
+            raise DensityError(self.program.users_words(said(error))) from error
+        return rows.reshape(*points.shape[:-1], -1)
+
+    def unpack(self, rows: FloatArray) -> dict[str, FloatArray]:
+        """Name the columns of flat rows, shape (..., P)."""
+        return {variable.name: variable.take(rows) for variable in self.variables}
+
+    def unconstrain_rows(self, rows: npt.ArrayLike) -> FloatArray:
+        """Map flat rows (parameters first), shape (..., P), to unconstrained points (..., D).
+
+        Raises
+        ------
+        DensityError
+            A row is not in the support; the message is Stan's.
+        """
+        values = np.asarray(rows, dtype=float)
+        model = self.model
+        n_parameters = model.param_num()
+        flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1])[:, :n_parameters])
+        points = np.empty((len(flat), self.dims))
+        try:
+            for row, point in zip(flat, points, strict=True):
+                model.param_unconstrain(row, out=point)
+        except RuntimeError as error:
+            raise DensityError(self.program.users_words(str(error)).strip()) from error
+        return points.reshape(*values.shape[:-1], self.dims)
+
+    # ------------------------------------------------------------ likelihood, predictions
+
+    @cached_property
+    def _with_log_lik(self) -> Posterior:
+        """The same posterior with its ``log_lik`` switched on, where it has a switch."""
+        if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is None:
+            return self
+        return replace(self, data={**self.data, LOG_LIK_SWITCH: 1})
+
+    @cached_property
+    def _log_lik_variable(self) -> Variable:
+        return find_log_lik(self._with_log_lik.model, self.program.name)
+
+    @cached_property
+    def has_log_lik(self) -> bool:
+        """Whether the program can tell the log likelihood of each observation."""
+        self._with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
+        try:
+            return self._log_lik_variable.size > 0
+        except InputError:
+            return False
+
+    @property
+    def log_lik_shape(self) -> tuple[int, ...]:
+        """The shape of the program's ``log_lik``; its entries are the N observations."""
+        return self._log_lik_variable.shape
+
+    def log_lik(self, eta: npt.ArrayLike) -> FloatArray:
+        """Return the log likelihood of each observation, shape (..., N), in nats.
+
+        NaN where the generated quantities throw: `log_lik_told` says why.
+
+        Parameters
+        ----------
+        eta : array of shape (..., D)
+            Unconstrained points.
+
+        Raises
+        ------
+        InputError
+            The program has no ``log_lik``.
+        """
+        points = np.ascontiguousarray(eta, dtype=float)
+        values = self.log_lik_told(points.reshape(-1, points.shape[-1])).values
+        return values.reshape(*points.shape[:-1], -1)
+
+    def log_lik_told(self, eta: FloatArray) -> LogLik:
+        """Return the log likelihood at points, shape (S, D), and where and why it is missing.
+
+        Raises
+        ------
+        InputError
+            The program has no ``log_lik``.
+        """
+        return log_lik_of(self._with_log_lik.model, self._log_lik_variable, np.asarray(eta, float))
+
+    def predict(self, rows: FloatArray, X: npt.ArrayLike) -> FloatArray:
+        """Return the network's prediction at inputs X, shape (N, M), for each draw.
+
+        Parameters
+        ----------
+        rows : array of shape (..., P)
+            Constrained rows.
+        X : array of shape (N, M)
+            Inputs.
+
+        Returns
+        -------
+        array
+            What `Network.predict` gives: (..., N) or, for categorical targets, (..., N, C).
+
+        Raises
+        ------
+        InputError
+            The posterior is not a network's.
+        """
+        return self._need_network().predict(self.unpack(rows), np.asarray(X, dtype=float))
+
+    def _need_network(self) -> Network:
+        if self.network is None:
+            raise InputError(f"the posterior '{self.name}' is not a network's: no predictions")
+        return self.network

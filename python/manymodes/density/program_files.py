@@ -1,0 +1,162 @@
+"""The files of a Stan program: read once, and carried under names that stay in one folder.
+
+A program may include files from anywhere, as stanc allows: by a relative path, also one that
+leaves the program's folder, by an absolute path, by a quoted name with spaces. What is compiled,
+saved and sent to other machines is a copy in one folder. There an included file that lies in the
+program's own folder, or in ``stan/functions``, keeps the name under which it is included. Every
+other one gets a name of its own, and the includes of the copies say so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from manymodes.density.stan_tokens import includes_of, with_includes
+from manymodes.errors import InputError
+from manymodes.runtime.storage import leads_out, read_utf8
+from manymodes.toolchain import stan_dir
+
+_PROGRAM_ENDINGS = (".stan", ".stanfunctions")
+_TAKEN_ENDINGS = {"", ".json", ".npz", ".csv", ".lock", ".partial"}
+_TAKEN_ENDINGS |= {".hpp", ".h", ".gch", ".cpp", ".o", ".d", ".so", ".a", ".exe"}
+"""Of files that stand, or may be made, beside a program's copies."""
+
+
+@dataclass(frozen=True)
+class ProgramFiles:
+    """What was read.
+
+    Attributes
+    ----------
+    texts : dict of str to str
+        The program's text, first, and that of each file that it includes, by the name that it is
+        carried under, which is the name in the includes.
+    shown : dict of str to str
+        What a user calls each of them: its path as given, or as it was found.
+    """
+
+    texts: dict[str, str]
+    shown: dict[str, str]
+
+
+def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramFiles:
+    """Read a program and all that it includes.
+
+    Includes are looked for beside the program and in manymodes' own ``stan/functions``.
+
+    Parameters
+    ----------
+    path : Path
+        The program, absolute.
+    given : Path
+        Its path as the user wrote it.
+    confined : bool
+        Read nothing but what lies in the program's folder, links followed, and in
+        ``stan/functions``: for a folder that may come from somebody else.
+
+    Raises
+    ------
+    InputError
+        A file is missing, cannot be read, is not in UTF-8, includes itself, or is out of bounds.
+    """
+    texts: dict[str, str] = {}
+    shown = {path.name: str(given)}
+    paths = {path.name: path}
+    includes: dict[str, list[str]] = {}
+    pending = [path.name]
+    while pending:
+        name = pending.pop()
+        if name in texts:
+            continue
+        texts[name] = read_utf8(paths[name], "Stan program")
+        includes[name] = [include.name for include in includes_of(texts[name])]
+        for found in includes[name]:
+            if found not in paths:
+                source = f"{shown[name]}: #include {found}"
+                paths[found], shown[found] = _located(found, path, given, source, confined)
+        pending.extend(includes[name])
+    _refuse_circles(includes, shown, path.name)
+    names = _carried(texts, path.name)
+    return ProgramFiles(
+        {names[name]: with_includes(text, names) for name, text in texts.items()},
+        {names[name]: shown[name] for name in texts},
+    )
+
+
+def is_shipped(texts: Mapping[str, str]) -> bool:
+    """Whether a program, and all that it includes, is one of manymodes' own, unchanged."""
+    main, *included = texts
+    models = (path.read_text(encoding="utf-8") for path in (stan_dir() / "models").glob("*.stan"))
+    functions = {path.name: path for path in (stan_dir() / "functions").glob("*.stanfunctions")}
+    return all(
+        name in functions and functions[name].read_text(encoding="utf-8") == texts[name]
+        for name in included
+    ) and texts[main] in set(models)
+
+
+def _located(name: str, path: Path, given: Path, source: str, confined: bool) -> tuple[Path, str]:
+    """Return where an included file is, and what a user calls it."""
+    ours = stan_dir() / "functions"
+    for folder, called in ((path.parent, str(given.parent / name)), (ours, name)):
+        found = folder / name
+        if not os.path.lexists(found):
+            continue
+        if confined and all(leads_out(found, inner) for inner in (path.parent, ours)):
+            raise InputError(f"{source} leads out of the folder that the program came in")
+        if os.path.isdir(found):
+            raise InputError(f"{source} is a folder")
+        if not os.path.isfile(found):
+            raise InputError(f"{source} is no file that can be read (a link to nothing?)")
+        return found, called
+    raise InputError(f"{source} is found neither beside the program nor in stan/functions")
+
+
+def _refuse_circles(includes: Mapping[str, list[str]], shown: Mapping[str, str], main: str) -> None:
+    """Raise `InputError` if a file includes itself, directly or by way of others."""
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        if name in above:
+            raise InputError(f"{shown[above[-1]]}: #include {name} includes itself")
+        if name not in done:
+            for included in includes[name]:
+                visit(included, (*above, name))
+            done.add(name)
+
+    visit(main, ())
+
+
+def _carried(names: Iterable[str], main: str) -> dict[str, str]:
+    """Return the names under which files are carried, by those under which they are included."""
+    carried = {name: name for name in names if name == main or _stays(name)}
+    taken = {name.lower() for name in carried}
+    for name in names:
+        if name in carried:
+            continue
+        own = re.sub(r"[^\w.+-]", "_", PurePath(name).name).lstrip(".") or "included"
+        ending = PurePath(own).suffix
+        stem = own.removesuffix(ending) if ending in _PROGRAM_ENDINGS else own
+        ending = ending if ending in _PROGRAM_ENDINGS else ".stanfunctions"
+        number, chosen = 1, f"{stem}{ending}"
+        while chosen.lower() in taken:
+            number += 1
+            chosen = f"{stem}-{number}{ending}"
+        carried[name] = chosen
+        taken.add(chosen.lower())
+    return carried
+
+
+def _stays(name: str) -> bool:
+    """Whether a file can have this name in the folder of the copies."""
+    parts = name.split("/")
+    return (
+        name.isprintable()
+        and "\\" not in name
+        and not {"", ".."} & set(parts)
+        and not parts[-1].startswith(".")
+        and PurePath(name).suffix.lower() not in _TAKEN_ENDINGS
+    )

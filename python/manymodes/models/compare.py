@@ -1,0 +1,312 @@
+"""The comparison of models: several posteriors on the same data, by evidence and by prediction.
+
+Evidence says how probable the data made each model: with prior probabilities that gives the
+posterior probability of each. Leave-one-out, stacking and held-out rows ask how each predicts.
+The two may well disagree: evidence is about the prior too, predictions are not.
+
+References
+----------
+.. [1] Kass, Raftery (1995). Bayes factors. Journal of the American Statistical Association 90.
+.. [2] Yao, Vehtari, Simpson, Gelman (2018). Using stacking to average Bayesian predictive
+   distributions. Bayesian Analysis 13(3).
+.. [3] Yao, Vehtari, Gelman (2022). Stacking for non-mixing Bayesian computations: the curse and
+   blessing of multimodal posteriors. Journal of Machine Learning Research 23(79).
+.. [4] Sivula, Magnusson, Matamoros, Vehtari (2020). Uncertainty in Bayesian leave-one-out
+   cross-validation based model comparison. arXiv:2008.10296.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+from threadpoolctl import threadpool_limits
+
+from manymodes.density.posterior import FloatArray
+from manymodes.errors import InputError
+from manymodes.models.cautions import cautions, evidence_notes
+from manymodes.models.data import check_same_data
+from manymodes.models.result import Model, ModelComparison
+from manymodes.models.runs import ModelRun, Run, names, open_runs
+from manymodes.models.terms import held_out_terms, loo_terms, unreliable_terms
+from manymodes.modes.diagnosis import BAD_K
+from manymodes.modes.mode_weights import Estimate
+from manymodes.runtime.seeds import check_seed
+from manymodes.statistics.chain_weightings import weighings
+
+_SIMULATIONS = 20_000
+_INTERVAL = (0.05, 0.95)
+_FEWEST_PARTS = 10
+_EFFORT = 5_000_000  # of the leave-one-out scores of a model, as often as they are stacked
+_NAN = float("nan")
+
+
+def compare_models(
+    runs: Sequence[Run], *, prior: Sequence[float] | None = None, seed: int = 1
+) -> ModelComparison:
+    """Compare several posteriors on the same data.
+
+    Parameters
+    ----------
+    runs : sequence of path, Results, Comparison or ModelRun
+        Run directories; that of a study counts as its posteriors. Chains and nested runs of one
+        posterior in different directories are one model. A `Comparison` brings no held-out rows.
+    prior : sequence of float, optional
+        Prior odds of the models, in the order of ``runs``; equal by default.
+    seed : int
+        Decides folds, simulations and bootstraps.
+
+    Returns
+    -------
+    ModelComparison
+        The models with their probabilities, scores and weights, and what casts doubt on them.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two models, their data differ, or ``prior`` does not fit.
+    ResultsError
+        A directory holds no run, or a file in it is damaged.
+
+    Notes
+    -----
+    Probabilities as in [1]_; their errors come from normal errors of each log_z, simulated. The
+    standard error of a LOO difference is too small where models predict much alike or
+    observations are few [4]_: differences below four nats tell nothing.
+
+    Stacking has two levels. Chains are stacked within their model [3]_, which gives the model's
+    own predictive distribution; models are stacked by the leave-one-out terms of these [2]_. A
+    single stacking of all chains of all models, summed by model, has at least the score on the
+    same terms, but weighs pieces of models: one good chain would give weight to a model whose
+    posterior as a whole predicts badly, and a model with more chains has more to choose from. So
+    here the weight of a model is that of the distribution whose LOO stands beside it. Each
+    observation's term is under chain weights that were fitted without it (in large problems,
+    without one part of the observations, down to tenths): weights that had seen it would favour
+    models with many different chains.
+    """
+    check_seed(seed)
+    models = open_runs(runs)
+    if len(models) < 2:
+        raise InputError(
+            f"runs: there {'is one model' if models else 'is no model'} in them; give at least two"
+        )
+    called = names(models)
+    odds = _odds(prior, called)
+    notes = [*check_same_data(models), *evidence_notes(models, called)]
+    with threadpool_limits(limits=1, user_api="blas"):  # matrices are small
+        dealing, simulating, resampling = np.random.default_rng(seed).spawn(3)
+        log_z = [_log_z(model) for model in models]
+        probability, interval = probabilities(log_z, odds, simulating)
+        loo, said = _loo(models, dealing)
+        held_out, engine, heard = _held_out(models)
+        stacking, pseudo_bma = _weights(loo, resampling)
+        loo_scores, held_out_scores = _scores(loo, len(loo)), _scores(held_out, 1)
+        best = max((z for z in log_z if np.isfinite(z.value)), key=lambda z: z.value, default=None)
+        found = [
+            Model(
+                called[i],
+                model.folders,
+                model.network,
+                model.dims,
+                model.chains.n_chains if model.chains is not None else 0,
+                len(model.nested.runs) if model.nested is not None else 0,
+                log_z=log_z[i],
+                probability=probability[i],
+                interval=interval[i],
+                log_bayes_factor=_against(log_z[i], best),
+                loo=loo_scores[0][i],
+                loo_difference=loo_scores[1][i],
+                unreliable_loo=(
+                    unreliable_terms(model.chains, BAD_K)
+                    if model.chains is not None and model.scores_leave_one_out
+                    else _NAN
+                ),
+                stacking=stacking[i],
+                pseudo_bma=pseudo_bma[i],
+                held_out=held_out_scores[0][i],
+                held_out_difference=held_out_scores[1][i],
+            )
+            for i, model in enumerate(models)
+        ]
+    order = sorted(range(len(found)), key=lambda i: _rank(found[i]))
+    ranked = tuple(found[i] for i in order)
+    return ModelComparison(
+        ranked,
+        models[0].posterior.n_obs,
+        len(held_out),
+        engine,
+        tuple(float(odds[i]) for i in order),
+        loo[:, order],
+        held_out[:, order],
+        (*notes, *said, *heard),
+        cautions(ranked, models, called),
+    )
+
+
+def probabilities(
+    log_z: Sequence[Estimate], prior: npt.ArrayLike, rng: np.random.Generator
+) -> tuple[list[Estimate], list[tuple[float, float]]]:
+    """Return the posterior probability of each model, and its central 90 % interval.
+
+    Parameters
+    ----------
+    log_z : sequence of M Estimate
+        Log evidences and their errors (nats); NaN where one is not known.
+    prior : array of shape (M,)
+        Prior probabilities.
+    rng : numpy.random.Generator
+        Source of the simulated errors.
+
+    Returns
+    -------
+    probability, interval
+        Among the models whose evidence is known; NaN for the others, and for all where there
+        are fewer than two. Values are those at the estimates, errors are standard deviations
+        over simulated evidences.
+    """
+    values, sds = np.array([(z.value, z.sd) for z in log_z]).T
+    known = np.flatnonzero(np.isfinite(values))
+    probability, interval = [Estimate()] * len(values), [(_NAN, _NAN)] * len(values)
+    if len(known) < 2:
+        return probability, interval
+    centre = values[known] + np.log(np.asarray(prior, dtype=float)[known])
+    errors = sds[known] * rng.standard_normal((_SIMULATIONS, len(known)))
+    drawn = softmax(centre + errors, axis=1)
+    low, high = np.quantile(drawn, _INTERVAL, axis=0)
+    for j, (k, value) in enumerate(zip(known, softmax(centre), strict=True)):
+        probability[k] = Estimate(float(value), float(drawn[:, j].std(ddof=1)))
+        interval[k] = (float(low[j]), float(high[j]))
+    return probability, interval
+
+
+def _odds(prior: Sequence[float] | None, called: Sequence[str]) -> FloatArray:
+    odds = np.ones(len(called)) if prior is None else np.asarray(prior, dtype=float)
+    if odds.shape != (len(called),):
+        raise InputError(
+            f"prior: {len(odds)} odds for {len(called)} models; give one for each of: "
+            f"{', '.join(called)}"
+        )
+    if not ((odds > 0) & np.isfinite(odds)).all():
+        raise InputError(f"prior: {odds.tolist()} are not all positive finite numbers")
+    return np.asarray(odds / odds.sum())
+
+
+def _log_z(model: ModelRun) -> Estimate:
+    """Return a log evidence relative to a prior that adds up to 1.
+
+    The program of ``pd-skew:reject`` cuts its prior off without renormalising it; its prior mass,
+    which is known, is put right.
+    """
+    if model.nested is None:
+        return Estimate()
+    value, sd = model.nested.log_z, model.nested.log_z_sd
+    if model.network is not None and model.network.constraint == "pd-skew:reject":
+        region = model.network.region
+        value, sd = value - region.log_mass, float(np.hypot(sd, region.standard_error))
+    return Estimate(float(value), float(sd))
+
+
+def _loo(models: Sequence[ModelRun], rng: np.random.Generator) -> tuple[FloatArray, list[str]]:
+    """Return the leave-one-out terms, shape (N, M), and what keeps them from being compared.
+
+    Of the observations that every chain of every model scores.
+    """
+    nothing = np.full((0, len(models)), np.nan)
+    notes = [
+        f"{model.called}: no observation has a leave-one-out score (log_lik is not finite)."
+        for model in models
+        if model.chains is not None and model.chains.lpd.size and not model.chains.scored.any()
+    ]
+    scored = {i: m.chains for i, m in enumerate(models) if m.chains and m.scores_leave_one_out}
+    if not scored:
+        return nothing, notes
+    if len(lengths := {chains.lpd.shape[1] for chains in scored.values()}) > 1:
+        told = " and ".join(map(str, sorted(lengths)))
+        note = (
+            f"The programs' log_lik have {told} entries: LOO is of different things, and left out."
+        )
+        return nothing, [*notes, note]
+    common = np.all([chains.scored for chains in scored.values()], axis=0)
+    n_obs = int(common.sum())
+    if n_obs < len(common):
+        notes.append(
+            f"{len(common) - n_obs} of {len(common)} observations have no leave-one-out score in "
+            f"some model: LOO, and the weights that follow from it, are of the other {n_obs}."
+        )
+    if n_obs < 2:
+        return nothing, notes
+    most = max(chains.lpd.size for chains in scored.values())
+    fold = rng.permutation(n_obs) % min(n_obs, max(_FEWEST_PARTS, _EFFORT // most))
+    terms = np.full((n_obs, len(models)), np.nan)
+    for i, chains in scored.items():
+        terms[:, i] = loo_terms(chains, fold, common)
+    return terms, notes
+
+
+def _held_out(models: Sequence[ModelRun]) -> tuple[FloatArray, str, list[str]]:
+    """Return the terms of held-out rows, shape (n, M), the engine they are under, and notes."""
+    nothing = np.full((0, len(models)), np.nan)
+    have = [m for m in models if m.network is not None and m.held_out is not None]
+    if len(have) < 2:
+        return nothing, "", []
+    y = [m.held_out.y for m in have if m.held_out is not None]
+    units = {round(m.held_out.log_unit, 9) for m in have if m.held_out is not None}
+    if len(units) > 1 or not all(np.array_equal(one, y[0]) for one in y):
+        return nothing, "", ["Different rows were held out: there is no held-out score."]
+    engine = max(("chains", "nested"), key=lambda e: sum(getattr(m, e) is not None for m in have))
+    terms = np.full((len(y[0]), len(models)), np.nan)
+    for i, model in enumerate(models):
+        if model in have and getattr(model, engine) is not None:
+            terms[:, i] = held_out_terms(model, engine)
+    return terms, engine, []
+
+
+def _scores(terms: FloatArray, times: int) -> tuple[list[Estimate], list[Estimate]]:
+    """Return the mean of each column, times a number, and its difference from the best one's."""
+    known = ~np.isnan(terms).any(axis=0) & (len(terms) > 0)
+    scores, differences = ([Estimate()] * terms.shape[1] for _ in range(2))
+    if not known.any():
+        return scores, differences
+    best = max(np.flatnonzero(known), key=lambda k: terms[:, k].mean())
+    for k in np.flatnonzero(known):
+        scores[k] = _mean(terms[:, k], times)
+        with np.errstate(invalid="ignore"):  # -inf minus -inf: both have density zero there
+            gap = np.where(terms[:, k] == terms[:, best], 0.0, terms[:, k] - terms[:, best])
+        differences[k] = _mean(gap, times)
+    return scores, differences
+
+
+def _mean(terms: FloatArray, times: int) -> Estimate:
+    if not np.isfinite(terms).all():
+        return Estimate(float(times * terms.mean()), np.inf)
+    sd = times * terms.std(ddof=1) / np.sqrt(len(terms)) if len(terms) > 1 else _NAN
+    return Estimate(float(times * terms.mean()), float(sd))
+
+
+def _weights(terms: FloatArray, rng: np.random.Generator) -> tuple[list[Estimate], list[Estimate]]:
+    """Return the weight of each model by stacking and by pseudo-BMA+."""
+    found = {name: [Estimate()] * terms.shape[1] for name in ("stacking", "pseudo-BMA+")}
+    known = np.flatnonzero(~np.isnan(terms).any(axis=0)) if len(terms) else np.empty(0, int)
+    told = terms[:, known]
+    told = told[np.isfinite(told).any(axis=1)] if len(known) else told
+    if len(known) > 1 and len(told) > 1:
+        for one in weighings(told, shares=np.eye(len(known)), rng=rng):
+            if one.name in found:
+                for k, value, sd in zip(known, one.mode_weights, one.mode_sd, strict=True):
+                    found[one.name][k] = Estimate(float(value), float(sd))
+    return found["stacking"], found["pseudo-BMA+"]
+
+
+def _against(log_z: Estimate, best: Estimate | None) -> Estimate:
+    if best is None or log_z is best:
+        return Estimate() if best is None else Estimate(0.0, 0.0)
+    return Estimate(log_z.value - best.value, float(np.hypot(log_z.sd, best.sd)))
+
+
+def _rank(model: Model) -> tuple[float, ...]:
+    return tuple(
+        -value if np.isfinite(value) else np.inf
+        for value in (model.probability.value, model.log_z.value, model.loo.value)
+    )

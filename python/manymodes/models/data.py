@@ -1,0 +1,174 @@
+"""Whether models are of the same data: evidences are only then comparable.
+
+log_z is the log density of the targets, so two of them compare if the targets are the same
+numbers in the same units. Inputs are given, not predicted: a model may scale them otherwise or
+look at other columns. They only tell whether the rows are the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.errors import InputError
+from manymodes.models.runs import ModelRun
+from manymodes.networks.network import Network
+
+_CLOSE = 1e-12  # of a correlation of 1: a scale that differs by about 1e-6 is another
+
+
+def check_same_data(models: Sequence[ModelRun]) -> tuple[str, ...]:
+    """Refuse models of different data; each is compared with the first.
+
+    Parameters
+    ----------
+    models : sequence of ModelRun
+        Two or more. Of networks, the number of rows, the targets, and the columns of X up to
+        their scale are compared. Of other programs, each array of one entry an observation (of
+        several entries, where there is none) that both have under the same name; one whose name
+        begins with y must agree, and of the others at least one.
+
+    Returns
+    -------
+    tuple of str
+        What differs and is taken for a choice of the model, and what could not be checked.
+
+    Raises
+    ------
+    InputError
+        The data differ.
+    """
+    notes: dict[str, None] = {}
+    first, *others = models
+    for other in others:
+        if first.network is not None and other.network is not None:
+            found = _networks(first, other, first.network, other.network)
+        else:
+            found = _programs(first, other)
+        notes.update(dict.fromkeys(found))
+    return tuple(notes)
+
+
+def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) -> list[str]:
+    if (net.likelihood == "normal") != (other_net.likelihood == "normal"):
+        raise InputError(
+            f"{other.called} has likelihood {other_net.likelihood}, {one.called} has "
+            f"{net.likelihood}: a density does not compare with a probability"
+        )
+    a, b = _observed(one.posterior), _observed(other.posterior)
+    _check_rows(one, other, len(a["y"]), len(b["y"]))
+    if not np.array_equal(a["y"], b["y"]):
+        _refuse_targets(one, other, "y", a["y"], b["y"])
+    if a["X"].shape == b["X"].shape and np.array_equal(a["X"], b["X"]):
+        return []
+    shared = _shared_columns(a["X"], b["X"])
+    if shared == 0 and net.likelihood != "normal":
+        raise InputError(
+            f"{other.called} and {one.called} have the same targets but no column of inputs in "
+            "common: other rows, or the rows in another order"
+        )
+    if shared == a["X"].shape[1] == b["X"].shape[1]:
+        how = "scales its inputs otherwise, which makes the same prior another one"
+    else:
+        how = (
+            f"shares {shared} of its {b['X'].shape[1]} columns of inputs: that other columns are "
+            "of the same rows was not checked"
+        )
+    return [f"{other.called}, against {one.called}, {how}."]
+
+
+def _programs(one: ModelRun, other: ModelRun) -> list[str]:
+    a, b = _observed(one.posterior), _observed(other.posterior)
+    common = [name for name in a if name in b]
+    if not common:
+        return [
+            f"{one.called} and {other.called} share no array of data of one entry a row: that "
+            "they are of the same data was not checked."
+        ]
+    differ = [name for name in common if not _equal(a[name], b[name])]
+    for name in differ:
+        if name.startswith("y"):
+            _check_rows(one, other, len(a[name]), len(b[name]))
+            _refuse_targets(one, other, name, a[name], b[name])
+    if len(differ) == len(common):
+        raise InputError(
+            f"the data of {other.called} differ from those of {one.called} in "
+            f"{', '.join(differ)}, and no other array is in both"
+        )
+    notes = []
+    if differ:
+        notes.append(
+            f"{other.called} has another {' and '.join(differ)} than {one.called}, which is taken "
+            "for a choice of the model."
+        )
+    unchecked = sorted(set(a) ^ set(b))
+    if unchecked:
+        notes.append(
+            f"{other.called} and {one.called} agree in {', '.join(sorted(set(common)))}; only one "
+            f"of them has {', '.join(unchecked)}, which was not checked."
+        )
+    return notes
+
+
+def _observed(posterior: Posterior) -> dict[str, FloatArray]:
+    """Return the data of one entry a row by name; of networks, X and y, classes from 0."""
+    data, network = posterior.data, posterior.network
+    if network is not None:
+        if network.likelihood == "normal":
+            y = _array(data["y_real"])
+        else:
+            y = _array(data["y_int"]) - (network.likelihood == "categorical")
+        return {"X": _array(data["X"]).reshape(len(y), -1), "y": y}
+    arrays = {name: _array(value) for name, value in data.items()}
+    several = {name: value for name, value in arrays.items() if value.ndim and len(value) > 1}
+    rows = {name: value for name, value in several.items() if len(value) == posterior.n_obs}
+    return rows or several  # log_lik may be of groups of rows
+
+
+def _array(value: Any) -> FloatArray:
+    """Return numbers as an array; nothing where a value is not made of numbers."""
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError):  # tuples and ragged arrays: not compared
+        return np.empty(0)
+
+
+def _equal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    return a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
+
+
+def _check_rows(one: ModelRun, other: ModelRun, n: int, n_other: int) -> None:
+    if n != n_other:
+        raise InputError(
+            f"{other.called} has {n_other} observations and {one.called} has {n}: "
+            "evidence compares models of the same data"
+        )
+
+
+def _refuse_targets(
+    one: ModelRun, other: ModelRun, name: str, a: FloatArray, b: FloatArray
+) -> None:
+    why = "evidence compares models of the same data"
+    if a.shape == b.shape and a.ndim == 1 and len(np.unique(a)) > 2 and _same_up_to_scale(a, b):
+        why = "the same values in other units; make both with, or without, --no-standardise"
+    elif a.shape == b.shape and _equal(np.sort(a, axis=0), np.sort(b, axis=0)):
+        why = "the same values in another order"
+    raise InputError(
+        f"the targets {name} of {other.called} differ from those of {one.called}: {why}"
+    )
+
+
+def _shared_columns(a: FloatArray, b: FloatArray) -> int:
+    """Return how many columns of ``b`` are in ``a``, up to their origin and scale."""
+    return sum(any(_same_up_to_scale(x, y) for x in a.T) for y in b.T)
+
+
+def _same_up_to_scale(a: FloatArray, b: FloatArray) -> bool:
+    """Return whether one is a linear function of the other; False for constants."""
+    u, v = a - a.mean(), b - b.mean()
+    norms = float(np.linalg.norm(u) * np.linalg.norm(v))
+    return norms > 0 and abs(float(u @ v)) > (1 - _CLOSE) * norms

@@ -1,0 +1,41 @@
+"""Independent checks of an evidence: other methods on the same density, side by side, by mode."""
+
+from __future__ import annotations
+
+from manymodes.modes.checks.carry_out import check
+from manymodes.modes.checks.result import (
+    BRIDGE,
+    COPIES,
+    IMPORTANCE,
+    LAPLACE,
+    METHODS,
+    MODE,
+    NESTED,
+    OTHER,
+    POOLED,
+    SCOPES,
+    SUM,
+    WHOLE,
+    Agreement,
+    Check,
+    Checks,
+)
+
+__all__ = [
+    "BRIDGE",
+    "COPIES",
+    "IMPORTANCE",
+    "LAPLACE",
+    "METHODS",
+    "MODE",
+    "NESTED",
+    "OTHER",
+    "POOLED",
+    "SCOPES",
+    "SUM",
+    "WHOLE",
+    "Agreement",
+    "Check",
+    "Checks",
+    "check",
+]

@@ -1,0 +1,220 @@
+"""Independent checks of an evidence: other methods on the same density, side by side, by mode.
+
+Nested sampling is checked by bridge sampling from the chains and by Laplace's approximation with
+importance sampling. Each has its own way to fail: nested sampling loses modes that its live
+points miss, bridge sampling those that no chain went to, Laplace those that are far from normal.
+Where they agree within their errors, that is hard to explain but by the truth.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+from threadpoolctl import threadpool_limits
+
+from manymodes.errors import InputError
+from manymodes.modes.checks.basins import basins_of
+from manymodes.modes.checks.bridge_sampling import (
+    BridgeEstimate,
+    bridge_by_mode,
+    bridge_whole,
+    log_sum,
+)
+from manymodes.modes.checks.copies import Copies, completed, find_copies, missing_copies
+from manymodes.modes.checks.laplace import TRUSTED_K, LaplaceEstimate, laplace_by_mode
+from manymodes.modes.checks.result import (
+    BRIDGE,
+    COPIES,
+    IMPORTANCE,
+    LAPLACE,
+    MODE,
+    NESTED,
+    OTHER,
+    POOLED,
+    SUM,
+    WHOLE,
+    Agreement,
+    Check,
+    Checks,
+    modes_named,
+)
+from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.runtime.seeds import check_seed
+from manymodes.sampling.nested import Nested
+
+_THREE_SIGMA = 0.0027
+
+
+def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1) -> Checks:
+    """Check the evidence of a comparison by every method that its draws allow.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        With chains, nested runs, or both. Without nested runs the other methods check one another;
+        without chains there is no bridge sampling.
+    other : Nested, optional
+        Nested runs of the same posterior over another base measure.
+    seed : int
+        Decides the draws of proposals.
+
+    Returns
+    -------
+    Checks
+        A method that cannot be applied, or not to a mode, has a row that says why.
+
+    Raises
+    ------
+    InputError
+        ``other`` is of another posterior.
+    """
+    if other is not None and other.posterior.identity != comparison.posterior.identity:
+        raise InputError("other: these nested runs are of another posterior")
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _check(comparison, other, check_seed(seed))
+
+
+def _check(comparison: Comparison, other: Nested | None, seed: int) -> Checks:
+    basins = basins_of(comparison)
+    laplace = laplace_by_mode(comparison, basins=basins, seed=seed)
+    tops = {mode: one.maximum for mode, one in laplace.items()}
+    copies = find_copies(comparison.posterior, tops, basins)
+    bridge: dict[int, BridgeEstimate] = {}
+    if comparison.chains is not None:
+        bridge = bridge_by_mode(comparison, basins=basins, seed=seed)
+    rows = [
+        *_nested_rows(comparison),
+        *_other_rows(other),
+        *_bridge_rows(comparison, bridge, copies, seed),
+        *_laplace_rows(comparison, laplace, copies),
+    ]
+    known = {
+        NESTED: {m.id: m.log_z for m in comparison.summaries if math.isfinite(m.log_z.value)},
+        BRIDGE: {m: one.estimate for m, one in bridge.items() if one.converged},
+        IMPORTANCE: {m: one.estimate for m, one in laplace.items() if one.pareto_k <= TRUSTED_K},
+    }
+    agreements = (*_other_agreement(comparison, other), *_agreements(comparison, known))
+    limit = float(stats.norm.isf(_THREE_SIGMA / 2 / max(1, len(agreements))))
+    return Checks(tuple(rows), agreements, limit, copies.remark)
+
+
+def _nested_rows(comparison: Comparison) -> Iterator[Check]:
+    nested = comparison.nested
+    if nested is None:
+        yield Check(NESTED, WHOLE, 0, math.nan, math.nan, "there are no nested runs")
+        return
+    for mode in comparison.summaries:
+        remark = "" if math.isfinite(mode.log_z.value) else "the nested runs did not reach it"
+        yield Check(NESTED, MODE, mode.id, mode.log_z.value, mode.log_z.sd, remark)
+    yield Check(NESTED, WHOLE, 0, nested.log_z, nested.log_z_sd)
+
+
+def _other_rows(other: Nested | None) -> Iterator[Check]:
+    if other is not None:
+        yield Check(OTHER, WHOLE, 0, other.log_z, other.log_z_sd, other.base.reason)
+
+
+def _other_agreement(comparison: Comparison, other: Nested | None) -> Iterator[Agreement]:
+    """Compare two base measures on the whole."""
+    nested = comparison.nested
+    if nested is not None and other is not None:
+        sd = math.hypot(nested.log_z_sd, other.log_z_sd)
+        yield Agreement(NESTED, OTHER, (), other.log_z - nested.log_z, sd)
+
+
+def _bridge_rows(
+    comparison: Comparison, found: Mapping[int, BridgeEstimate], copies: Copies, seed: int
+) -> Iterator[Check]:
+    if comparison.chains is None:
+        yield Check(BRIDGE, WHOLE, 0, math.nan, math.nan, "there are no chains")
+        return
+    for mode in comparison.summaries:
+        one = found.get(mode.id, BridgeEstimate(remark="no chain has draws in it"))
+        yield Check(BRIDGE, MODE, mode.id, one.log_z, one.log_z_sd, one.remark)
+    estimates = {mode: one.estimate for mode, one in found.items()}
+    yield from _sums(BRIDGE, comparison, estimates, copies)
+    pooled = bridge_whole(comparison, seed=seed)
+    yield Check(POOLED, WHOLE, 0, pooled.log_z, pooled.log_z_sd, pooled.remark)
+
+
+def _laplace_rows(
+    comparison: Comparison, found: Mapping[int, LaplaceEstimate], copies: Copies
+) -> Iterator[Check]:
+    for mode in comparison.summaries:
+        one = found[mode.id]
+        off = one.corrected - one.log_z
+        remark = f"importance sampling moves it by {off:+.2f}" if math.isfinite(off) else one.remark
+        yield Check(LAPLACE, MODE, mode.id, one.log_z, math.nan, remark)
+    plain = {mode: Estimate(one.log_z) for mode, one in found.items()}
+    yield from _sums(LAPLACE, comparison, plain, copies)
+    for mode in comparison.summaries:
+        one = found[mode.id]
+        yield Check(IMPORTANCE, MODE, mode.id, one.corrected, one.corrected_sd, one.remark)
+    estimates = {mode: one.estimate for mode, one in found.items()}
+    doubtful = [mode for mode, one in sorted(found.items()) if one.pareto_k > TRUSTED_K]
+    yield from _sums(IMPORTANCE, comparison, estimates, copies, doubtful)
+
+
+def _sums(
+    method: str,
+    comparison: Comparison,
+    estimates: Mapping[int, Estimate],
+    copies: Copies,
+    doubtful: Sequence[int] = (),
+) -> Iterator[Check]:
+    """Yield the sum over modes and, where copies of them were not visited, that with those."""
+    known = {mode for mode, one in estimates.items() if math.isfinite(one.value)}
+    total = log_sum(estimates)
+    missed = [mode for mode in comparison.prominent if mode.id not in known]
+    remark = ""
+    if missed:
+        remark = f"without {modes_named([mode.id for mode in missed])}"
+        share = sum(mode.evidence.value for mode in missed)
+        if math.isfinite(share):
+            remark += f", {100 * share:.2g} % of the evidence of nested sampling"
+    if doubtful:
+        which = f"with {modes_named(doubtful)} of a Pareto k above {TRUSTED_K}"
+        remark = f"{remark}, {which}" if remark else which
+    yield Check(method, SUM, 0, total.value, total.sd, remark)
+    full = completed(estimates, copies)
+    if full is not None:
+        added = missing_copies(known, copies)
+        said = f"{added} cop{'y' if added == 1 else 'ies'} of visited modes added"
+        yield Check(method, COPIES, 0, full.value, full.sd, said)
+
+
+def _agreements(
+    comparison: Comparison, known: Mapping[str, Mapping[int, Estimate]]
+) -> Iterator[Agreement]:
+    """Compare each pair of methods on prominent modes, and on the sum of those both know."""
+    prominent = [mode.id for mode in comparison.prominent]
+    for first, second in itertools.combinations(known, 2):
+        common = [m for m in prominent if m in known[first] and m in known[second]]
+        groups: list[tuple[int, ...]] = [(m,) for m in common]
+        if len(common) > 1:
+            groups.append(tuple(common))
+        for modes in groups:
+            a, b = (
+                _nested_sum(comparison, modes)
+                if method == NESTED
+                else log_sum({m: known[method][m] for m in modes})
+                for method in (first, second)
+            )
+            yield Agreement(first, second, modes, b.value - a.value, math.hypot(a.sd, b.sd))
+
+
+def _nested_sum(comparison: Comparison, modes: tuple[int, ...]) -> Estimate:
+    """Return the evidence of some modes by nested sampling: their errors are not independent."""
+    summaries = {mode.id: mode for mode in comparison.summaries}
+    if len(modes) == 1:
+        return summaries[modes[0]].log_z
+    nested = comparison.nested
+    assert nested is not None
+    share = sum(summaries[mode].evidence.value for mode in modes)
+    places = [place for place, mode in enumerate(comparison.summaries) if mode.id in modes]
+    spread = np.log(comparison.evidence_draws[places].sum(axis=0)).std(ddof=1)
+    return Estimate(nested.log_z + math.log(share), math.hypot(nested.log_z_sd, float(spread)))

@@ -1,0 +1,400 @@
+"""The comparison: occupancy, stacking weight and evidence weight of each mode, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.modes.active_units import ActiveUnits, posterior_active
+from manymodes.modes.find import Modes, ModeSettings, find_modes
+from manymodes.modes.held_out import HeldOut, held_out_lpd
+from manymodes.modes.mode_weights import Estimate as Estimate
+from manymodes.modes.mode_weights import chain_weights, evidence_weights, mode_shares, occupancies
+from manymodes.runtime.seeds import check_seed
+from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.nested import Nested
+from manymodes.sampling.nested.entries import (
+    nested_entry,
+    unfinished_counts,
+    weightings_entry,
+    worst,
+)
+from manymodes.statistics.chain_weightings import HeldOutScore, Weighing, score_weighings
+from manymodes.statistics.diagnostics import rhat, rhat_function
+from manymodes.statistics.stacking import Stacking
+
+IntArray = npt.NDArray[np.intp]
+
+PROMINENT = 1e-3
+"""A mode is prominent when its evidence is more than this of the largest (Yallup et al. 2022)."""
+
+_AT_ONCE = 8_000_000  # predictions held at once while R-hat is computed
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class ModeSummary:
+    """One mode and its three weights.
+
+    Attributes
+    ----------
+    id : int
+        Number of the mode, from 1, by descending evidence (or occupancy, without evidence).
+    function : int
+        Number of the function that its draws compute, from 1.
+    height : float
+        Log of posterior over prior at its peak (nats): the log likelihood there.
+    log_z : Estimate
+        Log evidence of the mode (nats).
+    evidence, stacking, occupancy : Estimate
+        Its share of the evidence, its stacking weight, and the share of all draws of the
+        chains that lie in it.
+    chains : int
+        How many chains have most of their draws in it.
+    runs : tuple of int
+        The numbers of the nested runs, from 1, that found it: came near enough to its peak.
+    """
+
+    id: int
+    function: int
+    height: float
+    log_z: Estimate
+    evidence: Estimate
+    stacking: Estimate
+    occupancy: Estimate
+    chains: int
+    runs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that was found out about one posterior.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        What was sampled.
+    chains, nested : optional
+        The draws of either engine.
+    modes : Modes
+        The basins; `labels` number them as `summaries` does.
+    summaries : tuple of ModeSummary
+        One for each mode, by descending evidence.
+    labels : int array of shape (M,)
+        The id of each of the basins of ``modes``.
+    nested_weights : array of shape (n,)
+        Posterior weights of the merged nested points, each mode by its own volume; they differ
+        from `Nested.weights` where the live points of separate modes have drifted.
+    stacking : Stacking or None
+        Weights of the chains.
+    rhat_weights : float array of shape (P',)
+        R-hat of each unconstrained coordinate.
+    rhat_function : float array of shape (N, ...)
+        R-hat of the prediction at each data point; empty without a network.
+    evidence_draws : array of shape (M, B)
+        Evidence shares of the modes, as ``summaries`` lists them, for random volumes: the
+        error of any sum over modes is the spread of the sum.
+    evidence_spread : float
+        By how much the modes' shares scatter between nested runs, in units of what random volumes
+        say, 1 at least; the errors of modes are already multiplied by it.
+    weighings : tuple of Weighing
+        Stacking, pseudo-BMA+, uniform and evidence weights of the chains, with the modes of
+        ``modes`` as columns; empty without leave-one-out scores.
+    held_out : tuple of HeldOutScore
+        How each of these scores rows that the posterior was not given; empty without such rows.
+    """
+
+    posterior: Posterior
+    chains: Chains | None
+    nested: Nested | None
+    modes: Modes
+    summaries: tuple[ModeSummary, ...]
+    labels: IntArray
+    nested_weights: FloatArray
+    stacking: Stacking | None
+    rhat_weights: FloatArray
+    rhat_function: FloatArray
+    evidence_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    evidence_spread: float = 1.0
+    weighings: tuple[Weighing, ...] = ()
+    held_out: tuple[HeldOutScore, ...] = ()
+
+    @cached_property
+    def chain_modes(self) -> IntArray:
+        """The mode id of each draw of the chains, shape (C, S); 0 where there is no draw."""
+        return self._ids(self.modes.chains)
+
+    @cached_property
+    def start_modes(self) -> IntArray:
+        """The mode id that the start of each chain climbs to, shape (C,); 0 where it is none.
+
+        Empty where the starts were not climbed.
+        """
+        return self._ids(self.modes.starts)
+
+    def _ids(self, modes: IntArray) -> IntArray:
+        """Give modes their ids; 0 stands for none."""
+        return np.asarray(np.append(self.labels, 0)[modes])
+
+    @cached_property
+    def nested_modes(self) -> IntArray:
+        """The mode id of each merged nested point, shape (n,)."""
+        return np.asarray(self.labels[self.modes.nested])
+
+    @property
+    def ranked_by(self) -> str:
+        """What makes modes prominent: evidence or, where no mode has one, occupancy.
+
+        Empty where there is neither: nested runs reached no mode, and there are no chains.
+        """
+        for by in ("evidence", "occupancy"):
+            if any(np.isfinite(getattr(mode, by).value) for mode in self.summaries):
+                return by
+        return ""
+
+    @property
+    def prominent(self) -> tuple[ModeSummary, ...]:
+        """The prominent modes, by `ranked_by`; none where nothing ranks them."""
+        if not self.ranked_by:
+            return ()
+        shares = np.array([getattr(mode, self.ranked_by).value for mode in self.summaries])
+        limit = PROMINENT * np.nanmax(shares)
+        return tuple(
+            mode for mode, share in zip(self.summaries, shares, strict=True) if share > limit
+        )
+
+    @property
+    def unassigned(self) -> float:
+        """The share of the evidence in modes that have none of their own; 0 without nested runs.
+
+        As far as the nested runs saw of them, which is the least that it can be.
+        """
+        if self.nested is None:
+            return 0.0
+        return max(0.0, 1.0 - float(np.nansum([mode.evidence.value for mode in self.summaries])))
+
+    @property
+    def unweighed(self) -> tuple[ModeSummary, ...]:
+        """The modes that chains found and the nested runs did not reach."""
+        if self.nested is None:
+            return ()
+        return tuple(mode for mode in self.summaries if np.isnan(mode.evidence.value))
+
+    @property
+    def prominent_functions(self) -> int:
+        """The number of different functions among the prominent modes."""
+        return len({mode.function for mode in self.prominent})
+
+    @cached_property
+    def active(self) -> dict[str, ActiveUnits]:
+        """The number of active units by engine, of a network of variable size; or empty."""
+        network = self.posterior.network
+        if network is None or network.active is None:
+            return {}
+        engines = {"chains": self.chains, "nested": self.nested}
+        return {
+            name: posterior_active(draws) for name, draws in engines.items() if draws is not None
+        }
+
+    @property
+    def unfinished(self) -> dict[str, tuple[int, int]]:
+        """By engine, of what finished and was asked for; of the runs that were interrupted."""
+        return unfinished_counts(self.chains, self.nested)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the posterior's entry in ``summary.json``."""
+        entry: dict[str, Any] = {}
+        if self.unfinished:
+            entry["unfinished"] = {name: list(two) for name, two in self.unfinished.items()}
+        entry |= {"dims": self.posterior.dims, "n_obs": self.posterior.n_obs}
+        renamed = {k: v for k, v in self.posterior.exported_names.items() if k != v}
+        if renamed:
+            entry["renamed"] = renamed
+        if self.chains is not None:
+            entry["chains"] = self._chains_entry(self.chains)
+        if self.nested is not None:
+            entry["nested"] = nested_entry(self.nested)
+            if self.nested.missing_log_lik.any:
+                entry["nested"]["log_lik"] = self.nested.missing_log_lik.as_dict()
+            entry["nested"]["spread_of_modes"] = self.evidence_spread
+        if self.active:
+            entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
+        entry["unassigned"] = self.unassigned
+        entry["modes"] = [_mode_entry(mode, self.nested) for mode in self.summaries]
+        entry["modes_only_chains_found"] = len(self.unweighed)
+        entry["prominent_modes"] = len(self.prominent)
+        entry["prominent_functions"] = self.prominent_functions
+        entry["mode_disagreement"] = self.modes.disagreement
+        return entry
+
+    def _chains_entry(self, chains: Chains) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "n": chains.n_chains,
+            "failed": len(chains.failures),
+            "cut_short": int(chains.cut.sum()),
+            "retried": int((chains.attempts > 0).sum()),
+            "draws": chains.n_draws,
+            "divergences": chains.divergences,
+            "seconds": float(chains.seconds.sum()),
+            "sampling_seconds": float(chains.sampling_seconds.sum()),
+            "rhat_weights": worst(self.rhat_weights),
+            "rhat_function": worst(self.rhat_function),
+        }
+        if chains.lpd.shape[1]:
+            entry["log_lik"] = chains.missing_log_lik.as_dict()
+        if self.stacking is not None:
+            entry["r_eff_median"] = float(np.nanmedian(chains.r_eff))
+            entry["stacking"] = {
+                "observations": len(chains.scored_lpd),
+                "score": self.stacking.score,
+                "certificate": self.stacking.certificate,
+                "effective_chains": self.stacking.effective_chains,
+                "pareto_k_above_0.7": int((chains.pareto_k > 0.7).sum()),
+            }
+            entry["weightings"] = weightings_entry(self.weighings, self.held_out)
+        return entry
+
+
+def compare(
+    posterior: Posterior,
+    *,
+    chains: Chains | None = None,
+    nested: Nested | None = None,
+    held_out: HeldOut | None = None,
+    settings: ModeSettings | None = None,
+    seed: int = 1,
+    quiet: bool = False,
+) -> Comparison:
+    """Find the modes of a posterior and weigh them in every way that the draws allow.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What was sampled.
+    chains, nested : optional
+        Draws of either engine; at least one of the two.
+    held_out : HeldOut, optional
+        Rows that a network's posterior was not given, to score the weightings of chains on.
+    settings : ModeSettings, optional
+        How modes are told apart.
+    seed : int
+        Decides which draws climb, and the resamples behind the errors.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    InputError
+        There are no draws, or the seed is not allowed.
+    """
+    check_seed(seed)
+    # Its matrices are small, and threads of linear algebra only get in each other's way.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _compare(posterior, chains, nested, held_out, settings, seed, quiet)
+
+
+def _compare(
+    posterior: Posterior,
+    chains: Chains | None,
+    nested: Nested | None,
+    held_out: HeldOut | None,
+    settings: ModeSettings | None,
+    seed: int,
+    quiet: bool,
+) -> Comparison:
+    modes = find_modes(
+        posterior, chains=chains, nested=nested, settings=settings, seed=seed, quiet=quiet
+    )
+    n_modes = modes.n_modes
+    rng = np.random.default_rng(seed)
+    evidence = evidence_weights(nested, modes, rng)
+    occupancy = occupancies(chains, modes, rng)
+    by_chain = chain_weights(chains, modes, evidence.shares, rng)
+    majority = np.zeros(n_modes, dtype=int)
+    if chains is not None:
+        majority = np.bincount(mode_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
+    ranking = evidence.shares if nested is not None else occupancy
+    order = np.lexsort(
+        ([-m.value for m in occupancy], [-np.nan_to_num(m.value, nan=-1) for m in ranking])
+    )
+    labels = np.empty(n_modes, dtype=np.intp)
+    labels[order] = np.arange(1, n_modes + 1)
+    functions = _renumbered(modes.functions[order])
+    summaries = tuple(
+        ModeSummary(
+            id=rank + 1,
+            function=functions[rank],
+            height=float(modes.heights[mode]),
+            log_z=evidence.log_z[mode],
+            evidence=evidence.shares[mode],
+            stacking=by_chain.by_mode[mode],
+            occupancy=occupancy[mode],
+            chains=int(majority[mode]),
+            runs=tuple((np.flatnonzero(modes.reached_by_run[mode]) + 1).tolist()),
+        )
+        for rank, mode in enumerate(order)
+    )
+    scores: tuple[HeldOutScore, ...] = ()
+    if held_out is not None and chains is not None and by_chain.weighings:
+        scores = score_weighings(by_chain.weighings, held_out_lpd(chains, held_out))
+    rhat_weights = rhat_of_function = np.empty(0)
+    if chains is not None and chains.whole.n_chains > 1:
+        rhat_weights = np.asarray(rhat(chains.whole.eta))
+        if posterior.network is not None:
+            rhat_of_function = np.asarray(rhat_function(predictions_by_input(chains.whole)))
+    return Comparison(
+        posterior,
+        chains,
+        nested,
+        modes,
+        summaries,
+        labels,
+        evidence.point_weights,
+        by_chain.stacking,
+        rhat_weights,
+        rhat_of_function,
+        evidence.share_draws[order] if nested is not None else evidence.share_draws,
+        evidence.spread,
+        by_chain.weighings,
+        scores,
+    )
+
+
+def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:
+    """Yield the predictions at the data's inputs, a few inputs at a time, (C, S, n, ...)."""
+    X = np.asarray(chains.posterior.data["X"], dtype=float)
+    block = int(np.clip(_AT_ONCE // (chains.n_chains * chains.n_draws), 1, 16))
+    for start in range(0, len(X), block):
+        yield chains.posterior.predict(chains.rows, X[start : start + block])
+
+
+def _renumbered(functions: IntArray) -> list[int]:
+    """Give functions numbers from 1 in the order in which they first appear."""
+    first_seen = {f: i + 1 for i, f in enumerate(dict.fromkeys(functions.tolist()))}
+    return [first_seen[f] for f in functions.tolist()]
+
+
+def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:
+    weight: dict[str, float] = {}
+    for name in ("evidence", "stacking", "occupancy"):
+        estimate: Estimate = getattr(mode, name)
+        weight[name] = estimate.value
+        weight[f"{name}_sd"] = estimate.sd
+    recovery = {} if nested is None else {"recovery": len(mode.runs) / len(nested.runs)}
+    return {
+        "id": mode.id,
+        "function": mode.function,
+        "height": mode.height,
+        "log_z": mode.log_z.value,
+        "log_z_sd": mode.log_z.sd,
+        "chains": mode.chains,
+        **recovery,
+        "weight": weight,
+    }

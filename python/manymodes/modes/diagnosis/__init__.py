@@ -1,0 +1,19 @@
+"""Diagnosis of many chains: do they agree, are their modes healthy, what have they not found."""
+
+from __future__ import annotations
+
+from manymodes.modes.diagnosis.health import BAD_K, ModeHealth
+from manymodes.modes.diagnosis.result import Diagnosis, diagnose, diagnosed
+from manymodes.modes.diagnosis.spaces import Agreement
+from manymodes.modes.diagnosis.switching import Switching, switching
+
+__all__ = [
+    "BAD_K",
+    "Agreement",
+    "Diagnosis",
+    "ModeHealth",
+    "Switching",
+    "diagnose",
+    "diagnosed",
+    "switching",
+]

@@ -1,0 +1,173 @@
+"""The diagnosis of a comparison's chains: what is computed, and the verdict on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.errors import InputError
+from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis.health import ModeHealth, mode_health
+from manymodes.modes.diagnosis.spaces import Agreement, agreements
+from manymodes.modes.diagnosis.switching import Switching, switching
+from manymodes.modes.diagnosis.verdict import verdict
+from manymodes.statistics.coverage import Coverage, coverage
+
+IntArray = npt.NDArray[np.intp]
+
+_LEAST_DRAWS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What the chains of a comparison say of themselves.
+
+    Attributes
+    ----------
+    comparison : Comparison
+        Whose chains these are.
+    superchains : int
+        How many chains share each start; 1 where each has its own.
+    spaces : tuple of Agreement
+        Weight space first; for a network also canonical weight space and function space. Empty
+        with fewer than two chains that ran to their end.
+    modes : tuple of ModeHealth
+        Every mode that holds draws, by id.
+    switching : Switching
+        Where chains start, begin and end.
+    mode_counts, function_counts : int arrays
+        From how many starts each mode and each function was found, by id; a start counts for a
+        mode where a chain has most of its draws in it.
+    mode_coverage, function_coverage : Coverage
+        What these counts say of modes and functions not found.
+    starts : int
+        How many different starts there are.
+    """
+
+    comparison: Comparison
+    superchains: int
+    spaces: tuple[Agreement, ...]
+    modes: tuple[ModeHealth, ...]
+    switching: Switching
+    mode_counts: IntArray
+    function_counts: IntArray
+    mode_coverage: Coverage
+    function_coverage: Coverage
+    starts: int
+
+    def space(self, name: str) -> Agreement | None:
+        """Return the agreement in a space: ``weights``, ``canonical`` or ``function``."""
+        return next((one for one in self.spaces if one.space == name), None)
+
+    @property
+    def cut(self) -> int:
+        """How many chains were cut short by the time limit."""
+        chains = self.comparison.chains
+        return 0 if chains is None else chains.n_chains - chains.whole.n_chains
+
+    @cached_property
+    def verdict(self) -> str:
+        """One paragraph of plain words, each sentence from a number."""
+        return " ".join(verdict(self.comparison, self))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entry in ``summary.json``."""
+        return {
+            "verdict": self.verdict,
+            "superchains": self.superchains,
+            "spaces": {one.space: one.as_dict() for one in self.spaces},
+            "modes": [one.as_dict() for one in self.modes],
+            "switching": self.switching.as_dict(),
+            "coverage": {
+                "modes": self.mode_coverage.as_dict(),
+                "functions": self.function_coverage.as_dict(),
+            },
+        }
+
+
+def diagnose(
+    comparison: Comparison,
+    *,
+    superchains: int | None = None,
+    max_treedepth: int | None = None,
+    threads: int | None = None,
+) -> Diagnosis:
+    """Diagnose the chains of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        One with chains.
+    superchains : int, optional
+        How many chains share each start: chains g M to g M + M - 1 are a superchain of M. By
+        default as they were run (`Chains.superchain`).
+    max_treedepth : int, optional
+        The sampler's largest tree depth, at which a trajectory is cut off. By default as it was
+        (`Chains.max_treedepth`).
+    threads : int, optional
+        Columns in work at once; by default as many as there are cores.
+
+    Returns
+    -------
+    Diagnosis
+        Chains that were cut short count for modes, coverage and health, but not for R-hat,
+        effective sample sizes and their nested version.
+
+    Raises
+    ------
+    InputError
+        There are no chains, or ``superchains`` or ``max_treedepth`` is below 1.
+
+    Notes
+    -----
+    Memory: beside the draws, one array of some 30 million numbers at most (canonical weights or
+    predictions of all draws, a few columns at a time).
+    """
+    chains = comparison.chains
+    if chains is None:
+        raise InputError(
+            f"the comparison of '{comparison.posterior.name}' has no chains to diagnose"
+        )
+    size = chains.superchain if superchains is None else superchains
+    depth = chains.max_treedepth if max_treedepth is None else max_treedepth
+    for name, value in (("superchains", size), ("max_treedepth", depth)):
+        if value < 1:
+            raise InputError(f"{name}: {value} is not 1 or more")
+    whole = chains.whole
+    enough = whole.n_chains > 1 and whole.n_draws >= _LEAST_DRAWS
+    n_modes = len(comparison.summaries)
+    functions = np.array([0, *(mode.function for mode in comparison.summaries)])
+    followed = switching(comparison)
+    main = followed.main
+    starts = chains.index // size
+    by_mode = _counts(starts, main, n_modes)
+    by_function = _counts(starts, functions[main], int(functions.max()))
+    n_starts = len(np.unique(starts[main > 0]))
+    return Diagnosis(
+        comparison=comparison,
+        superchains=size,
+        spaces=agreements(comparison, whole, size, threads) if enough else (),
+        modes=mode_health(chains, comparison.chain_modes, main, depth, threads),
+        switching=followed,
+        mode_counts=by_mode,
+        function_counts=by_function,
+        mode_coverage=coverage(by_mode, starts=n_starts),
+        function_coverage=coverage(by_function, starts=n_starts),
+        starts=n_starts,
+    )
+
+
+def diagnosed(comparisons: Mapping[str, Comparison]) -> dict[str, Diagnosis]:
+    """Diagnose the chains of every comparison that has some, by the posterior's name."""
+    return {n: diagnose(c) for n, c in comparisons.items() if c.chains is not None}
+
+
+def _counts(starts: IntArray, found: IntArray, size: int) -> IntArray:
+    """Return from how many different starts each of the ids 1 to ``size`` was found."""
+    pairs = np.unique(np.stack([starts, found], axis=1)[found > 0], axis=0)
+    return np.bincount(pairs[:, 1], minlength=size + 1)[1:]

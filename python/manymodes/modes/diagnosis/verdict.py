@@ -1,0 +1,320 @@
+"""The verdict on the chains in plain words: every sentence is derived from the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
+from manymodes.statistics.chain_weightings import Score
+from manymodes.statistics.coverage import Coverage
+
+if TYPE_CHECKING:
+    from manymodes.modes.diagnosis.result import Diagnosis
+
+_NOTEWORTHY = 0.01
+_MOST_NAMED = 4
+_CERTAIN = 2.0  # standard errors
+_CONCENTRATED = 1.5  # times a mode's share of the draws
+
+
+def verdict(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
+    """Return the sentences of the verdict."""
+    texts = [
+        _mixing(diagnosis),
+        _cut(diagnosis.cut),
+        _copies(comparison, diagnosis),
+        _nested(diagnosis),
+        _movement(diagnosis),
+        _occupancy(diagnosis),
+        *_unseen(comparison, diagnosis),
+        _divergences(diagnosis),
+        _limits(diagnosis),
+        _weighting(comparison, diagnosis),
+    ]
+    return [text for text in texts if text]
+
+
+def _chains(n: int) -> str:
+    return "one chain" if n == 1 else f"{n} chains"
+
+
+def _percent(share: float) -> str:
+    value = 100 * share
+    if value == 0:
+        return "0 %"
+    digits = 0 if value >= 10 else 1 if value >= 1 else 2
+    text = f"{value:.{digits}f}"
+    return f"less than {10**-digits:g} %" if float(text) == 0 else f"{text} %"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _modes_named(ids: Sequence[int]) -> str:
+    if len(ids) == 1:
+        return f"mode {ids[0]}"
+    if len(ids) <= _MOST_NAMED:
+        return f"modes {_listed([str(i) for i in ids])}"
+    return f"{len(ids)} modes ({', '.join(map(str, ids[:_MOST_NAMED]))}, ...)"
+
+
+def _reached(spaces: Sequence[Agreement]) -> str:
+    return _listed([f"{one.worst_rhat:.2f} in {SPACES[one.space]}" for one in spaces])
+
+
+# ---------------------------------------------------------------------- did the chains mix?
+
+
+def _mixing(diagnosis: Diagnosis) -> str:
+    if not diagnosis.spaces:
+        return "R-hat takes two chains that ran to their end."
+    weights = diagnosis.spaces[0]
+    n = weights.n_chains
+    if math.isnan(weights.worst_rhat):
+        return f"R-hat of the {n} chains is not defined: every coordinate is constant."
+    limit = float(weights.limits.max())
+    level = f"up to {limit:.2f} is what chains of this length that agree reach"
+    if limit <= GOOD:
+        level = f"up to {GOOD} is agreement"
+    found = f"R-hat is at most {weights.worst_rhat:.3f} in weight space ({level})"
+    if weights.agree:
+        return f"The {n} chains agree: {found}."
+    return f"The {n} chains did not mix: R-hat reaches {_reached([weights])} ({level})."
+
+
+def _cut(cut: int) -> str:
+    if cut == 0:
+        return ""
+    which = "One chain was" if cut == 1 else f"{cut} chains were"
+    share = "its draws count" if cut == 1 else "their draws count"
+    return (
+        f"{which} cut short by the time limit: {share} for the modes, but not for R-hat and "
+        "effective sample sizes."
+    )
+
+
+def _copies(comparison: Comparison, diagnosis: Diagnosis) -> str:
+    """Say whether what differs is more than symmetric copies."""
+    canonical, function = diagnosis.space("canonical"), diagnosis.space("function")
+    if not diagnosis.spaces or diagnosis.spaces[0].agree or canonical is None or function is None:
+        return ""
+    both = (canonical, function)
+    if canonical.agree and function.agree:
+        return (
+            "What sets them apart is only which symmetric copy of one function they are in: R-hat "
+            f"is {_reached(both)}."
+        )
+    if function.agree:
+        return (
+            f"They predict alike all the same: R-hat is {function.worst_rhat:.2f} in function "
+            f"space, while {canonical.worst_rhat:.2f} in canonical weight space says that their "
+            "weights differ by more than symmetric copies."
+        )
+    functions = {mode.function for mode in comparison.summaries if mode.chains}
+    what = f"; the chains lie in {len(functions)} different functions" if len(functions) > 1 else ""
+    return f"Symmetric copies do not explain it: R-hat still reaches {_reached(both)}{what}."
+
+
+def _nested(diagnosis: Diagnosis) -> str:
+    spaces = [one for one in diagnosis.spaces if one.nested_rhat.size]
+    if not spaces:
+        return ""
+    parts = []
+    for one in spaces:
+        value, expected = one.worst_nested
+        parts.append(f"{value:.2f} in {SPACES[one.space]} (stationary chains: {expected:.2f})")
+    return (
+        f"With superchains of {diagnosis.superchains} chains from one start, nested R-hat reaches "
+        f"{_listed(parts)}."
+    )
+
+
+def _movement(diagnosis: Diagnosis) -> str:
+    moved = diagnosis.switching
+    n = int((moved.began > 0).sum())
+    if len(diagnosis.modes) < 2 and not moved.moved_in_warmup:
+        return ""
+    left = int(moved.left.sum())
+    if left == 0:
+        text = f"After warm-up none of {_chains(n)} left the mode in which it began"
+    else:
+        elsewhere = int((moved.began != moved.ended).sum())
+        text = (
+            f"After warm-up {left} of {_chains(n)} left the mode in which they began, and "
+            f"{elsewhere} ended in another"
+        )
+    known = int((moved.started > 0).sum()) if moved.started.size else 0
+    if known:
+        text += f"; {moved.moved_in_warmup} of {known} left the basin of their start in warm-up"
+    return f"{text}."
+
+
+# ---------------------------------------------------------------------- what is unseen?
+
+
+def _unseen(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
+    modes, functions = diagnosis.mode_coverage, diagnosis.function_coverage
+    said = _chance if diagnosis.superchains == 1 else _yield
+    texts = [said(modes, "mode")]
+    if functions.found != modes.found:
+        texts.append(said(functions, "function"))
+    if modes.total >= modes.found + 0.5:
+        low, high = modes.total_interval
+        texts.append(
+            f"At least about {modes.total:.0f} modes are there to be found from such starts "
+            f"({low:.0f} to {high:.0f}; {modes.found} were)."
+        )
+    missed = [mode for mode in comparison.prominent if mode.occupancy.value == 0]
+    if missed:
+        share = sum(mode.evidence.value for mode in missed)
+        has = "has" if len(missed) == 1 else "have"
+        texts.append(
+            f"No chain found {_modes_named([mode.id for mode in missed])}, which nested sampling "
+            f"did and which {has} {_percent(share)} of the evidence."
+        )
+    else:
+        texts.append(
+            "This is about starting points, not about posterior mass: a mode of large mass and a "
+            "small basin leaves no trace in it."
+        )
+    return texts
+
+
+def _chance(known: Coverage, noun: str) -> str:
+    """Say how probable it is that the next chain ends in something unseen."""
+    upper = f"at most {_percent(known.unseen_upper)} with 95 % confidence"
+    if known.once == 0:
+        return (
+            f"Every {noun} that was found was found more than once, so the next chain ends in an "
+            f"unseen {noun} with a probability of {upper}."
+        )
+    return (
+        f"{_only_once(known, noun)}, so the next chain ends in an unseen {noun} with a "
+        f"probability of about {_percent(known.unseen)} "
+        f"(± {_percent(known.unseen_sd)}; {upper})."
+    )
+
+
+def _yield(known: Coverage, noun: str) -> str:
+    """Say how many things unseen the next superchain brings."""
+    upper = f"at most {known.unseen_upper:.2g}"
+    if known.once == 0:
+        return (
+            f"Every {noun} that was found was found from more than one start, so the next "
+            f"superchain brings {upper} unseen {noun}s on average (with 95 % confidence)."
+        )
+    return (
+        f"{_only_once(known, noun)}, so the next superchain brings about {known.unseen:.2g} unseen "
+        f"{noun}s (± {known.unseen_sd:.2g}; {upper} with 95 % confidence)."
+    )
+
+
+def _only_once(known: Coverage, noun: str) -> str:
+    verb = "was" if known.once == 1 else "were"
+    return f"{known.once} of {known.found} {noun}s {verb} found from one start only"
+
+
+# ---------------------------------------------------------------------- is the sampler healthy?
+
+
+def _divergences(diagnosis: Diagnosis) -> str:
+    total = sum(one.divergences for one in diagnosis.modes)
+    if total == 0:
+        return "No transition diverged."
+    draws = sum(one.draws for one in diagnosis.modes)
+    text = f"{total} transitions diverged ({_percent(total / draws)})"
+    if total == 1:
+        text = f"One transition diverged, in mode {_worst_mode(diagnosis)}"
+    elif len(diagnosis.modes) > 1:
+        worst = max(diagnosis.modes, key=lambda one: one.divergences)
+        share = worst.divergences / total
+        if share > min(0.5, _CONCENTRATED * worst.draws / draws):
+            text += (
+                f", {_percent(share)} of them in mode {worst.mode}, where "
+                f"{_percent(worst.divergent)} did"
+            )
+        often = [one.mode for one in diagnosis.modes if one.divergent > _NOTEWORTHY]
+        if often:
+            text += f"; more than 1 % did in {_modes_named(often)}"
+    return f"{text}."
+
+
+def _worst_mode(diagnosis: Diagnosis) -> int:
+    return max(diagnosis.modes, key=lambda one: one.divergences).mode
+
+
+def _limits(diagnosis: Diagnosis) -> str:
+    parts = []
+    deep = [one.mode for one in diagnosis.modes if one.at_depth_limit > _NOTEWORTHY]
+    if deep:
+        parts.append(
+            f"in {_modes_named(deep)} more than 1 % of the trajectories end at the largest depth"
+        )
+    low = [one.mode for one in diagnosis.modes if one.low_bfmi > 0]
+    if low:
+        parts.append(f"some chains of {_modes_named(low)} have an E-BFMI below 0.3")
+    text = ", and ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}: their draws may miss tails of the mode." if text else ""
+
+
+# ---------------------------------------------------------------------- what to use?
+
+
+def _occupancy(diagnosis: Diagnosis) -> str:
+    if not diagnosis.spaces:
+        return ""
+    if diagnosis.spaces[0].agree:
+        return (
+            "The share of draws in a mode can be read as its probability, within its error, and "
+            "predictions may use all draws alike."
+        )
+    if len(diagnosis.modes) < 2:
+        return "All draws lie in one mode: longer chains, not weights, are what is missing."
+    return (
+        "So the share of draws in a mode tells how often starts fall into its basin, and is not "
+        "its probability."
+    )
+
+
+def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
+    """Say which weights to use for predictions, from scores on observations left out."""
+    if len(comparison.weighings) < 2 or len(diagnosis.modes) < 2:
+        return ""
+    if not diagnosis.spaces or diagnosis.spaces[0].agree:
+        return ""
+    scored = comparison.held_out or comparison.weighings
+    gaps = {one.name: one.difference for one in scored[1:]}
+    where = (
+        "the held-out rows" if comparison.held_out else "observations left out (cross-validated)"
+    )
+    better = [name for name, gap in gaps.items() if gap.value > _CERTAIN * gap.se]
+    if better:
+        best = max(better, key=lambda name: gaps[name].value)
+        return (
+            f"For predictions use {best} weights: on {where} they score {_gap(gaps[best])} nats "
+            "better than stacking."
+        )
+    evidence = gaps.get("evidence")
+    if evidence is not None and evidence.value > -_CERTAIN * evidence.se:
+        return (
+            "For predictions use evidence weights, which are probabilities too: on "
+            f"{where} their score minus that of stacking is {_gap(evidence)} nats, no clear "
+            "difference."
+        )
+    compared = _listed([f"{name} {_gap(gap)}" for name, gap in gaps.items()])
+    worse = any(gap.value < -_CERTAIN * gap.se for gap in gaps.values())
+    none = "no weights score clearly better" if worse else "no weights differ clearly"
+    return (
+        f"For predictions use stacking weights: on {where} {none} (score minus that of stacking, "
+        f"in nats: {compared})."
+    )
+
+
+def _gap(score: Score) -> str:
+    """Return a difference of scores with its error, and the digits that this warrants."""
+    digits = max(0, 1 - math.floor(math.log10(score.se))) if 0 < score.se < math.inf else 1
+    return f"{score.value:.{digits}f} ± {score.se:.{digits}f}".replace("-", "\u2212")

@@ -1,0 +1,419 @@
+"""Which basin a draw belongs to, for the draws of both engines, and which basins are one function.
+
+A mode is a local maximum of the density with respect to the prior; a draw belongs to the mode
+that it climbs to. Two maxima are one mode when a path between them falls less than a nat below
+the lower one. Some draws climb; the others follow their nearest neighbour that climbed, and the
+share of climbed draws whose nearest neighbour disagrees is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+from scipy.spatial import cKDTree
+
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.errors import InputError
+from manymodes.modes.landscape import Landscape
+from manymodes.modes.peaks import Atlas, Joined
+from manymodes.runtime.progress import Progress
+from manymodes.runtime.seeds import check_seed
+from manymodes.sampling.base_measures import NORMAL, BaseMeasure, proper_prior_measure
+from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.nested import Nested
+
+IntArray = npt.NDArray[np.intp]
+
+_NEGLIGIBLE = 1e-9
+_MOST_UNSEEN = 0.1  # of a mode's evidence above a run's last point, for the run to have reached it
+_HOPELESS = 300.0
+_STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
+
+
+@dataclass(frozen=True)
+class ModeSettings:
+    """How modes are told apart.
+
+    Parameters
+    ----------
+    climbs : int
+        How many draws of each engine climb.
+    barrier : float
+        Two maxima are one mode when a path falls at most this much below the lower (nats).
+    function_distance : float
+        Two modes are one function when the root mean square over the inputs of the difference
+        of their mean predictions, in units of their joint posterior spread, is at most this.
+    """
+
+    climbs: int = 600
+    barrier: float = 1.0
+    function_distance: float = 1.0
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The modes of one posterior, numbered from 0 here and ordered by their height.
+
+    Attributes
+    ----------
+    peaks : array of shape (M, D)
+        The maxima in the unconstrained space.
+    heights : array of shape (M,)
+        The log of posterior over prior there (nats).
+    chains : int array of shape (C, S)
+        The mode of each draw of the chains, -1 where a chain that was cut short has none; empty
+        without chains.
+    starts : int array of shape (C,)
+        The mode that each chain's starting point climbs to, -1 where it is none of those with
+        draws; empty without chains, or with so many that not all were climbed.
+    nested : int array of shape (n,)
+        The mode of each merged point of the nested runs; empty without them.
+    reached_by_run : bool array of shape (M, R)
+        Whether each nested run came near enough to the peak to hold the mode's typical set, or
+        left little of the mode's evidence above its last point; where it did neither, its points
+        say nothing of the mode's evidence.
+    functions : int array of shape (M,)
+        The function that each mode belongs to, numbered by its highest mode.
+    disagreement : float
+        Share of climbed draws whose nearest climbed neighbour lies in another mode, each
+        counted with its posterior weight within its engine.
+    climbs : int
+        How many draws climbed.
+    passes : array of shape (M, M)
+        The level (log likelihood against the base measure, nats) of the highest pass known
+        between two modes, a lower bound, since a better path may exist (-1e10 where none was
+        looked for); on the diagonal that of the peaks. Empty without nested runs.
+    runaway : int array of shape (M, D)
+        -1 or 1 where the climb to a peak went down or up an unconstrained coordinate to the end
+        of the box that is searched: there is no maximum in it; 0 elsewhere.
+    """
+
+    peaks: FloatArray
+    heights: FloatArray
+    chains: IntArray
+    starts: IntArray
+    nested: IntArray
+    reached_by_run: npt.NDArray[np.bool_]
+    functions: IntArray
+    disagreement: float
+    climbs: int
+    passes: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    runaway: IntArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.intp))
+
+    @property
+    def n_modes(self) -> int:
+        """The number M of modes found."""
+        return len(self.heights)
+
+    @property
+    def reached(self) -> npt.NDArray[np.bool_]:
+        """Whether any nested run reached each mode, shape (M,)."""
+        return np.asarray(self.reached_by_run.any(axis=1))
+
+
+def find_modes(
+    posterior: Posterior,
+    *,
+    chains: Chains | None = None,
+    nested: Nested | None = None,
+    settings: ModeSettings | None = None,
+    seed: int = 1,
+    quiet: bool = False,
+) -> Modes:
+    """Find the modes under the draws of one or both engines.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What was sampled.
+    chains, nested : optional
+        Draws; at least one of the two.
+    settings : ModeSettings, optional
+        Thresholds and effort.
+    seed : int
+        Decides which draws climb.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    InputError
+        There are no draws.
+    """
+    settings = settings or ModeSettings()
+    check_seed(seed)
+    landscape = _landscape(posterior, chains, nested, seed)
+    pools = _pools(landscape, chains, nested)
+    progress = Progress(f"{posterior.name}: modes", quiet=quiet)
+    rng = np.random.default_rng(seed)
+    atlas = Atlas(landscape, settings.barrier)
+    climbed = [pool.choose(settings.climbs, rng) for pool in pools]
+    total = sum(len(picks) for picks in climbed)
+    done = 0
+    ends: list[IntArray] = []
+    for pool, picks in zip(pools, climbed, strict=True):
+        labels = np.empty(len(picks), dtype=np.intp)
+        for i, pick in enumerate(picks):
+            labels[i] = atlas.locate(pool.eta[pick])
+            done += 1
+            progress.update(f"{done} of {total} draws climbed, {len(atlas.peaks)} maxima")
+        ends.append(labels)
+    progress.update("joining maxima by relaxed paths", now=True)
+    joined = atlas.join(passes=nested is not None)
+    heights = joined.heights
+    ends = [joined.mode_of_peak[labels] for labels in ends]
+
+    started = _starts(atlas, chains, joined.mode_of_peak, settings, progress)
+
+    climbed_x = np.concatenate([pool.x[picks] for pool, picks in zip(pools, climbed, strict=True)])
+    climbed_mode = np.concatenate(ends)
+    tree = cKDTree(climbed_x)
+    assigned = [climbed_mode[tree.query(pool.x, workers=-1)[1]].astype(np.intp) for pool in pools]
+    disagreement = _disagreement(
+        tree,
+        climbed_mode,
+        np.concatenate([p.share(c) for p, c in zip(pools, climbed, strict=True)]),
+    )
+    by_engine = dict(zip([pool.engine for pool in pools], assigned, strict=True))
+    functions = _functions(posterior, pools, assigned, len(heights), settings, rng)
+    progress.done(f"{len(heights)} modes, {functions.max() + 1} functions, {total} draws climbed")
+    empty = np.empty(0, dtype=np.intp)
+    return Modes(
+        peaks=landscape.unconstrained(joined.peaks),
+        heights=heights,
+        chains=_by_chain(chains, by_engine["chains"]) if chains is not None else empty,
+        starts=started,
+        nested=by_engine["nested"] if nested is not None else empty,
+        reached_by_run=_reached(landscape, joined, nested, by_engine),
+        functions=functions,
+        disagreement=disagreement,
+        climbs=total,
+        passes=joined.passes,
+        runaway=landscape.runaway(joined.peaks),
+    )
+
+
+def _landscape(
+    posterior: Posterior, chains: Chains | None, nested: Nested | None, seed: int
+) -> Landscape:
+    """Return what is climbed, in the scales of the prior or, where nothing tells it, of draws."""
+    if chains is None and nested is None:
+        raise InputError("modes: neither chains nor nested runs were given")
+    if nested is not None and len(nested.base.components) == 1:
+        return Landscape(posterior, nested.base)
+    frame = proper_prior_measure(posterior, seed=seed)
+    if frame is None:
+        frame = _frame_of_draws(posterior, chains, nested)
+    return Landscape(posterior, nested.base if nested is not None else frame, frame.components[0])
+
+
+def _frame_of_draws(
+    posterior: Posterior, chains: Chains | None, nested: Nested | None
+) -> BaseMeasure:
+    if chains is not None:
+        draws = chains.flat(chains.eta)
+        weights = np.full(len(draws), 1 / len(draws))
+    else:
+        assert nested is not None
+        draws, weights = nested.eta, nested.weights
+    mean = weights @ draws
+    scale = np.maximum(np.sqrt(weights @ (draws - mean) ** 2), 1e-300)
+    return BaseMeasure.product((NORMAL,) * posterior.dims, mean, scale)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The draws of one engine: unconstrained points, climbing coordinates, posterior weights."""
+
+    engine: str
+    eta: FloatArray
+    x: FloatArray
+    weights: FloatArray
+
+    def choose(self, size: int, rng: np.random.Generator) -> IntArray:
+        """Choose draws to climb: half by weight, half favouring what has little of it.
+
+        The second half finds the small modes that the first would miss.
+        """
+        flat = np.where(self.weights > _NEGLIGIBLE * self.weights.max(), self.weights, 0.0) ** 0.5
+        size = min(size, int((flat > 0).sum()))
+        picks = np.concatenate(
+            [_systematic(self.weights, size // 2, rng), _systematic(flat, size - size // 2, rng)]
+        )
+        return np.unique(picks)
+
+    def share(self, picks: IntArray) -> FloatArray:
+        """Return the weight that each pick speaks for."""
+        weights = self.weights[picks]
+        return np.asarray(weights / weights.sum())
+
+
+def _systematic(weights: FloatArray, size: int, rng: np.random.Generator) -> IntArray:
+    edges = np.cumsum(weights)
+    places = (np.arange(size) + rng.random()) / max(size, 1) * edges[-1]
+    return np.asarray(np.minimum(np.searchsorted(edges, places), len(weights) - 1))
+
+
+def _pools(landscape: Landscape, chains: Chains | None, nested: Nested | None) -> list[_Pool]:
+    pools = []
+    if chains is not None:
+        eta = chains.flat(chains.eta)
+        pools.append(
+            _Pool("chains", eta, landscape.coordinates(eta), np.full(len(eta), 1 / len(eta)))
+        )
+    if nested is not None:
+        pools.append(_Pool("nested", nested.eta, landscape.coordinates(nested.eta), nested.weights))
+    return pools
+
+
+def _starts(
+    atlas: Atlas,
+    chains: Chains | None,
+    mode_of_peak: IntArray,
+    settings: ModeSettings,
+    progress: Progress,
+) -> IntArray:
+    """Return the mode that the starting point of each chain climbs to, -1 if none is known."""
+    if chains is None or chains.n_chains > _STARTS_PER_CLIMB * settings.climbs:
+        return np.empty(0, dtype=np.intp)
+    modes = np.full(chains.n_chains, -1, dtype=np.intp)
+    for chain, start in enumerate(chains.starts):
+        peak = atlas.recognise(start)
+        if peak is not None:
+            modes[chain] = mode_of_peak[peak]
+        progress.update(f"{chain + 1} of {chains.n_chains} starting points climbed")
+    return modes
+
+
+def _by_chain(chains: Chains, labels: IntArray) -> IntArray:
+    """Arrange the modes of the draws there are by chain, shape (C, S), -1 for missing draws."""
+    modes = np.full(chains.present.shape, -1, dtype=np.intp)
+    modes[chains.present] = labels
+    return modes
+
+
+def _disagreement(tree: cKDTree, modes: IntArray, share: FloatArray) -> float:
+    if len(modes) < 2:
+        return 0.0
+    neighbour = tree.query(tree.data, k=2)[1][:, 1]
+    wrong = modes[neighbour] != modes
+    return float((share * wrong).sum() / share.sum())
+
+
+def _reached(
+    landscape: Landscape,
+    joined: Joined,
+    nested: Nested | None,
+    by_engine: Mapping[str, IntArray],
+) -> npt.NDArray[np.bool_]:
+    """Return which modes each nested run has climbed into, shape (M, R).
+
+    Around a peak of D dimensions the height of a draw falls short of it by D/2 on average,
+    with standard deviation sqrt(D/2) (half a chi-squared with D degrees of freedom). Under an
+    informative prior draws lie further below the peak of likelihood over prior: then it counts
+    whether the run left little of the mode above its last point.
+    """
+    heights = joined.heights
+    if nested is None:
+        return np.zeros((len(heights), 0), dtype=bool)
+    reached = np.zeros((len(heights), len(nested.runs)), dtype=bool)
+    dims = landscape.base.dims
+    typical = dims / 2 + 3 * np.sqrt(dims / 2)
+    log_density = nested.logl + nested.base.log_density(nested.eta)
+    for mode, run in np.ndindex(*reached.shape):
+        members = np.flatnonzero((by_engine["nested"] == mode) & (nested.run_of == run))
+        densest = members[np.argsort(log_density[members])[-3:]]
+        best = landscape.coordinates(nested.eta[[*members[-3:], *densest]])
+        reached[mode, run] = any(landscape.height(x) > heights[mode] - typical for x in best) or (
+            _unseen_share(nested, members, float(joined.passes[mode, mode]), dims) < _MOST_UNSEEN
+        )
+    return reached
+
+
+def _unseen_share(nested: Nested, members: IntArray, top: float, dims: int) -> float:
+    """Return the share of a mode's evidence in a run that may lie above its last point there.
+
+    Down from a peak of D dimensions the volume grows as the D/2-th power of the depth. With the
+    last point at depth d, and as much volume above it as its shell has, that volume holds
+    e^d d^(-D/2) gamma(D/2 + 1) P(D/2, d) times what it would at the last point's likelihood.
+    """
+    if not len(members):
+        return np.inf
+    weights = nested.weights[members]
+    depth, half = float(top - nested.logl[members[-1]]), dims / 2
+    gain = 0.0
+    if depth > 0:
+        inside = max(float(special.gammainc(half, depth)), 1e-300)
+        gain = depth - half * np.log(depth) + special.gammaln(half + 1) + np.log(inside)
+    above = weights[-1] * np.exp(min(gain, _HOPELESS))
+    return float(above / (above + weights.sum())) if weights.sum() > 0 else np.inf
+
+
+def _functions(
+    posterior: Posterior,
+    pools: list[_Pool],
+    assigned: list[IntArray],
+    n_modes: int,
+    settings: ModeSettings,
+    rng: np.random.Generator,
+) -> IntArray:
+    """Group modes whose mean predictions agree within their posterior spread."""
+    if posterior.network is None and not posterior.has_log_lik:
+        return np.arange(n_modes)
+    means, variances = [], []
+    for mode in range(n_modes):
+        pool, labels = max(
+            zip(pools, assigned, strict=True), key=lambda pl: pl[0].weights[pl[1] == mode].sum()
+        )
+        members = np.flatnonzero(labels == mode)
+        picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
+        values = _function_values(posterior, pool.eta[picks])
+        mean, variance = _known_moments(values)
+        means.append(mean)
+        variances.append(variance)
+    group = np.arange(n_modes)
+    for a, b in combinations(range(n_modes), 2):
+        distance = _function_distance(means[a], means[b], variances[a] + variances[b])
+        if distance <= settings.function_distance and group[a] != group[b]:
+            low, high = sorted((group[a], group[b]))
+            group[group == high] = low
+    return np.unique(group, return_inverse=True)[1].astype(np.intp)
+
+
+def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance over draws of each column, shape (S, n); NaN where none is finite.
+
+    Draws that have no finite value in a column do not count there: a log likelihood may be NaN.
+    """
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        variance = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / count
+    return mean, variance
+
+
+def _function_distance(mean: FloatArray, other: FloatArray, variance: FloatArray) -> float:
+    """Return the distance of two functions in units of their spread.
+
+    It is infinite where something is known of one only, or of neither.
+    """
+    known = np.isfinite(mean)
+    if not known.any() or (known != np.isfinite(other)).any():
+        return np.inf
+    with np.errstate(over="ignore", invalid="ignore"):
+        terms = (mean - other)[known] ** 2 / (variance[known] + 1e-12)
+    return float(np.sqrt(np.mean(terms)))
+
+
+def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:
+    """Return what a draw says of the data, shape (S, anything): its function on the inputs."""
+    if posterior.network is None:
+        return posterior.log_lik(eta)
+    values = posterior.predict(posterior.constrain_rows(eta), np.asarray(posterior.data["X"]))
+    return values.reshape(len(eta), -1)

@@ -1,0 +1,1 @@
+"""Architecture, symmetry and constraints of networks: all that needs no density."""

@@ -1,0 +1,20 @@
+"""What a constraint does: which copies of a function it keeps, and which functions it loses."""
+
+from __future__ import annotations
+
+from manymodes.networks.audit.carry_out import audit
+from manymodes.networks.audit.invariance import Invariance, invariance
+from manymodes.networks.audit.result import Audit, Estimate, Evidence
+from manymodes.networks.audit.shift import evidence_shift
+from manymodes.networks.audit.text import side_by_side
+
+__all__ = [
+    "Audit",
+    "Estimate",
+    "Evidence",
+    "Invariance",
+    "audit",
+    "evidence_shift",
+    "invariance",
+    "side_by_side",
+]

@@ -1,0 +1,74 @@
+"""What casts doubt on the figures, in plain sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from manymodes.density.labels import renamed_text
+from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.diagnosis import BAD_K
+from manymodes.report.findings import WORTH_TELLING
+from manymodes.report.format import modes_named, number, percent, sentence, things
+from manymodes.report.mode_notes import draw_notes, mode_notes
+from manymodes.report.nested_notes import nested_cautions
+from manymodes.wording import unfinished_lines
+
+_MUCH_DISAGREEMENT = 0.05
+
+
+def cautions(name: str, comparison: Comparison) -> list[str]:
+    """Return what casts doubt on the figures of one posterior; empty if nothing does."""
+    texts = unfinished_lines(comparison.unfinished)
+    texts += draw_notes(comparison)
+    if renamed := renamed_text(comparison.posterior.exported_names):
+        texts.append(f"{renamed}.")
+    chains, nested = comparison.chains, comparison.nested
+    if chains is not None:
+        if chains.failures:
+            n = len(chains.failures)
+            texts.append(
+                f"{things(n, 'chain')} of {n + chains.n_chains} failed and "
+                f"{'is' if n == 1 else 'are'} left out; the first message was: "
+                f"{next(iter(chains.failures.values()))}"
+            )
+        if chains.divergences:
+            share = chains.divergences / chains.total_draws
+            texts.append(
+                f"{things(chains.divergences, 'transition')} of the chains diverged "
+                f"({percent(Estimate(share))})."
+            )
+        if cut := int(chains.cut.sum()):
+            texts.append(
+                f"{things(cut, 'chain')} of {chains.n_chains} reached the time limit and "
+                f"{'has' if cut == 1 else 'have'} fewer draws than the others."
+            )
+        bad, terms = int((chains.pareto_k > BAD_K).sum()), int((~np.isnan(chains.pareto_k)).sum())
+        if bad > WORTH_TELLING * terms:
+            texts.append(
+                f"{percent(Estimate(bad / terms))} of the leave-one-out terms have "
+                "a Pareto k above 0.7: the stacking weights rest partly on unreliable terms."
+            )
+    if comparison.stacking is not None and not comparison.stacking.converged:
+        texts.append(
+            "the stacking weights did not converge; their score is within "
+            f"{number(comparison.stacking.certificate, 2)} nats of the best."
+        )
+    if nested is not None:
+        texts += nested_cautions(nested)
+    if comparison.modes.disagreement > _MUCH_DISAGREEMENT:
+        texts.append(
+            f"{percent(Estimate(comparison.modes.disagreement))} of the draws that climbed reach "
+            "another mode than their nearest neighbour: the shares of modes are rough."
+        )
+    texts += mode_notes(comparison)
+    lowest = min((mode.height for mode in comparison.prominent), default=float("inf"))
+    missed = [mode.id for mode in comparison.unweighed if mode.height > lowest]
+    if missed:
+        texts.append(
+            f"the nested runs did not reach {modes_named(missed)}, which chains found and which "
+            "stand higher than some prominent mode: run again with more live points."
+            if len(missed) > 1
+            else f"the nested runs did not reach {modes_named(missed)}, which chains found and "
+            "which stands higher than some prominent mode: run again with more live points."
+        )
+    return [f"{sentence(name)}: {text}" for text in texts]

@@ -1,0 +1,171 @@
+"""The sections on how the chains behaved: whether they agree, and whether they change mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from manymodes.modes.diagnosis import Diagnosis, switching
+from manymodes.report.findings import called, worst
+from manymodes.report.format import number, sentence, things
+from manymodes.report.page import Picture, Section, Table, picture
+from manymodes.report.plots import plot_rhat, plot_switching, plot_traces
+from manymodes.report.sections import Found
+
+Diagnoses = Mapping[str, Diagnosis]
+
+_SPACES = {"weights": "weights", "canonical": "canonical weights", "function": "function"}
+
+
+def rhat_section(found: Found, diagnoses: Diagnoses) -> Section | None:
+    """Return the verdicts, and R-hat and effective sample sizes in every space."""
+    if not diagnoses:
+        return None
+    measured = {name: c for name, c in found.items() if name in diagnoses and c.rhat_weights.size}
+    measured = {n: c for n, c in measured.items() if np.isfinite(worst(c.rhat_weights))}
+    parts: list[Picture | Table] = []
+    if measured:
+        figure = picture(
+            plot_rhat(measured),
+            "Histograms of R-hat in weight space and in function space, with 1.01 and 1.1 marked.",
+            "R-hat of each unconstrained weight and, for a network, of the prediction at each data "
+            "point. Dashed: 1.01 and 1.1. The scale is logarithmic in R-hat − 1.",
+        )
+        parts += [figure, *_space_tables(diagnoses)]
+    return Section(
+        "rhat",
+        "What the chains say of themselves",
+        tuple(
+            one.verdict if len(found) == 1 else f"{sentence(called(name, found))}: {one.verdict}"
+            for name, one in diagnoses.items()
+        ),
+        reading=(
+            "R-hat compares how far chains are apart with how far each of them moves; 1 means that "
+            "they cannot be told apart. In weight space, chains in two copies of one function "
+            "disagree although they predict the same. In canonical weight space every draw is "
+            "replaced by one and the same of its symmetric copies; in function space, predictions "
+            "at the data take the place of weights. What remains there is disagreement that "
+            "matters. The effective sample size says how many independent draws all chains are "
+            "worth, for the middle of a distribution (bulk) and for its ends (tail); it is small "
+            "where chains disagree. No such number can prove that all modes were found."
+        ),
+        parts=tuple(parts),
+    )
+
+
+def _space_tables(diagnoses: Diagnoses) -> list[Table]:
+    rows, nested = [], []
+    for name, diagnosis in diagnoses.items():
+        for space in diagnosis.spaces:
+            entry = space.as_dict()
+            rows.append(
+                (
+                    name,
+                    _SPACES[space.space],
+                    entry["coordinates"],
+                    number(entry["rhat_median"], 3),
+                    number(entry["rhat"], 3),
+                    number(entry["rhat_limit"], 3),
+                    *(
+                        f"{number(entry[key], 0)} ({number(entry[f'{key}_median'], 0)})"
+                        for key in ("ess_bulk", "ess_tail")
+                    ),
+                )
+            )
+            if space.nested_rhat.size:
+                value, expected = space.worst_nested
+                nested.append((name, _SPACES[space.space], number(value, 3), number(expected, 3)))
+    rhats = ("R-hat, median", "largest", "limit")
+    columns = ("Posterior", "Space", "Values", *rhats, "Bulk ESS", "Tail ESS")
+    cut = sum(d.cut for d in diagnoses.values())
+    left_out = f" {sentence(things(cut, 'chain'))} cut short by the time limit left out." * (
+        cut > 0
+    )
+    tables = [
+        Table(
+            "R-hat and effective sample size",
+            columns,
+            tuple(rows),
+            "Rank-normalised split R-hat over all chains. The limit is what chains that agree stay "
+            "below: 1.01, or up to 1.05 for chains of few effective draws. Effective sample sizes: "
+            f"the least and, in brackets, the median.{left_out}",
+        )
+    ]
+    if nested:
+        tables.append(
+            Table(
+                "Nested R-hat",
+                ("Posterior", "Space", "Largest", "Of stationary chains"),
+                tuple(nested),
+                "Chains that share a start are compared with those of other starts; far above the "
+                "last column, a chain still shows where it started.",
+            )
+        )
+    return tables
+
+
+def traces_section(found: Found, diagnoses: Diagnoses) -> Section | None:
+    """Return where chains began and ended, and the traces of chains that jump or do not."""
+    sampled = {name: c for name, c in found.items() if c.chains is not None}
+    if not sampled:
+        return None
+    figures: list[Picture] = []
+    for name, comparison in sampled.items():
+        if name in diagnoses and len(diagnoses[name].modes) > 1:
+            figures.append(_switching(name, found, diagnoses[name]))
+        figures.append(
+            picture(
+                plot_traces(comparison),
+                f"Traces of {called(name, found)}: the mode of each draw of each chain, and one "
+                "weight in a few chains.",
+                f"{sentence(called(name, found))}. Above: a strip for each chain, coloured by the "
+                "mode of each draw. Below: one weight in a few chains, those that change mode most "
+                "often first.",
+            )
+        )
+    rows = []
+    for name, comparison in sampled.items():
+        moved = switching(comparison)
+        left = int(moved.left.sum())
+        elsewhere = int((moved.began != moved.ended).sum())
+        n_chains = len(moved.left)
+        rows.append((name, n_chains, n_chains - left, left, elsewhere, moved.changes.max()))
+    table = Table(
+        "Chains that left their mode",
+        ("Posterior", "Chains", "Stayed", "Ever left", "Ended elsewhere", "Most changes"),
+        tuple(rows),
+        "Of the mode of the first draw after warm-up. “Most changes” is the largest number of "
+        "changes of mode between neighbouring draws in one chain.",
+    )
+    return Section(
+        "traces",
+        "Do the chains move between modes?",
+        reading=(
+            "A chain that never leaves its mode tells how that mode looks and nothing of the "
+            "others: its weight among the chains is decided by where chains start. If chains "
+            "jump often, occupancy comes near to probability; a few jumps are not enough. Many "
+            "short changes back and forth come from draws on the ridge between two modes."
+        ),
+        parts=(*figures, table),
+    )
+
+
+def _switching(name: str, found: Found, diagnosis: Diagnosis) -> Picture:
+    moved = diagnosis.switching
+    caption = (
+        f"{sentence(called(name, found))}: chains by the mode in which they began (rows) and ended "
+        "(columns). On the diagonal they ended where they began."
+    )
+    if moved.started.size:
+        caption += (
+            " Starting points count for the mode that they climb to; “none” is a mode "
+            "without draws."
+        )
+    return picture(
+        plot_switching(diagnosis),
+        f"Table of counts for {called(name, found)}: the mode in which chains began against the "
+        f"mode in which they ended; {int((moved.began != moved.ended).sum())} of "
+        f"{len(moved.began)} ended in another mode than that of their first draw.",
+        caption,
+    )

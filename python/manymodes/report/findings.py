@@ -1,0 +1,369 @@
+"""What was found, in plain sentences, each of them derived from the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.modes.diagnosis import switching
+from manymodes.report.format import (
+    count,
+    joined,
+    modes_named,
+    nats,
+    number,
+    percent,
+    sentence,
+    things,
+    with_error,
+)
+from manymodes.report.mode_notes import why_none
+from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence, what_log_z_is
+from manymodes.report.page import Finding
+from manymodes.report.plots import Scores
+from manymodes.sampling.nested import Nested
+
+_FEW = 3
+_CERTAIN = 2.0
+UNLIKELY = 0.01
+WORTH_TELLING = 0.01
+
+
+def called(name: str, comparisons: Mapping[str, Comparison]) -> str:
+    """Return how a sentence calls a posterior: by its name only where there are several."""
+    return f"the {name} posterior" if len(comparisons) > 1 else "the posterior"
+
+
+def finding(
+    name: str, comparisons: Mapping[str, Comparison], scores: Scores | None = None
+) -> Finding:
+    """Return the summary of one posterior."""
+    comparison = comparisons[name]
+    subject = called(name, comparisons)
+    predictions = "" if scores is None else prediction_sentence(scores, comparison)
+
+    def said(*texts: str) -> tuple[str, ...]:
+        return tuple(text for text in texts if text)
+
+    return Finding(
+        sentence(subject) if len(comparisons) > 1 else "",
+        _tiles(comparison),
+        said(
+            _how_many(subject, comparison),
+            _found_by_chains(comparison),
+            _left(comparison),
+            _outside(comparison),
+        ),
+        said(*_weights(comparison)),
+        said(_evidence(comparison), _agreement(comparison), predictions),
+    )
+
+
+def _tiles(comparison: Comparison) -> tuple[tuple[str, str], ...]:
+    n_modes, n_functions = len(comparison.prominent), comparison.prominent_functions
+    tiles = [
+        (f"{n_modes}", f"prominent mode{'s' * (n_modes != 1)}"),
+        (f"{n_functions}", f"different function{'s' * (n_functions != 1)}"),
+    ]
+    if (nested := comparison.nested) is not None:
+        what = "log evidence (nats)" if nested.is_evidence else "log integral (nats), no evidence"
+        tiles.append((nats(Estimate(nested.log_z, nested.log_z_sd)), what))
+    elif comparison.chains is not None:
+        n_chains = comparison.chains.n_chains
+        tiles.append((f"{n_chains}", f"chain{'s' * (n_chains != 1)}"))
+    return tuple(tiles)
+
+
+def _how_many(name: str, comparison: Comparison) -> str:
+    modes = comparison.prominent
+    if not modes:
+        return f"{sentence(name)} has no prominent mode: {why_none(comparison)}."
+    text = f"{sentence(name)} has {things(len(modes), 'prominent mode')}"
+    if len(modes) > 1:
+        n = comparison.prominent_functions
+        if n == len(modes):
+            text += ", each a different function"
+        elif n == 1:
+            text += ", all of them the same function"
+        else:
+            text += f", which are {things(n, 'different function')}"
+    rest = len({m.id for m in comparison.summaries} - _told(comparison))
+    if rest:
+        share = comparison.ranked_by
+        verb = "has" if rest == 1 else "have"
+        text += (
+            f"; {things(rest, 'more mode')} {verb} less than a thousandth of the "
+            f"{share} of the first"
+        )
+    return text + "."
+
+
+def _told(comparison: Comparison) -> set[int]:
+    """Return the ids of the modes that are prominent, or have no evidence to be so by."""
+    return {mode.id for mode in (*comparison.prominent, *comparison.unweighed)}
+
+
+def _found_by_chains(comparison: Comparison) -> str:
+    chains = comparison.chains
+    if chains is None:
+        return "" if comparison.nested is None else "No chains were run."
+    modes = comparison.prominent
+    found = sum(mode.occupancy.value > 0 for mode in modes)
+    which = f"{count(found)} of the {len(modes)} prominent modes"
+    if found == len(modes):
+        which = "it" if len(modes) == 1 else "both" if len(modes) == 2 else f"all {count(found)}"
+    elif found == 0 and len(modes) == 1:
+        which = "no draw in it"
+    text = f"{sentence(things(chains.n_chains, 'chain'))} of {chains.n_draws} draws found {which}"
+    return f"{text} prominent modes." if found == len(modes) > 2 else f"{text}."
+
+
+def _left(comparison: Comparison) -> str:
+    """Say how many chains left their mode."""
+    if comparison.chains is None or len(comparison.summaries) == 1:
+        return ""
+    n_chains = comparison.chains.n_chains
+    left = int(switching(comparison).left.sum())
+    if left == 0:
+        who = "It" if n_chains == 1 else "No chain"
+        return f"{who} {'never' if n_chains == 1 else 'ever'} left the mode in which it began."
+    if left == n_chains > 1:
+        return "Every chain left the mode in which it began at least once."
+    where = "the mode in which it began" if left == 1 else "the modes in which they began"
+    return f"{sentence(things(left, 'chain'))} left {where} at least once."
+
+
+def _outside(comparison: Comparison) -> str:
+    """Say which draws of the chains lie in modes that the evidence does not count."""
+    if comparison.chains is None or comparison.nested is None:
+        return ""
+    unweighed = comparison.unweighed
+    weighed = _told(comparison)
+    small = sum(m.occupancy.value for m in comparison.summaries if m.id not in weighed)
+    texts = []
+    if small >= WORTH_TELLING:
+        texts.append(
+            f"{percent(Estimate(small))} of the draws lie in modes that are not prominent."
+        )
+    if unweighed:
+        share = percent(Estimate(sum(mode.occupancy.value for mode in unweighed)))
+        which = "a mode" if len(unweighed) == 1 else things(len(unweighed), "mode")
+        texts.append(
+            f"{share} of the draws lie in {which} that the nested runs did not reach, so that "
+            f"{'its' if len(unweighed) == 1 else 'their'} evidence is not known."
+        )
+    return " ".join(texts)
+
+
+def _weights(comparison: Comparison) -> list[str]:
+    modes = comparison.prominent
+    if len(modes) == 1:
+        return []
+    if len(modes) <= _FEW:
+        return [f"Mode {mode.id}: {given}." for mode in modes if (given := _given(mode))]
+    texts = []
+    if 1 < comparison.prominent_functions <= _FEW:
+        for function in sorted({mode.function for mode in modes}):
+            members = [mode for mode in modes if mode.function == function]
+            given = _given(_exactly(comparison, together(members, modes), members))
+            if given:
+                where = modes_named([mode.id for mode in members])
+                texts.append(f"Function {function} ({where}): {given}.")
+    else:
+        texts.append(f"Mode 1: {_given(modes[0])}.")
+    gaps = [(abs(m.occupancy.value - m.evidence.value), m) for m in modes]
+    gaps = [(gap, m) for gap, m in gaps if math.isfinite(gap)]
+    if gaps:
+        _, mode = max(gaps, key=lambda pair: pair[0])
+        texts.append(
+            f"Draws and evidence differ most at mode {mode.id}, which has "
+            f"{percent(mode.occupancy)} of the draws and {percent(mode.evidence)} of the evidence."
+        )
+    return texts
+
+
+def _exactly(
+    comparison: Comparison, whole: ModeSummary, members: Sequence[ModeSummary]
+) -> ModeSummary:
+    """Return a sum of modes with the error of its evidence taken from random volumes."""
+    draws = comparison.evidence_draws
+    if draws.size == 0:
+        return whole
+    rows = [comparison.summaries.index(mode) for mode in members]
+    sd = float(draws[rows].sum(axis=0).std(ddof=1))
+    return replace(whole, evidence=replace(whole.evidence, sd=sd))
+
+
+def _given(mode: ModeSummary) -> str:
+    """Say what each method gives a mode, as far as there is an estimate."""
+    parts = []
+    if math.isfinite(mode.occupancy.value):
+        parts.append(f"the chains give it {percent(mode.occupancy)} of their draws")
+    if math.isfinite(mode.stacking.value):
+        verb = "" if parts else " gives it"
+        parts.append(f"stacking{verb} {percent(mode.stacking)}")
+    if math.isfinite(mode.evidence.value):
+        verb = "" if parts else " gives it"
+        parts.append(f"the evidence{verb} {percent(mode.evidence)}")
+    return joined(parts)
+
+
+def together(members: Sequence[ModeSummary], everyone: Sequence[ModeSummary]) -> ModeSummary:
+    """Return several modes as one.
+
+    Their errors add as if independent, or those of the other modes do if that is less: the
+    shares of both sum to nearly one.
+    """
+
+    def total(kind: str) -> Estimate:
+        estimates = {mode.id: getattr(mode, kind) for mode in everyone}
+        inside = [estimates[mode.id] for mode in members]
+        rest = [e for i, e in estimates.items() if i not in {mode.id for mode in members}]
+        errors = [math.sqrt(sum(e.sd**2 for e in group)) for group in (inside, rest)]
+        return Estimate(sum(e.value for e in inside), min(errors))
+
+    return ModeSummary(
+        members[0].id,
+        members[0].function,
+        max(mode.height for mode in members),
+        Estimate(),
+        total("evidence"),
+        total("stacking"),
+        total("occupancy"),
+        sum(mode.chains for mode in members),
+    )
+
+
+def _evidence(comparison: Comparison) -> str:
+    nested = comparison.nested
+    if nested is None:
+        return "Nested sampling was not run: there is no evidence to weigh the modes by."
+    value = nats(Estimate(nested.log_z, nested.log_z_sd))
+    runs = things(len(nested.runs), "nested run")
+    if not nested.is_evidence:
+        return (
+            f"There is no evidence: {what_log_z_is(nested)}. The log of that integral is {value} "
+            f"nats ({runs})."
+        )
+    return f"The log evidence is {value} nats ({runs})."
+
+
+def _agreement(comparison: Comparison) -> str:
+    chains = comparison.chains
+    if chains is None or chains.n_chains < 2 or not comparison.rhat_weights.size:
+        return ""
+    weights = worst(comparison.rhat_weights)
+    text = f"Between chains, R-hat reaches {number(weights, 2)} in weight space"
+    if comparison.rhat_function.size:
+        text += f" and {number(worst(comparison.rhat_function), 2)} in function space"
+    return f"{text} (1.01 or less would mean agreement)."
+
+
+def worst(rhat: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    """Return the largest R-hat that is defined; NaN if none is."""
+    defined = rhat[~np.isnan(rhat)]
+    return float(defined.max()) if defined.size else float("nan")
+
+
+def prediction_sentence(scores: Scores, comparison: Comparison) -> str:
+    """Say on which side the whole is of each mode on the test sets.
+
+    Empty without test sets, and where there is one mode, which is the whole.
+    """
+    sets = scores.n_test_sets
+    if sets == 0 or len(scores.modes) < 3:
+        return ""
+    better: list[int] = []
+    level: list[int] = []
+    worse: list[int] = []
+    for group, mode in enumerate(scores.modes):
+        if mode is None:
+            continue
+        gain, sd = scores.gain(group)
+        bound = _CERTAIN * sd if math.isfinite(sd) else 0.0
+        (better if gain > bound else worse if gain < -bound else level).append(mode)
+    parts = [
+        f"{verdict} than {_these(ids, scores)}"
+        for verdict, ids in (("better", better), ("worse", worse))
+        if ids
+    ]
+    where = "the test set" if sets == 1 else f"the {count(sets)} test sets"
+    if parts:
+        own = "its" if len(better + worse) == 1 else "their"
+        text = f"On {where} the whole predicts {joined(parts)} on {own} own"
+        if level:
+            text += f"; its difference from {_these(level, scores)} is within two standard errors"
+    else:
+        text = f"On {where} the whole differs from {_these(level, scores)} by less than two "
+        text += "standard errors"
+    text += "."
+    shown = len(scores.modes) - 1
+    if shown < len(comparison.prominent):
+        text += f" (The {count(shown)} modes with the most weight were scored.)"
+    return text
+
+
+def _these(ids: Sequence[int], scores: Scores) -> str:
+    """Name modes, or say that it is all that were scored."""
+    if len(ids) < len(scores.modes) - 1:
+        return modes_named(ids)
+    return "either mode" if len(ids) == 2 else "each of the modes"
+
+
+def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:
+    """Say how well each log evidence is known, and compare two of the same data."""
+    texts = []
+    found = {n: c.nested for n, c in comparisons.items() if c.nested is not None}
+    for name, nested in found.items():
+        texts.append(_about_runs(sentence(called(name, comparisons)), nested))
+    names = list(found)
+    if len(names) == 2 and _same_data(*(comparisons[n] for n in names)):
+        a, b = found[names[0]], found[names[1]]
+        gap = Estimate(a.log_z - b.log_z, math.hypot(a.log_z_sd, b.log_z_sd))
+        texts.append(
+            f"On the same data, the log evidence of {called(names[0], comparisons)} minus that "
+            f"of {called(names[1], comparisons)} is {nats(gap)} nats."
+        )
+    return texts
+
+
+def _about_runs(name: str, nested: Nested) -> str:
+    what = "log evidence" if nested.is_evidence else "log integral of the density as written"
+    text = f"{name}: {what} {nats(Estimate(nested.log_z, nested.log_z_sd))} nats"
+    if len(nested.runs) > 1:
+        runs = joined([number(z, 2) for z in nested.log_z_by_run])
+        text += (
+            f". The runs on their own give {runs}, whose scatter puts the error of the merged "
+            f"figure at {number(nested.log_z_between_sd, 2)} nats"
+        )
+    if math.isnan(nested.insertion_p):
+        text += f". There is no insertion-index test: {NO_INSERTIONS}."
+    else:
+        text += (
+            f". The insertion-index test has p = {number(nested.insertion_p, 3)}"
+            f"{': no sign of trouble' if nested.insertion_p >= UNLIKELY else ', which is small'}."
+        )
+    plateau = plateau_sentence(nested)
+    if plateau:
+        text += f" {sentence(plateau)}."
+    share, share_sd = nested.log_prior_inside
+    if share < 0:
+        restricted = Estimate(nested.log_z_restricted, math.nan)
+        text += (
+            f" Relative to the part of the base measure that the program does not reject it is "
+            f"{nats(restricted)} nats; that part is e^({with_error(share, share_sd)}) of the whole."
+        )
+    return text
+
+
+def _same_data(a: Comparison, b: Comparison) -> bool:
+    if a.posterior.network is None or b.posterior.network is None:
+        return False
+    shared = [key for key in ("X", "y_int", "y_real") if key in a.posterior.data]
+    return "X" in shared and all(
+        np.array_equal(a.posterior.data[k], b.posterior.data.get(k, [])) for k in shared
+    )

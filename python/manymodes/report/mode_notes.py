@@ -1,0 +1,121 @@
+"""What a user should know of the modes themselves, in sentences: why one has no evidence, or none.
+
+A posterior need not have a mode that anything reaches: its density may have no bound, as at the
+neck of a funnel, or its peaks may lie far from where its mass is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from manymodes.modes.comparison import Comparison, ModeSummary
+from manymodes.wording import things
+
+WORTH_TELLING = 1e-3
+"""The share of the evidence from which on it is told that modes with it have no evidence."""
+
+_MOST_NAMES = 4
+_UNBOUNDED = (
+    "It may have no bound, as at the neck of a funnel, or where a component of a mixture shrinks "
+    "to one point: then heights of peaks say little, and draws lie far below them. A "
+    "parameterisation without a neck (non-centred), or a prior that keeps scales away from zero, "
+    "mends that."
+)
+_UNBOUNDED_NETWORK = (
+    "The network fits the data the better, the larger these weights are, and the prior alone "
+    "holds them: heights of such peaks say little, and draws lie far below them."
+)
+
+
+def mode_notes(comparison: Comparison) -> list[str]:
+    """Return what is the matter with the modes, in sentences; empty where nothing is."""
+    return [*_without_evidence(comparison), *_without_maximum(comparison)]
+
+
+def why_none(comparison: Comparison) -> str:
+    """Say why no mode has an evidence; empty where one has, or nested sampling was not run."""
+    if comparison.nested is None or comparison.ranked_by == "evidence":
+        return ""
+    text = (
+        "no mode has an evidence of its own: the nested runs stayed far below the peak of each, "
+        "and how much of the evidence lies near the peaks is not known"
+    )
+    if comparison.ranked_by:
+        return f"{text}; modes are ranked by the share of the chains' draws instead"
+    return text
+
+
+def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> str:
+    """Say what is missing from the evidence weights of some modes; empty where nothing is."""
+    if comparison.nested is None:
+        return ""
+    missing = comparison.unassigned
+    ids = {mode.id for mode in shown}
+    rest = float(np.nansum([m.evidence.value for m in comparison.summaries if m.id not in ids]))
+    parts = []
+    if missing >= WORTH_TELLING:
+        parts.append(f"{_percent(missing)} of it in modes that the nested runs did not reach")
+    if rest >= WORTH_TELLING:
+        parts.append(f"{_percent(rest)} in modes that are not shown")
+    if not parts:
+        return ""
+    return f"unassigned evidence: {' and '.join(parts)}"
+
+
+def _without_evidence(comparison: Comparison) -> list[str]:
+    why = why_none(comparison)
+    if why:
+        return [f"{why}."]
+    only = len(comparison.summaries) == 1 and not comparison.modes.reached.any()
+    if comparison.nested is not None and only:
+        return [
+            "the nested runs stayed far below the peak of the only mode: log_z is what they found "
+            "there, and whether much more lies near the peak is not known."
+        ]
+    return []
+
+
+def _without_maximum(comparison: Comparison) -> list[str]:
+    """Say which peaks the climbs never came to."""
+    runaway, labels = comparison.modes.runaway, comparison.labels
+    told = {mode.id for mode in (*comparison.prominent, *comparison.unweighed)}
+    away = [m for m in np.argsort(labels).tolist() if labels[m] in told and _any(runaway, m)]
+    if not away:
+        return []
+    ends: dict[str, None] = {}
+    for mode in away:
+        for name, sign in zip(
+            comparison.posterior.unconstrained_names, runaway[mode].tolist(), strict=True
+        ):
+            if sign:
+                ends[f"{name} {'downwards' if sign < 0 else 'upwards'}"] = None
+    more = ["others"] if len(ends) > _MOST_NAMES else []
+    few = len(away) <= _MOST_NAMES
+    which = ", ".join(str(labels[mode]) for mode in away) if few else things(len(away), "mode")
+    subject = which if not few else f"mode{'s' * (len(away) > 1)} {which}"
+    return [
+        f"{subject} {'has' if len(away) == 1 else 'have'} no maximum as far as was searched: the "
+        "density with respect to the prior or base measure still rises at the end, in the "
+        f"unconstrained {', '.join([*list(ends)[:_MOST_NAMES], *more])}. "
+        + (_UNBOUNDED if comparison.posterior.network is None else _UNBOUNDED_NETWORK)
+    ]
+
+
+def _any(runaway: np.ndarray[tuple[int, ...], np.dtype[np.intp]], mode: int) -> bool:
+    return bool(runaway.size and runaway[mode].any())
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def draw_notes(comparison: Comparison) -> list[str]:
+    """Return what the draws lack of the log likelihood, in sentences."""
+    notes = []
+    if comparison.chains is not None:
+        notes += comparison.chains.missing_log_lik.sentences()
+    if comparison.nested is not None:
+        notes += comparison.nested.missing_log_lik.sentences("the nested runs", scores=False)
+    return notes

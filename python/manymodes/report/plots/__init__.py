@@ -1,0 +1,39 @@
+"""Figures of what was found: each function takes a comparison or an audit, or several."""
+
+from __future__ import annotations
+
+from manymodes.report.plots.audit import plot_audit, plot_audits
+from manymodes.report.plots.chains import plot_rhat, plot_traces
+from manymodes.report.plots.checks import plot_checks
+from manymodes.report.plots.corner import corner_names, plot_corner
+from manymodes.report.plots.diagnosis import plot_accumulation, plot_switching
+from manymodes.report.plots.models import families, plot_models, plot_units
+from manymodes.report.plots.predictions import can_plot_predictions, plot_predictions
+from manymodes.report.plots.scores import Scores, plot_scores, score
+from manymodes.report.plots.style import MOST_MODES, mode_colour, shown_modes
+from manymodes.report.plots.weights import plot_evidence, plot_weights
+
+__all__ = [
+    "MOST_MODES",
+    "Scores",
+    "can_plot_predictions",
+    "corner_names",
+    "families",
+    "mode_colour",
+    "plot_accumulation",
+    "plot_audit",
+    "plot_audits",
+    "plot_checks",
+    "plot_corner",
+    "plot_evidence",
+    "plot_models",
+    "plot_predictions",
+    "plot_rhat",
+    "plot_scores",
+    "plot_switching",
+    "plot_traces",
+    "plot_units",
+    "plot_weights",
+    "score",
+    "shown_modes",
+]

@@ -1,0 +1,179 @@
+"""What chains do: whether they agree (R-hat) and whether they ever change mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from manymodes.density.posterior import FloatArray
+from manymodes.errors import InputError
+from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis import Switching, switching
+from manymodes.report.plots.corner import corner_columns
+from manymodes.report.plots.style import (
+    MOST_MODES,
+    POSTERIORS,
+    by_name,
+    mode_colour,
+    new_figure,
+    quiet_grid,
+    styled,
+)
+
+THRESHOLDS = (1.01, 1.1)
+_MOST_STRIPS = 48
+_TRACES = 4
+
+
+@styled
+def plot_rhat(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
+    """Plot histograms of R-hat in weight space and, for networks, in function space.
+
+    Parameters
+    ----------
+    comparisons : Comparison or mapping of str to Comparison
+        Those without R-hat (fewer than two chains) are left out.
+
+    Returns
+    -------
+    Figure
+        Against R-hat on a scale that is logarithmic in R-hat - 1, with the thresholds 1.01
+        and 1.1 marked.
+    """
+    found = {n: c for n, c in by_name(comparisons).items() if c.rhat_weights.size}
+    spaces = {
+        "weight space": [_excess(c.rhat_weights) for c in found.values()],
+        "function space": [_excess(c.rhat_function) for c in found.values()],
+    }
+    spaces = {space: parts for space, parts in spaces.items() if any(p.size for p in parts)}
+    everything = np.concatenate([part for parts in spaces.values() for part in parts])
+    low, high = min(everything.min(), -3.0) - 0.1, max(everything.max(), -0.7) + 0.1
+    figure = new_figure(0.7 + 1.9 * len(spaces))
+    panels = figure.subplots(len(spaces), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (space, parts) in zip(panels, spaces.items(), strict=True):
+        for part, colour in zip(parts, POSTERIORS, strict=False):
+            style = {"histtype": "stepfilled", "facecolor": (*to_rgb(colour), 0.35)}
+            axes.hist(part, np.linspace(low, high, 45), edgecolor=colour, lw=1.2, **style)
+        for threshold in THRESHOLDS:
+            axes.axvline(np.log10(threshold - 1), color="#5b616a", lw=1, ls=(0, (4, 3)))
+        axes.set_title(space, loc="left", fontweight="bold")
+        axes.set_ylabel("how many")
+    ticks = np.array([1.001, 1.01, 1.1, 2, 11, 101])
+    ticks = ticks[(np.log10(ticks - 1) >= low) & (np.log10(ticks - 1) <= high)]
+    panels[-1].set_xticks(np.log10(ticks - 1), [f"{tick:g}" for tick in ticks])
+    panels[-1].set_xlabel("R-hat")
+    if len(found) > 1:
+        handles = [
+            Patch(facecolor=(*to_rgb(colour), 0.35), edgecolor=colour, label=name)
+            for name, colour in zip(found, POSTERIORS, strict=False)
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    return figure
+
+
+def _excess(rhat: FloatArray) -> FloatArray:
+    """Return log10 of R-hat - 1, with what is undefined left out and what is endless kept in."""
+    values = rhat.ravel()[~np.isnan(rhat.ravel())]
+    return np.log10(np.clip(values - 1, 5e-4, 1e3))
+
+
+@styled
+def plot_traces(comparison: Comparison) -> Figure:
+    """Plot the mode of every draw of the chains, and one weight in a few of them.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        One with chains.
+
+    Returns
+    -------
+    Figure
+        Above, a strip for each chain (at most 48, evenly chosen) with the colour of the mode
+        of each draw, white where a chain was cut short; below, traces of one weight: the
+        chains that change mode most often, then those that stay.
+
+    Raises
+    ------
+    InputError
+        There are no chains.
+    """
+    if comparison.chains is None:
+        raise InputError(f"the comparison of '{comparison.posterior.name}' has no chains to plot")
+    modes, moved = comparison.chain_modes, switching(comparison)
+    order = np.lexsort((moved.ended, moved.main))
+    if len(order) > _MOST_STRIPS:
+        order = order[np.linspace(0, len(order) - 1, _MOST_STRIPS).round().astype(int)]
+    chosen = _chosen(moved)
+    strips = max(0.7, 0.075 * len(order))
+    figure = new_figure(1.3 + strips + 0.95 * len(chosen))
+    heights = [strips, *([0.9] * len(chosen))]
+    panels = figure.subplots(1 + len(chosen), 1, sharex=True, height_ratios=heights)
+    panels[0].imshow(
+        _colours(modes[order]),
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0, modes.shape[1], len(order) - 0.5, -0.5),
+    )
+    panels[0].set_yticks([])
+    panels[0].set_ylabel("chains")
+    panels[0].spines[:].set_visible(False)
+    columns = corner_columns(comparison.posterior, comparison.chains.rows)
+    name, values = max(columns.items(), key=lambda c: _told_apart(c[1][chosen], modes[chosen]))
+    for axes, chain in zip(panels[1:], chosen, strict=True):
+        _trace(axes, values[chain], modes[chain])
+        axes.set_ylabel(name)
+        axes.sharey(panels[1])
+        title = f"chain {comparison.chains.index[chain]}"
+        axes.set_title(title, loc="left", fontsize=9.5, pad=2)
+    panels[-1].set_xlabel("draw")
+    seen, counts = np.unique(modes[modes > 0], return_counts=True)
+    common = sorted(seen[np.argsort(-counts, kind="stable")][: MOST_MODES + 1])
+    handles = [Patch(color=mode_colour(mode), label=f"mode {mode}") for mode in common]
+    figure.legend(handles=handles, loc="outside upper left", ncols=5, handlelength=1.2)
+    return figure
+
+
+def _told_apart(values: FloatArray, modes: npt.NDArray[np.intp]) -> float:
+    """Return the share of a weight's variance that changes of mode within a chain explain."""
+    explained = 0.0
+    spread = 0.0
+    for padded, ids in zip(values, modes, strict=True):
+        chain, labels = padded[ids > 0], ids[ids > 0]
+        means = {mode: chain[labels == mode].mean() for mode in np.unique(labels)}
+        explained += float(np.var([means[label] for label in labels]))
+        spread += float(chain.var())
+    return explained / spread if spread > 0 else 0.0
+
+
+def _chosen(moved: Switching) -> list[int]:
+    """Return up to four chains: at most half of them those that change mode most often."""
+    changes, main = moved.changes, moved.main
+    order = np.argsort(-changes, kind="stable")
+    restless = [int(c) for c in order[: _TRACES // 2] if changes[c] > 0]
+    rest: list[int] = []
+    for chain in order[::-1]:  # calm ones, each in a mode of its own if possible
+        if chain not in restless and main[chain] not in main[rest]:
+            rest.append(int(chain))
+    rest += [int(c) for c in order[::-1] if c not in restless and c not in rest]
+    return restless + rest[: _TRACES - len(restless)]
+
+
+def _colours(modes: npt.NDArray[np.intp]) -> FloatArray:
+    """Return the colour of each draw; white where a chain that was cut short has none."""
+    colours = ["white", *(mode_colour(mode) for mode in range(1, int(modes.max()) + 1))]
+    return np.array([to_rgb(colour) for colour in colours])[modes]
+
+
+def _trace(axes: Axes, values: FloatArray, modes: npt.NDArray[np.intp]) -> None:
+    axes.plot(values, color="#c9ccd2", lw=0.5, rasterized=True)
+    axes.scatter(
+        np.arange(len(values)), values, s=4, c=_colours(modes), linewidths=0, rasterized=True
+    )
+    quiet_grid(axes, "y")

@@ -1,0 +1,79 @@
+"""Equally weighted draws of a posterior, or of one of its modes, from the best engine there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.modes.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All weighted draws of one engine.
+
+    Attributes
+    ----------
+    rows : array of shape (n, P)
+        Constrained rows.
+    eta : array of shape (n, D)
+        The same in the unconstrained space.
+    weights : array of shape (n,)
+        Their posterior weights, summing to one.
+    modes : int array of shape (n,)
+        The mode id of each.
+    """
+
+    rows: FloatArray
+    eta: FloatArray
+    weights: FloatArray
+    modes: npt.NDArray[np.intp]
+
+    def draws(self, mode: int | None, n: int) -> npt.NDArray[np.intp] | None:
+        """Return n equally weighted draws of a mode, or of the whole for ``None``.
+
+        Systematic resampling in the order of the modes: the whole has each mode's share of
+        the draws to within 1/n. ``None`` where the mode has no weight.
+        """
+        weights = self.weights if mode is None else self.weights * (self.modes == mode)
+        total = weights.sum()
+        if not total > 0:
+            return None
+        order = np.argsort(self.modes, kind="stable")
+        steps = np.cumsum(weights[order]) / total
+        picks = np.searchsorted(steps, (np.arange(n) + 0.5) / n)
+        return np.asarray(order[np.minimum(picks, len(order) - 1)])
+
+
+def pool_of(comparison: Comparison) -> Pool:
+    """Return the nested points or, without them, the draws of the chains, stacked if possible."""
+    nested, chains = comparison.nested, comparison.chains
+    if nested is not None:
+        weights = comparison.nested_weights
+        return Pool(nested.rows, nested.eta, weights, comparison.nested_modes)
+    if chains is None:
+        raise ValueError("a comparison holds draws of one engine at least")
+    shares = np.full(chains.n_chains, 1 / chains.n_chains)
+    if comparison.stacking is not None:
+        shares = comparison.stacking.weights
+    return Pool(
+        chains.flat(chains.rows),
+        chains.flat(chains.eta),
+        np.repeat(shares / chains.lengths, chains.lengths),
+        chains.flat(comparison.chain_modes),
+    )
+
+
+def training_data(posterior: Posterior) -> tuple[FloatArray, FloatArray] | None:
+    """Return the inputs (N, M) and targets (N,) of a network's posterior; None for any other."""
+    network, data = posterior.network, posterior.data
+    if network is None:
+        return None
+    X = np.asarray(data["X"], dtype=float)
+    if network.likelihood == "normal":
+        return X, np.asarray(data["y_real"], dtype=float)
+    first_class = 1 if network.likelihood == "categorical" else 0
+    return X, np.asarray(data["y_int"], dtype=float) - first_class

@@ -1,0 +1,259 @@
+"""How well the whole and each mode predict: mean log likelihoods on train and test data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from scipy.special import logsumexp
+from scipy.stats import gaussian_kde
+
+from manymodes.density.log_likelihood import LogLik
+from manymodes.density.posterior import FloatArray
+from manymodes.modes.comparison import Comparison
+from manymodes.report.plots.draws import pool_of, training_data
+from manymodes.report.plots.style import (
+    MOST_MODES,
+    WHOLE,
+    mode_colour,
+    new_figure,
+    quiet_grid,
+    shown_modes,
+    styled,
+    tint,
+)
+
+_DRAWS = 1000
+_HALF_WIDTH = 0.42
+_FEW_DRAWS = 30
+_NAMED = 5
+
+TestSet = tuple[npt.ArrayLike, npt.ArrayLike]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the whole (group 0) and of the prominent modes that are shown, in nats per datum.
+
+    Attributes
+    ----------
+    modes : tuple of int or None
+        The mode id of each of the G groups; None for the whole.
+    train, test : lists of G arrays of shape (S,) and (S or 0,)
+        Mean log likelihood of each draw on the training data, and on all test sets together.
+    train_density : array of shape (G,)
+        Mean log posterior-predictive density on the training data.
+    test_density : array of shape (G, T)
+        The same on each test set.
+    left_out : str
+        Which draws and training data have no log likelihood to score; empty if none.
+    """
+
+    modes: tuple[int | None, ...]
+    train: Sequence[FloatArray]
+    test: Sequence[FloatArray]
+    train_density: FloatArray
+    test_density: FloatArray
+    left_out: str = ""
+
+    @property
+    def n_test_sets(self) -> int:
+        """The number T of test sets."""
+        return int(self.test_density.shape[1])
+
+    def mean_test(self, group: int) -> tuple[float, float]:
+        """Return a group's mean score over the test sets and its standard error (nats)."""
+        return _mean(self.test_density[group])
+
+    def gain(self, group: int) -> tuple[float, float]:
+        """Return how much better the whole is than a group on the test sets, and the error.
+
+        The difference is taken set by set, so that what makes a set hard cancels.
+        """
+        return _mean(self.test_density[0] - self.test_density[group])
+
+
+def score(
+    comparison: Comparison,
+    test_sets: Sequence[TestSet] = (),
+    *,
+    draws: int = _DRAWS,
+    limit: int = MOST_MODES,
+) -> Scores | None:
+    """Score the whole and the prominent modes on the training data and on test sets.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Nested points are used where there are some (the whole is then weighted by evidence),
+        otherwise the chains, stacked if possible.
+    test_sets : sequence of (X, y)
+        Fresh data; they need a network.
+    draws : int
+        Draws for each group.
+    limit : int
+        Most modes scored.
+
+    Returns
+    -------
+    Scores or None
+        None where the program cannot tell the log likelihood of a datum in every draw.
+    """
+    posterior = comparison.posterior
+    data = training_data(posterior)
+    if data is None and not posterior.has_log_lik:
+        return None
+    pool = pool_of(comparison)
+    modes: list[int | None] = []
+    told: list[LogLik] = []
+    fresh: list[list[FloatArray]] = []
+    for mode in (None, *(m.id for m in shown_modes(comparison, limit))):
+        picks = pool.draws(mode, draws)
+        if picks is None:
+            continue
+        modes.append(mode)
+        if posterior.network is None or data is None:
+            told.append(posterior.log_lik_told(pool.eta[picks]))
+            fresh.append([])
+        else:
+            weights = posterior.unpack(pool.rows[picks])
+            values = posterior.network.log_lik(weights, *data)
+            told.append(LogLik(values, np.zeros(len(values), dtype=bool)))
+            fresh.append([posterior.network.log_lik(weights, X, y) for X, y in test_sets])
+    return _scored(modes, told, fresh)
+
+
+def _scored(
+    modes: list[int | None], told: list[LogLik], fresh: list[list[FloatArray]]
+) -> Scores | None:
+    """Score groups on the data that every draw of every group gives a finite log likelihood.
+
+    Draws for which the generated quantities threw are left out, and then such data; None where
+    nothing is left.
+    """
+    train = [one.values[~one.threw] for one in told]
+    if not all(len(values) for values in train):
+        return None
+    kept = np.all([np.isfinite(values).all(axis=0) for values in train], axis=0)
+    if not kept.any():
+        return None
+    train = [values[:, kept] for values in train]
+    return Scores(
+        tuple(modes),
+        [values.mean(axis=1) for values in train],
+        [np.concatenate(sets, axis=1).mean(axis=1) if sets else np.empty(0) for sets in fresh],
+        np.array([_density(values) for values in train]),
+        np.array([[_density(values) for values in sets] for sets in fresh]),
+        _left_out(told, ~kept),
+    )
+
+
+def _left_out(told: list[LogLik], lost: npt.NDArray[np.bool_]) -> str:
+    """Say which draws and data a score leaves out; empty if none."""
+    parts = []
+    if threw := sum(int(one.threw.sum()) for one in told):
+        parts.append(
+            f"{threw} of {sum(len(one.threw) for one in told)} draws, for which the generated "
+            "quantities threw"
+        )
+    if lost.any():
+        numbers = [str(i + 1) for i in np.flatnonzero(lost).tolist()]
+        named = ", ".join(numbers[:_NAMED]) + (", ..." if len(numbers) > _NAMED else "")
+        parts.append(
+            f"{len(numbers)} of {len(lost)} data, whose log_lik is not finite in every draw "
+            f"(number {named})"
+        )
+    return f"Left out: {'; '.join(parts)}." if parts else ""
+
+
+def _density(log_lik: FloatArray) -> float:
+    """Return the mean over the data of the log of the mean over draws of the likelihood."""
+    return float(np.mean(logsumexp(log_lik, axis=0))) - float(np.log(len(log_lik)))
+
+
+def _mean(values: FloatArray) -> tuple[float, float]:
+    n = len(values)
+    sd = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return float(values.mean()) if n else float("nan"), sd
+
+
+@styled
+def plot_scores(scores: Mapping[str, Scores]) -> Figure:
+    """Plot violins of the mean log likelihood per datum on train and test data.
+
+    Parameters
+    ----------
+    scores : mapping of str to Scores
+        What `score` returned, by the name of the posterior.
+
+    Returns
+    -------
+    Figure
+        For the whole and each mode, the training data on the left (light) and the test sets
+        on the right (full colour); diamonds are log posterior-predictive densities.
+    """
+    figure = new_figure(0.6 + 2.7 * len(scores))
+    panels = figure.subplots(len(scores), 1, squeeze=False)[:, 0]
+    for axes, (name, found) in zip(panels, scores.items(), strict=True):
+        _violins(axes, found)
+        if len(scores) > 1:
+            axes.set_title(name, loc="left", fontweight="bold")
+    figure.supylabel("mean log likelihood per datum (nats)", fontsize=10.5)
+    handles = [Patch(facecolor=tint(WHOLE, 0.65), edgecolor=WHOLE, label="training data")]
+    if any(found.n_test_sets for found in scores.values()):
+        handles.append(Patch(facecolor=WHOLE, edgecolor=WHOLE, label="test sets"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, handlelength=1.4)
+    return figure
+
+
+def _violins(axes: Axes, scores: Scores) -> None:
+    shown = []
+    for place, mode in enumerate(scores.modes):
+        colour = WHOLE if mode is None else mode_colour(mode)
+        _half(axes, scores.train[place], place, -1, tint(colour, 0.65), colour)
+        _diamond(axes, place - 0.06, scores.train_density[place], colour)
+        shown.append(scores.train[place])
+        if scores.n_test_sets:
+            _half(axes, scores.test[place], place, 1, colour, colour)
+            _diamond(axes, place + 0.06, scores.mean_test(place)[0], colour)
+            shown.append(scores.test[place])
+    low = min(float(np.quantile(values, 0.005)) for values in shown)
+    high = max(float(values.max()) for values in shown)
+    high = max(high, scores.train_density.max(), *scores.test_density.ravel())
+    height = (high - low) or max(1.0, abs(high))
+    axes.set_ylim(low - 0.05 * height, high + 0.08 * height)
+    names = ["whole" if mode is None else f"mode {mode}" for mode in scores.modes]
+    crowded = len(names) > 7
+    axes.set_xticks(range(len(names)), [n.replace("mode ", "") if crowded else n for n in names])
+    if crowded:
+        axes.set_xlabel("mode")
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.tick_params(axis="x", length=0)
+    quiet_grid(axes, "y")
+
+
+def _half(axes: Axes, values: FloatArray, x: float, side: int, fill: str, edge: str) -> None:
+    """Draw one half of a violin, without the outermost half per cent of the draws.
+
+    Too few different draws for a density are drawn one by one.
+    """
+    distinct = np.unique(values)
+    if len(distinct) < _FEW_DRAWS:
+        ends = [x, x + 0.3 * side * _HALF_WIDTH]
+        for value in distinct:
+            axes.plot(ends, [value, value], color=edge, lw=1)
+        return
+    low, high = np.quantile(values, [0.005, 0.995])
+    y = np.linspace(low, high, 120)
+    density = gaussian_kde(values)(y)
+    width = side * _HALF_WIDTH * density / density.max()
+    axes.fill_betweenx(y, x, x + width, facecolor=fill, edgecolor=edge, linewidth=0.8)
+
+
+def _diamond(axes: Axes, x: float, y: float, colour: str) -> None:
+    axes.plot(x, y, "D", ms=5, mfc="white", mec=colour, mew=1.2, zorder=4)

@@ -1,0 +1,385 @@
+"""The sections of the page: each returns None where there is nothing to show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.report.findings import called, evidence_sentences, prediction_sentence
+from manymodes.report.format import (
+    count,
+    duration,
+    joined,
+    nats,
+    number,
+    percent,
+    sentence,
+    things,
+    with_error,
+)
+from manymodes.report.mode_notes import unassigned_share
+from manymodes.report.page import Picture, Section, Table, picture
+from manymodes.report.plots import (
+    MOST_MODES,
+    Scores,
+    can_plot_predictions,
+    corner_names,
+    plot_corner,
+    plot_evidence,
+    plot_predictions,
+    plot_scores,
+    plot_weights,
+)
+
+Found = Mapping[str, Comparison]
+
+
+def modes_section(found: Found) -> Section:
+    """Return the tables of all modes."""
+    tables = tuple(
+        Table(
+            sentence(called(name, found)),
+            ("Mode", "Function", "Height", "log Z", "Evidence", "Stacking", "Occupancy", "Chains"),
+            tuple(
+                (
+                    mode.id,
+                    mode.function,
+                    number(mode.height, 2),
+                    nats(mode.log_z),
+                    percent(mode.evidence),
+                    percent(mode.stacking),
+                    percent(mode.occupancy),
+                    mode.chains if comparison.chains is not None else None,
+                )
+                for mode in _listed(comparison)
+            ),
+            _left_out(comparison),
+        )
+        for name, comparison in found.items()
+    )
+    return Section(
+        "modes",
+        "The modes",
+        reading=(
+            "A mode is a peak of the posterior relative to the prior, and a draw belongs to the "
+            "mode that it climbs to. Height is the log likelihood at the peak, log Z the log "
+            "evidence of the peak’s surroundings, both in nats. Modes with one function number "
+            "make the same predictions within their spread: a network computes one function in "
+            "many ways. Modes are numbered within each posterior, so mode 1 of one need not be "
+            "mode 1 of another. “Chains” counts those with most of their draws in the mode."
+        ),
+        parts=tables,
+    )
+
+
+def _listed(comparison: Comparison) -> tuple[ModeSummary, ...]:
+    """Return the prominent modes, then those without an evidence."""
+    prominent = comparison.prominent
+    return (*prominent, *(mode for mode in comparison.unweighed if mode not in prominent))
+
+
+def _left_out(comparison: Comparison) -> str:
+    rest = len(comparison.summaries) - len(_listed(comparison))
+    text = "The prominent modes" if comparison.prominent else "No mode is prominent"
+    if comparison.unweighed:
+        text += "; those without an evidence were not reached by the nested runs"
+    if rest:
+        text += f"; {things(rest, 'smaller one')} {'is' if rest == 1 else 'are'} left out"
+    missing = unassigned_share(comparison, _listed(comparison))
+    if missing:
+        text += f". {sentence(missing)}"
+    return f"{text}. Errors are one standard error."
+
+
+def weights_section(found: Found) -> Section | None:
+    """Return the three weights of each mode, side by side."""
+    parts = tuple(
+        picture(
+            plot_weights(comparison),
+            f"Bar chart of the weights of the prominent modes of {called(name, found)}; "
+            "the values are in the table of the modes.",
+            f"{sentence(called(name, found))}: weights of the prominent modes, with one standard "
+            "error.",
+        )
+        for name, comparison in found.items()
+        if len(comparison.prominent) > 1
+    )
+    if not parts:
+        return None
+    return Section(
+        "weights",
+        "Three weights for every mode",
+        reading=(
+            "The evidence weight is the mode’s share of the posterior: the probability that the "
+            "data and the prior give it. Occupancy is the share of the chains’ draws that lie in "
+            "it: how large its basin of attraction is from where chains start. It is not a "
+            "probability of anything, and more chains do not bring it nearer to one. Stacking "
+            "chooses weights that predict left-out data best; it may give a poor mode nothing and "
+            "split duplicates of a good one as it likes, so it is not a probability of the mode "
+            "either. Where the three agree, it is by luck or because there is one function only."
+        ),
+        parts=parts,
+    )
+
+
+def predictions_section(found: Found) -> Section | None:
+    """Return the data and the mean predictions."""
+    parts: list[Picture | Table] = []
+    for name, comparison in found.items():
+        network = comparison.posterior.network
+        if network is None or not can_plot_predictions(network):
+            continue
+        hidden = len(comparison.prominent) - MOST_MODES
+        caption = f"{sentence(called(name, found))}: the data and the mean predictions."
+        if network.inputs == 2 and network.likelihood == "bernoulli":
+            caption += " Circles are data of class 0, squares of class 1."
+        if hidden > 0:
+            caption += (
+                f" The {count(MOST_MODES)} modes with the most weight are shown; "
+                f"{things(hidden, 'prominent mode')} "
+                f"{'is' if hidden == 1 else 'are'} left out."
+            )
+        alt = (
+            f"Mean prediction of {called(name, found)} over the inputs, with the data: the whole "
+            f"and {things(min(len(comparison.prominent), MOST_MODES), 'mode')}."
+        )
+        parts.append(picture(plot_predictions(comparison), alt, caption))
+    if not parts:
+        return None
+    return Section(
+        "predictions",
+        "What the modes predict",
+        reading=(
+            "The network’s output is averaged over posterior draws: over all of them (whole; "
+            "weighted by evidence or, without it, by stacking) or over those of one mode. With "
+            "two inputs and two classes colour is the probability of class 1 and the line is "
+            "where it is one half. Panels that look alike are copies of one function. A mean "
+            "hides its uncertainty: far from the data a pale colour says that the draws "
+            "disagree, or that each of them is unsure."
+        ),
+        parts=tuple(parts),
+    )
+
+
+def corner_section(found: Found) -> Section | None:
+    """Return the corner plot of the input weights."""
+    names = corner_names(next(iter(found.values())))
+    if not names:
+        return None
+    network = all(c.posterior.network is not None for c in found.values())
+    what = "input weights" if network else "parameters"
+    caption = f"The {what} {joined(names)}: histograms, and draws of each pair."
+    if len(found) > 1:
+        caption += f" Colours are the posteriors: {joined(list(found))}."
+    reading = (
+        f"Every dot is a draw, equally weighted; the diagonal shows each of the {what} alone. "
+        "Separate clouds are separate modes, as far as these two coordinates can tell them apart."
+    )
+    if network:
+        reading += (
+            " W[j,i] is the weight from input i to hidden unit j. A pattern that repeats under an "
+            "exchange of units or a change of sign is the symmetry of the network, not information."
+        )
+    return Section(
+        "corner",
+        sentence(f"the {what}"),
+        reading=reading,
+        parts=(
+            picture(plot_corner(found), f"Corner plot of the {what} {joined(names)}.", caption),
+        ),
+    )
+
+
+def scores_section(found: Found, scores: Mapping[str, Scores]) -> Section | None:
+    """Return how well the whole and each mode predict."""
+    if not scores:
+        return None
+    sentences = []
+    for name, score in scores.items():
+        text = prediction_sentence(score, found[name])
+        if text:
+            sentences.append(f"{sentence(called(name, found))}: {text[0].lower()}{text[1:]}")
+    weighting = (
+        "weighted by evidence"
+        if all(found[name].nested is not None for name in scores)
+        else "weighted by evidence where nested sampling was run, otherwise by stacking"
+    )
+    violins = picture(
+        plot_scores(scores),
+        "Violins of the mean log likelihood per datum, for the whole and for each mode; the "
+        "scores are in the tables below.",
+        "Violins: the draws’ mean log likelihood per datum, training data on the left and, where "
+        "there are some, test sets on the right. Diamonds: log predictive density.",
+    )
+    tables = tuple(_score_table(name, found, score) for name, score in scores.items())
+    return Section(
+        "scores",
+        "How well they predict",
+        tuple(sentences),
+        reading=(
+            "Each draw of the weights gives every datum a log likelihood; its mean over the data "
+            f"is one point of a violin. The whole holds the draws of all modes, {weighting}. "
+            "The log predictive density first averages the likelihood over the draws, and then "
+            "takes the log: it scores the average prediction, which is what one would use, and is "
+            "never below the mean of the violin. Training data flatter: a mode that scores high "
+            "on them has fitted them, which need not help with new data."
+        ),
+        parts=(violins, *tables),
+    )
+
+
+def _score_table(name: str, found: Found, scores: Scores) -> Table:
+    test = scores.n_test_sets > 0
+    columns = ("", "Train", *(("Test", "Whole minus mode, test") if test else ()))
+    rows = []
+    for group, mode in enumerate(scores.modes):
+        row = [
+            "whole" if mode is None else f"mode {mode}",
+            number(scores.train_density[group], 4),
+        ]
+        if test:
+            row.append(with_error(*scores.mean_test(group), most=4))
+            row.append("" if mode is None else with_error(*scores.gain(group), most=5))
+        rows.append(tuple(row))
+    caption = "Mean log predictive density per datum, in nats; larger is better."
+    if scores.n_test_sets > 1:
+        caption += (
+            f" Mean and standard error over {scores.n_test_sets} test sets; differences are "
+            "taken set by set."
+        )
+    stacking, chains = found[name].stacking, found[name].chains
+    if stacking is not None and chains is not None:
+        n, total = len(chains.scored_lpd), chains.lpd.shape[1]
+        score = number(stacking.score / n, 4)
+        caption += f" The stacked chains score {score} on left-out training data (PSIS-LOO)"
+        caption += "." if n == total else f", over the {n} of {total} data that have a score."
+    caption += f" {scores.left_out}" if scores.left_out else ""
+    return Table(sentence(called(name, found)), columns, tuple(rows), caption)
+
+
+def evidence_section(found: Found) -> Section | None:
+    """Return the log evidences and what checks them."""
+    if all(comparison.nested is None for comparison in found.values()):
+        return None
+    figure = picture(
+        plot_evidence(found),
+        "Log evidence of each posterior and of its prominent modes, with errors; the values are in "
+        "the table of the modes.",
+        "Log evidence of the whole (diamond), of each run on its own (open circles) and of each "
+        "prominent mode, with one standard error.",
+    )
+    return Section(
+        "evidence",
+        "Log evidences",
+        tuple(evidence_sentences(found)),
+        reading=(
+            "The evidence Z is the likelihood averaged over the prior: how well the model "
+            "predicted the data before seeing them. It is the sum of the modes’ evidences, so log "
+            "Z of the whole lies above that of every mode. The error comes from how unevenly live "
+            "points shrink the prior volume; independent runs check it, because a run that "
+            "misses a mode does not know. The insertion-index test asks whether new live points "
+            "fall evenly among the old ones: a small p means that they do not. A large p does not "
+            "prove that every mode was found."
+        ),
+        parts=(figure, _runs_table(found), *_recovery_tables(found)),
+    )
+
+
+def _runs_table(found: Found) -> Table:
+    """Return the evidence of each run and of all, with what it rests on."""
+    rows: list[tuple[object, ...]] = []
+    for name, comparison in found.items():
+        if (nested := comparison.nested) is None:
+            continue
+        several = len(nested.runs) > 1
+        for i, run in enumerate(nested.runs if several else ()):
+            rows.append(
+                (
+                    f"{name}, run {i + 1}",
+                    number(nested.log_z_by_run[i], 2),
+                    None,
+                    None,
+                    number(nested.insertion_p_by_run[i], 2),
+                    number(run.evaluations, 0),
+                )
+            )
+        known = math.isfinite(nested.d_kl[0])
+        rows.append(
+            (
+                f"{name}, {'merged' if several else 'one run'}",
+                nats(Estimate(nested.log_z, nested.log_z_sd)),
+                nats(Estimate(*nested.d_kl)) if known else None,
+                number(nested.effective_samples, 0),
+                number(nested.insertion_p, 2),
+                number(nested.evaluations, 0),
+            )
+        )
+    bases = " ".join(
+        f"{sentence(called(name, found))}: the base measure is {c.nested.base.reason}."
+        for name, c in found.items()
+        if c.nested is not None and c.nested.base.reason
+    )
+    return Table(
+        "Nested sampling runs",
+        ("Run", "log Z", "D_KL from the prior", "Effective draws", "Insertion p", "Evaluations"),
+        tuple(rows),
+        f"{bases} Nats; errors are one standard error.".strip(),
+    )
+
+
+def _recovery_tables(found: Found) -> tuple[Table, ...]:
+    """Return which runs found which modes, where some run missed one."""
+    tables = []
+    for name, comparison in found.items():
+        if comparison.nested is None:
+            continue
+        n_runs = len(comparison.nested.runs)
+        missed = [mode for mode in comparison.prominent if 0 < len(mode.runs) < n_runs]
+        if missed:
+            tables.append(
+                Table(
+                    f"Modes that some runs missed: {called(name, found)}",
+                    ("Mode", "Found by", "Recovery rate"),
+                    tuple(
+                        (
+                            mode.id,
+                            f"run{'s' if len(mode.runs) > 1 else ''} "
+                            f"{joined([str(run) for run in mode.runs])}",
+                            percent(Estimate(len(mode.runs) / n_runs)),
+                        )
+                        for mode in missed
+                    ),
+                    "A mode that a run missed is weighed by the runs that found it, against the "
+                    "volume that all runs explored; its error says how little that may be.",
+                )
+            )
+    return tuple(tables)
+
+
+def effort_table(found: Found) -> Table:
+    """Return what was run and how long it took."""
+    rows = []
+    for name, comparison in found.items():
+        if (chains := comparison.chains) is not None:
+            rows.append(
+                (
+                    name,
+                    "NUTS",
+                    f"{chains.n_chains} chains of {chains.n_draws} draws"
+                    f"{f' ({cut} cut short)' if (cut := int(chains.cut.sum())) else ''}, "
+                    f"{chains.divergences} divergences",
+                    f"{duration(float(chains.seconds.sum()))} of computing",
+                )
+            )
+        if (nested := comparison.nested) is not None:
+            rows.append(
+                (
+                    name,
+                    "PolyChord",
+                    f"{things(len(nested.runs), 'run')} of {nested.nlive} live points, "
+                    f"{number(nested.evaluations, 0)} evaluations",
+                    f"{duration(nested.seconds)} for the longest run",
+                )
+            )
+    return Table("Effort", ("Posterior", "Engine", "What", "Time"), tuple(rows))

@@ -1,0 +1,288 @@
+"""What the command line says in words: results as lines of text."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
+from manymodes.report.nested_notes import effort_lines, what_log_z_is
+from manymodes.wording import escaped, quoted, shown, unfinished_lines, visible
+
+if TYPE_CHECKING:
+    from manymodes.models import ModelComparison
+    from manymodes.modes.active_units import ActiveUnits
+    from manymodes.modes.checks import Checks
+    from manymodes.modes.comparison import Comparison, ModeSummary
+    from manymodes.modes.diagnosis import Diagnosis
+    from manymodes.networks.network import Network
+    from manymodes.results.predict import Predictions
+    from manymodes.tables.table import Parts
+
+_MOST_UNRANKED = 10
+
+
+def comparison_table(name: str, comparison: Comparison) -> str:
+    """Return the comparison as text: one line a mode, its three weights side by side."""
+    nested = comparison.nested
+    prominent = comparison.prominent
+    lines = unfinished_lines(comparison.unfinished)
+    lines += [
+        f"{visible(name)}: {counted(len(prominent), 'prominent mode')}, "
+        f"{counted(comparison.prominent_functions, 'function')}"
+        if prominent
+        else f"{visible(name)}: no prominent mode"
+    ]
+    if nested is not None:
+        what = "log_z" if nested.is_evidence else "log integral of the density as written"
+        lines[-1] += f", {what} = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats"
+        if what_log_z_is(nested):
+            lines += wrapped(f"{what_log_z_is(nested)}.")
+    if nested is not None and nested.log_prior_inside[0] < 0:
+        lines.append(
+            f"  (relative to the prior where the density is above zero: log_z = "
+            f"{nested.log_z_restricted:.2f} nats; that share of the prior is "
+            f"{100 * math.exp(nested.log_prior_inside[0]):.2f} %)"
+        )
+    lines.append(
+        "  mode  function    height          log_z       evidence       stacking"
+        "      occupancy  chains"
+    )
+    shown = _shown(comparison)
+    for mode in shown:
+        lines.append(
+            f"  {mode.id:4d}  {mode.function:8d}  {mode.height:8.2f}  "
+            f"{mode.log_z.value:7.2f} ± {mode.log_z.sd:4.2f}  "
+            + "  ".join(
+                f"{100 * e.value:5.1f} ± {100 * e.sd:4.1f}%"
+                for e in (mode.evidence, mode.stacking, mode.occupancy)
+            )
+            + f"  {mode.chains:6d}"
+        )
+    if nested is not None:
+        n_runs = len(nested.runs)
+        lines += [
+            f"  mode {mode.id} was found by {len(mode.runs)} of {n_runs} nested runs "
+            f"({', '.join(map(str, mode.runs))})"
+            for mode in shown
+            if mode in prominent and 0 < len(mode.runs) < n_runs
+        ]
+    left_out = len(comparison.summaries) - len(shown)
+    if left_out:
+        lines.append(
+            f"  and {counted(left_out, 'mode')} that {'is' if left_out == 1 else 'are'} neither "
+            f"prominent nor {'holds' if left_out == 1 else 'hold'} a chain"
+        )
+    missing = unassigned_share(comparison, shown)
+    if missing:
+        lines.append(f"  {missing}")
+    for said in mode_notes(comparison):
+        lines += wrapped(said)
+    if nested is not None:
+        lines += [f"  {line}" for line in effort_lines(nested)]
+    lines += active_lines(comparison.active)
+    for note in draw_notes(comparison):
+        lines += textwrap.wrap(note, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
+    return (
+        "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
+    )
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a sentence as indented lines."""
+    return textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
+
+
+def _shown(comparison: Comparison) -> list[ModeSummary]:
+    """Return the modes of a table: prominent ones, those with a chain or, without any, all.
+
+    At most ten of those that nothing ranks.
+    """
+    prominent = comparison.prominent
+    shown = [mode for mode in comparison.summaries if mode in prominent or mode.chains]
+    return shown or list(comparison.summaries[:_MOST_UNRANKED])
+
+
+def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:
+    """Return a line for each number of active units, by engine, if it varies."""
+    if not active:
+        return []
+    heads = "".join(f"  {f'by {name}':>15}" for name in active)
+    lines = [f"  active units  prior{heads}" + " " * 11 + "log_z"]
+    first, *_ = active.values()
+    for k, log_prior in enumerate(first.log_prior):
+        line = f"  {k + 1:12d}  {100 * math.exp(log_prior):4.1f}%"
+        for found in active.values():
+            line += f"  {100 * found.probability[k]:6.1f} ± {100 * found.probability_sd[k]:4.1f}%"
+        if "nested" in active:
+            found = active["nested"]
+            line += f"  {found.log_z[k]:7.2f} ± {found.log_z_sd[k]:4.2f}"
+        lines.append(line)
+    return lines
+
+
+_COLUMNS = 88
+_TO_TERMINAL = str.maketrans("\u00a0\u2212\u2013", " --", "\u202f")
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """Return the verdict on the chains, wrapped, and R-hat and effective sizes by space."""
+    lines = textwrap.wrap(diagnosis.verdict, _COLUMNS)
+    if diagnosis.spaces:
+        nested = any(space.nested_rhat.size for space in diagnosis.spaces)
+        lines.append(
+            "  space              R-hat  median  bulk ESS  tail ESS"
+            + "  nested R-hat (stationary)" * nested
+        )
+    for space in diagnosis.spaces:
+        entry = space.as_dict()
+        name = "canonical weights" if space.space == "canonical" else space.space
+        line = (
+            f"  {name:17}  {entry['rhat']:5.2f}  {entry['rhat_median']:6.2f}"
+            f"  {entry['ess_bulk']:8.0f}  {entry['ess_tail']:8.0f}"
+        )
+        if "nested_rhat" in entry:
+            line += f"  {entry['nested_rhat']:12.2f} ({entry['nested_rhat_expected']:.2f})"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def models_text(comparison: ModelComparison) -> str:
+    """Return a comparison of models as text: the answer, one line a model, what to be wary of."""
+    from manymodes.report import evidence_cells, models_answer, prediction_cells
+
+    runs = ("Run", *(" ".join(map(str, m.folders)) or "-" for m in comparison.models))
+    evidence = [(*row, run) for row, run in zip(evidence_cells(comparison), runs, strict=True)]
+    lines = [
+        *textwrap.wrap(" ".join(models_answer(comparison)), _COLUMNS),
+        "",
+        *_aligned(evidence, last_left=True),
+    ]
+    prediction = prediction_cells(comparison)
+    if len(prediction[0]) > 1:
+        lines += ["", *_aligned(prediction)]
+    lines += [
+        f"  (log Z, log BF and LOO in nats, held out in nats a row; {comparison.n_obs} "
+        f"observations, {comparison.n_held_out} held out)"
+    ]
+    for label, texts in (("note", comparison.notes), ("careful", comparison.cautions)):
+        for said in texts:
+            lines += textwrap.wrap(f"{label}: {said}", _COLUMNS, subsequent_indent="  ")
+    return "\n".join(lines).translate(_TO_TERMINAL)
+
+
+def _aligned(table: Sequence[Sequence[str]], *, last_left: bool = False) -> list[str]:
+    """Return lines of columns, the first of text, the others of figures; the last may be text."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row in table:
+        cells = [f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)]
+        cells[0] = f"{row[0]:<{widths[0]}}"
+        if last_left:
+            cells[-1] = row[-1]
+        lines.append("  ".join(["", *cells]))
+    return lines
+
+
+def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
+    """Return the evidences by every method, one line a mode, and whether they agree."""
+    from manymodes.modes.checks import (
+        BRIDGE,
+        COPIES,
+        IMPORTANCE,
+        LAPLACE,
+        MODE,
+        NESTED,
+        OTHER,
+        POOLED,
+        SUM,
+        WHOLE,
+    )
+
+    def cells(scope: str, mode: int = 0) -> str:
+        texts = []
+        for method, width in ((NESTED, 16), (BRIDGE, 16), (LAPLACE, 9), (IMPORTANCE, 16)):
+            whole = scope == SUM and method == NESTED
+            row = checks.row(method, WHOLE if whole else scope, mode)
+            if row is None or math.isnan(row.log_z):
+                text = "-"
+            elif math.isnan(row.log_z_sd):
+                text = f"{row.log_z:.2f}"
+            else:
+                text = f"{row.log_z:.2f} ± {row.log_z_sd:.2f}"
+            texts.append(f"{text:>{width}}")
+        return "  ".join(texts)
+
+    shown = _shown(comparison)
+    lines = [
+        f"{visible(name)}: independent checks of log_z (nats)",
+        f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",
+        *(f"  {mode.id:6d}  {cells(MODE, mode.id)}" for mode in shown),
+        f"  {'sum':>6}  {cells(SUM)}",
+    ]
+    if any(row.scope == COPIES for row in checks.rows):
+        lines.append(f"  {'copies':>6}  {cells(COPIES)}")
+    for method in (OTHER, POOLED):
+        row = checks.row(method, WHOLE)
+        if row is not None and not math.isnan(row.log_z):
+            lines.append(f"  {method}: {row.log_z:.2f} ± {row.log_z_sd:.2f}")
+    notes = [
+        f"{row.method}{f', mode {row.mode}' if row.mode else ''}: {row.remark}"
+        for row in checks.rows
+        if row.remark
+        and math.isnan(row.log_z)
+        and (row.scope != MODE or row.mode in {m.id for m in shown})
+    ]
+    for text in (*dict.fromkeys(notes), checks.verdict):
+        lines += textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, in the plural unless the number is 1."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | None) -> str:
+    """Return what ``manymodes network`` wrote, and how it took the target."""
+    target = parts.table.target
+    lines = [
+        f"{folder / 'model.stan'} and {folder / 'data.json'}: {counted(len(parts.train), 'row')}, "
+        f"{counted(network.inputs, 'input')}, {counted(network.parameter_count, 'parameter')}"
+    ]
+    if network.active is not None:
+        lines.append(f"1 to {network.hidden[0]} active units, prior {network.active}")
+    if target.likelihood == "bernoulli":
+        no, yes = target.classes
+        lines.append(
+            f"target {escaped(target.name)}: class 1 is {quoted(yes)}, class 0 is {quoted(no)}"
+        )
+    elif target.classes:
+        lines.append(f"target {escaped(target.name)}: {shown(target.classes)}")
+    if parts.held_out is not None:
+        lines.append(f"{held_out}: {counted(len(parts.held_out), 'row')} held out")
+    return "\n".join(lines)
+
+
+def prediction_text(found: Predictions, out: Path | None) -> str:
+    """Return where predictions come from and how well they did."""
+    kept = "" if out is None else f"{out}: "
+    lines = [
+        f"{kept}{counted(len(found.frame), 'row')} predicted by {found.described}; "
+        f"intervals hold {100 * found.interval:g} %"
+    ]
+    if found.score is not None:
+        score = found.score
+        measure = (
+            f"accuracy {100 * score.value:.1f} %"
+            if score.measure == "accuracy"
+            else f"root mean square error {score.value:.4g}"
+        )
+        lines.append(
+            f"log predictive density of the target: {score.mean:.3f} ± {score.sd_of_mean:.3f} "
+            f"nats a row, {score.sum:.2f} in sum; {measure}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,174 @@
+"""Putting the page together and writing it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from manymodes._version import __version__
+from manymodes.errors import InputError
+from manymodes.modes.checks import Checks
+from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis import Diagnosis, diagnosed
+from manymodes.report import sections as sections
+from manymodes.report.cautions import cautions
+from manymodes.report.chain_sections import rhat_section, traces_section
+from manymodes.report.checks import checks_section
+from manymodes.report.diagnosis import coverage_section, health_section, weightings_section
+from manymodes.report.findings import called, finding
+from manymodes.report.format import NOTHING, flattened
+from manymodes.report.page import Page, Section, Table, render
+from manymodes.report.plots import Scores, score
+from manymodes.report.references import POLYCHORD_LICENCE, references
+from manymodes.runtime.storage import write_text
+from manymodes.toolchain import find
+from manymodes.wording import unfinished_lines
+
+_PACKAGES = ("numpy", "scipy", "arviz-stats", "anesthetic", "cmdstanpy", "bridgestan", "matplotlib")
+
+
+def write_report(
+    path: Path,
+    comparisons: Mapping[str, Comparison],
+    *,
+    title: str,
+    introduction: str = "",
+    settings: Mapping[str, Any] | None = None,
+    toolchain: Mapping[str, Any] | None = None,
+    test_sets: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]] = (),
+    notes: Sequence[str] = (),
+    appendix: Sequence[Table] = (),
+    diagnoses: Mapping[str, Diagnosis] | None = None,
+    checks: Mapping[str, Checks] | None = None,
+) -> None:
+    """Write one self-contained HTML page on what was found.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is replaced in one step.
+    comparisons : mapping of str to Comparison
+        What was found about each posterior, by name.
+    title : str
+        Of the page.
+    introduction : str
+        Plain text; blank lines part its paragraphs.
+    settings : mapping, optional
+        Of the run; may be nested.
+    toolchain : mapping, optional
+        What `Toolchain.as_dict` returned; looked up if not given.
+    test_sets : sequence of (X, y)
+        Fresh data to score predictions on; used for networks only.
+    notes : sequence of str
+        Remarks on the data or the set-up.
+    appendix : sequence of Table
+        Further tables.
+    diagnoses : mapping of str to Diagnosis, optional
+        Of the chains, by the posterior's name; computed now if not given.
+    checks : mapping of str to Checks, optional
+        Of the evidence, by the posterior's name; not made if not given, since they take time.
+
+    Raises
+    ------
+    InputError
+        There is no comparison, or the file cannot be written.
+    """
+    if not comparisons:
+        raise InputError("comparisons: there is none to report on; give at least one")
+    scores = _scores(comparisons, test_sets)
+    if diagnoses is None:
+        diagnoses = diagnosed(comparisons)
+    candidates = (
+        sections.modes_section(comparisons),
+        sections.weights_section(comparisons),
+        sections.predictions_section(comparisons),
+        sections.corner_section(comparisons),
+        sections.scores_section(comparisons, scores),
+        sections.evidence_section(comparisons),
+        checks_section(comparisons, checks or {}),
+        rhat_section(comparisons, diagnoses),
+        traces_section(comparisons, diagnoses),
+        health_section(comparisons, diagnoses),
+        coverage_section(comparisons, diagnoses),
+        weightings_section(comparisons),
+        _appendix(appendix),
+        _record(
+            comparisons,
+            settings or {},
+            {
+                **(find().as_dict() if toolchain is None else toolchain),
+                **_kernels(comparisons),
+            },
+        ),
+    )
+    unfinished = dict.fromkeys(
+        text for one in comparisons.values() for text in unfinished_lines(one.unfinished)
+    )
+    page = Page(
+        title=title,
+        introduction=(*unfinished, *(s for p in introduction.split("\n\n") if (s := p.strip()))),
+        findings=tuple(finding(n, comparisons, scores.get(n)) for n in comparisons),
+        cautions=tuple(
+            text for n, c in comparisons.items() for text in cautions(called(n, comparisons), c)
+        ),
+        sections=tuple(section for section in candidates if section is not None),
+        references=references(comparisons.values(), checked=bool(checks)),
+        licence=_licence(comparisons),
+        notes=tuple(notes),
+    )
+    write_text(path, render(page))
+
+
+def _scores(
+    comparisons: Mapping[str, Comparison],
+    test_sets: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
+) -> dict[str, Scores]:
+    found = {name: score(c, test_sets) for name, c in comparisons.items()}
+    return {name: scores for name, scores in found.items() if scores is not None}
+
+
+def _appendix(tables: Sequence[Table]) -> Section | None:
+    return Section("appendix", "Further tables", parts=tuple(tables)) if tables else None
+
+
+def _record(
+    comparisons: Mapping[str, Comparison],
+    settings: Mapping[str, Any],
+    toolchain: Mapping[str, Any],
+) -> Section:
+    """Return settings, versions and times: what it takes to do it again."""
+    tables = (sections.effort_table(comparisons), *record_tables(settings, toolchain))
+    return Section("record", "Settings, versions and times", parts=tables)
+
+
+def _kernels(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
+    """Return how likelihoods were computed, as a part among the versions."""
+    states = {one.posterior.program.kernel_state for one in comparisons.values()} - {None}
+    said = ", ".join(sorted(map(str, states)))
+    return {"kernel": {"version": said, "source": "stan/kernels"}} if said else {}
+
+
+def record_tables(settings: Mapping[str, Any], toolchain: Mapping[str, Any]) -> list[Table]:
+    """Return settings, if there are any, and versions."""
+    versions = [("manymodes", __version__, ""), ("Python", platform.python_version(), "")]
+    for name, part in toolchain.items():
+        if isinstance(part, Mapping):
+            versions.append((name, part.get("version") or NOTHING, part.get("source") or ""))
+        else:
+            versions.append((name, str(part), ""))
+    for package in _PACKAGES:
+        try:
+            versions.append((package, metadata.version(package), "Python package"))
+        except metadata.PackageNotFoundError:
+            continue
+    told = [Table("Settings", ("Setting", "Value"), tuple(flattened(settings)))] if settings else []
+    return [*told, Table("Versions", ("Part", "Version", "Source"), tuple(versions))]
+
+
+def _licence(comparisons: Mapping[str, Comparison]) -> str:
+    return POLYCHORD_LICENCE if any(c.nested is not None for c in comparisons.values()) else ""

@@ -1,0 +1,403 @@
+"""Predictions of a sampled network for the rows of a table, in the user's own units.
+
+Every draw s of the weights makes a prediction, and the posterior predictive distribution is
+their mixture with weights w_s: a chain's weight, divided evenly over its draws, or the posterior
+weight of a nested point. A draw of a network of variable size counts as one for each number of
+active units, with the probabilities that it gives them. Intervals and densities are those of the
+mixture itself; nothing is simulated.
+
+References
+----------
+.. [1] Yao, Vehtari, Gelman (2022). Stacking for non-mixing Bayesian computations: the curse and
+   blessing of multimodal posteriors. Journal of Machine Learning Research 23(79).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from manymodes.density.posterior import FloatArray
+from manymodes.errors import InputError, ResultsError
+from manymodes.modes.active_units import by_size
+from manymodes.networks.network import Network
+from manymodes.results.run_directory import open_posterior
+from manymodes.sampling.chains.chains import Chains, load_chains
+from manymodes.sampling.nested import Nested, load_nested
+from manymodes.statistics.mixture import log_mean_exp, moments, normal_quantiles, weighted_quantiles
+from manymodes.statistics.stacking import stack
+from manymodes.tables.frames import as_frame
+from manymodes.tables.table import TABLE, AnyTable, Table
+
+ENGINES = ("chains", "nested")
+WEIGHTS = ("stacking", "uniform")
+
+_BLOCK = 1_000_000  # most numbers in one array of draws x rows
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Weighted draws of a network's effective weights.
+
+    Parameters
+    ----------
+    weights : array of shape (S,)
+        Weight of each draw in the mixture; they add up to one.
+    values : dict of arrays of shape (S, ...)
+        The effective weights by name, as `Network.predict` takes them.
+    described : str
+        Where the draws come from and how they are weighted, in words.
+    """
+
+    weights: FloatArray
+    values: dict[str, FloatArray]
+    described: str
+
+    @classmethod
+    def of_chains(cls, chains: Chains, weights: str = "stacking", thin: int = 1) -> Draws:
+        """Weight chains by stacking [1]_, or all alike; take every ``thin``-th draw of each.
+
+        Raises
+        ------
+        InputError
+            ``weights`` or ``thin`` is not allowed, or the chains have no leave-one-out scores.
+        """
+        if weights not in WEIGHTS:
+            raise InputError(f"weights: '{weights}' is unknown; allowed are {', '.join(WEIGHTS)}")
+        if not 1 <= thin <= chains.n_draws:
+            raise InputError(f"thin: {thin} is not between 1 and {chains.n_draws}, the draws")
+        by_chain = np.full(chains.n_chains, 1 / chains.n_chains)
+        if weights == "stacking":
+            if chains.scored_lpd.size == 0:
+                what = "leave-one-out scores" if chains.lpd.size else "log_lik"
+                raise InputError(f"the chains have no {what} to stack by: use uniform weights")
+            by_chain = stack(chains.scored_lpd).weights
+        present = chains.present[:, ::thin]
+        kept = present.sum(axis=1)
+        thinned = f" (every {thin}. draw)" if thin > 1 else ""
+        lengths = f"{kept.max()}" if kept.min() == kept.max() else f"{kept.min()} to {kept.max()}"
+        return cls(
+            np.repeat(by_chain / kept, kept),
+            _effective(chains, chains.rows[:, ::thin][present]),
+            f"{by_chain.size} chains of {lengths} draws{thinned}, {_WORDS[weights]}",
+        )
+
+    @classmethod
+    def of_nested(cls, nested: Nested) -> Draws:
+        """Weight the points of nested sampling by their posterior weights."""
+        kept = nested.weights > 0
+        weights = nested.weights[kept]
+        return cls(
+            weights / weights.sum(),
+            _effective(nested, nested.rows[kept]),
+            f"{kept.sum()} points of nested sampling, weighted by their posterior weights",
+        )
+
+
+_WORDS = {"stacking": "weighted by stacking", "uniform": "of equal weight"}
+
+
+def _effective(source: Chains | Nested, rows: FloatArray) -> dict[str, FloatArray]:
+    network = source.posterior.network
+    named = source.posterior.unpack(rows)
+    if network is None:
+        raise InputError(f"the posterior '{source.posterior.name}' is not a network's")
+    return {name: np.ascontiguousarray(named[name]) for name in network.effective_names}
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well held-out targets were predicted.
+
+    Attributes
+    ----------
+    mean, sd_of_mean, sum : float
+        Log predictive density of the targets in nats, per unit of a normal target as the user
+        has it: its mean over rows, the standard error of that mean, and its sum.
+    measure : {"accuracy", "rmse"}
+        The share of rows whose most probable class is theirs, or the root mean square error of
+        the predictive mean in the user's units.
+    value : float
+        Its value.
+    """
+
+    mean: float
+    sd_of_mean: float
+    sum: float
+    measure: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predictions for the rows of a table.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row for each row of the table, in its order. For a normal target ``mean`` (of the
+        predictive distribution), ``mean_sd`` (how much draws disagree on it), ``sd`` (of the
+        predictive distribution, noise included), ``lower`` and ``upper`` (its central interval,
+        noise included). For classes ``class`` (the most probable) and, for each class, its
+        probability ``p(NAME)`` with the central interval ``p(NAME).lower``, ``p(NAME).upper``
+        over draws. With targets, ``log_density``: the log predictive density of the row's own
+        target (nats). Means, intervals and densities are in the user's units.
+    interval : float
+        The share of the distribution inside the interval.
+    draws : int
+        How many draws were mixed.
+    described : str
+        Where they come from and how they are weighted.
+    extra : tuple of str
+        Columns of the table that were not used.
+    score : Score or None
+        How well the table's targets were predicted, if it has them.
+    """
+
+    frame: pd.DataFrame
+    interval: float
+    draws: int
+    described: str
+    extra: tuple[str, ...] = ()
+    score: Score | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures, without the predictions themselves."""
+        score = self.score
+        return {
+            "rows": len(self.frame),
+            "interval": self.interval,
+            "draws": self.draws,
+            "weights": self.described,
+            "unused_columns": list(self.extra),
+            "score": None
+            if score is None
+            else {
+                "log_density_mean": score.mean,
+                "log_density_mean_se": score.sd_of_mean
+                if math.isfinite(score.sd_of_mean)
+                else None,
+                "log_density_sum": score.sum,
+                score.measure: score.value,
+            },
+        }
+
+
+def predict_table(
+    run: Path | str,
+    table: AnyTable,
+    *,
+    decimal: str | None = None,
+    interval: float = 0.9,
+    engine: str | None = None,
+    weights: str | None = None,
+    thin: int = 1,
+    on_rows: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Predict the rows of a table by a network that was sampled.
+
+    Parameters
+    ----------
+    run : path
+        The run directory, made by ``manymodes sample`` or ``evidence`` from the folder that
+        ``manymodes network`` wrote.
+    table : path, DataFrame or Frame
+        CSV, Parquet or a pandas table with the columns that the network was trained on; with
+        the target as well, predictions are scored.
+    decimal : {".", ","}, optional
+        The decimal mark of numbers that are written as text; by default that of the table that
+        the network was trained on.
+    interval : float
+        The share of the distribution inside the intervals.
+    engine : {"chains", "nested"}, optional
+        Whose draws; the chains' by default, if there are any.
+    weights : {"stacking", "uniform"}, optional
+        How chains are weighted, by stacking by default.
+    thin : int
+        Use every so many-th draw of a chain.
+    on_rows : callable, optional
+        Called with the number of finished rows and of all.
+
+    Returns
+    -------
+    Predictions
+        Of every row, in order.
+
+    Raises
+    ------
+    InputError
+        An argument is not allowed, the run was not made from a table, or the table does not
+        have what the network needs.
+    """
+    folder = Path(run) / "posterior"
+    if not folder.is_dir():
+        raise ResultsError(f"{run} holds no run: make one with sample or evidence")
+    if not (folder / TABLE).is_file():
+        raise ResultsError(
+            f"{run} was not made from a table (no {TABLE}): make a folder with "
+            "manymodes network, and sample that"
+        )
+    _check_interval(interval)
+    fitted = Table.load(folder)
+    if decimal is not None:
+        fitted = replace(fitted, reading=replace(fitted.reading, decimal=decimal))
+    posterior = open_posterior(folder)
+    if posterior.network is None:
+        raise ResultsError(f"{folder} is damaged (no network): make the run again")
+    _check_table(fitted, posterior.network, folder / TABLE)
+    frame = as_frame(table)
+    X = fitted.inputs(frame)
+    y = fitted.targets(frame) if fitted.has_target(frame) else None
+    chosen = engine or ("chains" if (Path(run) / "chains").is_dir() else "nested")
+    if chosen not in ENGINES:
+        raise InputError(f"engine: '{engine}' is unknown; allowed are {', '.join(ENGINES)}")
+    if chosen == "nested" and thin != 1:
+        raise InputError("thin: only chains can be thinned")
+    if chosen == "nested" and weights is not None:
+        raise InputError(f"weights: {weights} is for chains; points of nested sampling have theirs")
+    draws: Draws | None = None
+    if chosen == "chains" and (chains := load_chains(posterior, Path(run))) is not None:
+        draws = Draws.of_chains(chains, weights or "stacking", thin)
+    elif chosen == "nested" and (nested := load_nested(posterior, Path(run))) is not None:
+        draws = Draws.of_nested(nested)
+    if draws is None:
+        command = "sample" if chosen == "chains" else "evidence"
+        raise ResultsError(f"{run} holds no {chosen}: make them with manymodes {command}")
+    found = predict(posterior.network, draws, fitted, X, y, interval=interval, on_rows=on_rows)
+    extra = fitted.extra(frame)
+    return Predictions(
+        found.frame, found.interval, found.draws, found.described, extra, found.score
+    )
+
+
+def _check_table(table: Table, network: Network, path: Path) -> None:
+    """Raise `ResultsError` if a table cannot be what a network was given."""
+    classes = {"normal": 0, "bernoulli": 2}.get(network.likelihood, network.outputs)
+    target = table.target
+    same = target.likelihood == network.likelihood and len(target.classes) == classes
+    if len(table.input_names) != network.inputs or not same:
+        raise ResultsError(
+            f"{path} is of another network than the run's posterior: restore it, or make the run "
+            "again"
+        )
+
+
+def predict(
+    network: Network,
+    draws: Draws,
+    table: Table,
+    X: FloatArray,
+    y: FloatArray | None = None,
+    *,
+    interval: float = 0.9,
+    on_rows: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Mix the predictions of weighted draws.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    draws : Draws
+        Of its weights.
+    table : Table
+        How its inputs and targets were made; gives the names of classes and the user's units.
+    X : array of shape (N, M)
+        Inputs, as `Table.inputs` makes them.
+    y : array of shape (N,), optional
+        Targets, as `Table.targets` makes them.
+    interval, on_rows
+        As in `predict_table`.
+
+    Raises
+    ------
+    InputError
+        An argument is not allowed or does not fit.
+    """
+    _check_interval(interval)
+    n_draws = len(draws.weights)
+    if network.active is not None:
+        network, weights, values = by_size(network, draws.weights, draws.values)
+        draws = Draws(weights, values, draws.described)
+    levels = (0.5 - interval / 2, 0.5 + interval / 2)
+    mixed = _normal if network.likelihood == "normal" else _classes
+    parts = []
+    for rows in _blocks(len(X), len(draws.weights) * network.outputs):
+        part = mixed(network, draws, table, X[rows], levels)
+        if y is not None:
+            log_density = log_mean_exp(
+                draws.weights, network.log_lik(draws.values, X[rows], y[rows])
+            )
+            part["log_density"] = table.target.scaling.density(log_density)
+        parts.append(pd.DataFrame(part))
+        if on_rows is not None:
+            on_rows(min(rows.stop, len(X)), len(X))
+    frame = pd.concat(parts, ignore_index=True)
+    score = None if y is None else _score(frame, table, y)
+    return Predictions(frame, interval, n_draws, draws.described, (), score)
+
+
+def _normal(
+    network: Network, draws: Draws, table: Table, X: FloatArray, levels: tuple[float, float]
+) -> dict[str, Any]:
+    """Return the columns for a normal target, in the user's units."""
+    scaling = table.target.scaling
+    means, noise = network.predict(draws.values, X), draws.values["sigma"].reshape(-1)
+    mean, mean_sd, sd = moments(draws.weights, means, noise)
+    lower, upper = scaling.invert(normal_quantiles(draws.weights, means, noise, levels))
+    return {
+        "mean": scaling.invert(mean),
+        "mean_sd": mean_sd * scaling.sd,
+        "sd": sd * scaling.sd,
+        "lower": lower,
+        "upper": upper,
+    }
+
+
+def _classes(
+    network: Network, draws: Draws, table: Table, X: FloatArray, levels: tuple[float, float]
+) -> dict[str, Any]:
+    """Return the columns for classes."""
+    p = network.predict(draws.values, X)
+    by_class = [1 - p, p] if network.likelihood == "bernoulli" else list(np.moveaxis(p, -1, 0))
+    mixed = np.stack([draws.weights @ one for one in by_class])
+    names = np.array(table.target.classes, dtype=object)
+    columns: dict[str, Any] = {"class": names[mixed.argmax(axis=0)]}
+    for name, mean, one in zip(names, mixed, by_class, strict=True):
+        columns[f"p({name})"] = mean
+        columns[f"p({name}).lower"], columns[f"p({name}).upper"] = weighted_quantiles(
+            draws.weights, one, levels
+        )
+    return columns
+
+
+def _score(frame: pd.DataFrame, table: Table, y: FloatArray) -> Score:
+    log_density = frame["log_density"].to_numpy()
+    n = len(log_density)
+    error = float(log_density.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    if table.target.classes:
+        classes = np.array(table.target.classes, dtype=object)
+        right = frame["class"].to_numpy(dtype=object) == classes[y.astype(int)]
+        measure, value = "accuracy", float(right.mean())
+    else:
+        wrong = frame["mean"].to_numpy() - table.target.scaling.invert(y)
+        measure, value = "rmse", float(np.sqrt(np.mean(wrong**2)))
+    return Score(float(log_density.mean()), error, float(log_density.sum()), measure, value)
+
+
+def _blocks(rows: int, numbers: int) -> Iterator[slice]:
+    """Yield slices of the rows, each with at most a million numbers, or of one row."""
+    step = max(1, _BLOCK // max(1, numbers))
+    for start in range(0, rows, step):
+        yield slice(start, start + step)
+
+
+def _check_interval(interval: float) -> None:
+    if not 0 < interval < 1:
+        raise InputError(f"interval: {interval:g} is not between 0 and 1, such as 0.9")

@@ -1,0 +1,404 @@
+"""Run directories: what a run leaves on disk, and how to open it again.
+
+The directory of one posterior holds ``posterior/`` (program and data), ``chains/`` and
+``nested/`` (the raw outputs, one file for each chain and each run), ``chains.nc`` (ArviZ
+DataTree), ``nested.csv`` (anesthetic), ``nested.nc`` (DataTree of equally weighted draws, with the
+evidence), ``summary.json`` and ``report.html``. The directory of a study holds one such directory
+for each posterior, and one summary and report for all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from manymodes._version import __version__
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.program import Program
+from manymodes.errors import InputError, ResultsError
+from manymodes.modes.checks import Checks
+from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis import Diagnosis
+from manymodes.networks.network import Network
+from manymodes.results.nested_export import nested_datatree
+from manymodes.results.run_folder import CHAINS, NESTED, NESTED_TREE, STACKED
+from manymodes.results.run_folder import CHECKS as CHECKS
+from manymodes.results.run_folder import REPORT as REPORT
+from manymodes.results.run_folder import SUMMARY as SUMMARY
+from manymodes.results.run_folder import run_directory as run_directory
+from manymodes.results.run_reading import (
+    BELONGS,
+    damaged,
+    owner_of,
+    present,
+    read_nested,
+    read_tree,
+    unfinished_warnings,
+)
+from manymodes.results.stacked_draws import stack_draws
+from manymodes.runtime.storage import (
+    atomic,
+    ensure_folder,
+    member,
+    read_json,
+    write_json,
+    write_member,
+)
+from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.nested import Nested
+from manymodes.toolchain import find
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from anesthetic import NestedSamples
+
+_ERRNO = re.compile(r"errno = (\d+)")
+_MOST_LOG_LIK = 100_000_000
+
+
+# ---------------------------------------------------------------------------- posteriors
+
+
+def save_posterior(posterior: Posterior, folder: Path, file_name: str | None = None) -> None:
+    """Write a posterior's program, data and description into a folder."""
+    ensure_folder(folder)
+    name = file_name or posterior.program.stan_file.name
+    for source, text in posterior.program.sources.items():
+        write_member(folder, name if source == posterior.program.stan_file.name else source, text)
+    write_member(folder, "data.json", posterior.data_json)
+    network = posterior.network.to_dict() if posterior.network is not None else None
+    described: dict[str, Any] = {"name": posterior.name, "program": name, "network": network}
+    if not posterior.program.kernel:
+        described["kernel"] = False
+    write_json(folder / "posterior.json", described)
+
+
+def open_posterior(folder: Path, *, kernel: bool | None = None) -> Posterior:
+    """Open what `save_posterior` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+    kernel : bool, optional
+        Whether the kernel computes a network's likelihood; as it was saved by default.
+
+    Raises
+    ------
+    ResultsError
+        A file is missing or damaged.
+    """
+    path = folder / "posterior.json"
+    described = read_json(member(folder, path.name, path))
+    name = described.get("name")
+    if not (isinstance(name, str) and name.isprintable() and "program" in described):
+        raise ResultsError(f"{path} is damaged (no program or no name): make it again")
+    program = member(folder, described["program"], path)
+    data_file = member(folder, "data.json", path)
+    data = read_json(data_file)
+    try:
+        network = described.get("network") and Network.from_dict(described["network"])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ResultsError(f"{path} is damaged ({error}): make it again") from error
+    if kernel is None:
+        kernel = bool(described.get("kernel", True))
+    return Posterior(
+        Program(program, kernel, confined=True),
+        data,
+        name,
+        network,
+        data_file,
+    )
+
+
+# ---------------------------------------------------------------------------- writing
+
+
+def write_chains(chains: Chains, folder: Path) -> bool:
+    """Write ``chains.nc`` in one step.
+
+    Returns
+    -------
+    bool
+        Whether it holds the log likelihood of every draw and observation; with more than 1e8 of
+        these values it does not, and `Posterior.log_lik` gives them when they are needed.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    size = chains.total_draws * chains.posterior.n_obs
+    complete = size <= _MOST_LOG_LIK
+    tree = chains.to_datatree(log_likelihood=complete)
+    _write_tree(tree, folder / CHAINS, "chains")
+    return complete
+
+
+def write_stacked(chains: Chains, weights: FloatArray, folder: Path, *, seed: int) -> None:
+    """Write ``stacked.nc``, draws of the weighted mixture of chains, in one step.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    _write_tree(stack_draws(chains, weights, seed=seed), folder / STACKED, "chains")
+
+
+def _write_tree(tree: xr.DataTree, path: Path, engine: str) -> None:
+    """Write a tree that names the run which it is of, if the folder holds one."""
+    encoding = {
+        group: {name: {"zlib": True, "complevel": 1} for name in tree[group].data_vars}
+        for group in ("/log_likelihood",)
+        if group.strip("/") in tree.children
+    }
+    owner = owner_of(path.parent / engine)
+    if owner is not None:
+        tree.attrs[BELONGS] = owner
+    with atomic(path) as partial:
+        try:
+            tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
+        except (OSError, RuntimeError) as error:  # HDF5 says in words what went wrong
+            number = _ERRNO.search(str(error))
+            code = int(number[1]) if number else getattr(error, "errno", None) or errno.EIO
+            raise OSError(code, os.strerror(code)) from error
+
+
+def write_nested(nested: Nested, folder: Path) -> None:
+    """Write ``nested.csv``, which `anesthetic.read_csv` reads, and ``nested.nc``, each in one step.
+
+    Raises
+    ------
+    InputError, StorageError
+        A file cannot be written.
+    """
+    with atomic(folder / NESTED) as partial:
+        nested.samples.to_csv(partial)
+    write_nested_tree(nested, folder)
+
+
+def write_nested_tree(
+    nested: Nested, folder: Path, comparison: Comparison | None = None, *, seed: int = 1
+) -> None:
+    """Write ``nested.nc``, equally weighted draws with the evidence, in one step.
+
+    It is without the log likelihood of draws and observations where that is more than 1e8 values.
+
+    Parameters
+    ----------
+    comparison : Comparison, optional
+        Adds the modes, and takes its weights: see
+        `manymodes.results.nested_export.nested_datatree`.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    complete = nested.posterior.n_obs <= _MOST_LOG_LIK * nested.weights.max()
+    tree = nested_datatree(nested, comparison, seed=seed, log_likelihood=complete)
+    _write_tree(tree, folder / NESTED_TREE, "nested")
+
+
+def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
+    """Write the draws of both engines, and those of the stacked chains, as far as there are any.
+
+    Raises
+    ------
+    InputError, StorageError
+        A file cannot be written.
+    """
+    if comparison.chains is not None:
+        write_chains(comparison.chains, folder)
+        if comparison.stacking is not None:
+            write_stacked(comparison.chains, comparison.stacking.weights, folder, seed=seed)
+    if comparison.nested is not None:
+        write_nested(comparison.nested, folder)
+        write_nested_tree(comparison.nested, folder, comparison, seed=seed)
+
+
+def summarise(
+    comparisons: Mapping[str, Comparison],
+    *,
+    command: str,
+    seed: int,
+    diagnoses: Mapping[str, Diagnosis] | None = None,
+    checks: Mapping[str, Checks] | None = None,
+    **extra: Any,
+) -> dict[str, Any]:
+    """Return the content of ``summary.json``."""
+    entries = {
+        name: {"kernel": one.posterior.program.kernel_state, **one.as_dict()}
+        for name, one in comparisons.items()
+    }
+    for name, diagnosis in (diagnoses or {}).items():
+        entries[name]["chains"]["diagnosis"] = diagnosis.as_dict()
+    for name, one in (checks or {}).items():
+        entries[name]["checks"] = one.as_dict()
+    return {**summary_head(command, seed), **extra, "posteriors": entries}
+
+
+def summary_head(command: str, seed: int) -> dict[str, Any]:
+    """Return how every ``summary.json`` begins: versions, the command and its seed."""
+    toolchain = find().as_dict()
+    return {
+        "manymodes": __version__,
+        "command": command,
+        "seed": seed,
+        "toolchain": {
+            part: {key: toolchain[part][key] for key in ("version", "source")}
+            for part in ("cmdstan", "bridge", "polychord")
+        },
+    }
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run directory, opened.
+
+    Attributes
+    ----------
+    folder : Path
+        The directory.
+    summary : dict
+        The content of ``summary.json``.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The posteriors in it."""
+        return tuple(self.summary["posteriors"])
+
+    def _folders(self) -> dict[str, Path]:
+        if (self.folder / "posterior").is_dir():
+            return dict.fromkeys(self.names, self.folder)
+        summary = self.folder / SUMMARY
+        return {name: member(self.folder, name, summary) for name in self.names}
+
+    @cached_property
+    def chains(self) -> xr.DataTree:
+        """The draws of the chains: groups ``posterior``, ``sample_stats``, ``log_likelihood``.
+
+        With several posteriors, each has a branch of its own under its name.
+        """
+        return self._trees(CHAINS, "chains")
+
+    def _trees(self, file_name: str, engine: str) -> xr.DataTree:
+        import xarray as xr
+
+        trees = {
+            name: read_tree(present(folder / file_name), engine)
+            for name, folder in self._folders().items()
+        }
+        if len(trees) == 1:
+            return next(iter(trees.values()))
+        return xr.DataTree(children=trees)
+
+    @cached_property
+    def stacked(self) -> xr.DataTree:
+        """Draws of the chains stacked: groups ``posterior`` and, of a network, ``predictions``.
+
+        With several posteriors, each has a branch of its own under its name.
+        """
+        return self._trees(STACKED, "chains")
+
+    @cached_property
+    def nested(self) -> NestedSamples | dict[str, NestedSamples]:
+        """The nested samples; with several posteriors, by name."""
+        samples = {
+            name: read_nested(present(folder / NESTED)) for name, folder in self._folders().items()
+        }
+        return next(iter(samples.values())) if len(samples) == 1 else samples
+
+    @cached_property
+    def nested_tree(self) -> xr.DataTree:
+        """Equally weighted draws of the nested runs, with the evidence in the attributes.
+
+        Groups ``posterior``, ``sample_stats``, ``log_likelihood``, as those of chains. With
+        several posteriors, each has a branch of its own under its name.
+        """
+        return self._trees(NESTED_TREE, "nested")
+
+    @cached_property
+    def modes(self) -> pd.DataFrame:
+        """The modes with their weights, one row each, indexed by posterior and id."""
+        try:
+            rows = [
+                {
+                    "posterior": name,
+                    **{k: v for k, v in mode.items() if k != "weight"},
+                    **mode["weight"],
+                }
+                for name, entry in self.summary["posteriors"].items()
+                for mode in entry["modes"]
+            ]
+            if rows:
+                return pd.DataFrame(rows).set_index(["posterior", "id"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise damaged(self.folder / SUMMARY, error) from error
+        raise ResultsError(
+            f"{self.folder}: modes were not looked for: manymodes compare {self.folder}"
+        )
+
+    def posterior(self, name: str | None = None) -> Posterior:
+        """Return a posterior of the run, ready to be evaluated."""
+        folders = self._folders()
+        chosen = name if name is not None else next(iter(folders))
+        if chosen not in folders:
+            raise InputError(f"posterior: '{chosen}' is not one of: {', '.join(folders)}")
+        return open_posterior(folders[chosen] / "posterior")
+
+
+def load(folder: Path | str) -> Results:
+    """Open a run directory.
+
+    Warns
+    -----
+    UnfinishedWarning
+        The run was interrupted: it holds fewer chains or nested runs than were asked for.
+
+    Raises
+    ------
+    ResultsError
+        There is no finished run in it, or its summary is damaged.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise ResultsError(f"{path}: no such run directory")
+    if not (path / SUMMARY).exists():
+        raise ResultsError(f"{path} holds no finished run (no {SUMMARY})")
+    summary = read_json(path / SUMMARY)
+    posteriors = summary.get("posteriors")
+    several = not (path / "posterior").is_dir()
+    if not isinstance(posteriors, dict) or not all(
+        isinstance(entry, dict) and (_is_folder(name) or not several)
+        for name, entry in posteriors.items()
+    ):
+        raise ResultsError(
+            f"{path / SUMMARY} is damaged (no 'posteriors', or one that cannot be): "
+            f"write it anew with manymodes compare {path}"
+        )
+    found = Results(path, summary)
+    for one in dict.fromkeys(found._folders().values()):
+        unfinished_warnings(one)
+    return found
+
+
+def _is_folder(name: str) -> bool:
+    """Whether a name is one of a folder, and cannot lead out of the run."""
+    return Path(name).name == name and name not in ("", "..")

@@ -1,0 +1,321 @@
+"""What manymodes writes into a directory, by name: what it may replace, and nothing else.
+
+A directory is that of a run if a file in it says so. In any other directory a file that is called
+as one of ours is the user's, and is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from manymodes.density.program import Program
+from manymodes.errors import InputError, ManymodesError, ResultsError
+from manymodes.runtime.printed import LOG, printing_to
+from manymodes.runtime.scratch import sweep_run
+from manymodes.runtime.storage import (
+    SETTINGS,
+    cannot_write,
+    ensure_folder,
+    held,
+    read_json,
+    sweep_partials,
+)
+
+SUMMARY = "summary.json"
+REPORT = "report.html"
+CHECKS = "checks.json"
+CHAINS = "chains.nc"
+STACKED = "stacked.nc"
+NESTED = "nested.csv"
+NESTED_TREE = "nested.nc"
+POSTERIOR = "posterior"
+DESCRIBED = "posterior.json"
+
+_LOCK = ".lock"
+_RESULTS = (SUMMARY, REPORT, CHECKS, CHAINS, STACKED, NESTED, NESTED_TREE, LOG)
+_OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json")
+_OF_POSTERIOR = (
+    DESCRIBED, "data.json", "table.json", "held_out.npz", "holdout.csv", "holdout.parquet"
+)  # fmt: skip
+_OF_CHAINS = re.compile(r"chain-\d{5,}\.(npz|damaged)|failures\.json|settings\.json")
+_OF_NESTED = re.compile(
+    r"run-\d{3,}\.(npz|damaged)|base\.json|prior\.json|failures\.json|settings\.json"
+)
+_ENGINES = {"chains": _OF_CHAINS, "nested": _OF_NESTED}
+_DRAWS = {"chains": "chain-[0-9][0-9][0-9][0-9][0-9]*.npz", "nested": "run-[0-9][0-9][0-9]*.npz"}
+_FOLDERS = {POSTERIOR, "checks", *_ENGINES}
+_SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
+_LOCKS = (".chains.lock", ".nested.lock")
+_PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
+"""How studies call the folders of their posteriors."""
+_TRACEBACKS = re.compile(r"traceback-\d{8}-\d{6}-\d+(-\d+)?\.txt")
+_MOST_NAMED = 5
+
+
+# ------------------------------------------------------------------------------ what is ours
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a file in a directory says that it is a run's, or a study's."""
+    if (folder / POSTERIOR / DESCRIBED).is_file():
+        return True
+    of_engines = (_content(folder / engine / SETTINGS) for engine in _ENGINES)
+    if any({"program", "data", "seed"} <= settings.keys() for settings in of_engines):
+        return True
+    drawn = (path for engine, names in _DRAWS.items() for path in (folder / engine).glob(names))
+    if next(drawn, None) is not None:
+        return True
+    return "manymodes" in _content(folder / SUMMARY) or _is_study(folder)
+
+
+def _is_study(folder: Path) -> bool:
+    settings = _content(folder / SETTINGS)
+    return "seed" in settings and not settings.keys().isdisjoint({"nuts", "polychord"})
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file; nothing where there is none that can be read."""
+    try:
+        return read_json(path)
+    except ResultsError:
+        return {}
+
+
+def our_files(folder: Path) -> Iterator[Path]:
+    """Yield what manymodes may have written into a run directory, as far as it is there."""
+    yield from _run_files(folder)
+    if not (folder / POSTERIOR).is_dir() or _is_study(folder):
+        yield from _study_files(folder)
+
+
+def _run_files(folder: Path) -> Iterator[Path]:
+    """Yield what is there of a run of one posterior."""
+    yield from _present(folder, _RESULTS)
+    yield from posterior_files(folder / POSTERIOR)
+    for parent in (folder, folder / "checks"):
+        for engine, names in _ENGINES.items():
+            yield from _named(parent / engine, names)
+        yield from _present(parent, _LOCKS)
+
+
+def _study_files(folder: Path) -> Iterator[Path]:
+    """Yield what is there of a study: its own files, and those of its posteriors."""
+    yield from _present(folder, _OF_STUDIES)
+    for part in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if _PARTS.fullmatch(part.name) and part.is_dir() and not part.is_symlink():
+            for one in (part, part / "full", part / "constrained"):
+                yield from _run_files(one)
+                yield from _present(one, ("modes.json", _LOCK))
+
+
+def posterior_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a saved posterior or network that are there."""
+    yield from _present(folder, _OF_POSTERIOR)
+    program = _content(folder / DESCRIBED).get("program")
+    if not isinstance(program, str) or Path(program).name != program:
+        return
+    names = {program}
+    with suppress(ManymodesError, OSError, ValueError):  # gone or damaged: nothing more is known
+        names |= Program(folder / program, confined=True).sources.keys()
+    yield from _present(folder, sorted(name for name in names if ".." not in Path(name).parts))
+
+
+def _present(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    for name in names:
+        path = folder / name
+        if not Path(name).is_absolute() and (path.is_symlink() or path.is_file()):
+            yield path
+
+
+def _named(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
+    """Yield what a folder holds under names of ours; a link to another folder is not followed."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        ours = names.fullmatch(path.name) and (path.is_symlink() or not path.is_dir())
+        if ours or (_SCRATCH.fullmatch(path.name) and path.is_dir() and not path.is_symlink()):
+            yield path
+
+
+# ------------------------------------------------------------------------------ holding, emptying
+
+
+@contextmanager
+def run_directory(
+    folder: Path, *, overwrite: bool = False, reads: Sequence[Path] = ()
+) -> Iterator[Path]:
+    """Hold a run directory for this process alone, made if need be.
+
+    Parameters
+    ----------
+    folder : Path
+        The directory.
+    overwrite : bool
+        Remove the results of earlier runs from it first: what manymodes wrote, by name. Hidden
+        files, and what else is in the folders of results, stay and are named.
+    reads : sequence of Path
+        Files and folders that the run reads: they stay too.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, another process holds it, it is the home directory or the root of the
+        file system, a file of the user's is called as one of ours, or ``overwrite`` was asked for
+        and something else is in it that is no result and is not read.
+    """
+    check_directory(folder)
+    ensure_folder(folder)
+    with held(folder, folder / _LOCK):
+        _refuse_foreign(folder)
+        if overwrite:
+            _refuse_others(folder, reads)
+        _sweep(folder)
+        sweep_run(folder)
+        if overwrite:
+            _remove(folder, reads)
+        with printing_to(folder / LOG):
+            yield folder
+
+
+@contextmanager
+def network_directory(
+    folder: Path, *, overwrite: bool = False, reads: Sequence[Path] = ()
+) -> Iterator[Path]:
+    """Hold the folder of a network for this process alone, made if need be.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    overwrite : bool
+        Remove the network that is in it first.
+    reads : sequence of Path
+        Files that the network is made from: they are never removed.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, another process holds it, it holds a network already, or a file of
+        the user's is called as one of a network's.
+    """
+    check_directory(folder)
+    ensure_folder(folder)
+    with held(folder, folder / _LOCK):
+        found = [*posterior_files(folder), *_present(folder, ("model.stan",))]
+        read = {path.resolve() for path in reads}
+        for path in found:
+            if path.resolve() in read:
+                raise InputError(f"--out: {path} is what is read, and would be replaced")
+        if found and not overwrite:
+            raise InputError(
+                f"{folder} holds {found[0].name}: replace it with --overwrite, or choose another "
+                "--out"
+            )
+        if found and not (folder / DESCRIBED).is_file():
+            raise InputError(
+                f"{folder} holds {found[0].name}, which is no network's of manymodes: move it away "
+                "or choose another --out"
+            )
+        sweep_partials(folder)
+        for path in found:
+            path.unlink(missing_ok=True)
+        yield folder
+
+
+def check_directory(folder: Path) -> None:
+    """Refuse directories that no run may be in.
+
+    Raises
+    ------
+    InputError
+        It is the home directory, or the root of the file system.
+    """
+    whole = folder.resolve()
+    if whole == Path(whole.anchor) or whole == Path.home().resolve():
+        what = "the root of the file system" if whole.parent == whole else "your home directory"
+        raise InputError(f"--out: {folder} is {what}: name a directory for the results alone")
+
+
+def removed_by(folder: Path, paths: Iterable[Path]) -> Path | None:
+    """Return the first of some files that overwriting a run directory would remove, if any."""
+    ours = {path.resolve() for path in our_files(folder)} if is_run(folder) else set()
+    return next((path for path in paths if path.resolve() in ours), None)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a directory in which files that are called as ours are none of a run's."""
+    if is_run(folder):
+        return
+    found = (*our_files(folder), *sorted((folder / POSTERIOR).glob("*.stan*")))
+    foreign = next((path for path in found if path.name not in _LOCKS), None)
+    if foreign is not None:
+        raise InputError(
+            f"{folder} holds {foreign.relative_to(folder)}, which no run of manymodes wrote: "
+            "move it away or choose another --out"
+        )
+
+
+def _refuse_others(folder: Path, reads: Sequence[Path]) -> None:
+    """Refuse to empty a directory that holds something visible which is no result."""
+    read = {path.resolve() for path in reads}
+    read |= {above for path in read for above in path.parents}
+    for entry in sorted(folder.iterdir()):
+        ours = entry.name in {*_RESULTS, *_OF_STUDIES, *_FOLDERS} or _PARTS.fullmatch(entry.name)
+        ours = ours or _TRACEBACKS.fullmatch(entry.name)
+        if not (ours or entry.name[0] == "." or entry.resolve() in read):
+            raise InputError(
+                f"{folder} holds {entry.name}, which is no result of manymodes: "
+                "remove it yourself or choose another --out"
+            )
+
+
+def _sweep(folder: Path) -> None:
+    for where in (folder, folder / POSTERIOR, folder / "checks"):
+        sweep_partials(where)
+
+
+def _remove(folder: Path, reads: Sequence[Path]) -> None:
+    """Remove what manymodes wrote, and folders that are empty then; name what stays."""
+    kept = {path.resolve() for path in reads}
+
+    def is_read(path: Path) -> bool:
+        whole = path.resolve()
+        return not kept.isdisjoint({whole, *whole.parents})
+
+    doomed = [path for path in our_files(folder) if not is_read(path)]
+    parents = {above for path in doomed for above in path.parents if folder in above.parents}
+    try:
+        for path in doomed:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        for parent in sorted(parents, key=lambda path: len(path.parts), reverse=True):
+            if not any(parent.iterdir()):
+                parent.rmdir()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    if doomed:
+        _name_what_stays(folder, parents, is_read)
+
+
+def _name_what_stays(folder: Path, parents: set[Path], is_read: Any) -> None:
+    stays = [
+        path.relative_to(folder)
+        for where in (folder, *sorted(parents))
+        if where.is_dir()
+        for path in sorted(where.iterdir())
+        if path.name != _LOCK and path not in parents and not is_read(path)
+    ]
+    if stays:
+        more = f" and {len(stays) - _MOST_NAMED} more" if len(stays) > _MOST_NAMED else ""
+        named = ", ".join(map(str, stays[:_MOST_NAMED]))
+        print(
+            f"manymodes: {folder}: not written by manymodes, kept: {named}{more}", file=sys.stderr
+        )

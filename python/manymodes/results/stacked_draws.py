@@ -1,0 +1,143 @@
+"""Draws of a weighted mixture of chains, as ArviZ takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.density.posterior import FloatArray
+from manymodes.errors import InputError
+from manymodes.runtime.seeds import check_seed
+from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.chains.trees import draws_tree, put
+from manymodes.statistics.stacking import draw_stacked
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_MOST_PREDICTIONS = 50_000_000
+_BLOCK = 1_000_000  # most units of draws x observations evaluated at once
+
+
+def stack_draws(
+    chains: Chains,
+    weights: npt.ArrayLike,
+    *,
+    n: int = 4000,
+    seed: int,
+    X: npt.ArrayLike | None = None,
+    weighting: str = "stacking",
+) -> xr.DataTree:
+    """Draw from the mixture of chains with the given weights.
+
+    Parameters
+    ----------
+    chains : Chains
+        The chains; of one that was cut short, the draws that it has are used.
+    weights : array_like of shape (C,)
+        Weight of each chain, adding up to 1, such as `Stacking.weights`.
+    n : int
+        How many draws of the mixture.
+    seed : int
+        Decides which draws, and their order.
+    X : array_like of shape (N, M), optional
+        Inputs to predict at; the data's by default. Only for a network's posterior.
+    weighting : str
+        How the weights were made, in a word, for the attributes.
+
+    Returns
+    -------
+    DataTree
+        Group ``posterior``: the variables with one chain of ``n`` draws in random order, and
+        the coordinates ``source_chain`` and ``source_draw`` along ``draw``, where each comes
+        from (`Chains.index`, and the draw counted from 0). Group ``predictions``, for a
+        network's posterior: ``mean``, the network's prediction of each draw at each input, in
+        single precision where that holds it; without ``X`` it is left out, and the attribute
+        ``predictions`` says so, where it would hold more than 50 million values. Group
+        ``weights``: ``weight`` of each source chain.
+
+    Raises
+    ------
+    InputError
+        ``n`` is not 1 or more, the seed is negative, the weights do not fit the chains or are
+        no probabilities, or ``X`` is given but the posterior is not a network's.
+
+    Notes
+    -----
+    A chain has n times its weight of the draws, rounded up or down at random
+    (`manymodes.statistics.stacking.draw_stacked`); its own draws are all used once before any is
+    used twice. Statistics of the sampler belong to the source chains, whose order is gone here.
+    """
+    if n < 1:
+        raise InputError(f"n: {n} is not 1 or more")
+    check_seed(seed)
+    by_chain = np.asarray(weights, dtype=float)
+    if by_chain.shape != (chains.n_chains,):
+        raise InputError(
+            f"weights: shape {by_chain.shape} does not fit; give one for each of "
+            f"{chains.n_chains} chains"
+        )
+    posterior = chains.posterior
+    if X is not None and posterior.network is None:
+        raise InputError(f"X: the posterior '{posterior.name}' is not a network's: no predictions")
+    chain, draw = draw_stacked(by_chain, chains.lengths, n, np.random.default_rng(seed))
+    rows = chains.rows[chain, draw]
+    groups: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    attrs: dict[str, Any] = {"posterior": posterior.name, "weighting": weighting, "seed": seed}
+    if posterior.network is not None:
+        inputs = np.asarray(posterior.data["X"] if X is None else X, dtype=float)
+        size = n * len(inputs) * _classes(chains)
+        if X is None and size > _MOST_PREDICTIONS:
+            attrs["predictions"] = (
+                f"left out: {size} values are more than {_MOST_PREDICTIONS}; give X"
+            )
+        else:
+            groups["predictions"] = {"mean": _predict(chains, rows, inputs)[None]}
+    tree = draws_tree(posterior, rows[None], {}, attrs=attrs)
+    return _with_sources(tree, groups, chains, by_chain, chain, draw)
+
+
+def _with_sources(
+    tree: xr.DataTree,
+    groups: dict[str, dict[str, npt.NDArray[Any]]],
+    chains: Chains,
+    weights: FloatArray,
+    chain: npt.NDArray[np.int64],
+    draw: npt.NDArray[np.int64],
+) -> xr.DataTree:
+    """Add predictions, the weights of the chains, and where each draw comes from."""
+    import xarray as xr
+    from arviz_base import from_dict
+
+    if groups:
+        dims = {"mean": ["obs"] if _classes(chains) == 1 else ["obs", "class"]}
+        made = from_dict(groups, pred_dims=dims)
+        for name in groups:
+            tree[name] = xr.DataTree(made[name].to_dataset())
+    source = {"source_chain": ("draw", chains.index[chain]), "source_draw": ("draw", draw)}
+    for name in ("posterior", *groups):
+        tree[name] = xr.DataTree(tree[name].to_dataset().assign_coords(source))
+    by_chain = xr.Dataset({"weight": ("source_chain", weights)}, {"source_chain": chains.index})
+    tree["weights"] = xr.DataTree(by_chain)
+    return tree
+
+
+def _classes(chains: Chains) -> int:
+    """Return how many numbers one prediction has."""
+    network = chains.posterior.network
+    return network.outputs if network is not None and network.likelihood == "categorical" else 1
+
+
+def _predict(chains: Chains, rows: FloatArray, X: FloatArray) -> npt.NDArray[Any]:
+    """Return the predictions of each row's network, shape (n, N) or (n, N, classes)."""
+    network = chains.posterior.network
+    assert network is not None
+    shape = (len(rows), len(X)) + ((network.outputs,) if _classes(chains) > 1 else ())
+    values: npt.NDArray[Any] = np.empty(shape, dtype=np.float32)
+    step = max(1, _BLOCK // max(1, len(X) * (sum(network.hidden) + network.outputs)))
+    for start in range(0, len(rows), step):
+        block = slice(start, start + step)
+        values = put(values, block, chains.posterior.predict(rows[block], X))
+    return values

@@ -1,0 +1,421 @@
+"""Many independent chains of one posterior: the draws of those that finished."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.density.log_likelihood import Missing
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.errors import ResultsError, SamplingError
+from manymodes.runtime.storage import kept_folder
+from manymodes.sampling.chains.chain_files import read_record, record_file, record_numbers, roomier
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.missing_chains import FAILURES, run_missing
+from manymodes.sampling.chains.one_chain import RunSettings, rescored
+from manymodes.sampling.chains.trees import chains_log_lik, draws_tree
+from manymodes.sampling.claims import (
+    is_count,
+    read_claim,
+    read_failures,
+    wanted_of,
+    warn_unfinished,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+
+_OF_RECORDS = {
+    name: name
+    for name in (
+        "lpd",
+        "pareto_k",
+        "r_eff",
+        "inv_metric",
+        "step_size",
+        "seconds",
+        "sampling_seconds",
+        "shared",
+    )
+} | {"starts": "start", "attempts": "attempt"}
+"""What is stacked over chains: the name here, and in a record."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chains:
+    """The chains of one posterior that finished.
+
+    A chain that its time limit ended has fewer draws than S; its missing ones are NaN.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        What was sampled.
+    index : int array of shape (C,)
+        The number of each chain in the run; numbers of failed chains are missing.
+    rows : array of shape (C, S, P)
+        Parameters and transformed parameters of each draw, flat (`Posterior.unpack` names them).
+    eta : array of shape (C, S, D)
+        The draws in the unconstrained space.
+    stats : dict of arrays of shape (C, S)
+        Sampler statistics under ArviZ's names.
+    lengths : int array of shape (C,)
+        How many draws each chain has.
+    lpd : array of shape (C, N)
+        PSIS-LOO log predictive density of each observation under each chain (nats); NaN where
+        it has no score in a chain, empty where the program has no ``log_lik``.
+    pareto_k, r_eff : arrays of shape (C, N)
+        Its Pareto k-hat, and the relative efficiency that went into it; NaN like ``lpd``.
+    starts : array of shape (C, D)
+        Where each chain began, in the unconstrained space.
+    inv_metric : array of shape (C, D)
+        Diagonal of each chain's inverse metric.
+    step_size : array of shape (C,)
+        Step size after warm-up.
+    seconds, sampling_seconds : float arrays of shape (C,)
+        Wall time of each chain, and the sampler's own time in it.
+    attempts : int array of shape (C,)
+        How many attempts failed before the one that gave each chain.
+    shared : bool array of shape (C,)
+        Which chains were offered the warm-up of an earlier one.
+    failures : dict
+        The message of each chain that failed, by number.
+    superchain : int
+        How many chains in a row share a starting point; 1 where all differ.
+    max_treedepth : int
+        The sampler's largest tree depth, at which a trajectory is cut off.
+    unfinished : (int, int), optional
+        Of a run that was interrupted: how many chains finished, and how many were asked for.
+    missing : tuple of C Missing
+        What each chain lacks of the log likelihood; empty where that is not known.
+    """
+
+    posterior: Posterior
+    index: IntArray
+    rows: FloatArray
+    eta: FloatArray
+    stats: dict[str, FloatArray]
+    lengths: IntArray
+    lpd: FloatArray
+    pareto_k: FloatArray
+    r_eff: FloatArray
+    starts: FloatArray
+    inv_metric: FloatArray
+    step_size: FloatArray
+    seconds: FloatArray
+    sampling_seconds: FloatArray
+    attempts: IntArray
+    shared: BoolArray
+    failures: dict[int, str]
+    superchain: int = 1
+    max_treedepth: int = 10
+    unfinished: tuple[int, int] | None = None
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def n_chains(self) -> int:
+        """The number C of chains that finished."""
+        return len(self.index)
+
+    @property
+    def n_draws(self) -> int:
+        """The number S of draws of a chain that was not cut short."""
+        return int(self.eta.shape[1])
+
+    @property
+    def total_draws(self) -> int:
+        """How many draws there are in all chains."""
+        return int(self.lengths.sum())
+
+    @property
+    def divergences(self) -> int:
+        """The number of divergent transitions after warm-up."""
+        return int(np.nansum(self.stats["diverging"]))
+
+    @cached_property
+    def present(self) -> BoolArray:
+        """Which draws there are, shape (C, S)."""
+        return np.asarray(np.arange(self.n_draws) < self.lengths[:, None])
+
+    @property
+    def cut(self) -> BoolArray:
+        """Which chains their time limit cut short, shape (C,)."""
+        return np.asarray(self.lengths < self.n_draws)
+
+    @cached_property
+    def scored(self) -> BoolArray:
+        """Which observations have a leave-one-out score in every chain, shape (N,)."""
+        return np.asarray(~np.isnan(self.lpd).any(axis=0))
+
+    @cached_property
+    def scored_lpd(self) -> FloatArray:
+        """The scores to weigh chains by, shape (N', C), nats.
+
+        Of the observations that every chain scores, without those that no chain gives a density:
+        they tell no chains apart.
+        """
+        lpd = self.lpd[:, self.scored].T
+        return np.asarray(lpd[np.isfinite(lpd).any(axis=1)])
+
+    @property
+    def missing_log_lik(self) -> Missing:
+        """What all chains together lack of the log likelihood."""
+        scored = int(self.scored.sum())
+        if self.missing:
+            return Missing.in_all(self.missing, scored)
+        nothing = np.zeros(self.lpd.shape[1], dtype=np.intp)
+        return Missing(self.total_draws, nothing, 0, "", scored)
+
+    def flat(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return values of every draw, shape (C, S, ...), as those of the draws there are."""
+        if not self.cut.any():
+            return values.reshape(-1, *values.shape[2:])
+        return np.asarray(values[self.present])
+
+    @cached_property
+    def whole(self) -> Chains:
+        """The chains that have all S draws, for what needs chains of equal length."""
+        return self.select(~self.cut) if self.cut.any() else self
+
+    def select(self, chosen: BoolArray) -> Chains:
+        """Return some of the chains: ``chosen`` of shape (C,)."""
+        taken = {name: getattr(self, name)[chosen] for name in _ARRAYS}
+        stats = {name: values[chosen] for name, values in self.stats.items()}
+        superchain = self.superchain if chosen.all() else 1
+        missing = tuple(one for one, kept in zip(self.missing, chosen, strict=False) if kept)
+        return replace(self, stats=stats, superchain=superchain, missing=missing, **taken)
+
+    def variables(self) -> dict[str, FloatArray]:
+        """Return the named variables, each of shape (C, S, *dims)."""
+        return self.posterior.unpack(self.rows)
+
+    def to_datatree(self, *, log_likelihood: bool = True) -> xr.DataTree:
+        """Return the draws as an ArviZ DataTree.
+
+        Parameters
+        ----------
+        log_likelihood : bool
+            Include the log likelihood of every draw and observation (C x S x N values, in
+            single precision where that holds them), NaN where generated quantities throw.
+
+        Returns
+        -------
+        DataTree
+            Groups ``posterior``, ``sample_stats`` and, if asked for, ``log_likelihood``. Draws
+            that a chain lacks, because its time limit ended it, are NaN. A variable whose name
+            ArviZ or anesthetic has for itself has another one: see the attribute ``renamed``.
+
+        Warns
+        -----
+        NamesWarning
+            There is such a variable.
+        """
+        stats = {
+            name: np.nan_to_num(values).astype(bool) if name == "diverging" else values
+            for name, values in self.stats.items()
+        }
+        told = log_likelihood and self.posterior.has_log_lik
+        return draws_tree(
+            self.posterior,
+            self.rows,
+            {"sample_stats": stats},
+            log_lik=chains_log_lik(self.posterior, self.eta, self.lengths) if told else None,
+            chain=self.index,
+            attrs={"posterior": self.posterior.name},
+        )
+
+
+_ARRAYS = ["index", "rows", "eta", "lengths", *_OF_RECORDS]
+
+
+def run_chains(
+    posterior: Posterior,
+    *,
+    chains: int = 64,
+    settings: NutsSettings | None = None,
+    seed: int = 1,
+    sampler: str = "cmdstan",
+    init: str = "radius:2",
+    superchain: int = 1,
+    share_warmup: int = 0,
+    retries: int = 2,
+    time_limit: float | None = None,
+    threads_per_chain: int | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    other_versions: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> Chains:
+    """Run many independent chains of NUTS.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What to sample.
+    chains : int
+        How many chains.
+    settings : NutsSettings, optional
+        The sampler's settings.
+    seed : int
+        Decides every chain: chain i has the i-th child of this seed's sequence.
+    sampler : {"cmdstan", "nutpie"}
+        Whose NUTS; both sample the same compiled program.
+    init : str
+        Where chains start: ``radius:R`` (uniform in (-R, R) on the unconstrained scale), ``prior``,
+        ``pathfinder``, a file of initial values, or the directory of an earlier run. Every
+        chain has a point of its own.
+    superchain : int
+        How many chains in a row share a starting point, for nested R-hat.
+    share_warmup : int
+        How many chains (the first ones) warm up in full; the others are offered the metric and
+        step size of the one in whose basin they start. 0 shares nothing.
+    retries : int
+        How often a chain that fails is tried again, each time with another seed and start.
+    time_limit : float, optional
+        Seconds of wall time after which a chain is stopped and its draws so far are kept.
+    threads_per_chain : int, optional
+        Threads for one likelihood of a network, where the kernel computes it and there are many
+        data. By default as many as the cores leave to each of the chains that run at once, and
+        never more than those; on an executor one. Draws do not depend on it.
+    out : path, optional
+        Folder that keeps each chain as soon as it is finished; a temporary one by default.
+    resume : bool
+        Run only the chains that ``out`` does not hold yet.
+    other_versions : bool
+        With ``resume``: go on although another version of the sampler made the chains so far.
+    executor : concurrent.futures.Executor, optional
+        Where the chains run; local processes by default. Its workers need no common disk.
+    workers : int, optional
+        The number of local processes; the number of cores by default.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    InputError
+        A setting is out of its range, or ``out`` holds another run.
+    SamplingError
+        Not one chain finished; the message is that of the first failure.
+    StorageError
+        The disk is full; what is finished is kept.
+    EngineError
+        The executor's workers are gone; what is finished is kept.
+    """
+    run = RunSettings(
+        chains=chains,
+        seed=seed,
+        nuts=settings or NutsSettings(),
+        sampler=sampler,
+        init=init,
+        superchain=superchain,
+        share_warmup=share_warmup,
+        retries=retries,
+        time_limit=time_limit,
+        threads_per_chain=threads_per_chain,
+    )
+    posterior.model  # noqa: B018 - data that do not fit are refused before anything is written
+    run.check_room(posterior, None if resume else out)
+    with kept_folder(out, "chains") as folder:
+        run_missing(
+            posterior,
+            run,
+            folder,
+            resume=resume,
+            executor=executor,
+            workers=workers,
+            quiet=quiet,
+            other_versions=other_versions,
+        )
+        return _load(posterior, folder)
+
+
+def load_chains(posterior: Posterior, out: Path) -> Chains | None:
+    """Return the chains that a run directory holds; None if it holds none.
+
+    Those count that the last run asked for.
+
+    Warns
+    -----
+    UnfinishedWarning
+        The run was interrupted: it holds fewer chains than were asked for.
+    StrayFileWarning
+        A file is no chain's, and is left out.
+
+    Raises
+    ------
+    ResultsError
+        A file is damaged, or belongs to another run.
+    """
+    folder = out / "chains"
+    if not record_numbers(folder):
+        return None
+    chains = _load(posterior, folder)
+    warn_unfinished(out, chains.unfinished, "chains", "sample")
+    return chains
+
+
+_IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
+
+
+def _load(posterior: Posterior, folder: Path) -> Chains:
+    settings, run = read_claim(folder, posterior.identity, _IN_SETTINGS)
+    index, asked = wanted_of(settings, record_numbers(folder))
+    failures = read_failures(folder / FAILURES, asked)
+    if not index:
+        first = next(iter(failures.values()), "no chain was run")
+        raise SamplingError(f"{posterior.name}: no chain finished: {first}")
+    missing = set(range(asked)) - set(index) - failures.keys()
+    shape = (int(posterior.model.param_num(include_tp=True)), posterior.dims)
+    scored: int | None = None
+    lengths = np.zeros(len(index), dtype=np.intp)
+    rows = eta = np.empty((len(index), 0, 0))
+    stats: dict[str, FloatArray] = {}
+    single: dict[str, list[Any]] = {name: [] for name in _OF_RECORDS}
+    lacking = []
+    for c, number in enumerate(index):
+        record = rescored(posterior, read_record(folder, number, run, shape))
+        lacking.append(record.missing)
+        scored = len(record.lpd) if scored is None else scored
+        if len(record.lpd) != scored:
+            raise ResultsError(
+                f"{record_file(folder, number)} is damaged (it has {len(record.lpd)} scores, and "
+                f"chain {index[0]} has {scored}): run again with --resume"
+            )
+        if record.n_draws > rows.shape[1]:  # the first whole chain sets the room for all
+            rows, eta = roomier(rows, record.rows), roomier(eta, record.eta)
+            stats = {
+                k: roomier(stats.get(k, np.empty((len(index), 0))), v)
+                for k, v in record.stats.items()
+            }
+        lengths[c] = record.n_draws
+        for target, values in ((rows, record.rows), (eta, record.eta)):
+            target[c, : lengths[c]] = values
+        for name, values in record.stats.items():
+            stats[name][c, : lengths[c]] = values
+        for name, found in single.items():
+            found.append(getattr(record, _OF_RECORDS[name]))
+    return Chains(
+        posterior,
+        np.array(index),
+        rows,
+        eta,
+        stats,
+        lengths,
+        failures=failures,
+        superchain=int(settings["superchain"]),
+        max_treedepth=int(settings["max_treedepth"]),
+        unfinished=(len(index), asked) if missing else None,
+        missing=tuple(lacking),
+        **{name: np.array(found) for name, found in single.items()},
+    )

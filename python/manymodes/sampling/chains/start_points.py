@@ -1,0 +1,223 @@
+"""Points to start chains from: draws of the prior, ends of Pathfinder's paths, points of files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes import toolchain
+from manymodes.density.posterior import Posterior
+from manymodes.errors import DensityError, InputError, SamplingError
+from manymodes.runtime.scratch import scratch_folder
+from manymodes.runtime.storage import read_arrays, read_utf8
+from manymodes.sampling.chains.chain_files import record_files
+from manymodes.sampling.chains.cmdstan_nuts import MAX_SEED, NutsSettings, initial_values, run_chain
+from manymodes.sampling.chains.cmdstan_process import (
+    explained,
+    guarded,
+    listening_to,
+    silent_cmdstanpy,
+)
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+_THIN = 10
+_PRIOR_CHAINS = 4
+_PATHFINDER_FROM = (2, 33)
+START_KEY = 0x57A27
+"""Sets the random numbers of starts apart from all others of the same seed."""
+
+
+def problem_at(posterior: Posterior, point: FloatArray) -> str | None:
+    """Return why no chain can start at a point; None if one can."""
+    if not np.isfinite(point).all():
+        return "the point is on the edge of the support"
+    try:
+        value, gradient = posterior.gradient(point)
+    except DensityError as error:
+        return " ".join(str(error).split())
+    if not np.isfinite(value):
+        return f"the log density is {value}"
+    return None if np.isfinite(gradient).all() else "the gradient of the log density is not finite"
+
+
+# ------------------------------------------------------------------------------ the prior
+
+
+def has_network_prior(posterior: Posterior) -> bool:
+    """Whether draws of the prior are at hand: the weights are the program's own parameters."""
+    return posterior.network is not None and posterior.network.constraint == "none"
+
+
+def network_prior_draw(posterior: Posterior, rng: np.random.Generator) -> FloatArray:
+    """Return a draw of the prior of a network without constraint, shape (D,).
+
+    Parameters
+    ----------
+    posterior : Posterior
+        The network's.
+    rng : numpy.random.Generator
+        Where randomness comes from.
+    """
+    network = posterior.network
+    if network is None or network.constraint != "none":
+        raise InputError(f"the posterior '{posterior.name}' is not of a network of constraint none")
+    drawn = {name: values[0] for name, values in network.sample_prior(rng, 1).items()}
+    drawn["W_raw"] = drawn["W"] / drawn.get("input_scale", 1.0)
+    return _unconstrained(posterior, {name: value.tolist() for name, value in drawn.items()})
+
+
+def sampled_prior(prior: Posterior, rows: int, seed: int) -> FloatArray:
+    """Return draws of a prior by NUTS, thinned, shape (rows or more, D).
+
+    The first ones do not depend on how many are wanted.
+
+    Raises
+    ------
+    SamplingError
+        The prior cannot be sampled.
+    """
+    some_twice = rows // 4 + 16
+    draws = _THIN * math.ceil((rows + some_twice) / _PRIOR_CHAINS)
+    seeds = np.random.SeedSequence(seed, spawn_key=(START_KEY,)).generate_state(_PRIOR_CHAINS)
+    found = []
+    for chain_seed in seeds % (MAX_SEED - 1) + 1:
+        with scratch_folder() as scratch:
+            try:
+                settings = NutsSettings(warmup=500, draws=draws)
+                chain = run_chain(prior, settings, int(chain_seed), scratch)
+            except SamplingError as error:
+                raise SamplingError(f"the prior cannot be sampled: {error}") from error
+        found.append(chain.eta[::_THIN])
+    return np.stack(found, axis=1).reshape(-1, prior.dims)
+
+
+# ------------------------------------------------------------------------------ Pathfinder
+
+
+def need_pathfinder() -> None:
+    """Raise `InputError` if the CmdStan that is found has no Pathfinder."""
+    version = toolchain.find().cmdstan.version or "none"
+    wanted = ".".join(map(str, _PATHFINDER_FROM))
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < _PATHFINDER_FROM:
+        raise InputError(
+            f"init: pathfinder needs CmdStan {wanted} or newer, found is {version}; "
+            f"take another --init, or install a newer CmdStan"
+        )
+
+
+def pathfinder_draw(posterior: Posterior, start: FloatArray, seed: int) -> FloatArray:
+    """Return a draw of the approximation at the end of one path, shape (D,).
+
+    Raises
+    ------
+    SamplingError
+        The path failed, the message is Stan's own; or no chain can start where it led.
+    """
+    with scratch_folder() as folder:
+        (folder / "data.json").write_text(posterior.data_json, encoding="utf-8")
+        (folder / "start.json").write_text(initial_values(posterior, start), encoding="utf-8")
+        executable = posterior.program.executable()
+        with listening_to(folder) as console, silent_cmdstanpy() as cmdstanpy:
+            try:
+                model = cmdstanpy.CmdStanModel(exe_file=str(guarded(executable, folder)))
+                fit = model.pathfinder(
+                    data=str(folder / "data.json"),
+                    inits=str(folder / "start.json"),
+                    num_paths=1,
+                    draws=1,
+                    seed=seed,
+                    output_dir=str(folder),
+                    sig_figs=18,
+                    show_console=False,
+                )
+                values, failure = np.atleast_2d(fit.draws())[0], None
+            except (RuntimeError, ValueError) as error:
+                failure = error
+        if failure is not None:
+            raise explained(folder, failure, console.lines) from failure
+        parameters = [i for i, name in enumerate(fit.column_names) if not name.endswith("__")]
+        point = posterior.unconstrain_rows(values[parameters])
+    problem = problem_at(posterior, point)
+    if problem is not None:
+        raise SamplingError(f"Pathfinder led to where no chain can start: {problem}")
+    return point
+
+
+# ------------------------------------------------------------------------------ files
+
+
+def _unconstrained(posterior: Posterior, values: Mapping[str, Any]) -> FloatArray:
+    """Return the point, shape (D,), of named initial values.
+
+    Raises
+    ------
+    InputError
+        They do not fit the program; the message is Stan's.
+    """
+    try:
+        return np.asarray(posterior.model.param_unconstrain_json(json.dumps(values)))
+    except RuntimeError as error:
+        said = posterior.program.users_words(str(error))
+        raise InputError(" ".join(said.split())) from error
+
+
+def points_of_file(posterior: Posterior, path: Path) -> FloatArray:
+    """Return the points of a JSON file, shape (n, D)."""
+    try:
+        objects = json.loads(read_utf8(path, "file of starts"))
+    except InputError as error:
+        raise InputError(f"init: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"init: {path} is not a JSON file: {error}") from error
+    if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
+        raise InputError(f"init: {path} must be a JSON list of objects of initial values")
+    points = np.empty((len(objects), posterior.dims))
+    for i, values in enumerate(objects):
+        try:
+            points[i] = _unconstrained(posterior, values)
+        except InputError as error:
+            raise InputError(f"init: {path}: object {i + 1} of {len(objects)}: {error}") from error
+    return points
+
+
+def chain_files(path: Path) -> list[Path]:
+    """Return the files of chains of a run's directory, or of its folder of chains."""
+    return record_files(path / "chains") or record_files(path)
+
+
+def points_of_run(posterior: Posterior, path: Path, wanted: int) -> FloatArray:
+    """Return draws of a run's chains, shape (n, D): one of each chain in turn, at random.
+
+    The first ones do not depend on how many are wanted.
+
+    Raises
+    ------
+    InputError
+        The draws are of another dimension.
+    ResultsError
+        A chain's file is damaged.
+    """
+    found: list[FloatArray] = []
+    turns: list[IntArray] = []
+    for number, file in enumerate(chain_files(path)):
+        draws = np.asarray(read_arrays(file, "eta")["eta"], dtype=float)
+        if draws.ndim != 2 or draws.shape[1] != posterior.dims:
+            raise InputError(
+                f"init: the chains of {path} have points of shape {draws.shape[1:]}, and the "
+                f"posterior's is ({posterior.dims},)"
+            )
+        draws = draws[np.isfinite(draws).all(axis=1)]
+        rng = np.random.default_rng([START_KEY, number])
+        found.append(draws[rng.permutation(len(draws))[:wanted]])
+        turns.append(np.arange(len(found[-1])))
+    order = np.argsort(np.concatenate(turns), kind="stable")
+    return np.concatenate(found)[order]

@@ -1,0 +1,105 @@
+"""Draws as ArviZ DataTrees: what the trees of chains, mixtures and nested runs have in common."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.density.labels import renamed_text
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.errors import NamesWarning
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def draws_tree(
+    posterior: Posterior,
+    rows: FloatArray,
+    groups: Mapping[str, Mapping[str, npt.NDArray[Any]]],
+    *,
+    log_lik: npt.NDArray[Any] | None = None,
+    chain: npt.ArrayLike | None = None,
+    attrs: Mapping[str, Any],
+) -> xr.DataTree:
+    """Return draws of a posterior as a tree.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Names the variables.
+    rows : array of shape (C, S, P)
+        Constrained rows: the group ``posterior``, each variable under its name of
+        `manymodes.density.labels.exported_names`.
+    groups : mapping
+        Other groups: arrays of shape (C, S, ...) by name.
+    log_lik : array of shape (C, S, N), optional
+        The group ``log_likelihood``, in which ``y`` has the shape of the program's ``log_lik``:
+        the dimension ``obs`` for a vector or a scalar.
+    chain : array_like of shape (C,), optional
+        The numbers of the chains; from 0 by default.
+    attrs : mapping
+        Attributes of the root.
+
+    Warns
+    -----
+    NamesWarning
+        A variable has another name outside.
+    """
+    import xarray as xr
+    from arviz_base import from_dict
+
+    names = posterior.exported_names
+    said = renamed_text(names)
+    if said:
+        warnings.warn(said, NamesWarning, stacklevel=3)
+        attrs = {**attrs, "renamed": said}
+    values = {names[name]: value for name, value in posterior.unpack(rows).items()}
+    coords = {} if chain is None else {"chain": np.asarray(chain)}
+    tree = from_dict({"posterior": values, **groups}, coords=coords, attrs={"/": dict(attrs)})
+    if log_lik is not None:
+        shape = posterior.log_lik_shape
+        shape = (log_lik.shape[2],) if len(shape) < 2 else shape
+        # Not by `from_dict` above: it would give a variable y of the program these dimensions.
+        entries = {"y": log_lik.reshape(*log_lik.shape[:2], *shape)}
+        dims = {"y": ["obs"]} if len(shape) == 1 else {}
+        made = from_dict({"log_likelihood": entries}, coords=coords, dims=dims)
+        tree["log_likelihood"] = xr.DataTree(made["log_likelihood"].to_dataset())
+    return tree
+
+
+def chains_log_lik(
+    posterior: Posterior, eta: FloatArray, lengths: npt.NDArray[np.intp]
+) -> npt.NDArray[Any]:
+    """Return the log likelihood of draws, shape (C, S, N); of each chain its first ones.
+
+    It is NaN in draws that a chain does not have, and where the generated quantities throw.
+    """
+    shape = (*eta.shape[:2], posterior.n_obs)
+    values: npt.NDArray[Any] = np.full(shape, np.nan, dtype=np.float32)
+    for chain, (points, length) in enumerate(zip(eta, lengths, strict=True)):
+        values = put(values, np.s_[chain, :length], posterior.log_lik(points[:length]))
+    return values
+
+
+def single(values: FloatArray) -> npt.NDArray[np.float32] | FloatArray:
+    """Return values in single precision, or as they are where one is too large for that."""
+    finite = np.abs(values[np.isfinite(values)])
+    if finite.size and finite.max() > _LARGEST:
+        return values
+    return values.astype(np.float32)
+
+
+def put(values: npt.NDArray[Any], where: Any, found: FloatArray) -> npt.NDArray[Any]:
+    """Put numbers into an array of single precision; return it, in double if one needs that."""
+    narrow = single(found)
+    if narrow.dtype != values.dtype:
+        values = values.astype(float)
+    values[where] = narrow
+    return values

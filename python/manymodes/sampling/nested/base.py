@@ -1,0 +1,140 @@
+"""Which base measure a posterior is integrated over, and what its prior integrates to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from manymodes.density.parameter_space import on_unit_cube
+from manymodes.density.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.errors import InputError
+from manymodes.sampling.base_measures import (
+    BaseMeasure,
+    chains_measure,
+    cube_measure,
+    peaks_measure,
+    prior_measure,
+    proper_prior_measure,
+    read_measure,
+)
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+
+AUTO = "auto"
+REFERENCES = (AUTO, "prior", "chains", "peaks", "cube")
+"""The names of base measures; anything else is the path of a file."""
+
+PILOTS = 16
+"""Chains that are run where a base measure needs some and there are none."""
+_PILOT_SETTINGS = NutsSettings(warmup=300, draws=200)
+
+
+def choose_base(
+    posterior: Posterior,
+    reference: str = AUTO,
+    *,
+    chains: Chains | None = None,
+    seed: int = 1,
+    threads_per_chain: int | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> BaseMeasure:
+    """Return a base measure by name; its ``reason`` says why it is this one.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What will be integrated.
+    reference : str
+        ``prior``, ``chains``, ``peaks``, ``cube``, the path of a file, or ``auto``: the prior,
+        where the program can leave its likelihood out and the prior is proper; the cube, where
+        all parameters live on (0, 1); otherwise what fits the chains.
+    chains : Chains, optional
+        Draws for ``chains``; without any, a few short chains are run.
+    seed : int
+        Decides draws and fits.
+    threads_per_chain, executor, workers, quiet
+        For the chains that are run, as `run_chains` takes them.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, the file is no base measure, or the program does not allow it.
+    DensityError, SamplingError
+        The prior has no density near the origin or cannot be sampled; or no chain finishes.
+    """
+    if reference not in REFERENCES:
+        return _of_file(posterior, Path(reference))
+    chosen, why = reference, ""
+    prior = None
+    if reference in (AUTO, "peaks", "chains"):
+        prior = proper_prior_measure(posterior, seed=seed)
+    if reference == AUTO:
+        if prior is not None:
+            chosen, why = "prior", f"the data item '{PRIOR_SWITCH}' tells the prior"
+        elif posterior.prior_only is not None:
+            chosen, why = "chains", "the prior is improper, and no measure to begin from"
+        elif on_unit_cube(posterior):
+            chosen, why = "cube", f"no '{PRIOR_SWITCH}', and all parameters live on (0, 1)"
+        else:
+            chosen, why = "chains", f"the program has no data item '{PRIOR_SWITCH}'"
+    if chosen == "prior":
+        base = prior if prior is not None else prior_measure(posterior, seed=seed)
+    elif chosen == "cube":
+        base = cube_measure(posterior)
+    elif chosen == "peaks":
+        base = peaks_measure(posterior, prior=prior, seed=seed)
+    else:
+        if chains is None:
+            chains = run_chains(
+                posterior,
+                chains=PILOTS,
+                settings=_PILOT_SETTINGS,
+                seed=seed,
+                threads_per_chain=threads_per_chain,
+                executor=executor,
+                workers=workers,
+                quiet=quiet,
+            )
+        base = chains_measure(posterior, _draws(chains), prior=prior, seed=seed)
+    return replace(base, reason=f"{base.reason}; chosen because {why}" if why else base.reason)
+
+
+def check_reference(posterior: Posterior, reference: str) -> None:
+    """Refuse a base measure that cannot be had, before anything is run.
+
+    Raises
+    ------
+    InputError
+        As `choose_base`.
+    """
+    if reference not in REFERENCES:
+        _of_file(posterior, Path(reference))
+    elif reference == "cube":
+        cube_measure(posterior)
+    elif reference == "prior":
+        prior_measure(posterior)  # the program has no switch, or the prior no integral
+
+
+def _of_file(posterior: Posterior, path: Path) -> BaseMeasure:
+    if not path.is_file():
+        raise InputError(
+            f"reference: '{path}' is none of {', '.join(REFERENCES)}, nor a file that is there"
+        )
+    base = read_measure(path, posterior.dims)
+    return replace(base, source="file", exact=False, log_prior=float("nan"))
+
+
+def _draws(chains: Chains) -> Sequence[FloatArray]:
+    return [one[:length] for one, length in zip(chains.eta, chains.lengths, strict=True)]
+
+
+def widened(base: BaseMeasure, factor: float = 1.5) -> BaseMeasure:
+    """Return a base measure with every component wider."""
+    parts = [replace(one, scale=np.asarray(factor * one.scale)) for one in base.components]
+    return replace(base, components=tuple(parts), exact=False)

@@ -1,0 +1,404 @@
+"""One PolyChord run in a child process: its settings, its configuration, its progress."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.runtime.printed import PolyChordConsole, listening
+from manymodes.runtime.runs_display import RunsDisplay as RunsDisplay
+from manymodes.runtime.scratch import scratch_folder
+from manymodes.runtime.tasks import Parcel
+from manymodes.runtime.threads import VARIABLE
+from manymodes.sampling.base_measures import BaseMeasure
+from manymodes.sampling.nested.runner import nested_runner
+from manymodes.toolchain import PolyChordLibrary, polychord_library, require
+from manymodes.toolchain.process import kept
+
+MAX_RUN_SEED = 2**31 - 1
+"""Seeds of runs are below this: PolyChord's are 32-bit integers, a negative one means the time."""
+
+_MOST_POINTS = 10**7  # in memory at once
+_MOST_REPEATS = 10**6
+
+RUNNING = ".running-"
+"""How the scratch folders of runs are called."""
+
+_LOG_ZERO = -1e30
+_MPI_TRIALS = 20_000
+_DISK_FAILS = 4
+_PRINTS = "prints"
+_SIGNALS = {-number: number.name for number in signal.Signals}
+_SIGNALS |= {128 + number: number.name for number in signal.Signals}  # as a shell tells them
+_RESUME_FILE = "polychord.resume"
+_IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class PolyChordSettings:
+    """Settings of PolyChord, the same for every run.
+
+    Parameters
+    ----------
+    nlive : int, optional
+        Live points of each run. By default 500; 200 over a base measure that was fitted to chains,
+        of which the posterior is so much less compressed that errors are smaller all the same.
+    nprior : int, optional
+        Draws of the prior that a run begins with; ten times ``nlive`` by default.
+    num_repeats : int, optional
+        Slices between two samples. By default five times the dimension of the cube; three times
+        over a base measure that was fitted to chains, in which modes look alike and round.
+    precision : float, optional
+        A run ends when the live points hold less than this share of the evidence. By default
+        0.001; 0.01 over a base measure that was fitted to chains, over which the density is so
+        flat that live points tell well what they hold.
+    clustering : bool
+        PolyChord's recognition of clusters while it runs. Off by default: it costs a third of
+        the time, and modes are told apart afterwards, for both engines alike.
+    processes : int
+        MPI processes of each run, where PolyChord was built with MPI.
+    """
+
+    nlive: int | None = None
+    nprior: int | None = None
+    num_repeats: int | None = None
+    precision: float | None = None
+    clustering: bool = False
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the ranges; raise `InputError` naming the first setting out of its range."""
+        if self.nlive is not None and self.nlive < 10:
+            raise InputError(f"nlive: {self.nlive} is not 10 or more")
+        if self.nlive is not None and self.nlive > _MOST_POINTS // 10:
+            raise InputError(f"nlive: {self.nlive} is more than {_MOST_POINTS // 10}")
+        if self.nprior is not None and self.nprior < (self.nlive or 1):
+            raise InputError(f"nprior: {self.nprior} is less than nlive ({self.nlive})")
+        if self.nprior is not None and self.nprior > _MOST_POINTS:
+            raise InputError(f"nprior: {self.nprior} is more than {_MOST_POINTS}")
+        if self.num_repeats is not None and self.num_repeats < 1:
+            raise InputError(f"num_repeats: {self.num_repeats} is not 1 or more")
+        if self.num_repeats is not None and self.num_repeats > _MOST_REPEATS:
+            raise InputError(f"num_repeats: {self.num_repeats} is more than {_MOST_REPEATS}")
+        if self.precision is not None and not 0 < self.precision < 1:
+            raise InputError(f"precision: {self.precision} is not between 0 and 1")
+        if self.processes < 1:
+            raise InputError(f"processes: {self.processes} is not 1 or more")
+
+    def for_base(self, base: BaseMeasure) -> PolyChordSettings:
+        """Return the settings with what was left open filled in for a base measure."""
+        over_chains = base.source in ("chains", "peaks")
+        nlive = self.nlive or (200 if over_chains else 500)
+        return replace(
+            self,
+            nlive=nlive,
+            nprior=max(self.nprior or 10 * nlive, nlive),
+            num_repeats=self.num_repeats or (3 if over_chains else 5) * base.cube_dims,
+            precision=self.precision or (1e-2 if over_chains else 1e-3),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class NestedJob:
+    """What all runs share; picklable, so that they may go anywhere.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        What to integrate.
+    base : BaseMeasure
+        What to integrate it over.
+    settings : PolyChordSettings
+        PolyChord's settings.
+    scratch : Path or None
+        Where runs on this machine keep their files; elsewhere, a temporary folder.
+    checkpoints : bool
+        Whether PolyChord keeps a file in ``scratch`` from which a run that was killed goes on.
+    threads : int
+        Of each process, for one likelihood.
+    """
+
+    posterior: Posterior
+    base: BaseMeasure
+    settings: PolyChordSettings
+    scratch: Path | None = None
+    checkpoints: bool = False
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class RawRun:
+    """What a run leaves.
+
+    Attributes
+    ----------
+    points : array of shape (n, C + 2)
+        Of each dead point: cube coordinates, log likelihood of its birth contour, log likelihood.
+    counts : int array of shape (5,)
+        Evaluations, those outside, those that failed, prior trials, prior points inside.
+    seconds : float
+        Wall time.
+    resumed : int
+        How often the run was interrupted and went on from its checkpoint.
+    """
+
+    points: FloatArray
+    counts: npt.NDArray[np.int64]
+    seconds: float
+    resumed: int
+
+
+def run_polychord(
+    job: Parcel[NestedJob] | NestedJob, seed: int, index: int, show: RunsDisplay | None
+) -> RawRun:
+    """Run PolyChord once: the task that a worker carries out.
+
+    Raises
+    ------
+    SamplingError
+        The run failed; the message is that of the child.
+    InputError
+        More than one process is asked of a PolyChord that was built without MPI.
+    StorageError
+        The disk is full or fails.
+    """
+    opened = job.open() if isinstance(job, Parcel) else job
+    try:
+        with opened.posterior.program.in_users_words():
+            return _run_polychord(opened, seed, index, show)
+    except StorageError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"a nested run: {reason}; make room and go on with --resume") from error
+
+
+def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay | None) -> RawRun:
+    library = polychord_library(require("polychord"))
+    with _scratch_folder(opened, library, seed, index) as scratch:
+        begun = time.monotonic()
+        resumed = _mark_resumption(scratch)
+        config = scratch / "config"
+        config.write_text(
+            _config_text(opened, library, (seed + resumed) % MAX_RUN_SEED, scratch),
+            encoding="utf-8",
+        )
+        command = [*launcher(opened.settings, library), str(nested_runner()), str(config)]
+        processes, threads = opened.settings.processes, opened.threads
+        counts = _run_child(command, scratch, show, index, processes, threads)
+        if show is not None:
+            show.ended(index)
+        points = _read_dead(scratch / "dead.bin")
+        if counts[3] == 0:
+            counts[3:] = _prior_trials(opened)
+        return RawRun(points, counts, time.monotonic() - begun, resumed)
+
+
+def _prior_trials(job: NestedJob) -> tuple[int, int]:
+    """Count draws of the base measure, and those with a density above zero, for an MPI run.
+
+    Its processes share the initial points out and cannot count them.
+    """
+    draws = job.base.sample(np.random.default_rng(0), _MPI_TRIALS)
+    inside = sum(np.isfinite(job.posterior.log_density(eta)) for eta in draws)
+    return _MPI_TRIALS, int(inside)
+
+
+# ---------------------------------------------------------------- the files of a run
+
+
+@contextmanager
+def _scratch_folder(
+    job: NestedJob, library: PolyChordLibrary, seed: int, index: int
+) -> Iterator[Path]:
+    """Hold the folder of a run; one with checkpoints outlives a run that is killed."""
+    if job.checkpoints and job.scratch is not None:
+        folder = _unfinished(job.scratch, index)
+        identity = _identity(job, library, seed)
+        kept = folder / _IDENTITY
+        if not kept.exists() or kept.read_text(encoding="utf-8") != identity:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        kept.write_text(identity, encoding="utf-8")
+        _fill(folder, job)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with scratch_folder(job.scratch, RUNNING) as scratch:
+        _fill(scratch, job)
+        yield scratch
+
+
+def has_checkpoint(job: NestedJob, index: int) -> bool:
+    """Whether a run that has failed left what it can go on from."""
+    return (
+        job.checkpoints
+        and job.scratch is not None
+        and (_unfinished(job.scratch, index) / _RESUME_FILE).exists()
+    )
+
+
+def forget_unfinished(scratch: Path, index: int) -> None:
+    """Remove the checkpoint of a run that is finished, whoever finished it."""
+    shutil.rmtree(_unfinished(scratch, index), ignore_errors=True)
+
+
+def _unfinished(scratch: Path, index: int) -> Path:
+    return scratch / f"unfinished-{index:03d}"
+
+
+def _fill(folder: Path, job: NestedJob) -> None:
+    (folder / "data.json").write_text(job.posterior.data_json, encoding="utf-8")
+    (folder / "clusters").mkdir(exist_ok=True)  # PolyChord asks for it when it clusters
+
+
+def _identity(job: NestedJob, library: PolyChordLibrary, seed: int) -> str:
+    """Return what a checkpoint belongs to: it is not continued under anything else."""
+    parts = [job.posterior.identity, job.base.as_dict(), job.settings.as_dict(), seed]
+    return hashlib.sha256(repr((*parts, library.version)).encode()).hexdigest()
+
+
+def _mark_resumption(folder: Path) -> int:
+    """Return how often a run has been continued, this time included; 0 for one from the start.
+
+    PolyChord renames its checkpoint when it is whole. The random numbers start anew, so that a
+    run that goes on needs a seed of its own.
+    """
+    marks = folder / "resumed"
+    if not (folder / _RESUME_FILE).exists():
+        return 0
+    times = int(marks.read_text(encoding="utf-8")) + 1 if marks.exists() else 1
+    marks.write_text(str(times), encoding="utf-8")
+    return times
+
+
+def launcher(settings: PolyChordSettings, library: PolyChordLibrary) -> list[str]:
+    """Return the command that starts a run's processes; empty for a run of one.
+
+    Raises
+    ------
+    InputError
+        PolyChord was built without MPI, or there is no mpiexec.
+    """
+    if settings.processes == 1:
+        return []
+    if not library.mpi:
+        raise InputError(
+            f"processes: {settings.processes} need a PolyChord built with MPI, and version "
+            f"{library.version} at {library.path} is not: use more --runs instead"
+        )
+    if shutil.which("mpiexec") is None:
+        raise InputError("processes: there is no mpiexec on the path; install MPI's")
+    return ["mpiexec", "-n", str(settings.processes)]
+
+
+def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: Path) -> str:
+    base = job.base
+    settings = job.settings.for_base(base)
+    entries: list[tuple[str, object]] = [
+        ("model_library", job.posterior.program.library()),
+        ("data_file", scratch / "data.json"),
+        ("polychord_library", library.path),
+        *(("preload", path) for path in library.preload),
+        ("newer_interface", int(library.newer_interface)),
+        ("output", scratch / "dead.bin"),
+        ("prints", scratch / _PRINTS),
+        ("nlive", settings.nlive),
+        ("nprior", settings.nprior),
+        ("num_repeats", settings.num_repeats),
+        ("precision", repr(settings.precision)),
+        ("clustering", int(settings.clustering)),
+        ("checkpoints", int(job.checkpoints)),
+        ("mpi", int(settings.processes > 1)),
+        ("seed", seed),
+    ]
+    for one in base.components:
+        entries.append(("component", repr(one.weight)))
+        for i, (family, place) in enumerate(zip(one.families, one.location.tolist(), strict=True)):
+            row = " ".join(map(repr, one.scale[i, : i + 1].tolist()))
+            entries.append(("coordinate", f"{family} {place!r} {row}"))
+    return "".join(f"{key} {value}\n" for key, value in entries)
+
+
+# ---------------------------------------------------------------- the child
+
+
+def _run_child(
+    command: list[str],
+    folder: Path,
+    show: RunsDisplay | None,
+    index: int,
+    processes: int,
+    threads: int = 1,
+) -> npt.NDArray[np.int64]:
+    """Run the child to its end and return the sum of its processes' counts."""
+    # glibc 2.41 and later refuse libraries with an executable stack, as PolyChord's is.
+    environment = {
+        **os.environ,
+        "GLIBC_TUNABLES": "glibc.rtld.execstack=2",
+        VARIABLE: str(threads),
+    }
+    said = PolyChordConsole()
+    with (
+        (folder / "stderr.txt").open("w+") as errors,
+        listening(folder / _PRINTS, said),
+        kept(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=folder,
+            env=environment,
+            text=True,
+            keeper=processes > 1,
+        ) as child,
+    ):
+        counts: list[list[int]] = []
+        assert child.stdout is not None
+        for line in child.stdout:
+            word, *fields = line.split() or [""]
+            if word == "@progress" and show is not None:
+                show(index, fields)
+            elif word == "@done":
+                counts.append([int(f) for f in fields])
+            elif word and not word.startswith("@"):  # mpiexec's
+                said(line.encode())
+        status = child.wait()
+        errors.seek(0)
+        complaint = " ".join(errors.read().split())
+    said.close()  # nothing is read any more
+    complaint = complaint or " / ".join(said.lines(4))
+    if status == _DISK_FAILS:
+        complaint = complaint or "its files cannot be written"
+        raise StorageError(f"a nested run: {complaint}; make room and go on with --resume")
+    name = _SIGNALS.get(status)
+    if name is not None:
+        raise SamplingError(f"the nested run was ended by {name}: {complaint}".rstrip(": "))
+    if status != 0 or len(counts) != processes:
+        raise SamplingError(f"the nested run failed: {complaint}")
+    return np.asarray(np.sum(counts, axis=0), dtype=np.int64)
+
+
+def _read_dead(path: Path) -> FloatArray:
+    shape = np.fromfile(path, dtype=np.int64, count=2)
+    points = np.fromfile(path, dtype=np.float64, offset=16).reshape(shape)
+    birth = points[:, -2]
+    birth[birth <= _LOG_ZERO] = -np.inf
+    return points

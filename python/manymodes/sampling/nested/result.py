@@ -1,0 +1,411 @@
+"""What nested sampling runs found: the evidence with its errors, and weighted draws."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from manymodes.density.labels import anesthetic_samples, renamed_flat, renamed_text
+from manymodes.density.log_likelihood import Missing
+from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.errors import NamesWarning
+from manymodes.sampling.base_measures import BaseMeasure
+from manymodes.statistics import nested_volumes
+from manymodes.statistics.diagnostics import insertion_p
+
+if TYPE_CHECKING:
+    from anesthetic import NestedSamples
+
+_VOLUME_DRAWS = 400
+_AT_ONCE = 40
+_PRIOR_DRAWS = 1000
+_LOG_LIK_DRAWS = 1000
+_EDGE = 1e-3
+_SCATTERED = 0.05
+_FREEDOM = 4.0
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class NestedRun:
+    """The dead points of one PolyChord run, in the order of their likelihood.
+
+    Without those that lie on the contour itself that they were born on (`inside_own_contour`).
+
+    Attributes
+    ----------
+    cube : array of shape (n, C)
+        Cube coordinates.
+    logl, birth : arrays of shape (n,)
+        Log likelihood against the base measure and that of the contour it was born on (nats).
+    evaluations, failures : int
+        Of the density; failures are exceptions and NaN, counted as density zero.
+    prior_trials, prior_inside : int
+        How many draws of the base measure it took to have ``nprior`` with a density above zero.
+    seconds : float
+        Wall time.
+    resumed : int
+        How often it was interrupted and went on from a checkpoint.
+    """
+
+    cube: FloatArray
+    logl: FloatArray
+    birth: FloatArray
+    evaluations: int
+    failures: int
+    prior_trials: int
+    prior_inside: int
+    seconds: float
+    resumed: int = 0
+
+
+@dataclass(frozen=True)
+class PriorIntegral:
+    """What a program's prior integrates to, and whether anything there does not end.
+
+    Attributes
+    ----------
+    log_z, log_z_sd : float
+        Log of the integral of the prior (nats) and its error: 0 if it is normalised, infinite if
+        it is improper, NaN where nothing tells it.
+    improper : tuple of str
+        The parameters whose prior has no finite integral.
+    certain : bool
+        Whether that was measured; otherwise the program's text says that they may have no prior.
+    endless : tuple of str
+        In what the whole density, likelihood and prior, has no finite integral.
+    """
+
+    log_z: float
+    log_z_sd: float
+    improper: tuple[str, ...] = ()
+    certain: bool = True
+    endless: tuple[str, ...] = ()
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the prior is certainly not normalised: by 0.01 nats and four errors."""
+        return abs(self.log_z) > max(0.01, 4 * self.log_z_sd)
+
+    @property
+    def leaves_evidence(self) -> bool:
+        """Whether log_z of the density can be an evidence, as far as is known for certain."""
+        return not self.endless and not (self.improper and self.certain)
+
+
+@dataclass(frozen=True)
+class Nested:
+    """One or more independent nested sampling runs of one posterior, merged.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        What was integrated.
+    base : BaseMeasure
+        What it was integrated over.
+    nlive : int
+        Live points of each run.
+    runs : tuple of NestedRun
+        The runs that finished.
+    failures : dict
+        The message of each run that failed, by number.
+    prior_integral : PriorIntegral, optional
+        What the program's prior integrates to, where that could be found out.
+    unit_vector_surplus : float
+        What Stan's transform of unit vectors adds to the log integral (nats).
+    unfinished : (int, int), optional
+        Of a command that was interrupted: how many runs finished, and how many were asked for.
+    """
+
+    posterior: Posterior
+    base: BaseMeasure
+    nlive: int
+    runs: tuple[NestedRun, ...]
+    failures: dict[int, str] = field(default_factory=dict)
+    prior_integral: PriorIntegral | None = None
+    unit_vector_surplus: float = 0.0
+    unfinished: tuple[int, int] | None = None
+
+    @cached_property
+    def _order(self) -> npt.NDArray[np.intp]:
+        return np.argsort(np.concatenate([run.logl for run in self.runs]), kind="stable")
+
+    @cached_property
+    def logl(self) -> FloatArray:
+        """Log likelihood against the base measure of the merged points, ascending, (n,)."""
+        return np.concatenate([run.logl for run in self.runs])[self._order]
+
+    @cached_property
+    def birth(self) -> FloatArray:
+        """Birth contours of the merged points, shape (n,)."""
+        return np.concatenate([run.birth for run in self.runs])[self._order]
+
+    @cached_property
+    def run_of(self) -> npt.NDArray[np.intp]:
+        """The run that each merged point comes from, shape (n,)."""
+        return np.repeat(np.arange(len(self.runs)), [len(r.logl) for r in self.runs])[self._order]
+
+    @cached_property
+    def cube(self) -> FloatArray:
+        """The merged points in the cube, shape (n, C)."""
+        return np.concatenate([run.cube for run in self.runs])[self._order]
+
+    @cached_property
+    def eta(self) -> FloatArray:
+        """The merged points in the unconstrained space, shape (n, D)."""
+        return self.base.quantile(self.cube)
+
+    @cached_property
+    def rows(self) -> FloatArray:
+        """The merged points as constrained rows, shape (n, P)."""
+        return self.posterior.constrain_rows(self.eta)
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """Posterior weights of the merged points, shape (n,), summing to one."""
+        return np.asarray(
+            special.softmax(nested_volumes.expected_log_weights(self.logl, self.birth))
+        )
+
+    # ------------------------------------------------------------ evidence
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether ``log_z`` can be an evidence; over an improper prior there is none."""
+        return self.prior_integral is None or self.prior_integral.leaves_evidence
+
+    @cached_property
+    def log_prior_inside(self) -> tuple[float, float]:
+        """Log share of the base measure where the density is above zero (nats), and its error.
+
+        PolyChord throws initial points of density zero away without counting them, so that
+        what it integrates over is the base measure restricted to the rest.
+        """
+        trials = sum(run.prior_trials for run in self.runs)
+        inside = sum(run.prior_inside for run in self.runs)
+        share = inside / trials
+        return float(np.log(share)), float(np.sqrt((1 - share) / inside))
+
+    @cached_property
+    def log_z_restricted(self) -> float:
+        """Log evidence (nats) relative to the base measure where the density is above zero."""
+        return float(nested_volumes.settled(np.mean(self._by_volumes[0])))
+
+    @property
+    def log_shift(self) -> float:
+        """What is added to `log_z_restricted`, and to that of any region, for `log_z` (nats).
+
+        The log share of the base measure that is inside, less what Stan's transform of unit
+        vectors adds to the integral.
+        """
+        return self.log_prior_inside[0] - self.unit_vector_surplus
+
+    @property
+    def log_z(self) -> float:
+        """Log evidence: log of the density's integral over the constrained space (nats)."""
+        return self.log_z_restricted + self.log_shift
+
+    @cached_property
+    def _by_volumes(self) -> tuple[FloatArray, FloatArray]:
+        """Log evidence and divergence from the base measure (nats) for each random volume."""
+        rng = np.random.default_rng(0)
+        log_z, d_kl = [], []
+        for _ in range(_VOLUME_DRAWS // _AT_ONCE):
+            log_w = nested_volumes.random_log_weights(self.logl, self.birth, rng, _AT_ONCE)
+            log_z.append(special.logsumexp(log_w, axis=0))
+            d_kl.append(self.logl @ np.exp(log_w - log_z[-1]) - log_z[-1])
+        return np.concatenate(log_z), np.concatenate(d_kl)
+
+    @cached_property
+    def log_z_volume_sd(self) -> float:
+        """Error of ``log_z`` (nats) from sampled volumes, and from the rejection share."""
+        return float(
+            nested_volumes.settled(
+                np.hypot(self._by_volumes[0].std(ddof=1), self.log_prior_inside[1])
+            )
+        )
+
+    @property
+    def log_z_sd(self) -> float:
+        """Error of ``log_z`` (nats), from random volumes and from the scatter of runs.
+
+        Volumes alone take every point for a fair draw within its contour. Where slices do not
+        get far enough for that, independent runs scatter more than their volumes say: then
+        (p < 0.05) the scatter alone counts. Otherwise both estimate the same variance, and are
+        pooled, that of volumes with the weight of four degrees of freedom.
+        """
+        volume, freedom = self.log_z_volume_sd, len(self.runs) - 1
+        if freedom == 0 or volume == 0:
+            return volume
+        statistic = freedom * (self.log_z_between_sd / volume) ** 2
+        if stats.chi2.sf(statistic, freedom) < _SCATTERED:
+            return self.log_z_between_sd
+        return float(volume * np.sqrt((_FREEDOM + statistic) / (_FREEDOM + freedom)))
+
+    @cached_property
+    def log_z_by_run(self) -> FloatArray:
+        """The log evidence of each run on its own, shape (R,), in nats."""
+        estimates = [
+            special.logsumexp(nested_volumes.expected_log_weights(run.logl, run.birth))
+            for run in self.runs
+        ]
+        return nested_volumes.settled(estimates) + self.log_shift
+
+    @cached_property
+    def log_z_between_sd(self) -> float:
+        """Error of the merged ``log_z`` from the scatter between runs (nats); NaN for one run."""
+        n = len(self.runs)
+        if n == 1:
+            return _NAN
+        return float(nested_volumes.settled(self.log_z_by_run.std(ddof=1) / np.sqrt(n)))
+
+    # ------------------------------------------------------------ what was learned, and how well
+
+    @property
+    def d_kl_base(self) -> tuple[float, float]:
+        """Divergence of the posterior from the base measure (nats), and its error.
+
+        What a run has to compress: its length is proportional to it, and so is the square of
+        the error of ``log_z``.
+        """
+        d_kl = self._by_volumes[1] - self.log_prior_inside[0]
+        return float(nested_volumes.settled(d_kl.mean())), float(
+            nested_volumes.settled(d_kl.std(ddof=1))
+        )
+
+    @cached_property
+    def d_kl(self) -> tuple[float, float]:
+        """Divergence of the posterior from the prior (nats), and its error.
+
+        Where the base measure is not the prior it needs the data switch ``prior_only``: then the
+        mean log likelihood of draws, less the log evidence over the normalised prior. Otherwise
+        NaN.
+        """
+        if self.base.exact:
+            return self.d_kl_base
+        if self.posterior.prior_only is not False:
+            return _NAN, _NAN
+        rng = np.random.default_rng(0)
+        draws = self.eta[rng.choice(len(self.weights), _PRIOR_DRAWS, p=self.weights)]
+        prior = self.posterior.prior
+        heights = np.array([self.posterior.log_density(x) - prior.log_density(x) for x in draws])
+        norm = self.prior_integral or PriorIntegral(0.0, 0.0)
+        if not self.is_evidence:
+            return _NAN, _NAN
+        n = min(_PRIOR_DRAWS, self.effective_samples)
+        sd = float(
+            np.hypot(heights.std(ddof=1) / np.sqrt(n), np.hypot(self.log_z_sd, norm.log_z_sd))
+        )
+        return float(heights.mean()) - self.log_z + norm.log_z, sd
+
+    @cached_property
+    def effective_samples(self) -> float:
+        """The number of equally weighted draws that the points are worth, as anesthetic's ``neff``.
+
+        The exponential of the entropy of the weights.
+        """
+        return float(np.exp(special.entr(self.weights).sum()))
+
+    @cached_property
+    def insertion_p_by_run(self) -> FloatArray:
+        """The p-value of each run's insertion-index test, shape (R,).
+
+        NaN for a run that drew no point above another: its likelihood is flat.
+        """
+        ranks = [nested_volumes.insertion_ranks(run.logl, run.birth) for run in self.runs]
+        return np.array([insertion_p(*one) if one[0].size else _NAN for one in ranks])
+
+    @property
+    def insertion_p(self) -> float:
+        """Smallest p-value of the runs' insertion-index tests, times their number; NaN for none."""
+        tested = self.insertion_p_by_run[np.isfinite(self.insertion_p_by_run)]
+        return float(min(1.0, tested.min() * len(tested))) if tested.size else _NAN
+
+    @cached_property
+    def on_top(self) -> tuple[int, int]:
+        """How many points share the highest likelihood against the base measure, and of how many.
+
+        Several do where runs end on a plateau: nothing was drawn above it. All do where the
+        likelihood is the same everywhere that the runs looked.
+        """
+        return int((self.logl == self.logl[-1]).sum()), len(self.logl)
+
+    @cached_property
+    def _by_component(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """The points that hold the posterior, and the most probable component at each."""
+        heaviest = np.argsort(-self.weights)
+        kept = heaviest[np.cumsum(self.weights[heaviest]) < 1 - 1e-6]
+        eta = self.eta[kept]
+        return kept, np.argmax(self.base.log_parts(eta), axis=0)
+
+    @cached_property
+    def edge_shares(self) -> FloatArray:
+        """Posterior mass beyond the outer thousandths of a fitted base measure, shape (D,).
+
+        Coordinate by coordinate, in the component that is most probable at each point: were the
+        base measure the posterior, each share would be 0.002. The prior itself has no edge.
+        """
+        shares = np.zeros(self.base.dims)
+        if self.base.exact:
+            return shares
+        kept, nearest = self._by_component
+        for k, component in enumerate(self.base.components):
+            members = kept[nearest == k]
+            if component.origin != "prior":
+                u = component.invert(self.eta[members])
+                shares += self.weights[members] @ ((u < _EDGE) | (u > 1 - _EDGE))
+        return shares
+
+    @cached_property
+    def missed_share(self) -> float:
+        """Posterior mass that what the base measure was fitted to seems to have missed.
+
+        Where the prior, a component of small weight, is more probable than all that was fitted to
+        chains or peaks. NaN where nothing was, or the program cannot tell its prior.
+        """
+        origins = np.array([component.origin for component in self.base.components])
+        if self.base.source not in ("chains", "peaks") or "prior" not in origins:
+            return _NAN
+        kept, nearest = self._by_component
+        return float(self.weights[kept[origins[nearest] == "prior"]].sum())
+
+    # ------------------------------------------------------------ effort, draws
+
+    @property
+    def evaluations(self) -> int:
+        """Density evaluations of all runs."""
+        return sum(run.evaluations for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the longest run."""
+        return max(run.seconds for run in self.runs)
+
+    @cached_property
+    def missing_log_lik(self) -> Missing:
+        """What draws of the posterior lack of the log likelihood; 1000 of them, by their weights.
+
+        Nothing for a network, whose generated quantities do not throw.
+        """
+        if self.posterior.network is not None or not self.posterior.has_log_lik:
+            return Missing.of(np.empty((0, 0)))
+        rng = np.random.default_rng(0)
+        points = self.eta[rng.choice(len(self.weights), _LOG_LIK_DRAWS, p=self.weights)]
+        told = self.posterior.log_lik_told(points)
+        return Missing.of(told.values, told)
+
+    @cached_property
+    def samples(self) -> NestedSamples:
+        """The merged run as anesthetic samples, with Stan's names and TeX labels."""
+        outside = self.posterior.exported_names
+        if said := renamed_text(outside):
+            warnings.warn(said, NamesWarning, stacklevel=2)
+        flat = self.posterior.model.param_names(include_tp=True)
+        names = [renamed_flat(name, outside) for name in flat]
+        return anesthetic_samples(self.rows, names, self.logl, self.birth, self.posterior.name)

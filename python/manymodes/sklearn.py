@@ -1,0 +1,413 @@
+"""Bayesian neural networks with scikit-learn's interface.
+
+>>> from manymodes.sklearn import BayesianMLPClassifier
+>>> model = BayesianMLPClassifier(random_state=1).fit(X, y)         # doctest: +SKIP
+>>> model.predict_proba(X)                                          # doctest: +SKIP
+
+What is averaged over draws is the predictive distribution, never a parameter: with w_k the weight
+of chain k and S its draws, p(y | x) = sum_k (w_k / S) sum_s p(y | x, draw s of chain k).
+
+References
+----------
+.. [1] Neal (1996). Bayesian Learning for Neural Networks. Springer.
+.. [2] Yao, Vehtari, Gelman (2022). Stacking for non-mixing Bayesian computations: the curse and
+   blessing of multimodal posteriors. Journal of Machine Learning Research 23(79).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+try:
+    from joblib import effective_n_jobs
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError(
+        "manymodes.sklearn needs scikit-learn 1.6 or later: pip install 'scikit-learn>=1.6'"
+        f" ({error})"
+    ) from error
+
+from manymodes.density.posterior import Posterior
+from manymodes.errors import InputError
+from manymodes.networks.network import Network
+from manymodes.results.run_directory import run_directory, save_posterior, write_chains
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.statistics.mixture import log_mean_exp
+from manymodes.statistics.stacking import stack
+
+__all__ = ["BayesianMLPClassifier", "BayesianMLPRegressor"]
+
+Array = npt.NDArray[np.float64]
+
+_BLOCK = 2_000_000  # most predictions held at once
+_CONSTANT_NOISE = 0.01  # noise given to a target without any, in units of the target's scale
+_PRIORS = {"normal": "normal:1", "bernoulli": "normal:2", "categorical": "normal:2"}
+
+
+class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
+    """What classifier and regressor share: parameters, sampling, averages over draws."""
+
+    def __init__(
+        self,
+        hidden: int | Sequence[int] = (8,),
+        *,
+        activation: str = "tanh",
+        prior: str | None = None,
+        constraint: str = "none",
+        chains: int = 4,
+        warmup: int = 300,
+        draws: int = 300,
+        adapt_delta: float = 0.8,
+        max_treedepth: int = 7,
+        stacking: bool = True,
+        standardise: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+        kernel: bool = True,
+        out: str | Path | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.prior = prior
+        self.constraint = constraint
+        self.chains = chains
+        self.warmup = warmup
+        self.draws = draws
+        self.adapt_delta = adapt_delta
+        self.max_treedepth = max_treedepth
+        self.stacking = stacking
+        self.standardise = standardise
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.kernel = kernel
+        self.out = out
+        self.verbose = verbose
+
+    # ------------------------------------------------------------ fitting
+
+    def _sample(
+        self, X: Array, target: Array, likelihood: str, outputs: int = 1, sigma_scale: float = 1.0
+    ) -> None:
+        """Sample the posterior of a network, given what the user gave and a scaled target."""
+        self.scaler_ = StandardScaler(with_mean=self.standardise, with_std=self.standardise).fit(X)
+        self.network_ = Network(
+            X.shape[1],
+            self._widths(),
+            outputs,
+            self.activation,
+            likelihood,
+            _PRIORS[likelihood] if self.prior is None else self.prior,
+            self.constraint,
+            sigma_scale,
+        )
+        settings = NutsSettings(self.warmup, self.draws, self.adapt_delta, self.max_treedepth)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        inputs = self._inputs(X)
+        posterior = Posterior.from_network(self.network_, inputs, target, kernel=self.kernel)
+        posterior.compile(quiet=not self.verbose)
+        out = None if self.out is None else Path(self.out)
+        with ExitStack() as held:
+            if out is not None:
+                held.enter_context(run_directory(out))
+            # A chain is a process of CmdStan's own, and a thread that waits for it starts at once.
+            threads = ThreadPoolExecutor(effective_n_jobs(self.n_jobs))
+            self.chains_ = run_chains(
+                posterior,
+                chains=self.chains,
+                settings=settings,
+                seed=seed,
+                out=out,
+                resume=True,
+                executor=held.enter_context(threads),
+                quiet=not self.verbose,
+            )
+            if out is not None:
+                save_posterior(posterior, out / "posterior")
+                write_chains(self.chains_, out)
+        self.posterior_ = posterior
+        self._warn(self.chains_)
+        draws = self.chains_.variables()
+        self.draws_ = {name: draws[name] for name in self.network_.weight_shapes}
+        self.weights_ = np.full(self.chains_.n_chains, 1 / self.chains_.n_chains)
+        if self.stacking and self.chains_.scored_lpd.size:
+            self.weights_ = stack(self.chains_.scored_lpd).weights
+
+    def _widths(self) -> tuple[Any, ...]:
+        """Return the units of each hidden layer; `Network` checks them."""
+        return tuple(np.atleast_1d(np.asarray(self.hidden, dtype=object)).tolist())
+
+    def _warn(self, chains: Chains) -> None:
+        name = type(self).__name__
+        if chains.failures:
+            first = next(iter(chains.failures.values()))
+            warnings.warn(
+                f"{name}: {len(chains.failures)} of {self.chains} chains failed and are left out;"
+                f" the first said: {first}",
+                stacklevel=4,
+            )
+
+    def _inputs(self, X: Array) -> Array:
+        """Return the network's inputs, shape (N, M)."""
+        inputs = np.asarray(self.scaler_.transform(X))
+        return inputs / math.sqrt(inputs.shape[1]) if self.standardise else inputs
+
+    # ------------------------------------------------------------ predictive distribution
+
+    def _checked(self, X: npt.ArrayLike) -> Array:
+        """Return the network's inputs at new rows, checked."""
+        check_is_fitted(self)
+        return self._inputs(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _by_rows(self, function: Callable[[slice], Array], rows: int) -> Array:
+        """Apply a function to slices of the rows, so that temporary arrays stay small."""
+        per_row = self.weights_.size * self.chains_.n_draws * self.network_.outputs
+        step = max(1, _BLOCK // per_row)
+        return np.concatenate([function(slice(i, i + step)) for i in range(0, rows, step)])
+
+    def _mean(self, values: Array) -> Array:
+        """Average values of shape (C, S, ...) over the draws, chains by their weights."""
+        return np.asarray(np.tensordot(self.weights_, values.mean(axis=1), axes=1))
+
+    def _log_density(self, inputs: Array, target: Array) -> Array:
+        """Return the log predictive density (nats) of each target, shape (N,), as scaled."""
+        draws = self.chains_.n_draws
+        weights = np.repeat(self.weights_ / draws, draws)
+
+        def block(rows: slice) -> Array:
+            log_lik = self.network_.log_lik(self.draws_, inputs[rows], target[rows])
+            return log_mean_exp(weights, log_lik.reshape(len(weights), -1))
+
+        return self._by_rows(block, len(inputs))
+
+
+class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc]
+    """A Bayesian neural network that classifies: NUTS chains of its posterior, stacked.
+
+    With two classes the likelihood is Bernoulli (logit), with more it is categorical (softmax).
+
+    Parameters
+    ----------
+    hidden : int or tuple of int
+        Units of each hidden layer.
+    activation : {"tanh", "sigmoid", "relu"}
+        Activation of the hidden units.
+    prior : str or None
+        Prior of every weight and bias, as in `manymodes.Network`. None is ``normal:2`` in
+        classification, where log odds of 5 and more are common, and ``normal:1`` in regression.
+    constraint : str
+        Constraint on the hidden layers, as in `manymodes.Network`.
+    chains : int
+        How many independent chains.
+    warmup, draws : int
+        Iterations of each chain before and after its adaptation ends.
+    adapt_delta : float
+        Target acceptance rate of NUTS, in (0, 1).
+    max_treedepth : int
+        Longest trajectory of NUTS is 2**max_treedepth leapfrog steps. The default bounds the
+        time of a fit: predictions need less of a chain than weights do.
+    stacking : bool
+        Weight chains by stacking their leave-one-out predictive densities [2]_; otherwise
+        equally.
+    standardise : bool
+        Give the network inputs with mean 0 and standard deviation 1 (a constant column keeps
+        its scale), divided by the square root of their number, and in regression a standardised
+        target, multiplied by the square root of the number of units in the last hidden layer:
+        the prior on functions then does not depend on how many inputs and units there are [1]_.
+        Otherwise the network sees the numbers as they are.
+    random_state : int, RandomState or None
+        Decides every draw.
+    n_jobs : int or None
+        How many chains run at once, each a process of CmdStan; None is 1, -1 all cores.
+    kernel : bool
+        Compute the likelihood in C++ where that can be compiled, as in `manymodes.Posterior`.
+    out : path or None
+        Folder that keeps program, data and chains, for `manymodes compare` and, with the same
+        data, settings and random_state, for another fit, which then samples nothing.
+    verbose : bool
+        Show progress on standard error.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+    n_features_in_ : int
+        The number of inputs; ``feature_names_in_`` has their names, if they had any.
+    network_ : manymodes.Network
+        The network.
+    posterior_ : manymodes.Posterior
+        Its posterior, given the inputs and targets as the network sees them.
+    chains_ : manymodes.Chains
+        The chains that finished, C of S draws.
+    weights_ : ndarray of shape (C,)
+        The weight of each chain; they add up to 1.
+    draws_ : dict of ndarrays of shape (C, S, ...)
+        The draws of the network's weights, by name.
+    scaler_ : StandardScaler
+        What standardises the inputs.
+    """
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Sample the posterior given inputs X, shape (N, M), and classes y, shape (N,).
+
+        Raises
+        ------
+        ValueError
+            X or y are not what scikit-learn's classifiers take, or have fewer than two rows.
+        InputError
+            A parameter is not allowed, or y has one class only (also a ValueError).
+        SamplingError
+            Not one chain finished.
+        """
+        inputs, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        n = len(self.classes_)
+        if n < 2:
+            raise InputError(
+                f"y: has only one class ({self.classes_[0]}); a classifier needs two or more"
+            )
+        likelihood = ("bernoulli", 1) if n == 2 else ("categorical", n)
+        self._sample(inputs, codes.astype(float), *likelihood)
+        return self
+
+    def predict_proba(self, X: npt.ArrayLike) -> Array:
+        """Return the predictive probability of each class, shape (N, n_classes)."""
+        inputs = self._checked(X)
+
+        def block(rows: slice) -> Array:
+            return self._mean(self.network_.predict(self.draws_, inputs[rows]))
+
+        found = self._by_rows(block, len(inputs))
+        return found if found.ndim == 2 else np.column_stack([1 - found, found])
+
+    def predict_log_proba(self, X: npt.ArrayLike) -> Array:
+        """Return log predictive probabilities (nats), shape (N, n_classes), without underflow."""
+        inputs = self._checked(X)
+        codes = range(len(self.classes_))
+        full = (np.full(len(inputs), float(code)) for code in codes)
+        return np.column_stack([self._log_density(inputs, target) for target in full])
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return the class of largest predictive probability, shape (N,)."""
+        codes = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[codes])
+
+    def log_predictive_density(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+        """Return the log predictive probability (nats) of each row's class, shape (N,).
+
+        Raises
+        ------
+        InputError
+            A class in y was not there when the model was fitted.
+        """
+        check_is_fitted(self)
+        inputs, labels = validate_data(self, X, y, dtype=np.float64, reset=False)
+        strange = ~np.isin(labels, self.classes_)
+        if strange.any():
+            row = int(strange.argmax())
+            raise InputError(
+                f"y: row {row} (counted from 0) is {labels[row]!r}, which is none of the classes"
+            )
+        codes = np.searchsorted(self.classes_, labels).astype(float)
+        return self._log_density(self._inputs(inputs), codes)
+
+
+class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
+    """A Bayesian neural network with normal noise of unknown size: NUTS chains, stacked.
+
+    Parameters and attributes are those of `BayesianMLPClassifier`, except for ``classes_``.
+    With ``standardise`` the network learns the standardised target; whatever is returned is in
+    the units of the target.
+
+    Attributes
+    ----------
+    target_mean_, target_scale_ : float
+        What is subtracted from the target, and what it is then divided by, before the network
+        learns it (0 and 1 without ``standardise``).
+    """
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Sample the posterior given inputs X, shape (N, M), and targets y, shape (N,).
+
+        Raises
+        ------
+        ValueError
+            X or y are not what scikit-learn's regressors take, or have fewer than two rows.
+        InputError
+            A parameter is not allowed (also a ValueError).
+        SamplingError
+            Not one chain finished.
+        """
+        inputs, values = validate_data(
+            self, X, y, dtype=np.float64, ensure_min_samples=2, y_numeric=True
+        )
+        values = values.astype(float)
+        self.target_mean_, self.target_scale_, sd = 0.0, 1.0, 1.0
+        if self.standardise:
+            sd = math.sqrt(Network(1, self._widths()).hidden[-1])
+            scaler = StandardScaler().fit(values[:, None])
+            self.target_mean_ = float(scaler.mean_[0])
+            self.target_scale_ = float(scaler.scale_[0]) / sd
+        target = (values - self.target_mean_) / self.target_scale_
+        if np.ptp(values) == 0:
+            # The likelihood has no bound where a constant is learnt without noise.
+            noise = _CONSTANT_NOISE * sd
+            warnings.warn(
+                f"{type(self).__name__}: y is constant ({values[0]:g}), which says nothing of its"
+                f" noise: noise of standard deviation {noise * self.target_scale_:g} is assumed",
+                stacklevel=2,
+            )
+            ranks = np.random.default_rng(0).permutation(len(values))  # of no input's order
+            target = target + noise * ndtri((ranks + 0.5) / len(values))
+        self._sample(inputs, target, "normal", sigma_scale=sd)
+        return self
+
+    def predict(self, X: npt.ArrayLike, return_std: bool = False) -> Array | tuple[Array, Array]:
+        """Return the predictive mean, shape (N,).
+
+        Parameters
+        ----------
+        X : array_like, shape (N, M)
+            Inputs.
+        return_std : bool
+            Return the standard deviation of the predictive distribution too, shape (N,): that
+            of the noise and of the function.
+        """
+        inputs = self._checked(X)
+        noise = self._mean(self.draws_["sigma"][..., 0] ** 2) if return_std else 0.0
+
+        def block(rows: slice) -> Array:
+            values = self.network_.predict(self.draws_, inputs[rows])
+            mean = self._mean(values)
+            variance = self._mean((values - mean) ** 2) + noise if return_std else mean
+            return np.column_stack([mean, variance])
+
+        mean, variance = self._by_rows(block, len(inputs)).T
+        mean = self.target_mean_ + self.target_scale_ * mean
+        return (mean, self.target_scale_ * np.sqrt(variance)) if return_std else mean
+
+    def log_predictive_density(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+        """Return the log predictive density of each row's target, shape (N,).
+
+        In nats, with respect to y in its own units.
+        """
+        check_is_fitted(self)
+        inputs, values = validate_data(self, X, y, dtype=np.float64, reset=False, y_numeric=True)
+        target = (values - self.target_mean_) / self.target_scale_
+        return self._log_density(self._inputs(inputs), target) - math.log(self.target_scale_)

@@ -1,0 +1,347 @@
+"""Several weightings of the same chains side by side: what each weighs and how each predicts.
+
+Stacking weights are chosen to predict the very observations that their leave-one-out score is
+summed over, so that score flatters them. The held-out score does not: the observations are dealt
+into folds, weights are fitted without a fold and scored on it.
+
+References
+----------
+.. [1] Yao, Vehtari, Simpson, Gelman (2018). Using stacking to average Bayesian predictive
+   distributions. Bayesian Analysis 13(3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+
+from manymodes.errors import InputError
+from manymodes.statistics.simplex import maximise
+from manymodes.statistics.stacking import Stacking, pseudo_bma_plus, stack, weight_errors
+
+__all__ = ["HeldOutScore", "Score", "Weighing", "mode_evidence_weights", "score_weighings"]
+__all__ += ["weighings"]
+
+Array = NDArray[np.float64]
+
+_INNER = 100  # replications of pseudo-BMA+ within one of the bootstrap of its weights
+_FAINT = 1e-12  # pull towards even weights, as a share of the evidence
+
+
+class Score(NamedTuple):
+    """A sum of log predictive densities, or of differences of them, and its error, in nats.
+
+    Attributes
+    ----------
+    value
+        The sum over observations.
+    se
+        Its standard error, sqrt(N Var) with the variance of the terms over observations; NaN
+        for a single observation, infinite where a term is.
+    """
+
+    value: float
+    se: float
+
+
+@dataclass(frozen=True, eq=False)
+class Weighing:
+    """One way to weigh the chains.
+
+    Attributes
+    ----------
+    name
+        ``stacking``, ``pseudo-BMA+``, ``uniform`` or ``evidence``.
+    weights
+        Weight of each chain, shape (K,), adding up to 1.
+    loo
+        Leave-one-out score: sum_i log sum_k w_k exp(lpd_ik). The weights of stacking and of
+        pseudo-BMA+ have seen what it sums.
+    held_out
+        The same sum, each term with weights that were fitted without its fold.
+    difference
+        `held_out` minus that of stacking; its error is that of the paired differences.
+    mode_weights, mode_sd
+        Weights summed by mode and their standard errors, shape (M,); empty without `shares`.
+        Errors of stacking and of pseudo-BMA+ by the Bayesian bootstrap over observations, of
+        uniform weights by resampling chains; that of the evidence is not in the lpd, and NaN.
+    """
+
+    name: str
+    weights: Array
+    loo: Score
+    held_out: Score
+    difference: Score
+    mode_weights: Array
+    mode_sd: Array
+
+
+class HeldOutScore(NamedTuple):
+    """Score of one weighting on held-out observations, and its difference from the first's."""
+
+    name: str
+    score: Score
+    difference: Score
+
+
+def weighings(
+    lpd: ArrayLike,
+    *,
+    stacking: Stacking | None = None,
+    evidence: ArrayLike | None = None,
+    shares: ArrayLike | None = None,
+    folds: int = 10,
+    n_boot: int = 50,
+    rng: np.random.Generator,
+) -> tuple[Weighing, ...]:
+    """Weigh chains by stacking, by pseudo-BMA+, uniformly, and by evidence, and score each.
+
+    Parameters
+    ----------
+    lpd
+        Log predictive density of each observation under each chain, shape (N, K), nats, as in
+        `manymodes.statistics.stacking.stack`.
+    stacking
+        What `stack` made of these, if that is known.
+    evidence
+        Weight of each chain by evidence, shape (K,), adding up to 1: `mode_evidence_weights`.
+    shares
+        Share of each chain's draws in each mode, shape (K, M), rows adding up to 1.
+    folds
+        Into how many parts the observations are dealt; never more than there are observations.
+    n_boot
+        Replications behind the errors of the weights by mode.
+    rng
+        Source of randomness: of folds, replications and pseudo-BMA+.
+
+    Returns
+    -------
+    tuple of Weighing
+        Stacking first, then pseudo-BMA+ (unless every chain gives some observation a density
+        of zero), uniform and, if given, evidence.
+
+    Raises
+    ------
+    InputError
+        As `stack` and `weight_errors`; `folds` or N is less than 2; `evidence` does not fit or
+        is no set of probabilities.
+
+    Notes
+    -----
+    Pseudo-BMA+ as in [1]_; a chain that gives an observation a density of zero has no weight
+    in it. The errors of its weights by mode bootstrap the observations about its own bootstrap:
+    counts c from N Dirichlet(1, ..., 1), and then replications from Dirichlet(c).
+    """
+    array = np.asarray(lpd, dtype=float)
+    if stacking is None:
+        stacking = stack(array)  # and the shape is checked
+    n_obs, n_chains = array.shape
+    if folds < 2 or n_obs < 2:
+        raise InputError(f"folds is {folds} and there are {n_obs} observations: both must be 2+.")
+    fixed = {"uniform": np.full(n_chains, 1 / n_chains)}
+    if evidence is not None:
+        fixed["evidence"] = _probabilities(evidence, n_chains)
+    fits: dict[str, Callable[[Array], Array]] = {"stacking": lambda part: stack(part).weights}
+    if np.isfinite(array).all(axis=0).any():
+        fits["pseudo-BMA+"] = lambda part: _pseudo_bma_plus(part, rng)
+    whole = {
+        name: stacking.weights if name == "stacking" else fit(array) for name, fit in fits.items()
+    }
+    whole.update(fixed)
+    fold = rng.permutation(n_obs) % min(folds, n_obs)
+    held_out = {name: np.empty(n_obs) for name in whole}
+    for number in range(fold.max() + 1):
+        rest, part = array[fold != number], array[fold == number]
+        for name in whole:
+            weights = fits[name](rest) if name in fits else fixed[name]
+            held_out[name][fold == number] = _log_density(part, weights)
+    found = []
+    for name, weights in whole.items():
+        by_mode, sd = _by_mode(name, array, weights, shares, n_boot, rng)
+        found.append(
+            Weighing(
+                name=name,
+                weights=weights,
+                loo=_score(_log_density(array, weights)),
+                held_out=_score(held_out[name]),
+                difference=_score(_difference(held_out[name], held_out["stacking"])),
+                mode_weights=by_mode,
+                mode_sd=sd,
+            )
+        )
+    return tuple(found)
+
+
+def score_weighings(weighings: Sequence[Weighing], lpd_out: ArrayLike) -> tuple[HeldOutScore, ...]:
+    """Score weightings on observations that no chain has seen.
+
+    Parameters
+    ----------
+    weighings
+        What `weighings` returned.
+    lpd_out
+        Log predictive density of each held-out observation under each chain, shape
+        (N_out, K), nats.
+
+    Returns
+    -------
+    tuple of HeldOutScore
+        Name, score, and paired difference from the first weighting, each with standard error.
+
+    Raises
+    ------
+    InputError
+        There are no weightings, or `lpd_out` does not fit them or holds NaN or +inf.
+    """
+    if not weighings:
+        raise InputError("weighings is empty: give at least one.")
+    array = np.asarray(lpd_out, dtype=float)
+    n_chains = len(weighings[0].weights)
+    if array.ndim != 2 or len(array) < 1 or array.shape[1] != n_chains:
+        raise InputError(
+            f"lpd_out has shape {array.shape}: give an array (observations, chains) with "
+            f"{n_chains} chains and at least one observation."
+        )
+    if np.isnan(array).any() or (array == np.inf).any():
+        raise InputError("lpd_out holds NaN or +inf: log densities must be below infinity.")
+    terms = [_log_density(array, one.weights) for one in weighings]
+    return tuple(
+        HeldOutScore(one.name, _score(term), _score(_difference(term, terms[0])))
+        for one, term in zip(weighings, terms, strict=True)
+    )
+
+
+def mode_evidence_weights(evidence: ArrayLike, shares: ArrayLike) -> Array:
+    """Spread the evidence of each mode evenly over the chains in it.
+
+    Parameters
+    ----------
+    evidence
+        Evidence of each mode, to any constant factor, shape (M,); NaN, where it is not known,
+        counts as zero.
+    shares
+        Share of each chain's draws in each mode, shape (K, M), rows adding up to 1.
+
+    Returns
+    -------
+    Array
+        Weight of each chain, shape (K,), adding up to 1.
+
+    Raises
+    ------
+    InputError
+        The shapes do not fit, an evidence is negative or infinite, a row of shares is none, or
+        no mode with evidence has a chain.
+
+    Notes
+    -----
+    Chains of weights w put the mass sum_k w_k s_km into mode m, and that mass should be the
+    evidence e_m. When each chain stayed in its mode, w_k = e_m / n_m for the n_m chains in it.
+    Dividing by shares in the same way, w_k = sum_m e_m s_km / sum_j s_jm, would be wrong for
+    chains that moved: each carries the masses of its other modes along. Their weights solve
+    sum_k w_k s_km = e_m instead, as evenly as that leaves room for (the largest
+    sum_k log w_k); where no weights do, they come closest in the sense of Kullback and
+    Leibler: sum_m e_m log sum_k w_k s_km is largest. Modes without a chain cannot be weighed
+    by chains; the others share their evidence in proportion.
+    """
+    e = np.nan_to_num(np.asarray(evidence, dtype=float), nan=0.0, posinf=np.inf)
+    s = np.asarray(shares, dtype=float)
+    if e.ndim != 1 or s.ndim != 2 or s.shape[1] != len(e) or not len(s):
+        raise InputError(
+            f"evidence has shape {e.shape} and shares {s.shape}: give (M,) and (K, M)."
+        )
+    if not ((e >= 0) & (e < np.inf)).all():
+        raise InputError(f"evidence is {e.tolist()}: give finite numbers, none negative.")
+    if not ((s >= 0).all() and np.allclose(s.sum(axis=1), 1.0)):
+        raise InputError("shares: a row does not add up to 1 or has a negative entry.")
+    weighed = (s > 0).any(axis=0) & (e > 0)
+    if not weighed.any():
+        raise InputError("evidence: no mode with evidence above zero has a chain in it.")
+    e, s = e[weighed] / e[weighed].sum(), s[:, weighed]
+    if np.isin(s, (0.0, 1.0)).all():
+        return np.asarray(s @ (e / s.sum(axis=0)))
+    inside = s.any(axis=1)
+    weights = np.zeros(len(s))
+    weights[inside] = maximise(s[inside].T, e, _FAINT, _FAINT).weights
+    return weights
+
+
+def _by_mode(
+    name: str,
+    lpd: Array,
+    weights: Array,
+    shares: ArrayLike | None,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:
+    """Return the weights summed by mode and their errors, both (M,)."""
+    if shares is None:
+        return np.empty(0), np.empty(0)
+    if name == "stacking":  # checks the shares for the others too
+        sd = weight_errors(lpd, shares, n_boot=n_boot, rng=rng).sd
+    by_mode = weights @ (s := np.asarray(shares, dtype=float))
+    if name == "evidence":
+        sd = np.full(len(by_mode), np.nan)
+    elif name == "uniform":
+        picks = rng.integers(len(s), size=(n_boot, len(s)))
+        sd = np.stack([s[pick].mean(axis=0) for pick in picks]).std(axis=0, ddof=1)
+    elif name == "pseudo-BMA+":
+        drawn = np.empty((n_boot, len(by_mode)))
+        for b in range(n_boot):
+            counts = len(lpd) * rng.dirichlet(np.ones(len(lpd)))
+            drawn[b] = _pseudo_bma_plus(lpd, rng, counts) @ s
+        sd = drawn.std(axis=0, ddof=1)
+    return by_mode, sd
+
+
+def _pseudo_bma_plus(lpd: Array, rng: np.random.Generator, counts: Array | None = None) -> Array:
+    """Return pseudo-BMA+ weights, of observations with counts if given, shape (K,)."""
+    finite = np.isfinite(lpd).all(axis=0)
+    weights = np.zeros(lpd.shape[1])
+    if counts is None:
+        weights[finite] = pseudo_bma_plus(lpd[:, finite], rng=rng)
+    else:
+        alpha = rng.standard_gamma(counts, size=(_INNER, len(counts)))
+        alpha *= len(lpd) / alpha.sum(axis=1, keepdims=True)
+        weights[finite] = softmax(alpha @ lpd[:, finite], axis=1).mean(axis=0)
+    return weights
+
+
+def _log_density(lpd: Array, weights: Array) -> Array:
+    """Return log sum_k w_k exp(lpd_ik) of each observation, shape (N,)."""
+    used = weights > 0
+    terms = lpd[:, used]
+    terms += np.log(weights[used])
+    top = terms.max(axis=1)
+    shift = np.where(np.isneginf(top), 0.0, top)
+    terms -= shift[:, None]
+    with np.errstate(divide="ignore"):  # where no chain with weight gives it a density
+        return np.asarray(np.log(np.exp(terms, out=terms).sum(axis=1)) + shift)
+
+
+def _difference(terms: Array, others: Array) -> Array:
+    """Return the difference of each term; zero where both are -inf."""
+    with np.errstate(invalid="ignore"):
+        return np.where(terms == others, 0.0, terms - others)
+
+
+def _score(terms: Array) -> Score:
+    if not np.isfinite(terms).all():
+        return Score(float(terms.sum()), np.inf)
+    se = float(np.sqrt(len(terms)) * terms.std(ddof=1)) if len(terms) > 1 else np.nan
+    return Score(float(terms.sum()), se)
+
+
+def _probabilities(weights: ArrayLike, n_chains: int) -> Array:
+    w = np.asarray(weights, dtype=float)
+    if w.shape != (n_chains,) or not (w >= 0).all() or not np.isclose(w.sum(), 1, atol=1e-8):
+        raise InputError(
+            f"evidence (shape {w.shape}, sum {w.sum()}) does not fit: give one weight for each "
+            f"of {n_chains} chains, none negative, adding up to 1."
+        )
+    return w

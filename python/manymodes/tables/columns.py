@@ -1,0 +1,251 @@
+"""How one column of a table is taken: as an input, or as the target."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from manymodes.errors import InputError, TableWarning
+from manymodes.tables.cells import (
+    all_numbers,
+    could_be_names,
+    indicators,
+    is_boolean,
+    is_verbatim,
+    label,
+    labels,
+    levels_of,
+    listed,
+    look_alikes,
+    numbers,
+    truths,
+)
+from manymodes.tables.frames import Frame
+from manymodes.wording import escaped, quoted
+
+FloatArray = npt.NDArray[np.float64]
+
+_MANY_CLASSES = 20
+_HINT_TARGET = "; for classes use --likelihood bernoulli (two) or categorical"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The shift and scale that give a column mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    mean, sd : float
+        Of the training part, in the user's units; 0 and 1 leave a column as it is.
+    """
+
+    mean: float = 0.0
+    sd: float = 1.0
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Scaling:
+        """Return the scaling of values that are not all the same."""
+        return cls(float(values.mean()), float(values.std()))
+
+    def apply(self, values: FloatArray) -> FloatArray:
+        """Return values in the user's units as standardised ones."""
+        return (values - self.mean) / self.sd
+
+    def invert(self, values: FloatArray) -> FloatArray:
+        """Return standardised values in the user's units."""
+        return values * self.sd + self.mean
+
+    def density(self, log_density: FloatArray) -> FloatArray:
+        """Return log densities of standardised values per unit of the user's (nats)."""
+        return log_density - math.log(self.sd)
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column becomes one or more inputs.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    kind : {"number", "boolean", "category"}
+        Numbers are scaled; true and false are 1 and 0; a category is a 0/1 input a level.
+    scaling : Scaling
+        Of a number.
+    levels : tuple of str
+        Of a category.
+    verbatim : bool
+        Whether the levels are texts, to the letter; the names of numbers are not.
+    """
+
+    name: str
+    kind: str = "number"
+    scaling: Scaling = Scaling()
+    levels: tuple[str, ...] = ()
+    verbatim: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs: ``COLUMN``, or ``COLUMN=LEVEL`` for each level."""
+        return tuple(f"{self.name}={level}" for level in self.levels) or (self.name,)
+
+    @classmethod
+    def fit(cls, frame: Frame, name: str, *, category: bool, standardise: bool) -> Column:
+        """Look at the training part and decide how a column is taken."""
+        if category:
+            verbatim = is_verbatim(frame, name)
+            levels = levels_of(labels(frame, name, verbatim=verbatim))
+            fitted = cls(name, "category", levels=levels, verbatim=verbatim)
+            constant = escaped(levels[0]) if len(levels) == 1 else None
+            _warn_of_look_alikes(f"{frame.name}: column {quoted(name)}", levels)
+        else:
+            boolean = is_boolean(frame, name)
+            values = truths(frame, name) if boolean else numbers(frame, name)
+            fitted = cls(name, "boolean" if boolean else "number")
+            constant = f"{values[0]:g}" if (values == values[0]).all() else None
+            if standardise and not boolean and constant is None:
+                fitted = cls(name, scaling=_scaling(frame, name, values))
+        if constant is not None and standardise:
+            raise InputError(
+                f"{frame.name}: column {quoted(name)} is constant ({constant}) and cannot be "
+                f"standardised: leave it out with --ignore {shlex.quote(name)}"
+            )
+        return fitted
+
+    def encode(self, frame: Frame) -> FloatArray:
+        """Return the inputs, shape (N, len(inputs))."""
+        if self.kind == "category":
+            return indicators(frame, self.name, self.levels, "level", verbatim=self.verbatim)
+        if self.kind == "boolean":
+            return truths(frame, self.name)[:, None]
+        return self.scaling.apply(numbers(frame, self.name))[:, None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the target column means.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    likelihood : {"bernoulli", "categorical", "normal"}
+        What it is distributed as.
+    classes : tuple of str
+        The names of the classes 0, 1, ...; two for bernoulli, none for normal.
+    scaling : Scaling
+        Of a normal target.
+    verbatim : bool
+        Whether the classes are texts, to the letter; the names of numbers, and of true and false,
+        are not.
+    """
+
+    name: str
+    likelihood: str
+    classes: tuple[str, ...] = ()
+    scaling: Scaling = Scaling()
+    verbatim: bool = False
+
+    @classmethod
+    def fit(
+        cls, frame: Frame, name: str, likelihood: str, positive: str | None, *, standardise: bool
+    ) -> Target:
+        """Look at the training part and decide what the target means."""
+        if likelihood not in ("bernoulli", "categorical", "normal"):
+            raise InputError(
+                f"likelihood: '{likelihood}' is unknown; allowed are bernoulli, categorical, normal"
+            )
+        if positive is not None and likelihood != "bernoulli":
+            raise InputError(f"--positive is for the bernoulli likelihood, not for {likelihood}")
+        if likelihood == "normal":
+            if is_boolean(frame, name):
+                raise InputError(
+                    f"{frame.name}: the target {quoted(name)} is true or false: "
+                    "use --likelihood bernoulli"
+                )
+            values = numbers(frame, name, _HINT_TARGET if could_be_names(frame, name) else "")
+            if (values == values[0]).all():
+                raise InputError(f"{frame.name}: the target {quoted(name)} is always {values[0]:g}")
+            scaling = _scaling(frame, name, values) if standardise else Scaling()
+            return cls(name, likelihood, (), scaling)
+        verbatim = is_verbatim(frame, name)
+        classes = levels_of(labels(frame, name, verbatim=verbatim))
+        _check_classes(frame, name, likelihood, classes)
+        _warn_of_look_alikes(f"{frame.name}: the target {quoted(name)}", classes)
+        if positive is not None:
+            chosen = _chosen(positive, classes)
+            if chosen is None:
+                raise InputError(
+                    f"--positive: {quoted(positive)} is no class of {quoted(name)}: "
+                    f"{' or '.join(map(escaped, classes))}"
+                )
+            classes = tuple(sorted(classes, key=lambda one: one == chosen))
+        return cls(name, likelihood, classes, verbatim=verbatim)
+
+    def encode(self, frame: Frame) -> FloatArray:
+        """Return the targets, shape (N,): class numbers, or standardised values."""
+        if self.likelihood == "normal":
+            return self.scaling.apply(numbers(frame, self.name))
+        chosen = indicators(frame, self.name, self.classes, "class", verbatim=self.verbatim)
+        return np.asarray(np.argmax(chosen, axis=1).astype(float))
+
+
+def _chosen(positive: str, classes: Sequence[str]) -> str | None:
+    """Return the class that is meant: of that name, or the one of that value."""
+    if positive.strip() in classes:
+        return positive.strip()
+    equal = [one for one in classes if label(one) == label(positive)]
+    return equal[0] if len(equal) == 1 else None
+
+
+def _warn_of_look_alikes(where: str, levels: Sequence[str]) -> None:
+    if alike := look_alikes(levels):
+        warnings.warn(
+            f"{where} has levels that look alike: {alike}; write them alike if they mean the same",
+            TableWarning,
+            stacklevel=3,
+        )
+
+
+def _check_classes(frame: Frame, name: str, likelihood: str, classes: tuple[str, ...]) -> None:
+    """Refuse classes that do not go with the likelihood."""
+    n = len(classes)
+    where = f"{frame.name}: the target {quoted(name)}"
+    if n == 1:
+        raise InputError(f"{where} is always {quoted(classes[0])}: there is nothing to learn")
+    if likelihood == "bernoulli" and n > 2:
+        better = "normal" if all_numbers(classes) and n > _MANY_CLASSES else "categorical"
+        alike = look_alikes(classes)
+        raise InputError(
+            f"{where} has {n} different values ({listed(classes, 4)}), and a bernoulli target "
+            f"must have two: use --likelihood {better}"
+            + (f", or write values alike that mean the same ({alike})" if alike else "")
+        )
+    if n > _MANY_CLASSES and all_numbers(classes):
+        raise InputError(
+            f"{where} has {n} different numbers ({listed(classes, 4)}), too many for classes: "
+            "use --likelihood normal"
+        )
+    if n > _MANY_CLASSES and n > len(frame) / 2:
+        raise InputError(
+            f"{where} has {n} classes in {len(frame)} rows ({listed(classes, 4)}): "
+            "is it the right column?"
+        )
+
+
+def _scaling(frame: Frame, name: str, values: FloatArray) -> Scaling:
+    """Return the scaling of a column that is not constant."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaling = Scaling.of(values)
+    if not (math.isfinite(scaling.sd) and scaling.sd > 1e-12 * abs(scaling.mean)):
+        raise InputError(
+            f"{frame.name}: column {quoted(name)} cannot be standardised (mean {scaling.mean:g}, "
+            f"standard deviation {scaling.sd:g}): shift or rescale it"
+        )
+    return scaling

@@ -1,0 +1,412 @@
+"""How the columns of a table become inputs and targets of a network, and back again.
+
+A `Table` is fitted to the training part of a data set and keeps what it took from it: means and
+standard deviations, levels of categories, names of classes. It is kept as ``table.json`` and
+applied to any other table with the same columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from manymodes.errors import InputError, ResultsError
+from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.storage import read_json, write_json
+from manymodes.tables.cells import could_be_names, has_text, is_verbatim, labels, numbers
+from manymodes.tables.columns import Column, FloatArray, Scaling, Target
+from manymodes.tables.frames import UNNAMED, Frame, Reading, as_frame
+from manymodes.tables.missing import refuse_missing
+from manymodes.wording import as_argument, quoted, shown
+
+IntArray = npt.NDArray[np.intp]
+AnyTable: TypeAlias = Frame | pd.DataFrame | Path | str
+
+TABLE = "table.json"
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a table becomes the inputs and targets of a network.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        The columns that become inputs, in their order.
+    target : Target
+        The column with the target.
+    ignored : tuple of str
+        Columns left out on purpose.
+    reading : Reading
+        How the texts of tables are read.
+    """
+
+    columns: tuple[Column, ...]
+    target: Target
+    ignored: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
+
+    @classmethod
+    def fit(
+        cls,
+        table: AnyTable,
+        target: str,
+        likelihood: str,
+        *,
+        categorical: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        positive: str | None = None,
+        standardise: bool = True,
+        decimal: str = ".",
+        keep_na: bool = False,
+    ) -> Table:
+        """Decide how columns are taken, from the training part of a table.
+
+        Parameters
+        ----------
+        table : Frame, DataFrame or path
+            The training part.
+        target : str
+            The column with the target; all others but the ignored ones become inputs.
+        likelihood : {"bernoulli", "categorical", "normal"}
+            What the target is: one of two classes, one of several, or a number.
+        categorical : sequence of str
+            Columns that hold categories: a 0/1 input for each level.
+        ignore : sequence of str
+            Columns to leave out.
+        positive : str, optional
+            The class that is 1 under ``bernoulli``; the last in sorted order by default.
+        standardise : bool
+            Standardise numeric inputs, and a normal target. True and false, and the levels of
+            categories, stay 0 and 1.
+        decimal : {".", ","}
+            The decimal mark of numbers that are written as text.
+        keep_na : bool
+            In CSV, take ``NA``, ``None`` and the like as names in categories and classes.
+
+        Raises
+        ------
+        InputError
+            A column or a value is not as it must be; the message names it.
+
+        Warns
+        -----
+        TableWarning
+            Levels look alike, or whole numbers are too large for all of their digits to count.
+        """
+        reading = Reading(decimal, keep_na)
+        frame = replace(as_frame(table), reading=reading)
+        inputs = _input_names(frame, target, categorical, ignore)
+        if len(frame) < 2:
+            raise InputError(f"{frame.name}: the table has one row: there is nothing to learn")
+        named = _named(target, likelihood, categorical)
+        refuse_missing(frame, (*inputs, target), named, fitting=True)
+        _refuse_text(frame, [name for name in inputs if name not in categorical])
+        columns = tuple(
+            Column.fit(frame, name, category=name in categorical, standardise=standardise)
+            for name in inputs
+        )
+        fitted = cls(
+            columns,
+            Target.fit(frame, target, likelihood, positive, standardise=standardise),
+            tuple(ignore),
+            reading,
+        )
+        names = fitted.input_names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"{frame.name}: two inputs are named {quoted(twice)}: rename a column")
+        return fitted
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the M inputs."""
+        return tuple(chain.from_iterable(column.inputs for column in self.columns))
+
+    def inputs(self, table: AnyTable) -> FloatArray:
+        """Return the inputs of a table, shape (N, M); the order of its columns is free.
+
+        Raises
+        ------
+        InputError
+            A column is missing, or a value is missing, no number, or a level that the training
+            part did not have.
+        """
+        frame = self._read(table)
+        names = [column.name for column in self.columns]
+        absent = [name for name in names if name not in frame.columns]
+        if absent:
+            raise InputError(
+                f"{frame.name}: no column {', '.join(map(quoted, absent))}, which the network was "
+                f"trained on; the columns are {shown(frame.columns)}"
+            )
+        levels = {c.name: c.levels for c in self.columns if c.kind == "category"}
+        refuse_missing(frame, names, levels)
+        return np.hstack([column.encode(frame) for column in self.columns])
+
+    def targets(self, table: AnyTable) -> FloatArray:
+        """Return the targets of a table, shape (N,): class numbers, or standardised values.
+
+        Raises
+        ------
+        InputError
+            The column or a value is missing, or a value is no number or no class of the
+            training part.
+        """
+        frame = self._read(table)
+        name, likelihood, classes = self.target.name, self.target.likelihood, self.target.classes
+        frame.column(name)
+        refuse_missing(frame, (name,), {} if likelihood == "normal" else {name: classes})
+        return self.target.encode(frame)
+
+    def has_target(self, table: AnyTable) -> bool:
+        """Whether a table has the target's column, with at least one value in it."""
+        frame = self._read(table)
+        name, category = self.target.name, self.target.likelihood != "normal"
+        if name not in frame.columns:
+            return False
+        known = self.target.classes
+        return not frame.missing(name, category=category, known=known).all()
+
+    def _read(self, table: AnyTable) -> Frame:
+        return replace(as_frame(table), reading=self.reading)
+
+    def extra(self, table: AnyTable) -> tuple[str, ...]:
+        """Return the columns of a table that are neither used nor ignored on purpose."""
+        known = {self.target.name, *self.ignored, *(column.name for column in self.columns)}
+        return tuple(name for name in as_frame(table).columns if name not in known)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table as a dict that JSON can hold."""
+        return {
+            "columns": [{**asdict(c), "levels": list(c.levels)} for c in self.columns],
+            "target": {**asdict(self.target), "classes": list(self.target.classes)},
+            "ignored": list(self.ignored),
+            "reading": asdict(self.reading),
+        }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Table:
+        """Make a table from what `as_dict` returned; that of 0.1.0 has names of values only."""
+        return cls(
+            tuple(
+                Column(
+                    c["name"],
+                    c["kind"],
+                    Scaling(**c["scaling"]),
+                    tuple(c["levels"]),
+                    c.get("verbatim", False),
+                )
+                for c in kept["columns"]
+            ),
+            Target(
+                kept["target"]["name"],
+                kept["target"]["likelihood"],
+                tuple(kept["target"]["classes"]),
+                Scaling(**kept["target"]["scaling"]),
+                kept["target"].get("verbatim", False),
+            ),
+            tuple(kept["ignored"]),
+            Reading(**kept.get("reading", {})),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``table.json`` into a folder."""
+        write_json(folder / TABLE, self.as_dict())
+
+    @classmethod
+    def load(cls, folder: Path) -> Table:
+        """Read ``table.json`` from a folder.
+
+        Raises
+        ------
+        ResultsError
+            It is missing or damaged.
+        """
+        kept = read_json(folder / TABLE)
+        try:
+            table = cls.from_dict(kept)
+            _check_kept(table)
+            return table
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise ResultsError(
+                f"{folder / TABLE} is damaged, or of an earlier version ({error!r}): make it again"
+            ) from error
+
+
+def _check_kept(table: Table) -> None:
+    """Raise `ValueError` if what a file says of a table cannot be."""
+    columns, target = table.columns, table.target
+    names = [target.name, *target.classes, *table.ignored, *table.input_names]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name is no text")
+    for one in (target.scaling, *(column.scaling for column in columns)):
+        numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (one.mean, one.sd))
+        if not numbers or one.sd <= 0:
+            raise ValueError("a mean or a standard deviation cannot be")
+    for column in columns:
+        if column.kind not in {"number", "boolean", "category"} or (
+            (column.kind == "category") != bool(column.levels)
+        ):
+            raise ValueError(f"the column '{column.name}' cannot be of kind '{column.kind}'")
+    counts = {"normal": (0,), "bernoulli": (2,)}.get(target.likelihood, range(2, 10**6))
+    if not columns or len(target.classes) not in counts:
+        raise ValueError("there are no columns, or not the classes of the likelihood")
+
+
+def split(
+    table: AnyTable, target: str, likelihood: str, share: float, seed: int
+) -> tuple[Frame, Frame]:
+    """Split a table by rows into a training part and a held-out part.
+
+    Parameters
+    ----------
+    table : Frame, DataFrame or path
+        The table.
+    target, likelihood : str
+        As in `Table.fit`; classes are held out in proportion, each keeping at least one row.
+    share : float
+        The share of the rows to hold out, between 0 and 1.
+    seed : int
+        Decides which.
+
+    Returns
+    -------
+    tuple of Frame
+        Training and held-out part, each with its rows in their order.
+
+    Raises
+    ------
+    InputError
+        The share leaves one of the parts empty.
+    """
+    frame = as_frame(table)
+    if not 0 < share < 1:
+        raise InputError(f"--holdout: {share:g} is not between 0 and 1 (a share of the rows)")
+    strata = np.zeros(len(frame), dtype=np.intp)
+    if likelihood != "normal":
+        frame.column(target)
+        refuse_missing(frame, (target,), _named(target, likelihood, ()), fitting=True)
+        names = labels(frame, target, verbatim=is_verbatim(frame, target))
+        strata = pd.factorize(pd.Series(names))[0].astype(np.intp)
+    sizes = np.bincount(strata)
+    wanted = np.minimum(share * sizes, sizes - 1)
+    counts = np.floor(wanted).astype(int)
+    short = max(0, round(wanted.sum()) - int(counts.sum()))
+    counts[np.argsort(counts - wanted, kind="stable")[:short]] += 1
+    if counts.sum() == 0:
+        raise InputError(f"--holdout: {share:g} of {len(frame)} rows is none: hold out more")
+    rng = np.random.default_rng(np.random.SeedSequence(check_seed(seed)))
+    held = np.zeros(len(frame), dtype=bool)
+    for stratum, count in enumerate(counts):
+        held[rng.permutation(np.flatnonzero(strata == stratum))[:count]] = True
+    return frame.take(np.flatnonzero(~held)), frame.take(np.flatnonzero(held))
+
+
+# ---------------------------------------------------------------------------- checks
+
+
+def _named(target: str, likelihood: str, categorical: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the columns that hold names, of which none is known yet."""
+    return dict.fromkeys((*categorical, *(() if likelihood == "normal" else (target,))), ())
+
+
+def _input_names(
+    frame: Frame, target: str, categorical: Sequence[str], ignore: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the columns that become inputs."""
+    for option, names in (
+        ("--target", (target,)),
+        ("--categorical", categorical),
+        ("--ignore", ignore),
+    ):
+        for name in names:
+            if name not in frame.columns:
+                raise InputError(frame.without(name, option))
+            if option != "--target" and name == target:
+                raise InputError(f"{option}: {quoted(name)} is the target")
+    both = sorted(set(categorical) & set(ignore))
+    if both:
+        raise InputError(f"--categorical: {quoted(both[0])} is left out by --ignore")
+    inputs = tuple(name for name in frame.columns if name != target and name not in ignore)
+    if not inputs:
+        raise InputError(f"{frame.name}: no column besides the target {quoted(target)}")
+    for name in inputs:
+        if name.startswith(UNNAMED) and name.removeprefix(UNNAMED).isdigit():
+            raise InputError(
+                f"{frame.name}: column {int(name.removeprefix(UNNAMED)) + 1} has no name, as row "
+                f"numbers that pandas wrote: leave it out with --ignore {as_argument(name)}, or "
+                "give it a name"
+            )
+    return inputs
+
+
+def _refuse_text(frame: Frame, names: Sequence[str]) -> None:
+    """Raise `InputError` if columns that are to be numbers hold text, naming them all."""
+    texts = [name for name in names if has_text(frame, name)]
+    if texts:
+        first, *others = map(as_argument, texts)
+        more = f" (as do {', '.join(others)})" if others else ""
+        category = (
+            f"name it in --categorical {first}, or " if could_be_names(frame, texts[0]) else ""
+        )
+        numbers(frame, texts[0], f": {category}leave it out with --ignore {first}{more}")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A table made ready: how its columns are taken, and its training and held-out parts."""
+
+    table: Table
+    train: Frame
+    held_out: Frame | None = None
+
+
+def prepare(
+    source: AnyTable,
+    target: str,
+    likelihood: str,
+    *,
+    holdout: float | None = None,
+    seed: int = 1,
+    **choices: Any,
+) -> Parts:
+    """Split a table if asked for, and fit its training part.
+
+    Parameters
+    ----------
+    source, target, likelihood
+        As in `Table.fit`.
+    holdout : float, optional
+        The share of the rows to hold out.
+    seed : int
+        Decides which.
+    **choices
+        The other arguments of `Table.fit`.
+
+    Raises
+    ------
+    InputError
+        As `Table.fit` and `split`; the held-out part has a level that the training part lacks.
+    """
+    frame = as_frame(source)
+    fitted = Table.fit(frame, target, likelihood, **choices)
+    frame = replace(frame, reading=fitted.reading)
+    if holdout is None:
+        return Parts(fitted, frame)
+    train, held_out = split(frame, target, likelihood, holdout, seed)
+    fitted = Table.fit(train, target, likelihood, **choices)
+    try:
+        fitted.inputs(held_out)
+        fitted.targets(held_out)
+    except InputError as error:
+        raise InputError(f"{error} (among the rows held out; another --seed splits it)") from None
+    return Parts(fitted, train, held_out)
