@@ -37,6 +37,7 @@ QUICK_NUTS = NutsSettings(warmup=300, draws=200)
 QUICK_POLYCHORD = PolyChordSettings(nlive=100)
 
 Y_NORMAL = np.array([0.3, 1.9, -0.4, 1.1, 2.2])
+Y_UNIT_CUBE = [0.2, 1.9, 0.6, 2.4]
 Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
 
 # Files that take longest, so ordered that two workers do not wait for one compilation.
@@ -45,19 +46,19 @@ LONGEST = (
     "kernel",
     "newest_stan",
     "calibration",
-    "variable",
+    "variable_size",
     "bridge_interface",
     "exact_evidence",
     "readme",
     "cli",
     "resume",
-    "estimators",
-    "svd",
+    "sklearn",
+    "svd_constraint",
     "nested",
     "audit",
     "posterior",
     "bridge",
-    "unit_norm",
+    "unit_norm_constraint",
     "faults",
     "report",
     "executors",
@@ -117,6 +118,12 @@ def two_peaks(distance: float, share: float) -> Posterior:
     """Return a posterior of two peaks of unit width, the right one with a share of the mass."""
     data = {"distance": distance, "share": share, "prior_only": 0}
     return Posterior(Program(MODELS / "two_peaks.stan"), data, "two peaks")
+
+
+def unit_cube(kind: int, prior: tuple[float, float] = (2.0, 0.7)) -> Posterior:
+    """Return a posterior of ``unit_cube.stan``; see there for the kinds."""
+    data = {"kind": kind, "N": len(Y_UNIT_CUBE), "y": Y_UNIT_CUBE, "prior": list(prior)}
+    return Posterior(Program(MODELS / "unit_cube.stan"), data, "unit cube")
 
 
 def improper(kind: int) -> Posterior:

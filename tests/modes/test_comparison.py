@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.diagnostics import rhat
 from manymodes.statistics.stacking import stack
+from summary_schema import SCHEMA, assert_follows
 
 FEW = ModeSettings(climbs=60)
 
@@ -72,59 +72,6 @@ def test_prominent_modes_are_those_of_the_paper(xor_comparison: Comparison) -> N
 def test_rhat_is_that_of_the_chains(xor_comparison: Comparison, xor_chains: Chains) -> None:
     np.testing.assert_allclose(xor_comparison.rhat_weights, rhat(xor_chains.eta))
     assert xor_comparison.rhat_function.shape == (220,)
-
-
-SCHEMA: dict[str, Any] = {
-    "dims": int,
-    "n_obs": int,
-    "chains": {
-        "n": int,
-        "failed": int,
-        "draws": int,
-        "divergences": int,
-        "seconds": float,
-        "rhat_weights": float,
-        "rhat_function": float,
-    },
-    "nested": {
-        "log_z": float,
-        "log_z_sd": float,
-        "nlive": int,
-        "runs": int,
-        "evaluations": int,
-        "seconds": float,
-        "insertion_p": float,
-    },
-    "modes": [
-        {
-            "id": int,
-            "function": int,
-            "log_z": float,
-            "log_z_sd": float,
-            "weight": {"evidence": float, "evidence_sd": float, "stacking": float,
-                       "occupancy": float},
-        }
-    ],
-    "prominent_modes": int,
-    "prominent_functions": int,
-}  # fmt: skip
-"""The design's schema; entries may have more keys."""
-
-
-def assert_follows(value: Any, schema: Any, where: str = "") -> None:
-    if isinstance(schema, dict):
-        assert isinstance(value, dict), where
-        for key, inner in schema.items():
-            assert key in value, f"{where}.{key}"
-            assert_follows(value[key], inner, f"{where}.{key}")
-    elif isinstance(schema, list):
-        assert isinstance(value, list), where
-        assert value, where
-        for i, item in enumerate(value):
-            assert_follows(item, schema[0], f"{where}[{i}]")
-    else:
-        allowed = (float, int, type(None)) if schema is float else schema
-        assert isinstance(value, allowed), f"{where}: {value!r}"
 
 
 def test_the_entry_follows_the_schema(xor_comparison: Comparison) -> None:

@@ -30,7 +30,7 @@ from manymodes.results.run_directory import (
 from manymodes.runtime.storage import claim, read_arrays, read_json, write_arrays, write_json
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
-from test_compare import SCHEMA, assert_follows
+from summary_schema import SCHEMA, assert_follows
 
 
 def write_results(folder: Path, comparison: Comparison) -> None:

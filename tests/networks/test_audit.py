@@ -465,7 +465,7 @@ def test_wrong_input_is_one_line(
 # -------------------------------------------------------------------------- the README
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SECTION = README.split("\n## What a constraint does\n")[1].split("\n## ")[0]
 
 

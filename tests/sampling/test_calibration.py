@@ -23,7 +23,7 @@ from manymodes.sampling.base_measures import prior_measure
 from manymodes.sampling.nested import run_nested
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
-BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "calibration.py"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
 IN_CLOSED_FORM = ("regression", "mixture", "mixture_narrow")
 DRAWS = 10_000
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 
 from manymodes.density import kernel
 from manymodes.density.posterior import Posterior
@@ -24,9 +25,8 @@ from manymodes.density.program import Program
 from manymodes.errors import DensityError, KernelWarning
 from manymodes.networks.network import Network
 from manymodes.toolchain import stan_dir
-from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 
-DRIVER = Path(__file__).parent / "kernel" / "driver.cpp"
+DRIVER = Path(__file__).parents[1] / "kernel" / "driver.cpp"
 SETS = ("baseline", "avx2", "avx512")
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 LIKELIHOODS = ("bernoulli", "categorical", "normal")

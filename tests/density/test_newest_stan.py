@@ -13,18 +13,17 @@ from typing import Any
 import bridgestan
 import numpy as np
 import pytest
+from test_stan_programs import COMBINATIONS, RAGGED, X, posterior
 
 import bridge_support
 import exact
 import newest_stan
-from conftest import MODELS, closed_form, two_peaks
+from conftest import MODELS, closed_form, two_peaks, unit_cube
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.networks.network import Network
 from newest_stan import MAIN, STAN, forms, load
-from test_stan_programs import COMBINATIONS, RAGGED, X, posterior
-from test_unit_cube import unit_cube
 
 RELATIVE = 1e-12
 FORMS = forms()

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from conftest import made_chains
+from made_comparisons import XOR, make, make_posterior, summary
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Diagnosis, diagnose, switching
@@ -24,7 +25,6 @@ from manymodes.report.findings import finding
 from manymodes.report.plots import plot_accumulation, plot_switching, plot_traces
 from manymodes.report.terminal import diagnosis_text
 from manymodes.statistics.chain_weightings import HeldOutScore, Score, weighings
-from test_report import XOR, make, make_posterior, summary
 
 TANH = Network(2, (3,), activation="tanh", prior="normal:1")
 

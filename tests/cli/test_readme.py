@@ -18,7 +18,7 @@ import pytest
 import manymodes as mm
 from manymodes.studies.xor import xor_data
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "xor.py"
 

@@ -215,7 +215,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     small_network().compile()
     script = tmp_path / "slow.py"
     script.write_text(SLOW, encoding="utf-8")
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     child = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path / "out")],
         env={**os.environ, "PYTHONPATH": paths},

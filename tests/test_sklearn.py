@@ -19,12 +19,11 @@ from sklearn.linear_model import BayesianRidge
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from manymodes import Posterior
+from manymodes import Posterior, sklearn
 from manymodes.errors import InputError, SamplingError
-from manymodes import sklearn
 from manymodes.results.run_directory import open_posterior
-from manymodes.sklearn import BayesianMLPClassifier, BayesianMLPRegressor
 from manymodes.sampling.chains.chains import load_chains
+from manymodes.sklearn import BayesianMLPClassifier, BayesianMLPRegressor
 from manymodes.statistics.stacking import stack
 from manymodes.toolchain import Toolchain
 

@@ -8,7 +8,7 @@ from scipy import special, stats
 
 import bridge_support
 from bridge_support import load
-from conftest import MODELS, closed_form, two_peaks
+from conftest import Y_UNIT_CUBE, closed_form, two_peaks, unit_cube
 from manymodes.density.normalisation import remarks
 from manymodes.density.parameter_space import log_unit_vector_surplus, off_unit_cube, on_unit_cube
 from manymodes.density.posterior import Posterior
@@ -17,14 +17,7 @@ from manymodes.density.stan_tokens import read_source
 from manymodes.sampling.nested import run_nested
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
-Y = [0.2, 1.9, 0.6, 2.4]
 LEVELS = [1e-12, 0.003, 0.2, 0.5, 0.77, 0.9995]
-
-
-def unit_cube(kind: int, prior: tuple[float, float] = (2.0, 0.7)) -> Posterior:
-    """Return a posterior of ``unit_cube.stan``; see there for the kinds."""
-    data = {"kind": kind, "N": len(Y), "y": Y, "prior": list(prior)}
-    return Posterior(Program(MODELS / "unit_cube.stan"), data, "unit cube")
 
 
 def at_cube(posterior: Posterior, cube: list[float] | np.ndarray) -> float:
@@ -107,14 +100,14 @@ def test_the_cube_integral_of_the_density_is_the_evidence() -> None:
     """Beta-Bernoulli and a sum of two normals, on a grid of midpoints of the cube."""
     middles = (np.arange(400) + 0.5) / 400
     a, b = 2.0, 0.7
-    hits = sum(y > 0.5 for y in Y)
-    exact = special.betaln(a + hits, b + len(Y) - hits) - special.betaln(a, b)
+    hits = sum(y > 0.5 for y in Y_UNIT_CUBE)
+    exact = special.betaln(a + hits, b + len(Y_UNIT_CUBE) - hits) - special.betaln(a, b)
     heights = [at_cube(unit_cube(1), [u]) for u in middles]
     assert special.logsumexp(heights) - np.log(400) == pytest.approx(exact, abs=1e-3)
 
     middles = middles[::4] - 0.5 / 400 + 0.5 / 100
-    cov = 0.7**2 * np.eye(len(Y)) + 2 * 2.0**2
-    exact = stats.multivariate_normal(np.zeros(len(Y)), cov).logpdf(Y)
+    cov = 0.7**2 * np.eye(len(Y_UNIT_CUBE)) + 2 * 2.0**2
+    exact = stats.multivariate_normal(np.zeros(len(Y_UNIT_CUBE)), cov).logpdf(Y_UNIT_CUBE)
     posterior = unit_cube(2)
     heights = [at_cube(posterior, [0.3, x, z]) for x in middles for z in middles]
     assert special.logsumexp(heights) - np.log(1e4) == pytest.approx(exact, abs=1e-3)
@@ -131,8 +124,8 @@ def test_the_jacobian_is_that_of_a_logistic_base() -> None:
 @pytest.mark.parametrize("reference", ["cube", "auto"])
 def test_a_program_in_the_convention_is_integrated_unchanged(reference: str) -> None:
     """The sum of two normals through quantile functions: three standard errors."""
-    cov = 0.7**2 * np.eye(len(Y)) + 2 * 2.0**2
-    exact = stats.multivariate_normal(np.zeros(len(Y)), cov).logpdf(Y)
+    cov = 0.7**2 * np.eye(len(Y_UNIT_CUBE)) + 2 * 2.0**2
+    exact = stats.multivariate_normal(np.zeros(len(Y_UNIT_CUBE)), cov).logpdf(Y_UNIT_CUBE)
     settings = PolyChordSettings(nlive=100)
     found = run_nested(unit_cube(2), reference=reference, settings=settings, quiet=True)
     assert (found.base.source, found.base.exact) == ("cube", True)

@@ -367,7 +367,7 @@ def test_stan_dir_in_both_forms(bare_machine: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_wheel_carries_what_stan_dir_expects() -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["sources"] == {"python/manymodes": "manymodes", "stan": "manymodes/stan"}
