@@ -362,7 +362,7 @@ def test_stan_dir_in_both_forms(bare_machine: Path, monkeypatch: pytest.MonkeyPa
     assert (toolchain.stan_dir() / "bridge" / "Makefile").is_file()
     package = bare_machine / "site-packages/manymodes"  # as a wheel lays it out
     (package / "stan/models").mkdir(parents=True)
-    monkeypatch.setattr("manymodes.toolchain.paths._PACKAGE", package)
+    monkeypatch.setattr("manymodes.runtime.stan_files._PACKAGE", package)
     assert toolchain.stan_dir() == package / "stan"
 
 

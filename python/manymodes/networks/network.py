@@ -48,6 +48,7 @@ from manymodes.networks.variable_size import (
     check_active,
     over_draws,
 )
+from manymodes.runtime.stan_files import stan_dir
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Network:
     def program(self) -> Path:
         """The Stan program."""
         name = PROGRAMS[self.constraint] if self.active is None else PROGRAM
-        return _stan_dir() / "models" / f"{name}.stan"
+        return stan_dir() / "models" / f"{name}.stan"
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -391,12 +392,6 @@ class Network:
         return over_draws(
             log_likelihoods, weights, shapes, inputs, self.activation, self.hidden, last, logs=True
         )
-
-
-def _stan_dir() -> Path:
-    """Return the folder of the Stan sources: the wheel's copy, or the checkout's own."""
-    packaged = Path(__file__).with_name("stan")
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "stan"
 
 
 def _count(name: str, value: Any) -> int:

@@ -6,10 +6,11 @@ written anywhere else.
 
 from __future__ import annotations
 
+from manymodes.runtime.stan_files import stan_dir
 from manymodes.toolchain.components import Component, Toolchain
 from manymodes.toolchain.discovery import find, require
 from manymodes.toolchain.install import setup, sweep_setup
-from manymodes.toolchain.paths import home, stan_dir
+from manymodes.toolchain.paths import home
 from manymodes.toolchain.polychord import PolyChordLibrary, polychord_library
 from manymodes.toolchain.report import doctor, render
 

@@ -18,9 +18,10 @@ from importlib import metadata
 from pathlib import Path
 
 from manymodes.errors import ToolchainError
+from manymodes.runtime.stan_files import stan_dir
 from manymodes.toolchain import elf, platforms, polychord
 from manymodes.toolchain.components import Component, Source, Toolchain
-from manymodes.toolchain.paths import installed, stan_dir, version_key
+from manymodes.toolchain.paths import installed, version_key
 
 _OLDEST_CMDSTAN = "2.27"
 _TITLES = {

@@ -21,10 +21,11 @@ import filelock
 
 from manymodes.errors import InputError, ToolchainError
 from manymodes.runtime.scratch import scratch_folder, sweep
+from manymodes.runtime.stan_files import stan_dir
 from manymodes.toolchain import github, platforms, trial
 from manymodes.toolchain.components import Component, Toolchain
 from manymodes.toolchain.discovery import find, find_compiler
-from manymodes.toolchain.paths import Installed, home, read_mark, stan_dir
+from manymodes.toolchain.paths import Installed, home, read_mark
 from manymodes.toolchain.process import last_lines, run_logged
 from manymodes.toolchain.progress import Progress, say
 from manymodes.toolchain.unpack import unpack_cmdstan, unpack_polychord

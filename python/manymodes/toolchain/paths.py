@@ -11,7 +11,6 @@ from typing import Literal
 
 import platformdirs
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 _MARK = ".manymodes.json"
 
 
@@ -23,16 +22,6 @@ def home() -> Path:
     """
     named = os.environ.get("MANYMODES_HOME")
     return Path(named or platformdirs.user_data_dir("manymodes")).expanduser().absolute()
-
-
-def stan_dir() -> Path:
-    """Return the directory with everything that Stan or a C++ compiler reads.
-
-    In an editable install that is ``stan/`` of the checkout, in a wheel ``manymodes/stan``.
-    """
-    package = _PACKAGE
-    shipped = package / "stan"
-    return shipped if shipped.is_dir() else package.parents[1] / "stan"
 
 
 def version_key(version: str | None) -> tuple[int, ...]:

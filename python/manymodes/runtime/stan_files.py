@@ -1,0 +1,16 @@
+"""Where the Stan and C++ sources of manymodes are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def stan_dir() -> Path:
+    """Return the directory with everything that Stan or a C++ compiler reads.
+
+    In an editable install that is ``stan/`` of the checkout, in a wheel ``manymodes/stan``.
+    """
+    shipped = _PACKAGE / "stan"
+    return shipped if shipped.is_dir() else _PACKAGE.parents[1] / "stan"
