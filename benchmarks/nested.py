@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from density import seconds_per_value
 from timing import alternate, show
 
+from density import seconds_per_value
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.polychord_run import PolyChordSettings

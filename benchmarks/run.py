@@ -32,7 +32,6 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import chains
-import density
 import evidence
 import kernel_runs
 import many
@@ -41,6 +40,7 @@ import references
 import scores
 import warmup
 
+import density
 import kernel
 from manymodes.density.posterior import Posterior
 from manymodes.studies.xor import xor_data, xor_posteriors

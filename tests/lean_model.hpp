@@ -4,12 +4,17 @@
 #define MANYMODES_TESTS_LEAN_MODEL_HPP
 
 #include <stan/model/model_header.hpp>
+#include <stan/version.hpp>
 
 #include <stdexcept>
 #include <vector>
 
 namespace stan {
 namespace model {
+
+#if STAN_MINOR == 27
+using rng_t = boost::ecuyer1988;
+#endif
 
 template <typename M>
 class lean_model : public model_base {
@@ -50,8 +55,10 @@ class lean_model : public model_base {
   NEVER_OF_VECTORS(log_prob_propto)
   NEVER_OF_VECTORS(log_prob_propto_jacobian)
   NEVER(void, write_array(rng_t&, Eigen::VectorXd&, Eigen::VectorXd&, bool, bool, std::ostream*))
+#if STAN_MINOR > 27
   NEVER(void, unconstrain_array(const Eigen::VectorXd&, Eigen::VectorXd&, std::ostream*))
   NEVER(void, unconstrain_array(const doubles&, doubles&, std::ostream*))
+#endif
   NEVER(void, transform_inits(const io::var_context&, Eigen::VectorXd&, std::ostream*))
   NEVER(void, transform_inits(const io::var_context&, integers&, doubles&, std::ostream*))
 #undef NEVER

@@ -1,4 +1,4 @@
-"""The shape of the package: what imports what, how long a room is, what may not be in the tree."""
+"""The shape of the package: what imports what, and what may not be in the tree."""
 
 from __future__ import annotations
 
@@ -13,186 +13,90 @@ import manymodes
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "manymodes"
-MAX_LINES = 420
-
-LEAVES = {"storage", "progress", "volumes", "forward", "errors", "_simplex", "_ranks", "_columns"}
-LEAVES |= {
-    "build_cache",
-    "_ess",
-    "_insertion",
-    "_cells",
-    "_missing",
-    "_mixture",
-    "_notations",
-    "encodings",
-    "files",
-    "frames",
-    "room",
-    "_worker",
-    "interrupts",
-    "printed",
-    "runs_display",
-    "scratch",
-    "threads",
-    "variables",
-    "warning_log",
-}
-LEAVES |= {"log_likelihood"}
-LEAVES |= {"compiler_messages", "coverage", "labels", "records", "seeds", "spreadsheets"}
-LEAVES |= {"stan_csv", "stan_source", "overloads", "terminal", "wording"}
 ORDER = (
-    "prior",
-    "likelihood",
-    "region",
-    "catalogue",
-    "active",
-    "network",
-    "table",
-    "symmetry",
-    "constraints",
-    "audits",
+    "wording",
+    "errors",
+    "_version",
+    "runtime",
     "toolchain",
-    "machine_code",
-    "nested_runner",
-    "program_files",
-    "claims",
-    "earlier",
-    "kernel",
-    "program",
-    "stan_data",
-    "compiled",
-    "posterior",
-    "trees",
-    "curvature",
-    "parameter_space",
-    "normalisation",
-    "cmdstan",
-    "nuts",
-    "start_points",
-    "starts",
-    "nutpie_sampler",
-    "samplers",
-    "engine",
-    "executors",
-    "reference",
-    "warmups",
-    "polychord",
-    "loo",
-    "stacking",
-    "weighings",
-    "diagnostics",
-    "chain_task",
-    "driver",
-    "chains",
-    "stacked",
-    "held_out",
-    "nested",
-    "nested_notes",
-    "entries",
-    "architectures",
-    "landscape",
-    "atlas",
+    "statistics",
+    "networks",
+    "density",
+    "tables",
+    "sampling",
     "modes",
-    "weights",
-    "comparison",
-    "mode_notes",
-    "basins",
-    "bridge_sampling",
-    "laplace",
-    "copies",
-    "checks",
-    "diagnosis",
-    "nested_files",
-    "run_folder",
-    "run_reading",
     "results",
-    "model_comparison",
-    "predict",
-    "estimators",
-    "plots",
+    "models",
     "report",
     "studies",
-    "text",
-    "table_commands",
-    "audit_command",
-    "model_command",
-    "export_command",
-    "run_commands",
-    "evidence_command",
-    "arguments",
-    "option_groups",
-    "options",
-    "incidents",
+    "sklearn",
     "cli",
     "__main__",
 )
-"""The rooms from left to right: a room imports only leaves and rooms to its left."""
+"""The packages, and the few modules beside them: each imports only from those before it."""
 
 
-def rooms() -> dict[str, list[Path]]:
-    """Return the files of each room."""
-    found: dict[str, list[Path]] = {}
+def modules() -> dict[str, Path]:
+    """Return the file of each module by its dotted name below the package."""
+    found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        found.setdefault(name, []).append(path)
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
+MODULES = modules()
+
+
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and room of each import of one of our rooms, at any depth of the file."""
+    """Yield line and module of each import of one of our modules, at any depth of the file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module == "manymodes":
-            names = [f"manymodes.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            names = [node.module or ""]
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             package, _, rest = name.partition(".")
-            if package == "manymodes" and rest and not rest.startswith("__"):
-                yield node.lineno, rest.split(".")[0]
+            if package == "manymodes":
+                assert rest, f"{path}:{node.lineno}: imports the package's face"
+                yield node.lineno, rest if rest in MODULES else rest.rpartition(".")[0]
 
 
-def test_every_room_has_its_place() -> None:
-    assert set(rooms()) - {"__init__"} == LEAVES | set(ORDER)
+def test_every_package_has_its_place() -> None:
+    assert {name.split(".")[0] for name in MODULES} - {""} == set(ORDER)
 
 
-@pytest.mark.parametrize("room", sorted(set(rooms()) - {"__init__"}))
-def test_a_room_imports_only_rooms_to_its_left(room: str) -> None:
-    place = ORDER.index(room) if room in ORDER else 0
-    allowed = LEAVES | set(ORDER[:place]) | {room}
+@pytest.mark.parametrize("package", ORDER)
+def test_a_package_imports_only_from_those_before_it(package: str) -> None:
+    allowed = {*ORDER[: ORDER.index(package)], package}
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {other}"
-        for path in rooms()[room]
+        for name, path in MODULES.items()
+        if name.split(".")[0] == package
         for line, other in imported(path)
-        if other not in allowed
+        if other.split(".")[0] not in allowed
     ]
     assert wrong == []
 
 
-def test_no_public_name_is_that_of_a_room() -> None:
-    """Importing a room binds its name in the package, over a function that is called alike."""
-    assert not set(manymodes.__all__) & set(rooms())
-
-
-def test_leaves_stand_alone() -> None:
-    """A leaf imports nothing of ours but errors and other leaves: no cycles among them."""
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    """A package's own `__init__` only hands names on: what it imports is no arrow of anybody."""
     arrows = {
-        leaf: {other for path in rooms()[leaf] for _, other in imported(path)} for leaf in LEAVES
+        name: {other for _, other in imported(path) if other != name and other in MODULES}
+        for name, path in MODULES.items()
+        if path.name != "__init__.py"
     }
     while arrows:
-        free = {leaf for leaf, others in arrows.items() if not others & arrows.keys()}
-        assert free, f"leaves import one another in a circle: {arrows}"
-        arrows = {leaf: others for leaf, others in arrows.items() if leaf not in free}
+        free = {name for name, others in arrows.items() if not others & arrows.keys()}
+        assert free, f"in or above a circle: {sorted(arrows)}"
+        arrows = {name: others for name, others in arrows.items() if name not in free}
 
 
-@pytest.mark.parametrize(
-    "path", [path for paths in rooms().values() for path in paths], ids=lambda path: path.name
-)
-def test_a_room_is_not_too_long(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_no_public_name_is_that_of_a_package() -> None:
+    """Importing a package binds its name in ours, over a function that is called alike."""
+    assert not set(manymodes.__all__) & set(ORDER)
 
 
 def tracked_texts() -> Iterator[tuple[Path, str]]:

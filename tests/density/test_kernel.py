@@ -8,6 +8,7 @@ import subprocess
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice, pairwise, product
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 
+from joined_programs import load_definition
 from manymodes.density import kernel
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import DensityError, KernelWarning
 from manymodes.networks.network import Network
 from manymodes.toolchain import stan_dir
+from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 
 DRIVER = Path(__file__).parents[1] / "kernel" / "driver.cpp"
 SETS = ("baseline", "avx2", "avx512")
@@ -224,8 +226,16 @@ def test_it_agrees_with_long_double(library: ctypes.CDLL, simd: int, problem: Pr
 # ---------------------------------------------------------------- against Stan
 
 
+class Definition(Posterior):
+    """A posterior without the kernel, from the library of all such programs."""
+
+    @cached_property
+    def model(self) -> Any:
+        return load_definition(self.program.name, self.data_json)
+
+
 def definition(density: Posterior) -> Posterior:
-    return replace(density, program=density.program.definition)
+    return Definition(density.program.definition, density.data, density.name, density.network)
 
 
 def answers(density: Posterior, eta: Any) -> tuple[Array, ...]:
