@@ -21,6 +21,7 @@ from manymodes.modes.diagnosis.spaces import canonical_blocks, superchain_member
 from manymodes.modes.find import Modes
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import act, random_members
+from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.findings import finding
 from manymodes.report.plots import plot_accumulation, plot_switching, plot_traces
 from manymodes.report.terminal import diagnosis_text
@@ -92,7 +93,7 @@ def test_copies_of_one_function_differ_in_weight_space_alone(network: Network) -
     assert canonical.agree
     assert function.agree
     assert weights.ess_bulk.min() < 30 < 600 < canonical.ess_bulk.min()
-    assert "only which symmetric copy of one function" in found.verdict
+    assert "only which symmetric copy of one function" in verdict(found)
 
 
 def test_canonical_weights_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +114,6 @@ def test_known_rhats_are_used_and_all_spaces_are_measured(xor_comparison: Compar
     assert len(canonical.rhat) == xor_comparison.posterior.dims
     assert function.ess_tail.shape == function.rhat.shape
     entry = json.loads(json.dumps(found.as_dict()))
-    assert entry["verdict"] == found.verdict
     assert entry["coverage"]["modes"]["found"] == sum(m.chains > 0 for m in found.modes)
     assert sum(mode.draws for mode in found.modes) == 8 * 200
     assert sum(mode.divergences for mode in found.modes) == xor_comparison.chains.divergences
@@ -150,7 +150,7 @@ def test_nested_rhat_of_stationary_and_of_stuck_superchains() -> None:
     found = diagnose(compared(stuck, labels), superchains=8)
     value, expected_there = found.spaces[0].worst_nested
     assert value > 1.3 > 1.05 > expected_there
-    assert "superchains of 8 chains from one start" in found.verdict
+    assert "superchains of 8 chains from one start" in verdict(found)
     assert "nested R-hat" in diagnosis_text(found)
     assert diagnose(compared(stuck, labels, superchain=8)).superchains == 8
     assert diagnose(compared(stuck, labels)).spaces[0].nested_rhat.size == 0
@@ -198,7 +198,7 @@ def test_chains_are_followed_from_start_to_end() -> None:
     entry = moved.as_dict()
     assert entry["transitions"] == [[1, 2, 2], [2, 1, 1], [3, 1, 1]]
     assert (entry["known_starts"], entry["left"], entry["ended_elsewhere"]) == (4, 2, 2)
-    text = diagnose(comparison).verdict
+    text = verdict(diagnose(comparison))
     assert "2 of 5 chains left the mode in which they began, and 2 ended in another" in text
     assert "1 of 4 left the basin of their start in warm-up" in text
     assert "from_start" not in switching(moved_chains()).as_dict()
@@ -214,7 +214,7 @@ def test_chains_that_were_cut_short_count_where_they_can() -> None:
     assert found.mode_counts.tolist() == [2, 3, 0]
     assert [mode.draws for mode in found.modes] == [10, 16, 2]
     assert [mode.stayed for mode in found.modes] == [1, 2, 0]
-    assert "One chain was cut short by the time limit" in found.verdict
+    assert "One chain was cut short by the time limit" in verdict(found)
     assert len(plot_traces(moved_chains()).axes) == 5
 
 
@@ -243,8 +243,10 @@ def test_health_is_that_of_each_mode() -> None:
     assert (first.chains, second.chains, third.chains) == (2, 3, 0)
     assert math.isnan(third.bfmi)
     assert math.isnan(third.rhat)
-    assert "6 transitions diverged (21 %), 100 % of them in mode 2, where 38 % did" in found.verdict
-    assert "In mode 3 more than 1 % of the trajectories end at the largest depth" in found.verdict
+    assert "6 transitions diverged (21 %), 100 % of them in mode 2, where 38 % did" in verdict(
+        found
+    )
+    assert "In mode 3 more than 1 % of the trajectories end at the largest depth" in verdict(found)
     assert diagnose(moved_chains(stats=stats), max_treedepth=11).modes[2].at_depth_limit == 0
 
 
@@ -269,8 +271,8 @@ def test_starts_count_once_where_chains_share_them() -> None:
     assert found.mode_counts.tolist() == [3, 1, 1]
     assert found.function_counts.tolist() == [4, 1]
     assert (found.starts, found.mode_coverage.once) == (4, 2)
-    assert "the next superchain brings about 0.5 unseen modes (± 0.35; " in found.verdict
-    alone = diagnose(comparison).verdict
+    assert "the next superchain brings about 0.5 unseen modes (± 0.35; " in verdict(found)
+    alone = verdict(diagnose(comparison))
     assert "1 of 3 modes was found from one start only, so the next chain ends in an" in alone
     assert "This is about starting points, not about posterior mass" in alone
 
@@ -281,7 +283,7 @@ def test_modes_that_no_chain_found_are_named() -> None:
         comparison.summaries[1], occupancy=replace(comparison.summaries[1].occupancy, value=0.0)
     )
     found = diagnose(replace(comparison, summaries=(comparison.summaries[0], missed)))
-    assert "No chain found mode 2, which nested sampling did and which has 18 %" in found.verdict
+    assert "No chain found mode 2, which nested sampling did and which has 18 %" in verdict(found)
 
 
 def apart(lpd: np.ndarray, *, evidence: bool = False) -> Comparison:
@@ -303,25 +305,25 @@ def test_the_verdict_names_the_weights_to_use() -> None:
     lpd[:2, ::2] += 2.5  # each mode explains its half of the data
     lpd[2:, 1:20:2] += 2.5
     one_sided = apart(lpd)
-    text = diagnose(one_sided).verdict
+    text = verdict(diagnose(one_sided))
     assert "For predictions use stacking weights: on observations left out" in text
     assert "did not mix" in text
     assert "is not its probability" in text
-    even = diagnose(apart(np.full((4, 60), -3.0) + 0.01 * normal(4, 60), evidence=True)).verdict
+    even = verdict(diagnose(apart(np.full((4, 60), -3.0) + 0.01 * normal(4, 60), evidence=True)))
     assert "For predictions use evidence weights, which are probabilities too" in even
     scores = tuple(
         HeldOutScore(one.name, Score(-90.0, 2.0), Score(9.0 if one.name == "uniform" else 0.0, 1.5))
         for one in one_sided.weighings
     )
-    text = diagnose(replace(one_sided, held_out=scores)).verdict
+    text = verdict(diagnose(replace(one_sided, held_out=scores)))
     assert "use uniform weights: on the held-out rows they score 9.0 ± 1.5 nats better" in text
 
 
 def test_chains_that_mix_need_no_weights() -> None:
     labels = (normal(4, 500, seed=7) > 0).astype(int)
     found = diagnose(compared(normal(4, 500, 2, seed=8), labels))
-    assert found.verdict.startswith("The 4 chains agree: R-hat is at most 1.0")
-    assert "can be read as its probability" in found.verdict
+    assert verdict(found).startswith("The 4 chains agree: R-hat is at most 1.0")
+    assert "can be read as its probability" in verdict(found)
 
 
 def test_what_cannot_be_diagnosed_is_said() -> None:
@@ -333,7 +335,7 @@ def test_what_cannot_be_diagnosed_is_said() -> None:
         diagnose(moved_chains(), max_treedepth=0)
     one = diagnose(compared(normal(1, 20, 2), np.zeros((1, 20), dtype=int)))
     assert one.spaces == ()
-    assert one.verdict.startswith("R-hat takes two chains")
+    assert verdict(one).startswith("R-hat takes two chains")
     assert one.mode_coverage.unseen_upper == 1
 
 

@@ -19,8 +19,9 @@ _SIDE_BY_SIDE = ("none", "ordered", "ordered-signed", "unit-norm", "pd-skew", "s
 
 def audit_command(options: argparse.Namespace) -> int:
     """Print an audit, or those of all constraints side by side; draw it on demand."""
-    from manymodes.networks.audit import audit, side_by_side
+    from manymodes.networks.audit import audit
     from manymodes.networks.network import Network
+    from manymodes.report.audit_words import audit_text, side_by_side
     from manymodes.runtime.storage import json_text
 
     network = Network(
@@ -49,7 +50,7 @@ def audit_command(options: argparse.Namespace) -> int:
     if options.json:
         print(json_text(_json(audits, refused, alone)))
     else:
-        print(alone.text if alone else side_by_side(audits, refused))
+        print(audit_text(alone) if alone else side_by_side(audits, refused))
         if options.figure is not None:
             print(f"\nFigure: {options.figure}")
     return 0

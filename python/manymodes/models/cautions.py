@@ -11,7 +11,7 @@ import numpy as np
 from manymodes.models.result import Model
 from manymodes.models.runs import ModelRun
 from manymodes.networks.network import Network
-from manymodes.report.nested_notes import what_log_z_is
+from manymodes.sampling.nested.meaning import what_log_z_is
 
 _WIDE = 0.25  # of the 90 % interval of a probability: wider ones decide nothing
 _UNLIKELY = 0.01

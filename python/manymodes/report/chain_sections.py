@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from manymodes.modes.diagnosis import Diagnosis, switching
+from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.findings import called, worst
 from manymodes.report.format import number, sentence, things
 from manymodes.report.page import Picture, Section, Table, picture
@@ -37,7 +38,7 @@ def rhat_section(found: Found, diagnoses: Diagnoses) -> Section | None:
         "rhat",
         "What the chains say of themselves",
         tuple(
-            one.verdict if len(found) == 1 else f"{sentence(called(name, found))}: {one.verdict}"
+            verdict(one) if len(found) == 1 else f"{sentence(called(name, found))}: {verdict(one)}"
             for name, one in diagnoses.items()
         ),
         reading=(

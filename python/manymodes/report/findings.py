@@ -22,10 +22,11 @@ from manymodes.report.format import (
     with_error,
 )
 from manymodes.report.mode_notes import why_none
-from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence, what_log_z_is
+from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence
 from manymodes.report.page import Finding
 from manymodes.report.plots import Scores
 from manymodes.sampling.nested import Nested
+from manymodes.sampling.nested.meaning import what_log_z_is
 
 _FEW = 3
 _CERTAIN = 2.0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
 from manymodes.sampling.nested import Nested
+from manymodes.sampling.nested.meaning import what_log_z_is
 from manymodes.wording import things
 
 UNLIKELY = 0.01
@@ -103,36 +103,6 @@ def nested_cautions(nested: Nested) -> list[str]:
             f"{things(rejected, 'evaluation')} of the density failed and counted as density zero."
         )
     return texts
-
-
-def what_log_z_is(nested: Nested) -> str:
-    """Say what log_z is where it is no evidence, or may be none; empty where it is one."""
-    prior = nested.prior_integral
-    if prior is None:
-        return ""
-    if prior.endless:
-        return (
-            f"the density has no finite integral: it does not fall off in {_listed(prior.endless)}"
-            ". There is no evidence, and log_z only tells how far the runs looked; nor is there a "
-            "posterior to draw from. Give every parameter a prior that falls off"
-        )
-    if not prior.improper:
-        return ""
-    names = _listed(prior.improper)
-    if prior.certain:
-        return (
-            f"the prior of {names} is improper: it has no finite integral, so that there is no "
-            "evidence, whose constant would be arbitrary. log_z is the integral of the density as "
-            "written, and compares with no other program's. Weights of modes do not depend on it"
-        )
-    return (
-        f"{names} may have no prior: if so there is no evidence, whose constant would be "
-        "arbitrary, and log_z is the integral of the density as written"
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _prior_cautions(nested: Nested) -> list[str]:

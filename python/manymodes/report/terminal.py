@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
-from manymodes.report.nested_notes import effort_lines, what_log_z_is
+from manymodes.report.nested_notes import effort_lines
+from manymodes.sampling.nested.meaning import what_log_z_is
 from manymodes.wording import escaped, quoted, shown, unfinished_lines, visible
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ _TO_TERMINAL = str.maketrans("\u00a0\u2212\u2013", " --", "\u202f")
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Return the verdict on the chains, wrapped, and R-hat and effective sizes by space."""
-    lines = textwrap.wrap(diagnosis.verdict, _COLUMNS)
+    lines = textwrap.wrap(verdict(diagnosis), _COLUMNS)
     if diagnosis.spaces:
         nested = any(space.nested_rhat.size for space in diagnosis.spaces)
         lines.append(

@@ -12,6 +12,7 @@ from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.diagnosis import diagnosed
 from manymodes.report import write_report
+from manymodes.report.diagnosis_verdict import add_verdicts
 from manymodes.results.run_directory import (
     REPORT,
     SUMMARY,
@@ -142,17 +143,15 @@ def conduct(
         }
         findings = find(comparisons)
         diagnoses = diagnosed(comparisons)
-        write_json(
-            out / SUMMARY,
-            summarise(
-                comparisons,
-                command=f"study {name}",
-                seed=effort.seed,
-                diagnoses=diagnoses,
-                **data,
-                **findings.summary,
-            ),
+        summary = summarise(
+            comparisons,
+            command=f"study {name}",
+            seed=effort.seed,
+            diagnoses=diagnoses,
+            **data,
+            **findings.summary,
         )
+        write_json(out / SUMMARY, add_verdicts(summary, diagnoses))
         write_report(
             out / REPORT,
             comparisons,

@@ -1,10 +1,9 @@
-"""The diagnosis of a comparison's chains: what is computed, and the verdict on it."""
+"""The diagnosis of a comparison's chains: its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis.health import ModeHealth, mode_health
 from manymodes.modes.diagnosis.spaces import Agreement, agreements
 from manymodes.modes.diagnosis.switching import Switching, switching
-from manymodes.modes.diagnosis.verdict import verdict
 from manymodes.statistics.coverage import Coverage, coverage
 
 IntArray = npt.NDArray[np.intp]
@@ -70,15 +68,9 @@ class Diagnosis:
         chains = self.comparison.chains
         return 0 if chains is None else chains.n_chains - chains.whole.n_chains
 
-    @cached_property
-    def verdict(self) -> str:
-        """One paragraph of plain words, each sentence from a number."""
-        return " ".join(verdict(self.comparison, self))
-
     def as_dict(self) -> dict[str, Any]:
         """Return the entry in ``summary.json``."""
         return {
-            "verdict": self.verdict,
             "superchains": self.superchains,
             "spaces": {one.space: one.as_dict() for one in self.spaces},
             "modes": [one.as_dict() for one in self.modes],

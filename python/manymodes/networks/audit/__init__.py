@@ -6,7 +6,6 @@ from manymodes.networks.audit.carry_out import audit
 from manymodes.networks.audit.invariance import Invariance, invariance
 from manymodes.networks.audit.result import Audit, Estimate, Evidence
 from manymodes.networks.audit.shift import evidence_shift
-from manymodes.networks.audit.text import side_by_side
 
 __all__ = [
     "Audit",
@@ -16,5 +15,4 @@ __all__ = [
     "audit",
     "evidence_shift",
     "invariance",
-    "side_by_side",
 ]

@@ -163,13 +163,6 @@ class Audit:
         """Upper limit (95 %) of the share of a kind of orbit that did not occur: 3/n."""
         return min(1.0, 3 / self.orbits)
 
-    @property
-    def text(self) -> str:
-        """The audit as a table and in words."""
-        from manymodes.networks.audit.text import audit_text
-
-        return audit_text(self)
-
     def as_dict(self) -> dict[str, Any]:
         """Return everything as a dict that JSON can hold; what is not known is None."""
         return {

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
 from manymodes.statistics.chain_weightings import Score
 from manymodes.statistics.coverage import Coverage
-
-if TYPE_CHECKING:
-    from manymodes.modes.diagnosis.result import Diagnosis
 
 _NOTEWORTHY = 0.01
 _MOST_NAMED = 4
@@ -20,8 +18,9 @@ _CERTAIN = 2.0  # standard errors
 _CONCENTRATED = 1.5  # times a mode's share of the draws
 
 
-def verdict(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
-    """Return the sentences of the verdict."""
+def verdict(diagnosis: Diagnosis) -> str:
+    """Return what the diagnosis means for whoever uses the chains."""
+    comparison = diagnosis.comparison
     texts = [
         _mixing(diagnosis),
         _cut(diagnosis.cut),
@@ -34,7 +33,14 @@ def verdict(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
         _limits(diagnosis),
         _weighting(comparison, diagnosis),
     ]
-    return [text for text in texts if text]
+    return " ".join(text for text in texts if text)
+
+
+def add_verdicts(summary: dict[str, Any], diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:
+    """Put the verdicts on the chains beside their figures in a summary; return it."""
+    for name, diagnosis in diagnoses.items():
+        summary["posteriors"][name]["chains"]["diagnosis"]["verdict"] = verdict(diagnosis)
+    return summary
 
 
 def _chains(n: int) -> str:
