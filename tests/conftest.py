@@ -50,6 +50,7 @@ LONGEST = (
     "bridge_interface",
     "exact_evidence",
     "readme",
+    "kills",
     "cli",
     "resume",
     "sklearn",

@@ -43,7 +43,7 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return how to set the number of cores, for whoever counts them."""
 
     def set_to(number: int) -> None:
-        for room in (threads, missing_chains, nested._driver):
+        for room in (threads, missing_chains, nested.driver):
             monkeypatch.setattr(room, "cpu_count", lambda: number)
 
     return set_to
@@ -217,8 +217,8 @@ def test_nested_runs_have_what_the_cores_leave(
         raise Seen
         yield
 
-    monkeypatch.setattr(nested._attempts, "as_completed", as_completed)
-    monkeypatch.setattr(nested._driver, "launcher", lambda *_: [])
+    monkeypatch.setattr(nested.attempts, "as_completed", as_completed)
+    monkeypatch.setattr(nested.driver, "launcher", lambda *_: [])
     with pytest.raises(Seen):
         run_nested(
             small_network(),
