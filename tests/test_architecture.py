@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import manymodes
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "manymodes"
+HOUSE = ROOT / "docs" / "internals" / "house.py"
 ORDER = (
     "wording",
     "errors",
@@ -92,6 +94,12 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
         free = {name for name, others in arrows.items() if not others & arrows.keys()}
         assert free, f"in or above a circle: {sorted(arrows)}"
         arrows = {name: others for name, others in arrows.items() if name not in free}
+
+
+def test_the_picture_of_the_house_is_true() -> None:
+    house = runpy.run_path(str(HOUSE))
+    drawn = house["PICTURE"].read_text(encoding="utf-8")
+    assert drawn == house["svg"](), f"draw it again: python {HOUSE.relative_to(ROOT)}"
 
 
 def test_no_public_name_is_that_of_a_package() -> None:
