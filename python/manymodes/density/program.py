@@ -34,7 +34,7 @@ from manymodes.density.program_files import ProgramFiles, is_shipped, read_progr
 from manymodes.density.stan_tokens import Parameter, Source, read_source
 from manymodes.errors import CompileError, InputError, ManymodesError
 from manymodes.runtime.storage import write_text
-from manymodes.toolchain import Toolchain, home, require, stan_dir
+from manymodes.toolchain import Toolchain, home, require
 from manymodes.toolchain.build_cache import cached_build, read_digests
 from manymodes.toolchain.machine_code import described
 from manymodes.toolchain.paths import version_key
@@ -103,11 +103,6 @@ class Program:
     def name(self) -> str:
         """The program's name: its file name without the ending."""
         return self.stan_file.stem
-
-    @property
-    def include_paths(self) -> tuple[Path, ...]:
-        """The folders in which ``#include`` looks, in order."""
-        return (self.stan_file.parent, stan_dir() / "functions")
 
     @cached_property
     def called(self) -> str:

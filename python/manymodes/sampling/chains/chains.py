@@ -19,6 +19,7 @@ from manymodes.sampling.chains.chain_files import read_record, record_file, reco
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 from manymodes.sampling.chains.missing_chains import FAILURES, run_missing
 from manymodes.sampling.chains.one_chain import RunSettings, rescored
+from manymodes.sampling.chains.starts import DEFAULT_INIT
 from manymodes.sampling.chains.trees import chains_log_lik, draws_tree
 from manymodes.sampling.claims import (
     is_count,
@@ -244,7 +245,7 @@ def run_chains(
     settings: NutsSettings | None = None,
     seed: int = 1,
     sampler: str = "cmdstan",
-    init: str = "radius:2",
+    init: str = DEFAULT_INIT,
     superchain: int = 1,
     share_warmup: int = 0,
     retries: int = 2,

@@ -19,7 +19,7 @@ from manymodes.runtime.threads import check_threads, use_threads
 from manymodes.sampling.chains.chain_files import Record
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 from manymodes.sampling.chains.samplers import check_sampler, sampler_named
-from manymodes.sampling.chains.starts import Starts, parse_init
+from manymodes.sampling.chains.starts import DEFAULT_INIT, Starts, parse_init
 from manymodes.sampling.chains.warmups import Warmup, offered
 from manymodes.statistics.diagnostics import r_eff
 from manymodes.statistics.loo import psis_loo
@@ -39,7 +39,7 @@ class RunSettings:
     seed: int
     nuts: NutsSettings
     sampler: str = "cmdstan"
-    init: str = "radius:2"
+    init: str = DEFAULT_INIT
     superchain: int = 1
     share_warmup: int = 0
     retries: int = 2

@@ -7,8 +7,6 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from manymodes.density.parameter_space import on_unit_cube
 from manymodes.density.posterior import PRIOR_SWITCH, FloatArray, Posterior
 from manymodes.errors import InputError
@@ -132,9 +130,3 @@ def _of_file(posterior: Posterior, path: Path) -> BaseMeasure:
 
 def _draws(chains: Chains) -> Sequence[FloatArray]:
     return [one[:length] for one, length in zip(chains.eta, chains.lengths, strict=True)]
-
-
-def widened(base: BaseMeasure, factor: float = 1.5) -> BaseMeasure:
-    """Return a base measure with every component wider."""
-    parts = [replace(one, scale=np.asarray(factor * one.scale)) for one in base.components]
-    return replace(base, components=tuple(parts), exact=False)
