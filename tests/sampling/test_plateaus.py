@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,12 @@ from manymodes.errors import InputError
 from manymodes.modes.comparison import compare
 from manymodes.modes.find import ModeSettings
 from manymodes.report.mode_notes import mode_notes
-from manymodes.report.nested_notes import effort_lines, nested_cautions, what_log_z_is
+from manymodes.report.nested_notes import effort_lines, nested_cautions
 from manymodes.report.terminal import comparison_table
 from manymodes.runtime.storage import json_text
-from manymodes.sampling.nested import Nested, run_nested
+from manymodes.sampling.nested import Nested, PriorIntegral, run_nested
+from manymodes.sampling.nested.entries import nested_entry
+from manymodes.sampling.nested.meaning import figure, log_z_line, what_log_z_is
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 FEW = ModeSettings(climbs=20)
@@ -108,6 +111,23 @@ def test_an_improper_prior_leaves_no_evidence(tmp_path: Path) -> None:
     assert math.isnan(found.d_kl[0])
     assert "the prior of sigma is improper" in what_log_z_is(found)
     assert any("the integral of the density as written" in text for text in nested_cautions(found))
+
+
+def test_what_has_no_finite_integral_has_no_figure() -> None:
+    endless = PriorIntegral(math.inf, math.nan, ("b",), endless=("b",))
+    found = replace(integrated(4, "peaks"), prior_integral=endless)
+    entry = nested_entry(found)
+    assert all(math.isnan(entry[name]) for name in ("log_z", "log_z_sd", "d_kl", "d_kl_sd"))
+    assert log_z_line(found) == "log_z = none: the density has no finite integral"
+
+
+@pytest.mark.parametrize("log_prior", [-1e300, -800.0, 710.0, 1e300])
+def test_integrals_beyond_a_double_are_told_by_their_logarithm(log_prior: float) -> None:
+    found = replace(integrated(4, "peaks"), prior_integral=PriorIntegral(log_prior, 0.1))
+    (text,) = (text for text in nested_cautions(found) if "not normalised" in text)
+    assert "inf" not in text
+    assert len(text) < 400
+    assert (figure(1e300), figure(-123.456), figure(1e6)) == ("1e+300", "-123.46", "1000000.00")
 
 
 def test_the_command_line_ends_with_a_report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import sys
 from functools import partial
@@ -85,8 +86,8 @@ def evidence_command(options: argparse.Namespace) -> int:
         if options.no_modes:
             what = "log_z" if nested.is_evidence else "log_integral"
             said = {
-                what: nested.log_z,
-                f"{what}_sd": nested.log_z_sd,
+                what: math.nan if nested.is_endless else nested.log_z,
+                f"{what}_sd": math.nan if nested.is_endless else nested.log_z_sd,
                 "runs": len(nested.runs),
             }
             return finish_without_modes(options, posterior, nested, said)

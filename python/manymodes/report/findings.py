@@ -72,7 +72,8 @@ def _tiles(comparison: Comparison) -> tuple[tuple[str, str], ...]:
     ]
     if (nested := comparison.nested) is not None:
         what = "log evidence (nats)" if nested.is_evidence else "log integral (nats), no evidence"
-        tiles.append((nats(Estimate(nested.log_z, nested.log_z_sd)), what))
+        value = "none" if nested.is_endless else nats(Estimate(nested.log_z, nested.log_z_sd))
+        tiles.append((value, what))
     elif comparison.chains is not None:
         n_chains = comparison.chains.n_chains
         tiles.append((f"{n_chains}", f"chain{'s' * (n_chains != 1)}"))
@@ -245,6 +246,8 @@ def _evidence(comparison: Comparison) -> str:
         return "Nested sampling was not run: there is no evidence to weigh the modes by."
     value = nats(Estimate(nested.log_z, nested.log_z_sd))
     runs = things(len(nested.runs), "nested run")
+    if nested.is_endless:
+        return f"There is no evidence: {what_log_z_is(nested)}."
     if not nested.is_evidence:
         return (
             f"There is no evidence: {what_log_z_is(nested)}. The log of that integral is {value} "
@@ -322,7 +325,8 @@ def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:
     for name, nested in found.items():
         texts.append(_about_runs(sentence(called(name, comparisons)), nested))
     names = list(found)
-    if len(names) == 2 and _same_data(*(comparisons[n] for n in names)):
+    evidences = all(nested.is_evidence for nested in found.values())
+    if len(names) == 2 and evidences and _same_data(*(comparisons[n] for n in names)):
         a, b = found[names[0]], found[names[1]]
         gap = Estimate(a.log_z - b.log_z, math.hypot(a.log_z_sd, b.log_z_sd))
         texts.append(
@@ -333,6 +337,8 @@ def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:
 
 
 def _about_runs(name: str, nested: Nested) -> str:
+    if nested.is_endless:
+        return f"{name}: no evidence, for the density has no finite integral."
     what = "log evidence" if nested.is_evidence else "log integral of the density as written"
     text = f"{name}: {what} {nats(Estimate(nested.log_z, nested.log_z_sd))} nats"
     if len(nested.runs) > 1:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from manymodes.sampling.nested import Nested
-from manymodes.sampling.nested.meaning import what_log_z_is
+from manymodes.sampling.nested.meaning import figure, what_log_z_is
 from manymodes.wording import things
 
 UNLIKELY = 0.01
@@ -16,6 +16,9 @@ UNLIKELY = 0.01
 
 NO_INSERTIONS = "no live point was drawn above the contour of another"
 """Why there is no insertion-index test."""
+
+_MOST_SHOWN = 700.0
+"""The logarithm of a number that is shown as such: beyond, it has no double."""
 
 MOST_MISSED = 0.05
 """The share of the posterior that chains may have missed under a base measure fitted to them."""
@@ -112,11 +115,12 @@ def _prior_cautions(nested: Nested) -> list[str]:
     if prior is None or not prior.is_off or not nested.is_evidence:
         return texts
     error = f" ± {prior.log_z_sd:.3f}" if prior.log_z_sd > 0 else ""
+    shown = f" = {math.exp(prior.log_z):.4g}" if abs(prior.log_z) < _MOST_SHOWN else ""
     return [
         *texts,
         f"the prior is not normalised: without the likelihood the program integrates to "
-        f"e^({prior.log_z:.3f}{error}) = {math.exp(prior.log_z):.4g}, not to 1. Over the "
-        f"normalised prior, log_z is {nested.log_z - prior.log_z:.2f} ± "
+        f"e^({figure(prior.log_z, 3)}{error}){shown}, not to 1. Over the "
+        f"normalised prior, log_z is {figure(nested.log_z - prior.log_z)} ± "
         f"{math.hypot(nested.log_z_sd, prior.log_z_sd):.2f} nats. To mend the program: truncate "
         "priors of bounded parameters (T[...]), and give every parameter a prior.",
     ]

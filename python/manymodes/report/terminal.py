@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
 from manymodes.report.nested_notes import effort_lines
-from manymodes.sampling.nested.meaning import what_log_z_is
+from manymodes.sampling.nested.meaning import log_z_line, what_log_z_is
 from manymodes.wording import escaped, quoted, shown, unfinished_lines, visible
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         else f"{visible(name)}: no prominent mode"
     ]
     if nested is not None:
-        what = "log_z" if nested.is_evidence else "log integral of the density as written"
-        lines[-1] += f", {what} = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats"
+        lines[-1] += f", {log_z_line(nested)}"
         if what_log_z_is(nested):
             lines += wrapped(f"{what_log_z_is(nested)}.")
     if nested is not None and nested.log_prior_inside[0] < 0:

@@ -60,6 +60,7 @@ from manymodes.sampling.nested.kept import (
     run_numbers,
     write_run,
 )
+from manymodes.sampling.nested.meaning import log_z_line
 from manymodes.sampling.nested.polychord_run import (
     MAX_RUN_SEED,
     RUNNING,
@@ -395,11 +396,8 @@ class _Driver:
         """Tell how it ended."""
         n = len(nested.runs)
         again = f", {self._retried} tried again" if self._retried else ""
-        said = (
-            f"{'log_z' if nested.is_evidence else 'log integral of the density as written'} = "
-            f"{nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats from {n} "
-            f"run{'s' if n > 1 else ''}{again}, {nested.evaluations} evaluations"
-        )
+        said = f"{log_z_line(nested)} from {n} run{'s' if n > 1 else ''}{again}, "
+        said += f"{nested.evaluations} evaluations"
         if target_sd is not None and nested.log_z_sd > target_sd:
             said += f"; the error aimed at, {target_sd:g}, is not reached"
         self._progress.done(said)

@@ -6,6 +6,22 @@ from collections.abc import Sequence
 
 from manymodes.sampling.nested.result import Nested
 
+_MOST_DIGITS = 1e7
+"""From here on a number has a power of ten instead of decimals."""
+
+
+def figure(value: float, decimals: int = 2) -> str:
+    """Return a number as a line has it."""
+    return f"{value:.{decimals}f}" if abs(value) < _MOST_DIGITS else f"{value:.6g}"
+
+
+def log_z_line(nested: Nested) -> str:
+    """Return log_z and its error with the name that it deserves, for a line."""
+    if nested.is_endless:
+        return "log_z = none: the density has no finite integral"
+    what = "log_z" if nested.is_evidence else "log integral of the density as written"
+    return f"{what} = {figure(nested.log_z)} ± {figure(nested.log_z_sd)} nats"
+
 
 def what_log_z_is(nested: Nested) -> str:
     """Say what log_z is where it is no evidence, or may be none; empty where it is one."""

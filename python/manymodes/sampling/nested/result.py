@@ -176,6 +176,11 @@ class Nested:
     # ------------------------------------------------------------ evidence
 
     @property
+    def is_endless(self) -> bool:
+        """Whether the density is known to have no finite integral, so that log_z means nothing."""
+        return self.prior_integral is not None and bool(self.prior_integral.endless)
+
+    @property
     def is_evidence(self) -> bool:
         """Whether ``log_z`` can be an evidence; over an improper prior there is none."""
         return self.prior_integral is None or self.prior_integral.leaves_evidence
