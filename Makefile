@@ -7,19 +7,23 @@
 PYTHON ?= python3
 TESTS ?= tests
 JOBS ?= 2
+QUICK := $(addprefix tests/,test_architecture.py statistics tables report \
+  $(addprefix networks/test_,audit.py network.py prior.py symmetry.py constraint_mass.py) \
+  $(addprefix runtime/test_,files.py progress.py scratch.py tasks.py))
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup demo test check bench lint clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make setup   the environment in $(VENV), and CmdStan, BridgeStan and PolyChord'
 	@echo 'make demo    set up, then the noisy-XOR study; its report is runs/xor/report.html'
 	@echo 'make test    set up, then the tests (TESTS=..., JOBS=...)'
+	@echo 'make check   style, types and the tests that need no toolchain'
 	@echo 'make bench   set up, then the benchmarks'
 	@echo 'make lint    style, docstrings, imports and types'
 	@echo 'make clean   remove the environment and caches, not results nor the toolchain'
@@ -38,6 +42,10 @@ test: setup
 
 bench: setup $(STAMPS)/bench
 	@$(BIN)/python benchmarks/run.py
+
+# What needs no toolchain; the folders whose tests compile programs themselves are left out.
+check: lint $(STAMPS)/test
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not toolchain' $(QUICK)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .

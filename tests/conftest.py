@@ -67,7 +67,13 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest: no worker is left with one at the end."""
+    """Begin with the files that take longest: no worker is left with one at the end.
+
+    What a fixture takes from the toolchain is marked so: ``-m "not toolchain"`` leaves it out.
+    """
+    for item in items:
+        if "tools" in getattr(item, "fixturenames", ()):
+            item.add_marker("toolchain")
     place = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
