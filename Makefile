@@ -45,7 +45,7 @@ bench: setup $(STAMPS)/bench
 
 # What needs no toolchain; the folders whose tests compile programs themselves are left out.
 check: lint $(STAMPS)/test
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not toolchain' $(QUICK)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not toolchain and not slow' $(QUICK)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .

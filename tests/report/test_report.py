@@ -31,6 +31,8 @@ from manymodes.report.plots.draws import pool_of
 from manymodes.report.terminal import comparison_table
 from manymodes.statistics.chain_weightings import HeldOutScore, Score
 
+pytestmark = pytest.mark.slow  # each page draws all figures
+
 
 class Page(HTMLParser):
     """Checks that elements are closed in order, and collects what the tests look at."""
