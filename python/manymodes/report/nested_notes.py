@@ -35,8 +35,11 @@ def effort_lines(nested: Nested) -> list[str]:
         d_kl, d_kl_sd = nested.d_kl_base
     of = "the prior" if known else "the base measure"
     resumed = sum(run.resumed > 0 for run in nested.runs)
+    base = f"base measure: {nested.base.reason or nested.base.source}"
+    if nested.is_endless:
+        return [base, f"{nested.evaluations} evaluations"]
     lines = [
-        f"base measure: {nested.base.reason or nested.base.source}",
+        base,
         f"D_KL = {d_kl:.2f} ± {d_kl_sd:.2f} nats from {of}; "
         f"{nested.effective_samples:.0f} effective samples; {nested.evaluations} evaluations",
         f"log_z_sd: {nested.log_z_volume_sd:.3f} by volumes"
