@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,16 +196,12 @@ def test_a_run_killed_from_outside_is_reported() -> None:
 
     def kill_first_child() -> None:
         for _ in range(600):
-            listed = subprocess.run(
-                ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            for line in listed.stdout.splitlines():
-                if "polychord_run" in line:
-                    os.kill(int(line.split()[0]), signal.SIGKILL)
-                    return
+            for entry in Path("/proc").glob("[0-9]*/stat"):  # pid (name) state parent ...
+                with suppress(OSError):
+                    name, _, rest = entry.read_text().partition("(")[2].rpartition(")")
+                    if name.startswith("polychord_run") and int(rest.split()[1]) == os.getpid():
+                        os.kill(int(entry.parent.name), signal.SIGKILL)
+                        return
             time.sleep(0.02)
 
     polychord_run.nested_runner()
