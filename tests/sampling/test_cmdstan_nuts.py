@@ -374,3 +374,15 @@ def test_without_setpriv_cmdstan_runs_as_it_is(
     monkeypatch.setattr(cmdstan_process, "can_guard", lambda: False)
     bare = run_chain(normal, SHORT, 1, tmp_path, start=np.zeros(1))
     np.testing.assert_array_equal(guarded.eta, bare.eta)
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_a_console_that_nobody_reads_keeps_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guard: bool
+) -> None:
+    """As where the worker is killed between the pipe and the program."""
+    if not guard:
+        monkeypatch.setattr(cmdstan_process, "can_guard", lambda: False)
+    os.mkfifo(tmp_path / "console")
+    script = cmdstan_process.guarded(Path(shutil.which("true") or ""), tmp_path)
+    subprocess.run([script], timeout=20, check=False)

@@ -22,10 +22,14 @@ _DISK_FULL = 1 << 20
 _CONSOLE = "console"
 _TO_CONSOLE = f"""#!/bin/sh
 console="${{0%/*}}/{_CONSOLE}"
-[ "$1" = info ] || [ ! -p "$console" ] || exec 9>&1 >"$console" 2>&1
+[ "$1" = info ] || [ ! -p "$console" ] || {{
+  exec 8<>"$console"
+  exec 9>&1 >"$console" 2>&1 8>&-
+}}
 """
 """Sends what CmdStan writes to a named pipe beside the script. CmdStanPy's own pipe stays open, or
-it would look at its end again and again; and there goes what it asks of the program."""
+it would look at its end again and again; and there goes what it asks of the program. The pipe is
+opened both ways first: to open it for writing alone would wait for ever for a dead reader."""
 _GUARD = """exec setpriv --pdeathsig KILL \\
   sh -c '[ "$PPID" = {parent} ] && exec "$0" "$@"' '{executable}' "$@"
 """
