@@ -41,6 +41,13 @@ def things(n: int, singular: str, plural: str | None = None) -> str:
     return f"{count(n)} {singular if n == 1 else plural or singular + 's'}"
 
 
+def joined(parts: Sequence[str]) -> str:
+    """Join parts with commas and a last 'and'."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
 def quoted(text: object) -> str:
     """Return a text in quotes on one line: not too long, and without control characters."""
     return f"'{escaped(text)}'"

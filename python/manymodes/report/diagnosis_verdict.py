@@ -11,6 +11,7 @@ from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
 from manymodes.statistics.chain_weightings import Score
 from manymodes.statistics.coverage import Coverage
+from manymodes.wording import joined
 
 _NOTEWORTHY = 0.01
 _MOST_NAMED = 4
@@ -56,20 +57,16 @@ def _percent(share: float) -> str:
     return f"less than {10**-digits:g} %" if float(text) == 0 else f"{text} %"
 
 
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def _modes_named(ids: Sequence[int]) -> str:
     if len(ids) == 1:
         return f"mode {ids[0]}"
     if len(ids) <= _MOST_NAMED:
-        return f"modes {_listed([str(i) for i in ids])}"
+        return f"modes {joined([str(i) for i in ids])}"
     return f"{len(ids)} modes ({', '.join(map(str, ids[:_MOST_NAMED]))}, ...)"
 
 
 def _reached(spaces: Sequence[Agreement]) -> str:
-    return _listed([f"{one.worst_rhat:.2f} in {SPACES[one.space]}" for one in spaces])
+    return joined([f"{one.worst_rhat:.2f} in {SPACES[one.space]}" for one in spaces])
 
 
 # ---------------------------------------------------------------------- did the chains mix?
@@ -135,7 +132,7 @@ def _nested(diagnosis: Diagnosis) -> str:
         parts.append(f"{value:.2f} in {SPACES[one.space]} (stationary chains: {expected:.2f})")
     return (
         f"With superchains of {diagnosis.superchains} chains from one start, nested R-hat reaches "
-        f"{_listed(parts)}."
+        f"{joined(parts)}."
     )
 
 
@@ -311,7 +308,7 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
             f"{where} their score minus that of stacking is {_gap(evidence)} nats, no clear "
             "difference."
         )
-    compared = _listed([f"{name} {_gap(gap)}" for name, gap in gaps.items()])
+    compared = joined([f"{name} {_gap(gap)}" for name, gap in gaps.items()])
     worse = any(gap.value < -_CERTAIN * gap.se for gap in gaps.values())
     none = "no weights score clearly better" if worse else "no weights differ clearly"
     return (

@@ -10,6 +10,7 @@ import numpy as np
 
 from manymodes.modes.comparison import Estimate
 from manymodes.wording import count as count
+from manymodes.wording import joined as joined
 from manymodes.wording import things as things
 
 NOTHING = "–"
@@ -64,13 +65,6 @@ def percent(estimate: Estimate) -> str:
     elif digits == 1 and value >= 10:
         text = number(value, 0)
     return f"{text}\u00a0%"
-
-
-def joined(parts: Sequence[str]) -> str:
-    """Join parts with commas and a last 'and'."""
-    if len(parts) < 2:
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def modes_named(ids: Sequence[int]) -> str:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from manymodes.density.curvature import hessian
 from manymodes.density.posterior import FloatArray, Posterior
 from manymodes.errors import DensityError
+from manymodes.wording import joined
 
 Line = Callable[[float], tuple[float, float]]
 """Maps a distance to the log density there (nats) and its slope along the line."""
@@ -73,7 +74,7 @@ def improper_directions(posterior: Posterior, *, seed: int = 1) -> tuple[str, ..
         taking = np.flatnonzero(np.abs(direction) > _TAKES_PART).tolist()
         if not set(taking) & set(found) and _is_open(posterior, points, direction):
             apart = [_indexed(names[i]) for i in taking]
-            said.append(f"{_joined(apart)} together")
+            said.append(f"{joined(apart)} together")
     return tuple(said)
 
 
@@ -193,7 +194,3 @@ def _named(flat: list[str], every: tuple[str, ...]) -> list[str]:
 def _indexed(name: str) -> str:
     variable, *index = name.split(".")
     return f"{variable}[{','.join(index)}]"
-
-
-def _joined(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from manymodes.sampling.nested.result import Nested
+from manymodes.wording import joined
 
 _MOST_DIGITS = 1e7
 """From here on a number has a power of ten instead of decimals."""
@@ -30,13 +29,13 @@ def what_log_z_is(nested: Nested) -> str:
         return ""
     if prior.endless:
         return (
-            f"the density has no finite integral: it does not fall off in {_listed(prior.endless)}"
+            f"the density has no finite integral: it does not fall off in {joined(prior.endless)}"
             ". There is no evidence, and log_z only tells how far the runs looked; nor is there a "
             "posterior to draw from. Give every parameter a prior that falls off"
         )
     if not prior.improper:
         return ""
-    names = _listed(prior.improper)
+    names = joined(prior.improper)
     if prior.certain:
         return (
             f"the prior of {names} is improper: it has no finite integral, so that there is no "
@@ -47,7 +46,3 @@ def what_log_z_is(nested: Nested) -> str:
         f"{names} may have no prior: if so there is no evidence, whose constant would be "
         "arbitrary, and log_z is the integral of the density as written"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
