@@ -36,6 +36,8 @@ _KILLED = re.compile(
     re.MULTILINE,
 )
 _running: set[subprocess.Popen[Any]] = set()
+_starting = threading.Lock()
+"""Held while a command starts, so that `end_commands` misses none."""
 
 
 @contextmanager
@@ -56,23 +58,24 @@ def kept(
     """
     pipe_end, own_end = os.pipe()
     try:
-        process = subprocess.Popen(
-            ["sh", "-c", _KEEPER, "sh", *command] if keeper else command,
-            stdin=pipe_end,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=cwd,
-            env=env,
-            text=text,
-            errors="replace" if text else None,
-            process_group=0,
-        )
+        with _starting:
+            process = subprocess.Popen(
+                ["sh", "-c", _KEEPER, "sh", *command] if keeper else command,
+                stdin=pipe_end,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=cwd,
+                env=env,
+                text=text,
+                errors="replace" if text else None,
+                process_group=0,
+            )
+            _running.add(process)
     except BaseException:
         os.close(own_end)
         raise
     finally:
         os.close(pipe_end)
-    _running.add(process)
     if keeper:
         threading.Thread(target=_end_with, args=(process,), daemon=True).start()
     try:
@@ -81,6 +84,9 @@ def kept(
         _running.discard(process)
         _kill(process)
         os.close(own_end)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
         process.wait()
 
 
@@ -100,7 +106,9 @@ def _kill(process: subprocess.Popen[Any]) -> None:
 
 def end_commands() -> None:
     """Kill the commands of this process, whichever thread waits for them."""
-    for process in list(_running):
+    with _starting:
+        commands = list(_running)
+    for process in commands:
         _kill(process)
 
 
