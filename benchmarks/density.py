@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from timing import alternate, ratio, show
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
+from manymodes.types import FloatArray
 
 _LOOP = """
 typedef int (*value_t)(const void*, bool, bool, const double*, double*, char**);

@@ -10,9 +10,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.networks.network import Network
 from manymodes.studies.xor import xor_data, xor_network
+from manymodes.types import FloatArray
 
 NOISE_SD = math.sqrt(0.5)
 """Noise of the XOR data: a variance of 0.5, as in the other benchmarks."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from kernel_cases import Case
 
-from manymodes.density.posterior import FloatArray
 from manymodes.networks.prior import Prior
+from manymodes.types import FloatArray
 
 Loop = Callable[[int], tuple[float, FloatArray]]
 

@@ -23,7 +23,7 @@ from kernel_cases import CASES, Case
 from kernel_jax import jax_loop
 from timing import Timed, alternate, ratio, show
 
-from manymodes.density.posterior import FloatArray
+from manymodes.types import FloatArray
 
 POINTS = 32
 AGREEMENT = 1e-10

@@ -34,12 +34,13 @@ from arviz_stats.utils import ELPDData
 from scipy.optimize import minimize
 from timing import alternate, ratio, show
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 from manymodes.statistics.diagnostics import r_eff
 from manymodes.statistics.loo import psis_loo
 from manymodes.statistics.stacking import stack, weight_errors
+from manymodes.types import FloatArray
 
 
 def ours(log_lik: FloatArray) -> FloatArray:

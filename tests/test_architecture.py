@@ -19,6 +19,7 @@ ORDER = (
     "wording",
     "errors",
     "_version",
+    "types",
     "runtime",
     "toolchain",
     "statistics",

@@ -28,6 +28,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from manymodes.types import FloatArray
+
 try:
     from joblib import effective_n_jobs
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -52,7 +54,6 @@ from manymodes.statistics.stacking import stack
 
 __all__ = ["BayesianMLPClassifier", "BayesianMLPRegressor"]
 
-Array = npt.NDArray[np.float64]
 
 _BLOCK = 2_000_000  # most predictions held at once
 _CONSTANT_NOISE = 0.01  # noise given to a target without any, in units of the target's scale
@@ -102,7 +103,12 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
     # ------------------------------------------------------------ fitting
 
     def _sample(
-        self, X: Array, target: Array, likelihood: str, outputs: int = 1, sigma_scale: float = 1.0
+        self,
+        X: FloatArray,
+        target: FloatArray,
+        likelihood: str,
+        outputs: int = 1,
+        sigma_scale: float = 1.0,
     ) -> None:
         """Sample the posterior of a network, given what the user gave and a scaled target."""
         self.scaler_ = StandardScaler(with_mean=self.standardise, with_std=self.standardise).fit(X)
@@ -162,34 +168,34 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
                 stacklevel=4,
             )
 
-    def _inputs(self, X: Array) -> Array:
+    def _inputs(self, X: FloatArray) -> FloatArray:
         """Return the network's inputs, shape (N, M)."""
         inputs = np.asarray(self.scaler_.transform(X))
         return inputs / math.sqrt(inputs.shape[1]) if self.standardise else inputs
 
     # ------------------------------------------------------------ predictive distribution
 
-    def _checked(self, X: npt.ArrayLike) -> Array:
+    def _checked(self, X: npt.ArrayLike) -> FloatArray:
         """Return the network's inputs at new rows, checked."""
         check_is_fitted(self)
         return self._inputs(validate_data(self, X, dtype=np.float64, reset=False))
 
-    def _by_rows(self, function: Callable[[slice], Array], rows: int) -> Array:
+    def _by_rows(self, function: Callable[[slice], FloatArray], rows: int) -> FloatArray:
         """Apply a function to slices of the rows, so that temporary arrays stay small."""
         per_row = self.weights_.size * self.chains_.n_draws * self.network_.outputs
         step = max(1, _BLOCK // per_row)
         return np.concatenate([function(slice(i, i + step)) for i in range(0, rows, step)])
 
-    def _mean(self, values: Array) -> Array:
+    def _mean(self, values: FloatArray) -> FloatArray:
         """Average values of shape (C, S, ...) over the draws, chains by their weights."""
         return np.asarray(np.tensordot(self.weights_, values.mean(axis=1), axes=1))
 
-    def _log_density(self, inputs: Array, target: Array) -> Array:
+    def _log_density(self, inputs: FloatArray, target: FloatArray) -> FloatArray:
         """Return the log predictive density (nats) of each target, shape (N,), as scaled."""
         draws = self.chains_.n_draws
         weights = np.repeat(self.weights_ / draws, draws)
 
-        def block(rows: slice) -> Array:
+        def block(rows: slice) -> FloatArray:
             log_lik = self.network_.log_lik(self.draws_, inputs[rows], target[rows])
             return log_mean_exp(weights, log_lik.reshape(len(weights), -1))
 
@@ -286,17 +292,17 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         self._sample(inputs, codes.astype(float), *likelihood)
         return self
 
-    def predict_proba(self, X: npt.ArrayLike) -> Array:
+    def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Return the predictive probability of each class, shape (N, n_classes)."""
         inputs = self._checked(X)
 
-        def block(rows: slice) -> Array:
+        def block(rows: slice) -> FloatArray:
             return self._mean(self.network_.predict(self.draws_, inputs[rows]))
 
         found = self._by_rows(block, len(inputs))
         return found if found.ndim == 2 else np.column_stack([1 - found, found])
 
-    def predict_log_proba(self, X: npt.ArrayLike) -> Array:
+    def predict_log_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Return log predictive probabilities (nats), shape (N, n_classes), without underflow."""
         inputs = self._checked(X)
         codes = range(len(self.classes_))
@@ -308,7 +314,7 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         codes = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[codes])
 
-    def log_predictive_density(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+    def log_predictive_density(self, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
         """Return the log predictive probability (nats) of each row's class, shape (N,).
 
         Raises
@@ -378,7 +384,9 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         self._sample(inputs, target, "normal", sigma_scale=sd)
         return self
 
-    def predict(self, X: npt.ArrayLike, return_std: bool = False) -> Array | tuple[Array, Array]:
+    def predict(
+        self, X: npt.ArrayLike, return_std: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Return the predictive mean, shape (N,).
 
         Parameters
@@ -392,7 +400,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         inputs = self._checked(X)
         noise = self._mean(self.draws_["sigma"][..., 0] ** 2) if return_std else 0.0
 
-        def block(rows: slice) -> Array:
+        def block(rows: slice) -> FloatArray:
             values = self.network_.predict(self.draws_, inputs[rows])
             mean = self._mean(values)
             variance = self._mean((values - mean) ** 2) + noise if return_std else mean
@@ -402,7 +410,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         mean = self.target_mean_ + self.target_scale_ * mean
         return (mean, self.target_scale_ * np.sqrt(variance)) if return_std else mean
 
-    def log_predictive_density(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+    def log_predictive_density(self, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
         """Return the log predictive density of each row's target, shape (N,).
 
         In nats, with respect to y in its own units.

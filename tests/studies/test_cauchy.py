@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.stats import cauchy, norm
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
@@ -22,6 +21,7 @@ from manymodes.studies.cauchy import (
     run_cauchy,
 )
 from manymodes.studies.conduct import Effort
+from manymodes.types import FloatArray
 
 
 @pytest.fixture(scope="module")

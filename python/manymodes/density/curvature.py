@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
+from manymodes.types import FloatArray
 
 FAILED = 1e300
 """What `descent` returns where the density cannot be evaluated."""

@@ -6,15 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from manymodes.density.variables import Variable
+from manymodes.types import FloatArray
 
 if TYPE_CHECKING:
     from anesthetic import NestedSamples
 
-FloatArray = npt.NDArray[np.float64]
 
 _OF_ARVIZ = {"chain", "draw", "sample", "source_chain", "source_draw"}
 """Coordinates of our trees, and what ArviZ calls chain and draw together."""

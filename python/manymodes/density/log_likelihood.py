@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.density.variables import Variable, variables_of
 from manymodes.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
-BoolArray = npt.NDArray[np.bool_]
+from manymodes.types import BoolArray, FloatArray, IntArray
 
 NAME = "log_lik"
 """What a program calls the log likelihood of each observation."""

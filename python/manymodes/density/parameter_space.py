@@ -35,13 +35,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from manymodes.density.posterior import Posterior
 from manymodes.density.variables import Part, part_name, parts_of
-
-FloatArray = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 _POINTS = 5
 _CLOSE = 1e-9

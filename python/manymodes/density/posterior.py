@@ -24,8 +24,7 @@ from manymodes.density.variables import Variable, left_out, variables_of
 from manymodes.errors import DensityError, InputError, QuantitiesWarning
 from manymodes.networks.network import Network
 from manymodes.runtime.storage import digest
-
-FloatArray = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 PRIOR_SWITCH = "prior_only"
 LOG_LIK_SWITCH = "save_log_lik"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 _INDEX = re.compile(r"\.(\d+)")
 

@@ -24,7 +24,6 @@ import numpy.typing as npt
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError
 from manymodes.models.cautions import cautions, evidence_notes
 from manymodes.models.data import check_same_data
@@ -35,6 +34,7 @@ from manymodes.modes.diagnosis import BAD_K
 from manymodes.modes.mode_weights import Estimate
 from manymodes.runtime.seeds import check_seed
 from manymodes.statistics.chain_weightings import weighings
+from manymodes.types import FloatArray
 
 _SIMULATIONS = 20_000
 _INTERVAL = (0.05, 0.95)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.models.runs import ModelRun
 from manymodes.networks.network import Network
+from manymodes.types import FloatArray
 
 _CLOSE = 1e-12  # of a correlation of 1: a scale that differs by about 1e-6 is another
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from manymodes.density.posterior import FloatArray
 from manymodes.modes.mode_weights import Estimate
 from manymodes.networks.network import Network
+from manymodes.types import FloatArray
 
 _NAN = float("nan")
 _UNKNOWN = Estimate()

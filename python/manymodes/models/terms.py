@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 
-from manymodes.density.posterior import FloatArray
 from manymodes.models.runs import ModelRun
 from manymodes.modes.held_out import held_out_lpd
 from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.stacking import stack
+from manymodes.types import BoolArray, FloatArray, IntArray
 
 _LEAST_WEIGHT = 1e-12  # of the largest: what lighter nested points add to a density is rounding
 
 
-def loo_terms(
-    chains: Chains, fold: npt.NDArray[np.intp], common: npt.NDArray[np.bool_] | None = None
-) -> FloatArray:
+def loo_terms(chains: Chains, fold: IntArray, common: BoolArray | None = None) -> FloatArray:
     """Return the leave-one-out log density of each observation under the stacked chains.
 
     Parameters

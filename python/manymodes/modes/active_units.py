@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.networks.network import Network
 from manymodes.networks.variable_size import P_ACTIVE
@@ -26,6 +26,7 @@ from manymodes.sampling.nested import Nested
 from manymodes.statistics import nested_volumes
 from manymodes.statistics.columns import split_chains
 from manymodes.statistics.ess import relative_ess
+from manymodes.types import FloatArray
 
 _VOLUME_DRAWS = 400
 _AT_ONCE = 50  # of them

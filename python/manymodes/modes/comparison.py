@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.modes.active_units import ActiveUnits, posterior_active
 from manymodes.modes.find import Modes, ModeSettings, find_modes
 from manymodes.modes.held_out import HeldOut, held_out_lpd
@@ -29,8 +28,7 @@ from manymodes.sampling.nested.entries import (
 from manymodes.statistics.chain_weightings import HeldOutScore, Weighing, score_weighings
 from manymodes.statistics.diagnostics import rhat, rhat_function
 from manymodes.statistics.stacking import Stacking
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import FloatArray, IntArray
 
 PROMINENT = 1e-3
 """A mode is prominent when its evidence is more than this of the largest (Yallup et al. 2022)."""

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 from scipy.spatial import cKDTree
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.landscape import Landscape
 from manymodes.modes.peaks import Atlas, Joined
@@ -26,8 +25,7 @@ from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.base_measures import NORMAL, BaseMeasure, proper_prior_measure
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import BoolArray, FloatArray, IntArray
 
 _NEGLIGIBLE = 1e-9
 _MOST_UNSEEN = 0.1  # of a mode's evidence above a run's last point, for the run to have reached it
@@ -98,7 +96,7 @@ class Modes:
     chains: IntArray
     starts: IntArray
     nested: IntArray
-    reached_by_run: npt.NDArray[np.bool_]
+    reached_by_run: BoolArray
     functions: IntArray
     disagreement: float
     climbs: int
@@ -111,7 +109,7 @@ class Modes:
         return len(self.heights)
 
     @property
-    def reached(self) -> npt.NDArray[np.bool_]:
+    def reached(self) -> BoolArray:
         """Whether any nested run reached each mode, shape (M,)."""
         return np.asarray(self.reached_by_run.any(axis=1))
 
@@ -310,7 +308,7 @@ def _reached(
     joined: Joined,
     nested: Nested | None,
     by_engine: Mapping[str, IntArray],
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Return which modes each nested run has climbed into, shape (M, R).
 
     Around a peak of D dimensions the height of a draw falls short of it by D/2 on average,

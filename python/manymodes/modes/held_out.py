@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from scipy.special import logsumexp
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError, ResultsError
 from manymodes.runtime.storage import read_arrays, write_arrays
 from manymodes.sampling.chains.chains import Chains
 from manymodes.tables.frames import as_frame
 from manymodes.tables.table import Table
+from manymodes.types import FloatArray
 
 _KEPT = "held_out.npz"
 _NAMES = ("holdout.csv", "holdout.parquet")

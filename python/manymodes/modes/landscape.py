@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
 from manymodes.sampling.base_measures import LOGISTIC, BaseMeasure, Component
+from manymodes.types import BoolArray, FloatArray, IntArray
 
 _EDGE = 1e-6
 _FAR = 12.0
@@ -66,7 +67,7 @@ class Landscape:
         return self._frame.scale.diagonal()
 
     @cached_property
-    def _on_interval(self) -> npt.NDArray[np.bool_]:
+    def _on_interval(self) -> BoolArray:
         return np.array([family == LOGISTIC for family in self._frame.families])
 
     @cached_property
@@ -90,7 +91,7 @@ class Landscape:
         z = np.where(inside, special.logit(np.where(inside, values, 0.5)), values)
         return np.asarray(self._frame.location + self._scale * z)
 
-    def runaway(self, peaks: FloatArray) -> npt.NDArray[np.intp]:
+    def runaway(self, peaks: FloatArray) -> IntArray:
         """Return where peaks, shape (M, D), lie at the end of the box, shape (M, D): -1 or 1.
 
         0 elsewhere, and at the bounds of a coordinate that is climbed on the unit interval, where

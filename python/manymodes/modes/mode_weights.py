@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-from manymodes.density.posterior import FloatArray
 from manymodes.modes.find import Modes
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.chain_weightings import Weighing, mode_evidence_weights, weighings
 from manymodes.statistics.nested_volumes import RegionWeights, open_passes, region_weights, settled
 from manymodes.statistics.stacking import Stacking, stack
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import FloatArray, IntArray
 
 _VOLUME_DRAWS = 200
 _RESAMPLES = 200

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from manymodes.density.posterior import FloatArray
 from manymodes.modes.landscape import LOWEST, Landscape, straight_path
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import FloatArray, IntArray
 
 MAX_PAIRWISE = 40
 """Up to this many maxima, all pairs are looked at."""

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import betaln, gammaln
 
 from manymodes.errors import InputError
 from manymodes.networks.prior import FAMILIES
-
-Array = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 _BLOCK = 20_000
 
@@ -132,7 +130,7 @@ def _closed_form(size: int, family: str) -> float | None:
     return 0.5 if size == 1 else known.get((size, family))
 
 
-def _factor(size: int, family: str, nu: float, draws: int, rng: np.random.Generator) -> Array:
+def _factor(size: int, family: str, nu: float, draws: int, rng: np.random.Generator) -> FloatArray:
     """Return draws, shape (draws,), of what is averaged."""
     shape = (draws, size)
     power = (size - 1) / 2
@@ -172,7 +170,7 @@ def log_correlation_volume(size: int) -> float:
     return float(np.sum(k**2 * np.log(2) + k * betaln((k + 1) / 2, (k + 1) / 2)))
 
 
-def correlations(size: int, draws: int, rng: np.random.Generator) -> Array:
+def correlations(size: int, draws: int, rng: np.random.Generator) -> FloatArray:
     """Return the upper triangles, shape (draws, pairs), of uniform correlation matrices.
 
     The correlation matrix of a Wishart matrix with nu degrees of freedom and unit scale has a

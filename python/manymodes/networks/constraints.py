@@ -22,11 +22,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.networks.forward import Array, Weights, layers, numbers
+from manymodes.networks.forward import Weights, layers, numbers
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import normalised
+from manymodes.types import BoolArray, FloatArray
 
-Booleans = npt.NDArray[np.bool_]
+Booleans = BoolArray
 
 
 def admits(network: Network, weights: Weights) -> Booleans:
@@ -88,7 +89,7 @@ def svd(matrix: npt.ArrayLike) -> Booleans:
     return np.asarray(np.all(same, axis=0))
 
 
-def pivots(frame: npt.ArrayLike) -> Array:
+def pivots(frame: npt.ArrayLike) -> FloatArray:
     """Return the pivots of orthonormal columns.
 
     The Givens rotations that turn column 1 onto the first axis, element 2 to zero first, then
@@ -129,18 +130,18 @@ def pivots(frame: npt.ArrayLike) -> Array:
 # -------------------------------------------------------------------------- of a network
 
 
-def _none(network: Network, draws: dict[str, Array]) -> Booleans:
+def _none(network: Network, draws: dict[str, FloatArray]) -> Booleans:
     return np.ones(draws["b"].shape[:-1], dtype=bool)
 
 
-def _ordered(network: Network, draws: dict[str, Array]) -> Booleans:
+def _ordered(network: Network, draws: dict[str, FloatArray]) -> Booleans:
     good = _none(network, draws)
     for _, bias in layers(network.hidden, draws):
         good &= (np.diff(bias, axis=-1) > 0).all(axis=-1)
     return good
 
 
-def _ordered_signed(network: Network, draws: dict[str, Array]) -> Booleans:
+def _ordered_signed(network: Network, draws: dict[str, FloatArray]) -> Booleans:
     matrices = [matrix for matrix, _ in layers(network.hidden, draws)]
     good = _ordered(network, draws)
     for after in (*matrices[1:], draws["V"]):
@@ -148,12 +149,12 @@ def _ordered_signed(network: Network, draws: dict[str, Array]) -> Booleans:
     return good
 
 
-def _unit_norm(network: Network, draws: dict[str, Array]) -> Booleans:
+def _unit_norm(network: Network, draws: dict[str, FloatArray]) -> Booleans:
     return _ordered(network, normalised(network, draws))
 
 
-def _every_matrix(test: Callable[[Array], Booleans]) -> Callable[..., Booleans]:
-    def of_network(network: Network, draws: dict[str, Array]) -> Booleans:
+def _every_matrix(test: Callable[[FloatArray], Booleans]) -> Callable[..., Booleans]:
+    def of_network(network: Network, draws: dict[str, FloatArray]) -> Booleans:
         good = _none(network, draws)
         for matrix, _ in layers(network.hidden, draws):
             good &= test(matrix)
@@ -162,7 +163,7 @@ def _every_matrix(test: Callable[[Array], Booleans]) -> Callable[..., Booleans]:
     return of_network
 
 
-_TESTS: dict[str, Callable[[Network, dict[str, Array]], Booleans]] = {
+_TESTS: dict[str, Callable[[Network, dict[str, FloatArray]], Booleans]] = {
     "none": _none,
     "ordered": _ordered,
     "ordered-signed": _ordered_signed,

@@ -14,22 +14,26 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from manymodes.errors import InputError
+from manymodes.types import FloatArray
 
-Array = npt.NDArray[np.float64]
 Weights = Mapping[str, npt.ArrayLike]
 
 _BLOCK = 2_000_000  # most numbers in one temporary array
 
 
-def _relu(z: Array) -> Array:
+def _relu(z: FloatArray) -> FloatArray:
     return np.maximum(z, 0.0)
 
 
-_ACTIVATE: dict[str, Callable[[Array], Array]] = {"sigmoid": expit, "tanh": np.tanh, "relu": _relu}
+_ACTIVATE: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "sigmoid": expit,
+    "tanh": np.tanh,
+    "relu": _relu,
+}
 ACTIVATIONS = tuple(_ACTIVATE)
 
 
-def numbers(name: str, value: npt.ArrayLike) -> Array:
+def numbers(name: str, value: npt.ArrayLike) -> FloatArray:
     """Return a value as an array of floats, or raise `InputError` with its name."""
     try:
         return np.asarray(value, dtype=float)
@@ -39,7 +43,7 @@ def numbers(name: str, value: npt.ArrayLike) -> Array:
 
 def flatten_draws(
     weights: Weights, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[dict[str, Array], tuple[int, ...]]:
+) -> tuple[dict[str, FloatArray], tuple[int, ...]]:
     """Return weights with one leading axis, and the leading dimensions that they had.
 
     Parameters
@@ -54,7 +58,7 @@ def flatten_draws(
     InputError
         If one is missing, has the wrong shape, or other leading dimensions than the first.
     """
-    draws: dict[str, Array] = {}
+    draws: dict[str, FloatArray] = {}
     lead: tuple[int, ...] | None = None
     for name, shape in shapes.items():
         if name not in weights:
@@ -71,7 +75,9 @@ def flatten_draws(
     return draws, lead or ()
 
 
-def layers(hidden: tuple[int, ...], weights: Mapping[str, Array]) -> Iterator[tuple[Array, Array]]:
+def layers(
+    hidden: tuple[int, ...], weights: Mapping[str, FloatArray]
+) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Yield the matrix (..., hidden[l], hidden[l - 1]) and bias (..., hidden[l]) of each layer.
 
     All are views: writing into them changes the weights.
@@ -89,8 +95,8 @@ def layers(hidden: tuple[int, ...], weights: Mapping[str, Array]) -> Iterator[tu
 
 
 def linear_outputs(
-    hidden: tuple[int, ...], activation: str, weights: Mapping[str, Array], inputs: Array
-) -> Array:
+    hidden: tuple[int, ...], activation: str, weights: Mapping[str, FloatArray], inputs: FloatArray
+) -> FloatArray:
     """Return the outputs before the link, shape (draws, N, K), for inputs of shape (N, M)."""
     units = inputs
     for matrix, bias in layers(hidden, weights):
@@ -98,7 +104,9 @@ def linear_outputs(
     return units @ np.swapaxes(weights["V"], -1, -2) + weights["c"][..., None, :]
 
 
-def nested_outputs(activation: str, weights: Mapping[str, Array], inputs: Array) -> Iterator[Array]:
+def nested_outputs(
+    activation: str, weights: Mapping[str, FloatArray], inputs: FloatArray
+) -> Iterator[FloatArray]:
     """Yield the outputs before the link, shape (draws, N, K), of the first 1, 2, ... units.
 
     The network has one hidden layer. Its units are computed once.
@@ -111,7 +119,7 @@ def nested_outputs(activation: str, weights: Mapping[str, Array], inputs: Array)
         yield eta
 
 
-def checked_inputs(X: npt.ArrayLike, inputs: int) -> Array:
+def checked_inputs(X: npt.ArrayLike, inputs: int) -> FloatArray:
     """Return inputs as an array of floats, shape (N, inputs).
 
     Raises

@@ -9,13 +9,14 @@ import numpy.typing as npt
 from scipy.special import expit, log_softmax, softmax
 
 from manymodes.errors import InputError
-from manymodes.networks.forward import Array, numbers
+from manymodes.networks.forward import numbers
+from manymodes.types import FloatArray
 
 LIKELIHOODS = ("bernoulli", "categorical", "normal")
 """Their names, numbered from 1 in the Stan programs."""
 
 
-def mean(likelihood: str, eta: Array) -> Array:
+def mean(likelihood: str, eta: FloatArray) -> FloatArray:
     """Return the mean of the target given outputs eta, shape (..., N, K).
 
     Probability of class 1, shape (..., N); probabilities of all classes, (..., N, K); or mean.
@@ -25,7 +26,9 @@ def mean(likelihood: str, eta: Array) -> Array:
     return np.asarray(expit(eta[..., 0])) if likelihood == "bernoulli" else eta[..., 0]
 
 
-def log_density(likelihood: str, target: Array, eta: Array, sigma: Array | None = None) -> Array:
+def log_density(
+    likelihood: str, target: FloatArray, eta: FloatArray, sigma: FloatArray | None = None
+) -> FloatArray:
     """Return the log likelihood (nats), shape (..., N), of targets, shape (N,).
 
     Parameters
@@ -69,7 +72,7 @@ def check_outputs(likelihood: str, outputs: int) -> None:
         )
 
 
-def checked_target(y: npt.ArrayLike, length: int, likelihood: str, outputs: int) -> Array:
+def checked_target(y: npt.ArrayLike, length: int, likelihood: str, outputs: int) -> FloatArray:
     """Return targets as an array of floats, shape (length,).
 
     Raises

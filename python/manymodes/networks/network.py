@@ -32,7 +32,7 @@ import numpy.typing as npt
 from manymodes.errors import InputError
 from manymodes.networks.constraint_mass import RegionMass
 from manymodes.networks.constraint_programs import PROGRAMS, check_constraint, constraint_mass
-from manymodes.networks.forward import ACTIVATIONS, Array, Weights, checked_inputs, flatten_draws
+from manymodes.networks.forward import ACTIVATIONS, Weights, checked_inputs, flatten_draws
 from manymodes.networks.likelihood import (
     LIKELIHOODS,
     check_outputs,
@@ -49,6 +49,7 @@ from manymodes.networks.variable_size import (
     over_draws,
 )
 from manymodes.runtime.stan_files import stan_dir
+from manymodes.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class Network:
         return scales + sum(math.prod(shape) for shape in self._shapes_without(P_ACTIVE).values())
 
     @property
-    def log_prior_active(self) -> Array:
+    def log_prior_active(self) -> FloatArray:
         """Log prior (nats) of 1, 2, ... active units, shape (hidden[0],).
 
         Raises
@@ -196,7 +197,7 @@ class Network:
         """
         return constraint_mass(self.constraint, self.inputs, self.hidden, Prior.parse(self.prior))
 
-    def sample_prior(self, rng: np.random.Generator, draws: int) -> dict[str, Array]:
+    def sample_prior(self, rng: np.random.Generator, draws: int) -> dict[str, FloatArray]:
         """Return draws of the prior of ``none``, whatever the constraint.
 
         ``p_active`` is the prior of the number of active units, which no weight tells.
@@ -221,7 +222,7 @@ class Network:
             weights[P_ACTIVE] = np.tile(np.exp(self.log_prior_active), (draws, 1))
         return weights
 
-    def log_prior(self, weights: Weights) -> Array:
+    def log_prior(self, weights: Weights) -> FloatArray:
         """Return the log density of the prior of ``none``, whatever the constraint.
 
         Parameters
@@ -326,7 +327,7 @@ class Network:
             data["log_prior_active"] = self.log_prior_active.tolist()
         return data
 
-    def predict(self, weights: Weights, X: npt.ArrayLike) -> Array:
+    def predict(self, weights: Weights, X: npt.ArrayLike) -> FloatArray:
         """Return the network's predictions for each draw of the weights.
 
         Parameters
@@ -348,7 +349,7 @@ class Network:
             If the weights or inputs have the wrong shape, or an input is not finite.
         """
 
-        def link(eta: Array, draws: Mapping[str, Array]) -> Array:
+        def link(eta: FloatArray, draws: Mapping[str, FloatArray]) -> FloatArray:
             return mean(self.likelihood, eta)
 
         inputs = checked_inputs(X, self.inputs)
@@ -357,7 +358,7 @@ class Network:
         last = (len(inputs), *classes)
         return over_draws(link, weights, shapes, inputs, self.activation, self.hidden, last)
 
-    def log_lik(self, weights: Weights, X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+    def log_lik(self, weights: Weights, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
         """Return the log likelihood of each observation under each draw of the weights.
 
         Of variable size, it is log sum_K p_active[K] p(y | first K units): the predictive density
@@ -385,7 +386,7 @@ class Network:
         inputs = checked_inputs(X, self.inputs)
         target = checked_target(y, len(inputs), self.likelihood, self.outputs)
 
-        def log_likelihoods(eta: Array, draws: Mapping[str, Array]) -> Array:
+        def log_likelihoods(eta: FloatArray, draws: Mapping[str, FloatArray]) -> FloatArray:
             return log_density(self.likelihood, target, eta, draws.get("sigma"))
 
         shapes, last = self.weight_shapes, (len(inputs),)

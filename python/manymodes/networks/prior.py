@@ -11,8 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from manymodes.errors import InputError
-
-Array = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 FAMILIES = ("normal", "uniform", "laplace", "student")
 """The families of a single weight, numbered from 1 in the Stan programs."""
@@ -74,17 +73,17 @@ class Prior:
         """The largest absolute value of a weight."""
         return self.scale if self.family == "uniform" else math.inf
 
-    def log_density(self, weight: npt.ArrayLike) -> Array:
+    def log_density(self, weight: npt.ArrayLike) -> FloatArray:
         """Return the log density (nats) of weights, elementwise; of those without sampled scale."""
         return np.asarray(self.distribution.logpdf(np.asarray(weight, dtype=float)))
 
-    def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
         """Return draws, of this shape, of weights without a sampled scale."""
         return np.asarray(self.distribution.rvs(size=shape, random_state=rng))
 
     def sample_weights(
         self, shapes: Mapping[str, tuple[int, ...]], draws: int, rng: np.random.Generator
-    ) -> dict[str, Array]:
+    ) -> dict[str, FloatArray]:
         """Return n draws of a network's weights, each of shape (n, *shapes[name]).
 
         Under `ard` the columns of ``W`` have the scales ``input_scale``, shape (n, inputs).
@@ -97,7 +96,7 @@ class Prior:
             weights["input_scale"] = scales
         return weights
 
-    def log_density_of_weights(self, weights: Mapping[str, Array]) -> Array:
+    def log_density_of_weights(self, weights: Mapping[str, FloatArray]) -> FloatArray:
         """Return the log density (nats), shape (n,), of weights of shapes (n, ...).
 
         Under `ard` it is that of the weights given ``input_scale``, shape (n, inputs).

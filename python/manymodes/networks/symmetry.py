@@ -30,12 +30,12 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.errors import InputError
-from manymodes.networks.forward import Array, Weights, layers, numbers
+from manymodes.networks.forward import Weights, layers, numbers
 from manymodes.networks.network import Network
 from manymodes.networks.variable_size import flippable
+from manymodes.types import FloatArray, IntArray
 
-IntArray = npt.NDArray[np.intp]
-Step = tuple[Array, Array]
+Step = tuple[FloatArray, FloatArray]
 
 MAX_ORBIT = 50_000
 
@@ -90,7 +90,9 @@ class Generator:
         what = f"units {first} and {first + 1}" if self.kind == "swap" else f"unit {first}"
         return f"{self.kind} {what} of layer {self.layer + 1}"
 
-    def __call__(self, network: Network, weights: Weights, factor: float = 2.0) -> dict[str, Array]:
+    def __call__(
+        self, network: Network, weights: Weights, factor: float = 2.0
+    ) -> dict[str, FloatArray]:
         """Return the moved weights; ``factor`` is that of a rescaling."""
         if self.kind == "rescale":
             factors = [np.ones(width) for width in network.hidden]
@@ -123,7 +125,7 @@ def generators(network: Network) -> tuple[Generator, ...]:
 
 def random_members(
     network: Network, n: int, rng: np.random.Generator
-) -> tuple[list[IntArray], list[Array]]:
+) -> tuple[list[IntArray], list[FloatArray]]:
     """Return permutations and signs, each (n, units) for each layer, of n random members.
 
     They are independent and uniform on the group; `act` takes them as they are.
@@ -145,7 +147,7 @@ def act(
     weights: Weights,
     permutations: Sequence[npt.ArrayLike],
     signs: Sequence[npt.ArrayLike],
-) -> dict[str, Array]:
+) -> dict[str, FloatArray]:
     """Return the weights after members of the group have acted on them.
 
     Parameters
@@ -186,7 +188,7 @@ def act(
 
 def rescale(
     network: Network, weights: Weights, factors: Sequence[npt.ArrayLike]
-) -> dict[str, Array]:
+) -> dict[str, FloatArray]:
     """Return relu weights with every unit rescaled: (w, b, v) becomes (r w, r b, v / r).
 
     Parameters
@@ -217,7 +219,7 @@ def rescale(
     return new
 
 
-def orbit(network: Network, weights: Weights) -> Iterator[dict[str, Array]]:
+def orbit(network: Network, weights: Weights) -> Iterator[dict[str, FloatArray]]:
     """Yield every copy of the weights, `group_order` of them, the given ones first.
 
     Parameters
@@ -267,7 +269,9 @@ def members(
 # -------------------------------------------------------------------------- one of all copies
 
 
-def canonical(network: Network, draws: Weights, *, approximate: bool = False) -> dict[str, Array]:
+def canonical(
+    network: Network, draws: Weights, *, approximate: bool = False
+) -> dict[str, FloatArray]:
     """Return the same function's canonical weights: one set for all copies of a draw.
 
     - tanh: from the last layer to the first, each unit is flipped so that its weight to the first
@@ -324,7 +328,7 @@ def canonical(network: Network, draws: Weights, *, approximate: bool = False) ->
     return new
 
 
-def normalised(network: Network, draws: Weights) -> dict[str, Array]:
+def normalised(network: Network, draws: Weights) -> dict[str, FloatArray]:
     """Return relu weights with every unit's incoming weights rescaled to unit norm."""
     new = _copied(network, draws)
     for layer, (after, _) in zip(*_around(network, new), strict=True):
@@ -332,7 +336,7 @@ def normalised(network: Network, draws: Weights) -> dict[str, Array]:
     return new
 
 
-def row_norms(matrix: Array) -> Array:
+def row_norms(matrix: FloatArray) -> FloatArray:
     """Return the norms of the rows, 1 for rows of zeros."""
     norms = np.linalg.norm(matrix, axis=-1)
     return np.where(norms > 0, norms, 1.0)
@@ -341,9 +345,11 @@ def row_norms(matrix: Array) -> Array:
 # -------------------------------------------------------------------------- in place
 
 
-def _copied(network: Network, weights: Weights, lead: tuple[int, ...] = ()) -> dict[str, Array]:
+def _copied(
+    network: Network, weights: Weights, lead: tuple[int, ...] = ()
+) -> dict[str, FloatArray]:
     """Return a copy of the weights, broadcast to further leading dimensions."""
-    new: dict[str, Array] = {}
+    new: dict[str, FloatArray] = {}
     own: tuple[int, ...] | None = None
     for name, shape in network.weight_shapes.items():
         if name == "sigma" and name not in weights:
@@ -362,20 +368,20 @@ def _copied(network: Network, weights: Weights, lead: tuple[int, ...] = ()) -> d
     return new
 
 
-def _around(network: Network, weights: dict[str, Array]) -> tuple[list[Step], list[Step]]:
+def _around(network: Network, weights: dict[str, FloatArray]) -> tuple[list[Step], list[Step]]:
     """Return matrix and bias of each hidden layer, and those of what follows it: views."""
     steps = [*layers(network.hidden, weights), (weights["V"], weights["c"])]
     return steps[:-1], steps[1:]
 
 
-def _permute(matrix: Array, bias: Array, after: Array, order: IntArray) -> None:
+def _permute(matrix: FloatArray, bias: FloatArray, after: FloatArray, order: IntArray) -> None:
     order = np.broadcast_to(order, bias.shape)
     matrix[...] = np.take_along_axis(matrix, order[..., :, None], axis=-2)
     bias[...] = np.take_along_axis(bias, order, axis=-1)
     after[...] = np.take_along_axis(after, order[..., None, :], axis=-1)
 
 
-def _flip(activation: str, layer: Step, after: Step, sign: Array) -> None:
+def _flip(activation: str, layer: Step, after: Step, sign: FloatArray) -> None:
     layer[0][...] *= sign[..., :, None]
     layer[1][...] *= sign
     if activation == "sigmoid":
@@ -383,13 +389,13 @@ def _flip(activation: str, layer: Step, after: Step, sign: Array) -> None:
     after[0][...] *= sign[..., None, :]
 
 
-def _scale(layer: Step, after: Array, factor: Array) -> None:
+def _scale(layer: Step, after: FloatArray, factor: FloatArray) -> None:
     layer[0][...] *= factor[..., :, None]
     layer[1][...] *= factor
     after[...] /= factor[..., None, :]
 
 
-def _check_member(network: Network, orders: list[IntArray], signs: list[Array]) -> None:
+def _check_member(network: Network, orders: list[IntArray], signs: list[FloatArray]) -> None:
     fits = len(orders) == len(network.hidden) and all(
         order.shape[-1:] == (width,) and (np.sort(order, axis=-1) == np.arange(width)).all()
         for order, width in zip(orders, network.hidden, strict=True)

@@ -27,13 +27,13 @@ import numpy as np
 
 from manymodes.errors import InputError
 from manymodes.networks.forward import (
-    Array,
     Weights,
     blocks,
     flatten_draws,
     linear_outputs,
     nested_outputs,
 )
+from manymodes.types import FloatArray
 
 PROGRAM = "mlp_variable"
 """The Stan program, without its suffix."""
@@ -77,7 +77,7 @@ class ActivePrior:
             raise InputError(f"active: '{text}' is not allowed; give {_GRAMMAR}")
         return cls(alpha)
 
-    def log_probabilities(self, units: int) -> Array:
+    def log_probabilities(self, units: int) -> FloatArray:
         """Return log P(K), shape (units,), for K = 1 to the number H of units."""
         if self.alpha is None:
             return np.full(units, -math.log(units))
@@ -123,16 +123,16 @@ def flippable(activation: str, hidden: tuple[int, ...], active: str | None) -> t
 
 
 def over_draws(
-    function: Callable[[Array, Mapping[str, Array]], Array],
+    function: Callable[[FloatArray, Mapping[str, FloatArray]], FloatArray],
     weights: Weights,
     shapes: Mapping[str, tuple[int, ...]],
-    inputs: Array,
+    inputs: FloatArray,
     activation: str,
     hidden: tuple[int, ...],
     last: tuple[int, ...],
     *,
     logs: bool = False,
-) -> Array:
+) -> FloatArray:
     """Apply a function to a network's outputs under each draw of its weights, in blocks.
 
     Parameters
@@ -168,7 +168,7 @@ def over_draws(
     return result.reshape(*lead, *last)
 
 
-def _mixed(values: Iterable[Array], p_active: Array, logs: bool) -> Array:
+def _mixed(values: Iterable[FloatArray], p_active: FloatArray, logs: bool) -> FloatArray:
     """Average values of H networks, each of shape (draws, ...), with weights (draws, H)."""
     total = np.zeros(())
     for k, value in enumerate(values):

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.density.labels import renamed_flat, renamed_text, stan_name, tex_label
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError, NamesWarning
 from manymodes.modes.comparison import Comparison
 from manymodes.runtime.seeds import check_seed
@@ -20,6 +19,7 @@ from manymodes.runtime.storage import ensure_folder, refuse_existing, sweep_part
 from manymodes.sampling.chains.trees import draws_tree, single
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.stacking import draw_stacked
+from manymodes.types import FloatArray
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.active_units import by_size
 from manymodes.networks.network import Network
@@ -34,6 +33,7 @@ from manymodes.statistics.mixture import log_mean_exp, moments, normal_quantiles
 from manymodes.statistics.stacking import stack
 from manymodes.tables.frames import as_frame
 from manymodes.tables.table import TABLE, AnyTable, Table
+from manymodes.types import FloatArray
 
 ENGINES = ("chains", "nested")
 WEIGHTS = ("stacking", "uniform")

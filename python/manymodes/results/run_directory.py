@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from manymodes._version import __version__
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.checks import Checks
@@ -55,6 +55,7 @@ from manymodes.runtime.storage import (
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.toolchain import find
+from manymodes.types import FloatArray
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.chains.trees import draws_tree, put
 from manymodes.statistics.stacking import draw_stacked
+from manymodes.types import FloatArray
 
 if TYPE_CHECKING:
     import xarray as xr

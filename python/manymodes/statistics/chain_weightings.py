@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from manymodes.errors import InputError
 from manymodes.statistics.simplex import maximise
 from manymodes.statistics.stacking import Stacking, pseudo_bma_plus, stack, weight_errors
+from manymodes.types import FloatArray
 
 __all__ = ["HeldOutScore", "Score", "Weighing", "mode_evidence_weights", "score_weighings"]
 __all__ += ["weighings"]
 
-Array = NDArray[np.float64]
 
 _INNER = 100  # replications of pseudo-BMA+ within one of the bootstrap of its weights
 _FAINT = 1e-12  # pull towards even weights, as a share of the evidence
@@ -73,12 +73,12 @@ class Weighing:
     """
 
     name: str
-    weights: Array
+    weights: FloatArray
     loo: Score
     held_out: Score
     difference: Score
-    mode_weights: Array
-    mode_sd: Array
+    mode_weights: FloatArray
+    mode_sd: FloatArray
 
 
 class HeldOutScore(NamedTuple):
@@ -146,7 +146,9 @@ def weighings(
     fixed = {"uniform": np.full(n_chains, 1 / n_chains)}
     if evidence is not None:
         fixed["evidence"] = _probabilities(evidence, n_chains)
-    fits: dict[str, Callable[[Array], Array]] = {"stacking": lambda part: stack(part).weights}
+    fits: dict[str, Callable[[FloatArray], FloatArray]] = {
+        "stacking": lambda part: stack(part).weights
+    }
     if np.isfinite(array).all(axis=0).any():
         fits["pseudo-BMA+"] = lambda part: _pseudo_bma_plus(part, rng)
     whole = {
@@ -216,7 +218,7 @@ def score_weighings(weighings: Sequence[Weighing], lpd_out: ArrayLike) -> tuple[
     )
 
 
-def mode_evidence_weights(evidence: ArrayLike, shares: ArrayLike) -> Array:
+def mode_evidence_weights(evidence: ArrayLike, shares: ArrayLike) -> FloatArray:
     """Spread the evidence of each mode evenly over the chains in it.
 
     Parameters
@@ -229,7 +231,7 @@ def mode_evidence_weights(evidence: ArrayLike, shares: ArrayLike) -> Array:
 
     Returns
     -------
-    Array
+    FloatArray
         Weight of each chain, shape (K,), adding up to 1.
 
     Raises
@@ -273,12 +275,12 @@ def mode_evidence_weights(evidence: ArrayLike, shares: ArrayLike) -> Array:
 
 def _by_mode(
     name: str,
-    lpd: Array,
-    weights: Array,
+    lpd: FloatArray,
+    weights: FloatArray,
     shares: ArrayLike | None,
     n_boot: int,
     rng: np.random.Generator,
-) -> tuple[Array, Array]:
+) -> tuple[FloatArray, FloatArray]:
     """Return the weights summed by mode and their errors, both (M,)."""
     if shares is None:
         return np.empty(0), np.empty(0)
@@ -299,7 +301,9 @@ def _by_mode(
     return by_mode, sd
 
 
-def _pseudo_bma_plus(lpd: Array, rng: np.random.Generator, counts: Array | None = None) -> Array:
+def _pseudo_bma_plus(
+    lpd: FloatArray, rng: np.random.Generator, counts: FloatArray | None = None
+) -> FloatArray:
     """Return pseudo-BMA+ weights, of observations with counts if given, shape (K,)."""
     finite = np.isfinite(lpd).all(axis=0)
     weights = np.zeros(lpd.shape[1])
@@ -312,7 +316,7 @@ def _pseudo_bma_plus(lpd: Array, rng: np.random.Generator, counts: Array | None 
     return weights
 
 
-def _log_density(lpd: Array, weights: Array) -> Array:
+def _log_density(lpd: FloatArray, weights: FloatArray) -> FloatArray:
     """Return log sum_k w_k exp(lpd_ik) of each observation, shape (N,)."""
     used = weights > 0
     terms = lpd[:, used]
@@ -324,20 +328,20 @@ def _log_density(lpd: Array, weights: Array) -> Array:
         return np.asarray(np.log(np.exp(terms, out=terms).sum(axis=1)) + shift)
 
 
-def _difference(terms: Array, others: Array) -> Array:
+def _difference(terms: FloatArray, others: FloatArray) -> FloatArray:
     """Return the difference of each term; zero where both are -inf."""
     with np.errstate(invalid="ignore"):
         return np.where(terms == others, 0.0, terms - others)
 
 
-def _score(terms: Array) -> Score:
+def _score(terms: FloatArray) -> Score:
     if not np.isfinite(terms).all():
         return Score(float(terms.sum()), np.inf)
     se = float(np.sqrt(len(terms)) * terms.std(ddof=1)) if len(terms) > 1 else np.nan
     return Score(float(terms.sum()), se)
 
 
-def _probabilities(weights: ArrayLike, n_chains: int) -> Array:
+def _probabilities(weights: ArrayLike, n_chains: int) -> FloatArray:
     w = np.asarray(weights, dtype=float)
     if w.shape != (n_chains,) or not (w >= 0).all() or not np.isclose(w.sum(), 1, atol=1e-8):
         raise InputError(

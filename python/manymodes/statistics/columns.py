@@ -7,19 +7,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from manymodes.errors import InputError
-
-Array = NDArray[np.float64]
+from manymodes.types import FloatArray
 
 _BLOCK = 1_000_000  # numbers that a thread holds at once
 _MIN_DRAWS = 4
 
 
 def by_column(
-    draws: ArrayLike, statistic: Callable[[Array], Array], threads: int | None = None
-) -> Array:
+    draws: ArrayLike, statistic: Callable[[FloatArray], FloatArray], threads: int | None = None
+) -> FloatArray:
     """Apply `statistic` to all columns of draws.
 
     Parameters
@@ -33,7 +32,7 @@ def by_column(
 
     Returns
     -------
-    Array
+    FloatArray
         One number per column, in the shape of the further axes; nan where a draw is nan.
 
     Raises
@@ -67,7 +66,7 @@ def by_column(
     return result.reshape(array.shape[2:])
 
 
-def split_chains(block: Array) -> Array:
+def split_chains(block: FloatArray) -> FloatArray:
     """Cut every chain into halves: (..., C, S) to (..., 2C, S // 2), first halves first."""
     half = block.shape[-1] // 2
     return np.concatenate([block[..., :half], block[..., -half:]], axis=-2)

@@ -38,6 +38,7 @@ from scipy import special, stats
 
 from manymodes.errors import InputError
 from manymodes.runtime.seeds import check_seed
+from manymodes.types import FloatArray, IntArray
 
 __all__ = [
     "Coverage",
@@ -49,7 +50,6 @@ __all__ = [
     "smallest_sure_share",
 ]
 
-Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 """Of every limit and interval here."""
@@ -255,7 +255,7 @@ def accumulation(
     starts: int | None = None,
     replications: int = 200,
     seed: int = 1,
-) -> tuple[Array, Array]:
+) -> tuple[FloatArray, FloatArray]:
     """Return the number of modes that fewer or more chains find, with standard errors.
 
     Parameters
@@ -307,7 +307,7 @@ def accumulation(
     return curve, curves.std(axis=0, ddof=1)
 
 
-def _curve(found: NDArray[np.intp], n: int, sizes: Array) -> Array:
+def _curve(found: IntArray, n: int, sizes: FloatArray) -> FloatArray:
     """Return the expected number of modes from each number of starts."""
     fewer = np.minimum(sizes, n)[:, None]
     values, multiplicity = np.unique(found, return_counts=True)
@@ -321,7 +321,7 @@ def _curve(found: NDArray[np.intp], n: int, sizes: Array) -> Array:
             + special.gammaln(n - fewer + 1)
             - special.gammaln(n + 1),
         )
-    curve: Array = np.asarray(-np.expm1(log_missed) @ multiplicity)
+    curve: FloatArray = np.asarray(-np.expm1(log_missed) @ multiplicity)
     once, twice = int((found == 1).sum()), int((found == 2).sum())
     unseen = _chao(once, twice, n, len(found))[0] - len(found)
     if unseen > 0:
@@ -356,7 +356,7 @@ def _interval(found: int, total: float, variance: float) -> tuple[float, float]:
     return found + unseen / factor, found + unseen * factor
 
 
-def _checked(counts: ArrayLike) -> NDArray[np.intp]:
+def _checked(counts: ArrayLike) -> IntArray:
     array: NDArray[Any] = np.asarray(counts)
     if array.ndim != 1 or not np.all(np.equal(np.mod(array, 1), 0) & (array >= 0)):
         raise InputError("counts: give for each mode how often it was found, an integer from 0")

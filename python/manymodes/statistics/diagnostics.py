@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from manymodes.errors import InputError
 from manymodes.statistics.columns import by_column, split_chains
 from manymodes.statistics.ess import relative_ess
 from manymodes.statistics.insertion import checked_insertions, kolmogorov_smirnov
 from manymodes.statistics.ranks import normal_scores, rank_maximum, rank_normalise
+from manymodes.types import FloatArray, IntArray
 
 __all__ = [
     "ess_bulk",
@@ -37,10 +38,8 @@ __all__ = [
     "rolling_insertion_p",
 ]
 
-Array = NDArray[np.float64]
 
-
-def rhat(draws: ArrayLike, *, threads: int | None = None) -> Array:
+def rhat(draws: ArrayLike, *, threads: int | None = None) -> FloatArray:
     """Return rank-normalised split R-hat, the larger of its bulk and folded versions.
 
     Parameters
@@ -52,7 +51,7 @@ def rhat(draws: ArrayLike, *, threads: int | None = None) -> Array:
 
     Returns
     -------
-    Array
+    FloatArray
         Shape (...). 1 for chains that agree; above 1.01 they do not yet. nan for a column that
         is constant or holds nan; without bound where each chain stands still at its own value.
 
@@ -68,13 +67,13 @@ def rhat(draws: ArrayLike, *, threads: int | None = None) -> Array:
     """
     scores = normal_scores(_split_size(draws))
 
-    def statistic(block: Array) -> Array:
+    def statistic(block: FloatArray) -> FloatArray:
         return np.array([rank_maximum(half, scores, _rhat) for half in split_chains(block)])
 
     return by_column(draws, statistic, threads)
 
 
-def rhat_function(blocks: Iterable[ArrayLike], *, threads: int | None = None) -> Array:
+def rhat_function(blocks: Iterable[ArrayLike], *, threads: int | None = None) -> FloatArray:
     """Return R-hat in function space from predictions that come block by block.
 
     Parameters
@@ -87,7 +86,7 @@ def rhat_function(blocks: Iterable[ArrayLike], *, threads: int | None = None) ->
 
     Returns
     -------
-    Array
+    FloatArray
         R-hat of the prediction at each point, shape (sum of n,).
 
     Raises
@@ -103,7 +102,7 @@ def rhat_function(blocks: Iterable[ArrayLike], *, threads: int | None = None) ->
 
 def nested_rhat(
     draws: ArrayLike, superchains: ArrayLike, *, rank: bool = True, threads: int | None = None
-) -> Array:
+) -> FloatArray:
     """Return nested R-hat, for many short chains in groups with a common start.
 
     Parameters
@@ -121,7 +120,7 @@ def nested_rhat(
 
     Returns
     -------
-    Array
+    FloatArray
         sqrt(1 + B/W), shape (...). With stationary chains about sqrt(1 + 1/(M ESS)) for M
         chains in a superchain and ESS the effective sample size of one chain, so for short
         chains 1.01 is not the threshold.
@@ -143,14 +142,14 @@ def nested_rhat(
     scores = normal_scores(_split_size(draws))
     halves = np.hstack([members, members + members.size])
 
-    def statistic(block: Array) -> Array:
+    def statistic(block: FloatArray) -> FloatArray:
         split = split_chains(block)
         return np.array([rank_maximum(c, scores, lambda z: _nested(z, halves)) for c in split])
 
     return by_column(draws, statistic, threads)
 
 
-def ess_bulk(draws: ArrayLike, *, threads: int | None = None) -> Array:
+def ess_bulk(draws: ArrayLike, *, threads: int | None = None) -> FloatArray:
     """Return the bulk effective sample size.
 
     Parameters
@@ -162,7 +161,7 @@ def ess_bulk(draws: ArrayLike, *, threads: int | None = None) -> Array:
 
     Returns
     -------
-    Array
+    FloatArray
         Shape (...), in draws, of all chains together; all draws for a constant column, nan
         for one that holds nan.
 
@@ -178,7 +177,7 @@ def ess_bulk(draws: ArrayLike, *, threads: int | None = None) -> Array:
     size = _split_size(draws)
     scores = normal_scores(size)
 
-    def statistic(block: Array) -> Array:
+    def statistic(block: FloatArray) -> FloatArray:
         split = split_chains(block)
         normal = np.stack([rank_normalise(column, scores)[0] for column in split])
         return size * relative_ess(normal)
@@ -188,7 +187,7 @@ def ess_bulk(draws: ArrayLike, *, threads: int | None = None) -> Array:
 
 def ess_tail(
     draws: ArrayLike, *, prob: tuple[float, float] = (0.05, 0.95), threads: int | None = None
-) -> Array:
+) -> FloatArray:
     """Return the tail effective sample size: the smaller one of two quantiles.
 
     Parameters
@@ -202,7 +201,7 @@ def ess_tail(
 
     Returns
     -------
-    Array
+    FloatArray
         As `ess_bulk`.
 
     Raises
@@ -218,18 +217,18 @@ def ess_tail(
         raise InputError(f"prob is {prob}: give two probabilities between 0 and 1.")
     size = _split_size(draws)
 
-    def statistic(block: Array) -> Array:
+    def statistic(block: FloatArray) -> FloatArray:
         quantiles = np.quantile(block.reshape(len(block), -1), prob, axis=1)
         below = [
             relative_ess(split_chains((block <= q[:, None, None]).astype(float))) for q in quantiles
         ]
-        result: Array = size * np.minimum(*below)
+        result: FloatArray = size * np.minimum(*below)
         return result
 
     return by_column(draws, statistic, threads)
 
 
-def r_eff(log_lik: ArrayLike) -> Array:
+def r_eff(log_lik: ArrayLike) -> FloatArray:
     """Return the relative efficiency of one chain's likelihoods, which `psis_loo` needs.
 
     Parameters
@@ -240,7 +239,7 @@ def r_eff(log_lik: ArrayLike) -> Array:
 
     Returns
     -------
-    Array
+    FloatArray
         Effective sample size of the mean of exp(log_lik) over the number of draws, shape (N,);
         above 1 for antithetic draws, 1 for a constant column.
 
@@ -266,7 +265,7 @@ def r_eff(log_lik: ArrayLike) -> Array:
             f"log_lik is -inf under every draw at observation {obs}: leave that observation out."
         )
 
-    def statistic(block: Array) -> Array:
+    def statistic(block: FloatArray) -> FloatArray:
         with np.errstate(over="ignore"):  # a difference beyond the range of a double
             density = np.exp(block - block.max(axis=2, keepdims=True))
         return relative_ess(split_chains(density))
@@ -346,7 +345,7 @@ def _split_size(draws: ArrayLike) -> int:
     return shape[0] * (shape[1] // 2) * 2 if len(shape) > 1 else 0
 
 
-def _rhat(chains: Array) -> float:
+def _rhat(chains: FloatArray) -> float:
     """Return R-hat of chains (C, S) as they are ([1]_, equations 1 to 4)."""
     n_draws = chains.shape[1]
     between = n_draws * chains.mean(axis=1).var(ddof=1)
@@ -355,7 +354,7 @@ def _rhat(chains: Array) -> float:
         return float(np.sqrt((between / within + n_draws - 1) / n_draws))
 
 
-def _nested(chains: Array, members: NDArray[np.intp]) -> float:
+def _nested(chains: FloatArray, members: IntArray) -> float:
     """Return nested R-hat of chains (C, S) with superchains given by their members (G, M)."""
     means = chains.mean(axis=1)[members]
     within = chains.var(axis=1, ddof=1)[members].mean()
@@ -365,7 +364,7 @@ def _nested(chains: Array, members: NDArray[np.intp]) -> float:
         return float(np.sqrt(1 + means.mean(axis=1).var(ddof=1) / within))
 
 
-def _members(superchains: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
+def _members(superchains: ArrayLike, shape: tuple[int, ...]) -> IntArray:
     """Return the chains of each superchain, shape (G, M), or raise."""
     labels = np.asarray(superchains)
     if labels.ndim != 1 or not shape or len(labels) != shape[0]:

@@ -10,13 +10,12 @@ References
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-Array = NDArray[np.float64]
+from manymodes.types import FloatArray
 
 
-def relative_ess(chains: Array) -> Array:
+def relative_ess(chains: FloatArray) -> FloatArray:
     """Return the effective sample size of the mean, divided by the number of draws.
 
     Parameters
@@ -26,7 +25,7 @@ def relative_ess(chains: Array) -> Array:
 
     Returns
     -------
-    Array
+    FloatArray
         Shape (B,); 1 where all draws are equal, at most log10(C S).
 
     Notes
@@ -57,15 +56,15 @@ def relative_ess(chains: Array) -> Array:
     tau = -1 + 2 * np.where(counted, monotone, 0.0).sum(axis=1) + rest
     tau = np.maximum(tau, 1 / np.log10(n_chains * n_draws))
     constant = np.ptp(chains, axis=(1, 2)) < np.finfo(float).resolution
-    result: Array = np.where(constant, 1.0, 1 / tau)
+    result: FloatArray = np.where(constant, 1.0, 1 / tau)
     return result
 
 
-def _mean_autocovariance(chains: Array) -> Array:
+def _mean_autocovariance(chains: FloatArray) -> FloatArray:
     """Return the autocovariance at every lag, averaged over chains: (B, C, S) to (B, S)."""
     n_draws = chains.shape[2]
     length = next_fast_len(2 * n_draws, real=True)
     spectrum = rfft(chains - chains.mean(axis=2, keepdims=True), n=length, axis=2)
     power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)
-    acov: Array = irfft(power, n=length, axis=1)[:, :n_draws] / n_draws
+    acov: FloatArray = irfft(power, n=length, axis=1)[:, :n_draws] / n_draws
     return acov

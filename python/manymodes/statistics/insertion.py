@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import kolmogorov
 
 from manymodes.errors import InputError
+from manymodes.types import FloatArray
 
 _AT_ONCE = 4_000_000
 
@@ -69,7 +70,7 @@ def kolmogorov_smirnov(
 
 def _expected_steps(
     sizes: NDArray[np.int64], counts: NDArray[np.int64], low: float, high: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[FloatArray, FloatArray]:
     """Return places k/m in [low, high) for each size m, and how far the expected number rises."""
     first = np.maximum(np.floor(low * sizes).astype(np.int64) - 1, 0)
     last = np.minimum(np.ceil(high * sizes).astype(np.int64) + 1, sizes)

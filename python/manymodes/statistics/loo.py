@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manymodes.errors import InputError
+from manymodes.types import FloatArray, IntArray
 
 __all__ = ["Loo", "psis_loo", "psis_weights"]
 
-Array = NDArray[np.float64]
 
 _MIN_TAIL = 5  # fewer tail draws than this cannot carry a fit of two parameters
 _BLOCK = 400_000  # numbers handled at once: small enough for the cache of a core
@@ -58,11 +58,11 @@ class Loo:
         How many observations have a `pareto_k` above `good_k`.
     """
 
-    elpd_i: Array
+    elpd_i: FloatArray
     elpd: float
     se: float
     p_loo: float
-    pareto_k: Array
+    pareto_k: FloatArray
     good_k: float
     n_bad: int
 
@@ -126,7 +126,7 @@ def psis_loo(log_lik: ArrayLike, *, r_eff: ArrayLike = 1.0) -> Loo:
     )
 
 
-def psis_weights(log_ratios: ArrayLike, *, r_eff: ArrayLike = 1.0) -> tuple[Array, Array]:
+def psis_weights(log_ratios: ArrayLike, *, r_eff: ArrayLike = 1.0) -> tuple[FloatArray, FloatArray]:
     """Smooth importance ratios and normalise them.
 
     Parameters
@@ -167,7 +167,7 @@ def psis_weights(log_ratios: ArrayLike, *, r_eff: ArrayLike = 1.0) -> tuple[Arra
     return log_weights, k
 
 
-def _checked(values: ArrayLike, name: str) -> Array:
+def _checked(values: ArrayLike, name: str) -> FloatArray:
     """Return `values` as floats, or raise if it is not a finite (S >= 2, N >= 1) array."""
     array = np.asarray(values, dtype=float)
     if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] < 1:
@@ -204,7 +204,9 @@ def _blocks(n_draws: int, n_obs: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _smooth(ratios: Array, tails: NDArray[np.int64]) -> tuple[NDArray[np.intp], Array, Array]:
+def _smooth(
+    ratios: FloatArray, tails: NDArray[np.int64]
+) -> tuple[IntArray, FloatArray, FloatArray]:
     """Smooth the largest ratios of each row.
 
     Parameters
@@ -247,7 +249,7 @@ def _smooth(ratios: Array, tails: NDArray[np.int64]) -> tuple[NDArray[np.intp], 
     return position, np.where(inside & fitted[:, None], smoothed, raw), k
 
 
-def _fit_pareto(excess: Array, n: NDArray[np.int64]) -> tuple[Array, Array]:
+def _fit_pareto(excess: FloatArray, n: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
     """Fit a generalised Pareto distribution to each row.
 
     Parameters
@@ -278,8 +280,8 @@ def _fit_pareto(excess: Array, n: NDArray[np.int64]) -> tuple[Array, Array]:
     return (n * k + 5) / (n + 10), -k / b_mean
 
 
-def _mean_log1p(factor: Array, excess: Array, n: NDArray[np.int64]) -> Array:
+def _mean_log1p(factor: FloatArray, excess: FloatArray, n: NDArray[np.int64]) -> FloatArray:
     """Return the mean of log(1 + factor * excess) over the n values of each row."""
     product = excess * factor[:, None]
-    total: Array = np.log1p(product, out=product).sum(axis=1)
+    total: FloatArray = np.log1p(product, out=product).sum(axis=1)
     return total / n

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-Array = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 _STEPS = 200
 _CLOSE = 1e-7  # of a standard deviation: the step after such a step is far below rounding
 _THIN = 16
 
 
-def log_mean_exp(weights: Array, log_density: Array) -> Array:
+def log_mean_exp(weights: FloatArray, log_density: FloatArray) -> FloatArray:
     """Return log sum_s w_s exp(log_density_s), shape (N,), in nats; no exponential underflows."""
     with np.errstate(divide="ignore"):  # a draw may have weight zero
         terms = log_density + np.log(weights)[:, None]
@@ -29,7 +28,9 @@ def log_mean_exp(weights: Array, log_density: Array) -> Array:
         return np.asarray(np.log(np.exp(terms, out=terms).sum(axis=0)) + finite)
 
 
-def moments(weights: Array, mean: Array, sd: Array) -> tuple[Array, Array, Array]:
+def moments(
+    weights: FloatArray, mean: FloatArray, sd: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return moments of a mixture of normals.
 
     Parameters
@@ -52,7 +53,9 @@ def moments(weights: Array, mean: Array, sd: Array) -> tuple[Array, Array, Array
     return centre, np.sqrt(between), np.sqrt(between + weights @ sd**2)
 
 
-def normal_quantiles(weights: Array, mean: Array, sd: Array, levels: Sequence[float]) -> Array:
+def normal_quantiles(
+    weights: FloatArray, mean: FloatArray, sd: FloatArray, levels: Sequence[float]
+) -> FloatArray:
     """Return quantiles of mixtures of normals: roots of the mixture's distribution function.
 
     Parameters
@@ -111,7 +114,9 @@ def normal_quantiles(weights: Array, mean: Array, sd: Array, levels: Sequence[fl
     return found
 
 
-def weighted_quantiles(weights: Array, values: Array, levels: Sequence[float]) -> Array:
+def weighted_quantiles(
+    weights: FloatArray, values: FloatArray, levels: Sequence[float]
+) -> FloatArray:
     """Return quantiles of weighted draws, shape (len(levels), N).
 
     The quantile at a level is the smallest value whose draws, with all below, weigh that much.

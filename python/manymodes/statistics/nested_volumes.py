@@ -21,9 +21,7 @@ import numpy.typing as npt
 from scipy import special
 from scipy.cluster import hierarchy
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
-BoolArray = npt.NDArray[np.bool_]
+from manymodes.types import BoolArray, FloatArray, IntArray
 
 _OPEN = 0.1
 _ROUNDING = 1e-10  # nats: what is less is not told from nothing

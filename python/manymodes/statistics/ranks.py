@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
-Array = NDArray[np.float64]
+from manymodes.types import FloatArray, IntArray
 
 
-def normal_scores(size: int) -> Array:
+def normal_scores(size: int) -> FloatArray:
     """Return the normal scores of the ranks 0, 1/2, 1, ..., size; shape (2 size + 1,).
 
     Half ranks are what ties can have. The score of rank r is the normal quantile of
@@ -26,7 +25,7 @@ def normal_scores(size: int) -> Array:
     return np.asarray(ndtri((np.arange(2 * size + 1) / 2 - 3 / 8) / (size + 1 / 4)))
 
 
-def _scores_of_sorted(values: Array, scores: Array) -> Array:
+def _scores_of_sorted(values: FloatArray, scores: FloatArray) -> FloatArray:
     """Return the normal score of each of some sorted values, ties at their average rank."""
     first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     if len(first) == len(values):
@@ -35,7 +34,9 @@ def _scores_of_sorted(values: Array, scores: Array) -> Array:
     return np.repeat(scores[first + 1 + end], end - first)
 
 
-def rank_normalise(column: Array, scores: Array) -> tuple[Array, NDArray[np.intp], Array]:
+def rank_normalise(
+    column: FloatArray, scores: FloatArray
+) -> tuple[FloatArray, IntArray, FloatArray]:
     """Return the normal scores of a column (C, S), its sorting order, and its sorted values."""
     flat = column.ravel()
     order = np.argsort(flat)
@@ -45,7 +46,9 @@ def rank_normalise(column: Array, scores: Array) -> tuple[Array, NDArray[np.intp
     return normal.reshape(column.shape), order, values
 
 
-def rank_maximum(column: Array, scores: Array, statistic: Callable[[Array], float]) -> float:
+def rank_maximum(
+    column: FloatArray, scores: FloatArray, statistic: Callable[[FloatArray], float]
+) -> float:
     """Return the larger statistic of rank-normalised and of folded rank-normalised chains."""
     normal, order, values = rank_normalise(column, scores)
     bulk = statistic(normal)

@@ -14,11 +14,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-
-IntArray = NDArray[np.intp]
+from manymodes.types import FloatArray, IntArray
 
 _MAX_STEPS = 200
 _BARRIER_FALL = 0.05  # the barrier aimed at, as a share of the mean complementarity
@@ -37,7 +34,7 @@ _WARM_STEPS = 30  # steps after which a search that began near the end begins an
 class Solution(NamedTuple):
     """Weights (K,), Newton steps taken, and whether the bound on the regret was reached."""
 
-    weights: Array
+    weights: FloatArray
     iterations: int
     converged: bool
 
@@ -60,18 +57,18 @@ class Subset(NamedTuple):
     """
 
     chains: IntArray
-    weights: Array
-    gradient: Array
+    weights: FloatArray
+    gradient: FloatArray
     iterations: int
     proven: bool
 
 
-def is_large(density: Array) -> bool:
+def is_large(density: FloatArray) -> bool:
     """Return whether subsets of chains pay for densities of shape (N, K)."""
     return bool(density.size * min(density.shape) >= _LARGE)
 
 
-def maximise(density: Array, counts: Array, barrier: float, tol: float) -> Solution:
+def maximise(density: FloatArray, counts: FloatArray, barrier: float, tol: float) -> Solution:
     """Maximise sum_i counts_i log(density @ w)_i + barrier sum_k log w_k on the simplex.
 
     Parameters
@@ -114,8 +111,8 @@ def maximise(density: Array, counts: Array, barrier: float, tol: float) -> Solut
 
 
 def grow(
-    density: Array,
-    counts: Array,
+    density: FloatArray,
+    counts: FloatArray,
     barrier: float,
     allowed: float,
     chains: IntArray | None = None,
@@ -165,7 +162,7 @@ def grow(
         chains = np.union1d(chains, more)
 
 
-def heaviest(weights: Array) -> IntArray:
+def heaviest(weights: FloatArray) -> IntArray:
     """Return the chains that hold 99 % of the weight, but no more than an eighth of all."""
     order = np.argsort(-weights, kind="stable")
     needed = 1 + int(np.searchsorted(np.cumsum(weights[order]), 0.99))
@@ -173,7 +170,7 @@ def heaviest(weights: Array) -> IntArray:
 
 
 def _climb_from_afar(
-    density: Array, counts: Array, barrier: float, final: float, tol: float
+    density: FloatArray, counts: FloatArray, barrier: float, final: float, tol: float
 ) -> Solution:
     """Climb from equal weights; the arguments are those of `_climb`."""
     n_chains = density.shape[1]
@@ -183,13 +180,13 @@ def _climb_from_afar(
 
 
 def _climb(
-    density: Array,
-    counts: Array,
+    density: FloatArray,
+    counts: FloatArray,
     barrier: float,
     final: float,
     tol: float,
-    w: Array,
-    z: Array,
+    w: FloatArray,
+    z: FloatArray,
     mu: float,
     max_steps: int,
 ) -> Solution:
@@ -245,7 +242,7 @@ def _climb(
     return Solution(w, step, gap <= tol)
 
 
-def _solve(root: Array, diagonal: Array, rhs: Array) -> Array:
+def _solve(root: FloatArray, diagonal: FloatArray, rhs: FloatArray) -> FloatArray:
     """Solve (root.T @ root + diag(diagonal)) x = rhs; overwrites `root`, shape (N, K)."""
     n_obs, n_chains = root.shape
     scale = 1 / np.sqrt(diagonal)
@@ -259,11 +256,11 @@ def _solve(root: Array, diagonal: Array, rhs: Array) -> Array:
         matrix = root @ root.T
         matrix.flat[:: n_obs + 1] += 1
         x = rhs - root.T @ np.linalg.solve(matrix, root @ rhs)
-    solution: Array = scale * x
+    solution: FloatArray = scale * x
     return solution
 
 
-def _longest_step(x: Array, dx: Array) -> float:
+def _longest_step(x: FloatArray, dx: FloatArray) -> float:
     """Return the step, at most 1, that keeps x + step dx safely positive."""
     falling = dx < 0
     if not falling.any():

@@ -24,10 +24,10 @@ from scipy.special import softmax
 
 from manymodes.errors import InputError
 from manymodes.statistics.simplex import grow, heaviest, is_large, maximise
+from manymodes.types import FloatArray
 
 __all__ = ["GroupWeights", "Stacking", "draw_stacked", "pseudo_bma_plus", "stack", "weight_errors"]
 
-Array = NDArray[np.float64]
 
 _AT_ONCE = 100  # replications of pseudo-BMA+ that share a pass over the lpd
 
@@ -58,7 +58,7 @@ class Stacking:
         Whether `objective_certificate` is within the tolerance.
     """
 
-    weights: Array
+    weights: FloatArray
     score: float
     objective: float
     certificate: float
@@ -80,9 +80,9 @@ class GroupWeights:
         Weight of each group in each replication, shape (B, G).
     """
 
-    mean: Array
-    sd: Array
-    replications: Array
+    mean: FloatArray
+    sd: FloatArray
+    replications: FloatArray
 
 
 def stack(lpd: ArrayLike, *, lam: float = 1.0001, tol: float = 1e-8) -> Stacking:
@@ -213,7 +213,7 @@ def weight_errors(
     return GroupWeights(replications.mean(axis=0), replications.std(axis=0, ddof=1), replications)
 
 
-def pseudo_bma_plus(lpd: ArrayLike, *, n_boot: int = 1000, rng: np.random.Generator) -> Array:
+def pseudo_bma_plus(lpd: ArrayLike, *, n_boot: int = 1000, rng: np.random.Generator) -> FloatArray:
     """Return pseudo-BMA+ weights: softmax of the summed lpd, averaged over its uncertainty.
 
     Parameters
@@ -227,7 +227,7 @@ def pseudo_bma_plus(lpd: ArrayLike, *, n_boot: int = 1000, rng: np.random.Genera
 
     Returns
     -------
-    Array
+    FloatArray
         Weights, shape (K,), adding up to 1.
 
     Raises
@@ -331,7 +331,7 @@ def draw_stacked(
     return chain[shuffled], draw[shuffled]
 
 
-def _matrix(lpd: ArrayLike) -> Array:
+def _matrix(lpd: ArrayLike) -> FloatArray:
     """Return `lpd` as an (N, K) array of floats, or raise."""
     array = np.asarray(lpd, dtype=float)
     if array.ndim != 2 or array.size == 0:
@@ -342,10 +342,10 @@ def _matrix(lpd: ArrayLike) -> Array:
     return array
 
 
-def _densities(lpd: ArrayLike) -> tuple[Array, Array]:
+def _densities(lpd: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return densities divided by the largest of their row, and the log of that, (N,)."""
     array = _matrix(lpd)
-    top: Array = array.max(axis=1)
+    top: FloatArray = array.max(axis=1)
     if np.isnan(top).any() or (top == np.inf).any():
         obs, chain = np.argwhere(np.isnan(array) | (array == np.inf))[0]
         raise InputError(
@@ -362,7 +362,7 @@ def _densities(lpd: ArrayLike) -> tuple[Array, Array]:
     return np.exp(density, out=density), top
 
 
-def _shares(groups: ArrayLike, n_chains: int) -> Array:
+def _shares(groups: ArrayLike, n_chains: int) -> FloatArray:
     """Return `groups` as a (K, G) matrix of shares, or raise."""
     shares = np.asarray(groups, dtype=float)
     if shares.ndim != 2 or shares.shape[0] != n_chains:

@@ -21,7 +21,7 @@ import numpy as np
 from scipy import integrate, optimize
 from scipy.special import logsumexp
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
@@ -30,6 +30,7 @@ from manymodes.runtime.seeds import check_seed
 from manymodes.statistics.stacking import stack
 from manymodes.studies.conduct import Effort, Findings, conduct
 from manymodes.toolchain import stan_dir
+from manymodes.types import FloatArray
 
 PLACES = (-10.0, 10.0)
 PRIOR_SD = 10.0

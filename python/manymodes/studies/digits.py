@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.special import logsumexp
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.held_out import HeldOut, held_out_lpd, keep_held_out
 from manymodes.networks.network import Network
@@ -51,6 +50,7 @@ from manymodes.studies.digits_words import (
 from manymodes.tables.frames import as_frame, write_frame
 from manymodes.tables.table import Parts, Table, split
 from manymodes.toolchain import require
+from manymodes.types import FloatArray, IntArray
 
 SPLIT_SEED = 1
 HELD_OUT = 0.2
@@ -344,7 +344,7 @@ def logistic_regression(parts: Parts, held_out: HeldOut) -> tuple[Line, float]:
     return line, float(tuned.best_params_["C"])
 
 
-def _right(classes: npt.NDArray[np.intp], y: FloatArray) -> FloatArray:
+def _right(classes: IntArray, y: FloatArray) -> FloatArray:
     return np.asarray((classes == y.astype(int)).astype(float))
 
 

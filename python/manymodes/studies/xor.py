@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison, Estimate
 from manymodes.networks.network import Network
@@ -24,6 +24,7 @@ from manymodes.report import Table
 from manymodes.runtime.seeds import check_seed
 from manymodes.studies import XOR_DATA_SEED
 from manymodes.studies.conduct import Effort, Findings, conduct
+from manymodes.types import FloatArray
 
 CENTRES = ((1, 1), (-1, -1), (1, -1), (-1, 1))
 COUNTS = (30, 100, 10, 80)

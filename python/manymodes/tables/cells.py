@@ -9,17 +9,14 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
 from manymodes.errors import InputError, TableWarning
 from manymodes.tables.frames import Frame
 from manymodes.tables.notations import Notation, notation
+from manymodes.types import FloatArray
 from manymodes.wording import quoted, shown
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 _WHOLE = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.errors import InputError, TableWarning
 from manymodes.tables.cells import (
@@ -27,9 +26,8 @@ from manymodes.tables.cells import (
     truths,
 )
 from manymodes.tables.frames import Frame
+from manymodes.types import FloatArray
 from manymodes.wording import escaped, quoted
-
-FloatArray = npt.NDArray[np.float64]
 
 _MANY_CLASSES = 20
 _HINT_TARGET = "; for classes use --likelihood bernoulli (two) or categorical"

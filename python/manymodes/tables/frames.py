@@ -10,16 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from manymodes.errors import InputError
 from manymodes.runtime.files import atomic
 from manymodes.runtime.spreadsheets import inert_frame, plain
 from manymodes.runtime.storage import ensure_folder
+from manymodes.types import BoolArray, IntArray
 from manymodes.wording import nearest, quoted, shown
-
-IntArray = npt.NDArray[np.intp]
 
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (".csv", *PARQUET)
@@ -106,7 +104,7 @@ class Frame:
 
     def missing(
         self, name: str, *, category: bool = False, known: Collection[str] = ()
-    ) -> npt.NDArray[np.bool_]:
+    ) -> BoolArray:
         """Return which cells of a column are missing, shape (N,).
 
         Parameters
@@ -125,7 +123,7 @@ class Frame:
             gone | self.data[name].isin(marks).to_numpy(dtype=bool) if marks else gone
         )
 
-    def where(self, rows: npt.NDArray[np.bool_]) -> str:
+    def where(self, rows: BoolArray) -> str:
         """Return where the chosen rows stand, in words: the first five of them."""
         places = self.places[rows].tolist()
         more = " ..." if len(places) > _SHOWN else ""

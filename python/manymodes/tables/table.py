@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from manymodes.errors import InputError, ResultsError
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import read_json, write_json
 from manymodes.tables.cells import could_be_names, has_text, is_verbatim, labels, numbers
-from manymodes.tables.columns import Column, FloatArray, Scaling, Target
+from manymodes.tables.columns import Column, Scaling, Target
 from manymodes.tables.frames import UNNAMED, Frame, Reading, as_frame
 from manymodes.tables.missing import refuse_missing
+from manymodes.types import FloatArray
 from manymodes.wording import as_argument, quoted, shown
 
-IntArray = npt.NDArray[np.intp]
 AnyTable: TypeAlias = Frame | pd.DataFrame | Path | str
 
 TABLE = "table.json"

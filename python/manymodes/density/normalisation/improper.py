@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.density.curvature import hessian
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
+from manymodes.types import FloatArray
 from manymodes.wording import joined
 
 Line = Callable[[float], tuple[float, float]]
@@ -163,7 +163,7 @@ def _check_range(posterior: Posterior, place: FloatArray) -> None:
         raise DensityError("a parameter is infinite")
 
 
-def _flat_directions(posterior: Posterior, point: FloatArray) -> npt.NDArray[np.float64]:
+def _flat_directions(posterior: Posterior, point: FloatArray) -> FloatArray:
     """Return the directions without any curvature at a point, shape (K, D)."""
     dims = posterior.dims
     if not 1 < dims <= _MOST_DIMS:

@@ -17,15 +17,15 @@ from scipy import linalg, special
 from scipy.spatial import cKDTree
 
 from manymodes.density.parameter_space import log_unit_vector_surplus
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import Comparison
+from manymodes.types import BoolArray, FloatArray, IntArray
 
-IntArray = npt.NDArray[np.intp]
 S = TypeVar("S", bound=np.generic)
 Density = Callable[[FloatArray], FloatArray]
 """Maps points, shape (n, D), to log densities, shape (n,), in nats; -inf outside the support."""
 
-Region = Callable[[FloatArray], npt.NDArray[np.bool_]]
+Region = Callable[[FloatArray], BoolArray]
 """Tells which of some points, shape (n, D), lie in a part of the space, shape (n,)."""
 
 _NEGLIGIBLE = 1e-9
@@ -119,7 +119,7 @@ class Basins:
     def within(self, mode: int) -> Region:
         """Return a test for points of one mode."""
 
-        def inside(points: FloatArray) -> npt.NDArray[np.bool_]:
+        def inside(points: FloatArray) -> BoolArray:
             return np.asarray(self(points) == mode)
 
         return inside

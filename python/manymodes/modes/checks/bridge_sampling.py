@@ -30,7 +30,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError
 from manymodes.modes.checks.basins import (
     Basins,
@@ -43,6 +42,7 @@ from manymodes.modes.checks.basins import (
 )
 from manymodes.modes.comparison import Comparison, Estimate
 from manymodes.statistics.ess import relative_ess
+from manymodes.types import BoolArray, FloatArray
 
 __all__ = [
     "BridgeEstimate",
@@ -52,7 +52,6 @@ __all__ = [
     "log_sum",
 ]
 
-BoolArray = npt.NDArray[np.bool_]
 PROPOSALS = ("normal", "student")
 MOST_DRAWS = 8000
 """A mode's draws beyond this number are thinned; there are as many proposals as draws."""

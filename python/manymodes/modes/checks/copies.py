@@ -18,12 +18,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.modes.checks.basins import Basins
 from manymodes.modes.checks.bridge_sampling import log_sum
 from manymodes.modes.comparison import Estimate
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import act
+from manymodes.types import FloatArray
 
 __all__ = ["Copies", "Family", "completed", "find_copies"]
 

@@ -26,11 +26,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import DensityError, InputError
 from manymodes.modes.checks.basins import Basins, Density, Proposal, Region, basins_of, density_of
 from manymodes.modes.comparison import Comparison, Estimate
 from manymodes.statistics.loo import psis_weights
+from manymodes.types import FloatArray
 
 __all__ = ["LaplaceEstimate", "laplace", "laplace_by_mode"]
 

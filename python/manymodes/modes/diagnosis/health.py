@@ -14,13 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from manymodes.density.posterior import FloatArray
 from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.diagnostics import ess_bulk, ess_tail, rhat
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import BoolArray, FloatArray, IntArray
 
 LOW_ENERGY = 0.3
 """E-BFMI below this: the chain's energy moves too little for its momentum ([1]_)."""
@@ -161,9 +158,7 @@ def _within(eta: FloatArray, stayed: IntArray, threads: int | None) -> dict[str,
     }
 
 
-def _mean(
-    chains: Chains, name: str, here: npt.NDArray[np.bool_], at_least: int | None = None
-) -> float:
+def _mean(chains: Chains, name: str, here: BoolArray, at_least: int | None = None) -> float:
     """Return the mean of a statistic over some draws, or the share that is at least a number."""
     if name not in chains.stats:
         return _NAN
@@ -171,7 +166,7 @@ def _mean(
     return float(values.mean() if at_least is None else (values >= at_least).mean())
 
 
-def _of(values: FloatArray, members: npt.NDArray[np.bool_]) -> FloatArray:
+def _of(values: FloatArray, members: BoolArray) -> FloatArray:
     """Return the rows of some chains, flat; empty where there are no leave-one-out scores."""
     return values[members].ravel() if values.size else np.empty(0)
 
@@ -181,7 +176,7 @@ def _least(values: FloatArray) -> float:
     return float(known.min()) if known.size else _NAN
 
 
-def _share(holds: npt.NDArray[np.bool_], values: FloatArray) -> float:
+def _share(holds: BoolArray, values: FloatArray) -> float:
     """Return the share of the known values for which something holds."""
     known = ~np.isnan(values)
     return float(holds[known].mean()) if known.any() else _NAN

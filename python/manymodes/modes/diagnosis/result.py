@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
@@ -15,8 +14,7 @@ from manymodes.modes.diagnosis.health import ModeHealth, mode_health
 from manymodes.modes.diagnosis.spaces import Agreement, agreements
 from manymodes.modes.diagnosis.switching import Switching, switching
 from manymodes.statistics.coverage import Coverage, coverage
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import IntArray
 
 _LEAST_DRAWS = 4
 

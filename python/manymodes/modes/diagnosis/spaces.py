@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from manymodes.density.posterior import FloatArray
 from manymodes.modes.comparison import Comparison, predictions_by_input
 from manymodes.networks.symmetry import canonical
 from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.diagnostics import ess_bulk, ess_tail, nested_rhat, rhat
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import FloatArray, IntArray
 
 SPACES = {
     "weights": "weight space",

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.modes.comparison import Comparison
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import BoolArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class Switching:
     ended: IntArray
     main: IntArray
     changes: IntArray
-    left: npt.NDArray[np.bool_]
+    left: BoolArray
     transitions: IntArray
 
     @property

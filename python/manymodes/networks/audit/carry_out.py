@@ -15,10 +15,10 @@ from manymodes.networks.audit.orders import Count, Draws
 from manymodes.networks.audit.result import Audit, Estimate, Evidence
 from manymodes.networks.constraint_mass import RegionMass
 from manymodes.networks.constraints import admits
-from manymodes.networks.forward import Array
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import generators, group_order
 from manymodes.runtime.seeds import check_seed
+from manymodes.types import FloatArray
 
 ORBITS = 5_000
 _MEASURED = 2_000  # draws on which changes of the prior are measured
@@ -121,7 +121,7 @@ def _times(base: int, factor: float) -> float:
         return math.inf if factor > 0 else 0.0
 
 
-def _mean(values: Array) -> tuple[float, float]:
+def _mean(values: FloatArray) -> tuple[float, float]:
     """Return mean and standard error; the error is 0 for equal values, NaN for fewer than two."""
     if len(values) < 2:
         return (float(values[0]) if len(values) else math.nan), math.nan

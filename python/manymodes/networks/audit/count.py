@@ -11,16 +11,16 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.networks.audit.orders import Count, Draws, count_orders
 from manymodes.networks.constraints import admits
-from manymodes.networks.forward import Array, layers
+from manymodes.networks.forward import layers
 from manymodes.networks.network import Network
 from manymodes.networks.prior import Prior
-from manymodes.networks.symmetry import IntArray, act, group_order, members, random_members
+from manymodes.networks.symmetry import act, group_order, members, random_members
+from manymodes.types import BoolArray, FloatArray, IntArray
 
-Booleans = npt.NDArray[np.bool_]
+Booleans = BoolArray
 
 _DRAWS = 500  # draws that are searched at once
 _FEWEST = 8  # so few draws are not split further
@@ -137,7 +137,7 @@ def _in_blocks(
 # -------------------------------------------------------------------------- flips
 
 
-def _stays(network: Network, after: Array, bias: Array, flipped: Booleans) -> Booleans:
+def _stays(network: Network, after: FloatArray, bias: FloatArray, flipped: Booleans) -> Booleans:
     """Return whether the next layer's biases stay in the box.
 
     Parameters
@@ -198,7 +198,7 @@ def _signed(network: Network, weights: Draws) -> Count:
     return _tally(1, n, draw, inside)
 
 
-def _following(network: Network, weights: Draws) -> list[tuple[Array, Array]]:
+def _following(network: Network, weights: Draws) -> list[tuple[FloatArray, FloatArray]]:
     """Return matrix and bias of what follows each hidden layer."""
     return [*layers(network.hidden, weights), (weights["V"], weights["c"])][1:]
 
@@ -226,7 +226,7 @@ def _search_pd_skew(network: Network, weights: Draws) -> Count:
     return _tally(1, n, draw, inside)
 
 
-def _place(matrix: Array, flips: bool) -> tuple[IntArray, IntArray, Array]:
+def _place(matrix: FloatArray, flips: bool) -> tuple[IntArray, IntArray, FloatArray]:
     """Place units one after another, keeping what can still be admitted.
 
     A positive diagonal decides the signs. Leading minors of W + W', the placed rows, stay as they

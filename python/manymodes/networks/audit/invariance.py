@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from manymodes.networks.forward import Array
 from manymodes.networks.network import Network
 from manymodes.networks.prior import Prior
 from manymodes.networks.symmetry import Generator, generators
+from manymodes.types import FloatArray
 
 _FACTOR = 2.0
 
@@ -58,7 +58,7 @@ class Invariance:
         }
 
 
-def invariance(network: Network, weights: dict[str, Array]) -> tuple[Invariance, ...]:
+def invariance(network: Network, weights: dict[str, FloatArray]) -> tuple[Invariance, ...]:
     """Return, for each generator of the group, whether the unconstrained prior is invariant.
 
     Parameters

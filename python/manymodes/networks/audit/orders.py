@@ -20,12 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from manymodes.networks.constraints import pivots
-from manymodes.networks.forward import Array, layers
+from manymodes.networks.forward import layers
 from manymodes.networks.network import Network
+from manymodes.types import FloatArray
 
-Draws = dict[str, Array]
+Draws = dict[str, FloatArray]
 Units = frozenset[int]
-Minors = dict[Units, Array]
+Minors = dict[Units, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,8 @@ class Count:
     """
 
     base: int
-    admitted: Array
-    supported: Array
+    admitted: FloatArray
+    supported: FloatArray
     exact: bool = True
 
 
@@ -75,12 +76,12 @@ def count_orders(network: Network, weights: Draws) -> Count:
     return Count(1, ways[:, 0], ways[:, 0])
 
 
-def _frames(matrix: Array) -> tuple[Array, Array]:
+def _frames(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     u, _, vt = np.linalg.svd(matrix, full_matrices=False)
     return u, np.swapaxes(vt, -1, -2)
 
 
-def _through_sets(ways: Array, width: int, left: Array, right: Array) -> Array:
+def _through_sets(ways: FloatArray, width: int, left: FloatArray, right: FloatArray) -> FloatArray:
     """Place all units of a layer; return the ways by pattern of the next matrix's V.
 
     Parameters
@@ -98,7 +99,7 @@ def _through_sets(ways: Array, width: int, left: Array, right: Array) -> Array:
     minors = _minor_signs(left), _minor_signs(right)
     states = {frozenset[int](): ways[:, :, None]}  # (n, patterns to come, patterns made)
     for place in range(width):
-        following: dict[Units, Array] = {}
+        following: dict[Units, FloatArray] = {}
         for placed, state in states.items():
             for unit in sorted(set(range(width)) - placed):
                 after = placed | {unit}
@@ -115,7 +116,7 @@ def _through_sets(ways: Array, width: int, left: Array, right: Array) -> Array:
     return states[frozenset(range(width))][:, 0]
 
 
-def _minor_signs(frame: Array) -> Minors:
+def _minor_signs(frame: FloatArray) -> Minors:
     """Return the signs of all minors of the first columns, rows in ascending order."""
     return {
         frozenset(rows): np.sign(np.linalg.det(frame[:, list(rows), : len(rows)]))

@@ -14,11 +14,11 @@ from matplotlib.ticker import MaxNLocator
 from manymodes.errors import InputError
 from manymodes.networks.audit import Audit
 from manymodes.networks.constraints import Booleans, admits
-from manymodes.networks.forward import Array
-from manymodes.networks.symmetry import IntArray, act, members, normalised
+from manymodes.networks.symmetry import act, members, normalised
 from manymodes.report.plots.style import POSTERIORS, WHOLE, new_figure, quiet_grid, styled, tint
+from manymodes.types import FloatArray, IntArray
 
-Spot = tuple[Array, Array, Booleans]
+Spot = tuple[FloatArray, FloatArray, Booleans]
 
 _KINDS = ("none", "one", "several")
 _COLOURS = {"none": "#d55e00", "one": "#0072b2", "several": "#56b4e9"}
@@ -185,10 +185,10 @@ def _biases(axes: Axes, audit: Audit) -> None:
     """Draw copies in the plane of the two biases."""
     network = audit.network
 
-    def biases(copy: dict[str, Array]) -> Array:
+    def biases(copy: dict[str, FloatArray]) -> FloatArray:
         return normalised(network, copy)["b"] if network.constraint == "unit-norm" else copy["b"]
 
-    def place(copy: dict[str, Array]) -> Spot:
+    def place(copy: dict[str, FloatArray]) -> Spot:
         x, y = np.moveaxis(biases(copy), -1, 0) / scale
         positive: Booleans = np.min(copy["V"][:, 0], axis=-1) > 0
         return x, y, positive if network.constraint == "ordered-signed" else np.isfinite(x)
@@ -208,7 +208,7 @@ def _biases(axes: Axes, audit: Audit) -> None:
 def _matrices(axes: Axes, audit: Audit) -> None:
     """Draw copies in the plane of skew and symmetric part, both over the diagonal's size."""
 
-    def place(copy: dict[str, Array]) -> Spot:
+    def place(copy: dict[str, FloatArray]) -> Spot:
         w = copy["W"]
         size = np.sqrt(np.abs(w[:, 0, 0] * w[:, 1, 1]))
         good = (w[:, 0, 0] > 0) & (w[:, 1, 1] > 0)
@@ -221,7 +221,9 @@ def _matrices(axes: Axes, audit: Audit) -> None:
     axes.set_ylabel(r"skew part  $A_{12}\,/\,|W_{11}W_{22}|^{1/2}$", labelpad=0, parse_math=True)
 
 
-def _copies(axes: Axes, audit: Audit, draws: dict[str, Array], place: Any, crossed: str) -> None:
+def _copies(
+    axes: Axes, audit: Audit, draws: dict[str, FloatArray], place: Any, crossed: str
+) -> None:
     """Draw all copies of three functions: filled if admitted, else hollow or a cross."""
     network = audit.network
     group = list(members(network))
@@ -260,7 +262,7 @@ def _copies(axes: Axes, audit: Audit, draws: dict[str, Array], place: Any, cross
     )
 
 
-def _choose(numbers: IntArray, points: Array) -> list[int]:
+def _choose(numbers: IntArray, points: FloatArray) -> list[int]:
     """Return three draws whose copies are well apart, with different numbers admitted if possible.
 
     Parameters

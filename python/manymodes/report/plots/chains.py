@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Switching, switching
@@ -25,6 +23,7 @@ from manymodes.report.plots.style import (
     quiet_grid,
     styled,
 )
+from manymodes.types import FloatArray, IntArray
 
 THRESHOLDS = (1.01, 1.1)
 _MOST_STRIPS = 48
@@ -140,7 +139,7 @@ def plot_traces(comparison: Comparison) -> Figure:
     return figure
 
 
-def _told_apart(values: FloatArray, modes: npt.NDArray[np.intp]) -> float:
+def _told_apart(values: FloatArray, modes: IntArray) -> float:
     """Return the share of a weight's variance that changes of mode within a chain explain."""
     explained = 0.0
     spread = 0.0
@@ -165,13 +164,13 @@ def _chosen(moved: Switching) -> list[int]:
     return restless + rest[: _TRACES - len(restless)]
 
 
-def _colours(modes: npt.NDArray[np.intp]) -> FloatArray:
+def _colours(modes: IntArray) -> FloatArray:
     """Return the colour of each draw; white where a chain that was cut short has none."""
     colours = ["white", *(mode_colour(mode) for mode in range(1, int(modes.max()) + 1))]
     return np.array([to_rgb(colour) for colour in colours])[modes]
 
 
-def _trace(axes: Axes, values: FloatArray, modes: npt.NDArray[np.intp]) -> None:
+def _trace(axes: Axes, values: FloatArray, modes: IntArray) -> None:
     axes.plot(values, color="#c9ccd2", lw=0.5, rasterized=True)
     axes.scatter(
         np.arange(len(values)), values, s=4, c=_colours(modes), linewidths=0, rasterized=True

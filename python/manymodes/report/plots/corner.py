@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import Comparison
 from manymodes.report.plots.draws import pool_of
 from manymodes.report.plots.style import POSTERIORS, WIDTH, by_name, styled
+from manymodes.types import FloatArray
 
 MOST_COLUMNS = 6
 _POINTS = 1500

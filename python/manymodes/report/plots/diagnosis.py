@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
@@ -14,8 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from manymodes.modes.diagnosis import Diagnosis
 from manymodes.report.plots.style import POSTERIORS, WHOLE, WIDTH, new_figure, quiet_grid, styled
 from manymodes.statistics.coverage import accumulation
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import IntArray
 
 _MOST_ROWS = 20
 _SIDE_BY_SIDE = 9  # so many rows fit beside each other

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import Comparison
+from manymodes.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Pool:
     rows: FloatArray
     eta: FloatArray
     weights: FloatArray
-    modes: npt.NDArray[np.intp]
+    modes: IntArray
 
-    def draws(self, mode: int | None, n: int) -> npt.NDArray[np.intp] | None:
+    def draws(self, mode: int | None, n: int) -> IntArray | None:
         """Return n equally weighted draws of a mode, or of the whole for ``None``.
 
         Systematic resampling in the order of the modes: the whole has each mode's share of

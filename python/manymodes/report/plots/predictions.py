@@ -11,7 +11,6 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.networks.network import Network
@@ -24,6 +23,7 @@ from manymodes.report.plots.style import (
     shown_modes,
     styled,
 )
+from manymodes.types import FloatArray
 
 _DRAWS = 400
 _GRID = 64

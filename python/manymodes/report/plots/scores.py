@@ -14,7 +14,6 @@ from scipy.special import logsumexp
 from scipy.stats import gaussian_kde
 
 from manymodes.density.log_likelihood import LogLik
-from manymodes.density.posterior import FloatArray
 from manymodes.modes.comparison import Comparison
 from manymodes.report.plots.draws import pool_of, training_data
 from manymodes.report.plots.style import (
@@ -27,6 +26,7 @@ from manymodes.report.plots.style import (
     styled,
     tint,
 )
+from manymodes.types import BoolArray, FloatArray
 
 _DRAWS = 1000
 _HALF_WIDTH = 0.42
@@ -153,7 +153,7 @@ def _scored(
     )
 
 
-def _left_out(told: list[LogLik], lost: npt.NDArray[np.bool_]) -> str:
+def _left_out(told: list[LogLik], lost: BoolArray) -> str:
     """Say which draws and data a score leaves out; empty if none."""
     parts = []
     if threw := sum(int(one.threw.sum()) for one in told):

@@ -12,18 +12,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 from scipy.cluster import hierarchy
 from scipy.linalg import solve_triangular
 from scipy.spatial.distance import squareform
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.base_measures.measure import STUDENT4, BaseMeasure, Component
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import FloatArray, IntArray
 
 PRIOR_SHARE = 0.1
 """The weight of the prior among the components, where there is one."""

@@ -27,11 +27,9 @@ import numpy.typing as npt
 from scipy import special, stats
 from scipy.linalg import solve_triangular
 
-from manymodes.density.posterior import FloatArray
 from manymodes.errors import InputError
 from manymodes.runtime.storage import read_json, write_json
-
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import BoolArray, FloatArray, IntArray
 
 NORMAL = "normal"
 LOGISTIC = "logistic"
@@ -138,7 +136,7 @@ class Component:
             total += _log_density(family, z[:, columns]).sum(axis=1)
         return total
 
-    def _by_family(self) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    def _by_family(self) -> list[tuple[str, BoolArray]]:
         families = np.array(self.families)
         return [(family, families == family) for family in dict.fromkeys(self.families)]
 

@@ -22,7 +22,7 @@ from scipy import optimize, special
 from threadpoolctl import threadpool_limits
 
 from manymodes.density.curvature import FAILED, descent, hessian
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, SamplingError
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.base_measures.chains import (
@@ -33,6 +33,7 @@ from manymodes.sampling.base_measures.chains import (
     with_prior,
 )
 from manymodes.sampling.base_measures.measure import BaseMeasure, Component
+from manymodes.types import FloatArray
 
 CLIMBS = 120
 """How many points climb."""

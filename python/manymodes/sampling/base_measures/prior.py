@@ -7,11 +7,12 @@ from itertools import islice
 import numpy as np
 
 from manymodes.density.normalisation import finite_points, improper_directions
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.base_measures.measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
 from manymodes.sampling.chains.start_points import sampled_prior
+from manymodes.types import FloatArray
 
 _N_PROBES = 12
 _MAX_TRIES = 4000

@@ -20,8 +20,7 @@ import numpy.typing as npt
 from manymodes.density.log_likelihood import Missing
 from manymodes.errors import InputError, ResultsError, StrayFileWarning
 from manymodes.runtime.storage import read_arrays, write_arrays
-
-FloatArray = npt.NDArray[np.float64]
+from manymodes.types import FloatArray, IntArray
 
 _NAME = re.compile(r"chain-([0-9]{5}|[1-9][0-9]{5,})\.npz")
 _STAT = "stat_"
@@ -82,7 +81,7 @@ class Record:
     attempt: int = 0
     cut: bool = False
     shared: bool = False
-    without: npt.NDArray[np.intp] | None = None
+    without: IntArray | None = None
     threw: int = 0
     message: str = ""
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.density.log_likelihood import Missing
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import ResultsError, SamplingError
 from manymodes.runtime.storage import kept_folder
 from manymodes.sampling.chains.chain_files import read_record, record_file, record_numbers, roomier
@@ -28,12 +28,11 @@ from manymodes.sampling.claims import (
     wanted_of,
     warn_unfinished,
 )
+from manymodes.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     import xarray as xr
 
-IntArray = npt.NDArray[np.intp]
-BoolArray = npt.NDArray[np.bool_]
 
 _OF_RECORDS = {
     name: name

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.density.posterior import Posterior
 from manymodes.density.variables import as_json
@@ -32,8 +31,7 @@ from manymodes.sampling.chains.cmdstan_process import (
     silent_cmdstanpy,
 )
 from manymodes.sampling.chains.stan_csv import StanCsv, read_stan_csv
-
-FloatArray = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 MIN_DRAWS = 4
 """The fewest draws a chain may have: split in halves, each still has a variance."""

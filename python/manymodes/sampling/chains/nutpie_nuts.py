@@ -23,12 +23,12 @@ from manymodes.errors import DensityError, InputError, SamplingError, TimeLimitE
 from manymodes.sampling.chains.cmdstan_nuts import (
     MIN_DRAWS,
     Adapted,
-    FloatArray,
     NutsChain,
     NutsSettings,
     check_chain,
 )
 from manymodes.sampling.chains.start_points import problem_at
+from manymodes.types import BoolArray, FloatArray
 
 _STATS = {
     "logp": "lp",
@@ -206,9 +206,7 @@ def _finished(running: Any, time_limit: float | None) -> Any:
         raise
 
 
-def _read(
-    trace: Any, dims: int
-) -> tuple[FloatArray, dict[str, npt.NDArray[Any]], npt.NDArray[np.bool_]]:
+def _read(trace: Any, dims: int) -> tuple[FloatArray, dict[str, npt.NDArray[Any]], BoolArray]:
     """Return all points, shape (n, D), their statistics and which of them are of the warm-up."""
     pyarrow = importlib.import_module("pyarrow")
     draws, statistics = (pyarrow.record_batch(parts[0]) for parts in trace.get_arrow_trace())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from manymodes.density.log_likelihood import Missing
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.runtime.room import check_room
 from manymodes.runtime.scratch import scratch_folder
@@ -23,6 +23,7 @@ from manymodes.sampling.chains.starts import DEFAULT_INIT, Starts, parse_init
 from manymodes.sampling.chains.warmups import Warmup, offered
 from manymodes.statistics.diagnostics import r_eff
 from manymodes.statistics.loo import psis_loo
+from manymodes.types import FloatArray
 
 MOST_SECONDS = 1e9
 """The longest time limit: some thirty years."""

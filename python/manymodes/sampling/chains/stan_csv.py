@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.errors import ResultsError
-
-FloatArray = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 _STEP_SIZE = re.compile(r"# Step size = (\S+)")
 _ELAPSED = re.compile(r"#.*?([\d.]+(?:e[+-]?\d+)?) seconds \(Total\)")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
@@ -24,9 +23,7 @@ from manymodes.sampling.chains.cmdstan_process import (
     listening_to,
     silent_cmdstanpy,
 )
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
+from manymodes.types import FloatArray, IntArray
 
 _THIN = 10
 _PRIOR_CHAINS = 4

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, SamplingError
@@ -38,8 +37,7 @@ from manymodes.sampling.chains.start_points import (
     sampled_prior,
 )
 from manymodes.toolchain.build_cache import file_digest
-
-FloatArray = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 RADIUS = "radius"
 PRIOR = "prior"

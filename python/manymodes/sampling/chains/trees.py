@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.density.labels import renamed_text
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import NamesWarning
+from manymodes.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,9 +75,7 @@ def draws_tree(
     return tree
 
 
-def chains_log_lik(
-    posterior: Posterior, eta: FloatArray, lengths: npt.NDArray[np.intp]
-) -> npt.NDArray[Any]:
+def chains_log_lik(posterior: Posterior, eta: FloatArray, lengths: IntArray) -> npt.NDArray[Any]:
     """Return the log likelihood of draws, shape (C, S, N); of each chain its first ones.
 
     It is NaN in draws that a chain does not have, and where the generated quantities throw.

@@ -26,14 +26,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
 from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsSettings
-
-FloatArray = npt.NDArray[np.float64]
+from manymodes.types import FloatArray
 
 SHARE = 0.2
 """The share of the warm-up that is left to a chain with a metric of others."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from manymodes.density.parameter_space import on_unit_cube
-from manymodes.density.posterior import PRIOR_SWITCH, FloatArray, Posterior
+from manymodes.density.posterior import PRIOR_SWITCH, Posterior
 from manymodes.errors import InputError
 from manymodes.sampling.base_measures import (
     BaseMeasure,
@@ -21,6 +21,7 @@ from manymodes.sampling.base_measures import (
 )
 from manymodes.sampling.chains.chains import Chains, run_chains
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.types import FloatArray
 
 AUTO = "auto"
 REFERENCES = (AUTO, "prior", "chains", "peaks", "cube")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from manymodes.density.posterior import FloatArray
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.chain_weightings import HeldOutScore, Weighing
+from manymodes.types import FloatArray
 
 
 def nested_entry(nested: Nested) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, SamplingError, StorageError
 from manymodes.runtime.printed import PolyChordConsole, listening
 from manymodes.runtime.runs_display import RunsDisplay as RunsDisplay
@@ -28,6 +28,7 @@ from manymodes.sampling.base_measures import BaseMeasure
 from manymodes.sampling.nested.runner import nested_runner
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
 from manymodes.toolchain.process import kept
+from manymodes.types import FloatArray
 
 MAX_RUN_SEED = 2**31 - 1
 """Seeds of runs are below this: PolyChord's are 32-bit integers, a negative one means the time."""

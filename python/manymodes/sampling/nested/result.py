@@ -8,16 +8,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special, stats
 
 from manymodes.density.labels import anesthetic_samples, renamed_flat, renamed_text
 from manymodes.density.log_likelihood import Missing
-from manymodes.density.posterior import FloatArray, Posterior
+from manymodes.density.posterior import Posterior
 from manymodes.errors import NamesWarning
 from manymodes.sampling.base_measures import BaseMeasure
 from manymodes.statistics import nested_volumes
 from manymodes.statistics.diagnostics import insertion_p
+from manymodes.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from anesthetic import NestedSamples
@@ -133,7 +133,7 @@ class Nested:
     unfinished: tuple[int, int] | None = None
 
     @cached_property
-    def _order(self) -> npt.NDArray[np.intp]:
+    def _order(self) -> IntArray:
         return np.argsort(np.concatenate([run.logl for run in self.runs]), kind="stable")
 
     @cached_property
@@ -147,7 +147,7 @@ class Nested:
         return np.concatenate([run.birth for run in self.runs])[self._order]
 
     @cached_property
-    def run_of(self) -> npt.NDArray[np.intp]:
+    def run_of(self) -> IntArray:
         """The run that each merged point comes from, shape (n,)."""
         return np.repeat(np.arange(len(self.runs)), [len(r.logl) for r in self.runs])[self._order]
 
@@ -342,7 +342,7 @@ class Nested:
         return int((self.logl == self.logl[-1]).sum()), len(self.logl)
 
     @cached_property
-    def _by_component(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    def _by_component(self) -> tuple[IntArray, IntArray]:
         """The points that hold the posterior, and the most probable component at each."""
         heaviest = np.argsort(-self.weights)
         kept = heaviest[np.cumsum(self.weights[heaviest]) < 1 - 1e-6]
