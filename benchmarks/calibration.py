@@ -46,9 +46,9 @@ from exact import NAMES, Component, Exact, make
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.find import ModeSettings
 from manymodes.sampling.chains.chains import run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import Nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 LOW, HIGH = 0.7, 1.4
 """The standard deviation of z is to lie between these."""
@@ -106,7 +106,7 @@ def sample(exact: Exact, plan: Plan, seed: int) -> Nested:
             given["chains"] = run_chains(
                 exact.posterior,
                 chains=CHAINS,
-                settings=NUTS,
+                nuts=NUTS,
                 init=starts(exact, Path(scratch)),
                 seed=seed,
                 workers=1,
@@ -115,7 +115,7 @@ def sample(exact: Exact, plan: Plan, seed: int) -> Nested:
     return run_nested(
         exact.posterior,
         runs=plan.runs,
-        settings=PolyChordSettings(nlive=plan.nlive, num_repeats=plan.repeats),
+        polychord=PolyChordSettings(nlive=plan.nlive, num_repeats=plan.repeats),
         reference=plan.reference,
         seed=seed,
         workers=1,

@@ -11,7 +11,7 @@ from timing import alternate, ratio, show
 from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import predictions_by_input
 from manymodes.sampling.chains.chains import Chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.statistics.diagnostics import rhat, rhat_function
 from manymodes.statistics.stacking import stack
 
@@ -24,7 +24,7 @@ def _settings(quick: bool) -> NutsSettings:
 
 def sampled(posterior: Posterior, chains: int, quick: bool) -> Chains:
     """Run chains on two cores, with PSIS-LOO of each; stack and diagnose them."""
-    found = run_chains(posterior, chains=chains, settings=_settings(quick), workers=2, quiet=True)
+    found = run_chains(posterior, chains=chains, nuts=_settings(quick), workers=2, quiet=True)
     stack(found.lpd.T)
     rhat(found.eta)
     rhat_function(predictions_by_input(found))

@@ -25,7 +25,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.modes.comparison import compare
 from manymodes.sampling.nested import run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "tests" / "models" / "normal_mixture.stan"
 CENTRES, SPREAD, EACH = (-4.0, 0.0, 5.0), 0.6, 15
@@ -55,7 +55,7 @@ def main() -> int:
         nested = run_nested(
             mixture,
             runs=options.runs,
-            settings=settings,
+            polychord=settings,
             reference=options.reference,
             seed=seed,
             quiet=True,

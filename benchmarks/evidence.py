@@ -15,7 +15,7 @@ from timing import show
 
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.nested import run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 TARGET_RATIO = 5.0
 """How much faster than the fastest of the others manymodes is to be."""
@@ -132,7 +132,7 @@ def _ours(posterior: Posterior, nlive: int, chosen: Mapping[str, Any], seed: int
         posterior,
         runs=RUNS,
         workers=RUNS,
-        settings=settings,
+        polychord=settings,
         reference=reference,
         seed=seed,
         quiet=True,

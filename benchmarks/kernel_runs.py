@@ -14,9 +14,9 @@ from timing import Timed, alternate, ratio, show
 
 from manymodes.density.posterior import Posterior, compile_posteriors
 from manymodes.sampling.chains.chains import Chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import Nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 WORKERS = 2
 
@@ -53,7 +53,7 @@ class Run:
 
 
 def _chains(posterior: Posterior, chains: int, settings: NutsSettings) -> Chains:
-    return run_chains(posterior, chains=chains, settings=settings, workers=WORKERS, quiet=True)
+    return run_chains(posterior, chains=chains, nuts=settings, workers=WORKERS, quiet=True)
 
 
 def _xor_chains(posterior: Posterior, quick: bool) -> Chains:
@@ -69,7 +69,7 @@ def _wide_chains(posterior: Posterior, quick: bool) -> Chains:
 def _nested(posterior: Posterior, nlive: int) -> Nested:
     settings = PolyChordSettings(nlive=nlive)
     return run_nested(
-        posterior, runs=2, workers=WORKERS, settings=settings, reference="prior", quiet=True
+        posterior, runs=2, workers=WORKERS, polychord=settings, reference="prior", quiet=True
     )
 
 

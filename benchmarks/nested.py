@@ -17,7 +17,7 @@ from timing import alternate, show
 from density import seconds_per_value
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.nested import Nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.toolchain import polychord_library, require
 
 TARGETS = {1: 40.0, 2: 22.0}
@@ -30,7 +30,7 @@ def run(posterior: Posterior, quick: bool) -> None:
 
     def sample(runs: int) -> Nested:
         settings = PolyChordSettings(nlive=nlive // runs, nprior=10 * nlive // runs)
-        return run_nested(posterior, runs=runs, workers=runs, settings=settings, quiet=True)
+        return run_nested(posterior, runs=runs, workers=runs, polychord=settings, quiet=True)
 
     timed = alternate({str(runs): partial(sample, runs) for runs in TARGETS}, 1 if quick else 3)
     eta = timed["1"].values[0].eta
@@ -63,7 +63,7 @@ def run_callback(posterior: Posterior, quick: bool) -> None:
     settings = PolyChordSettings(nlive=nlive)
 
     def ours() -> float:
-        nested = run_nested(posterior, runs=1, settings=settings, quiet=True)
+        nested = run_nested(posterior, runs=1, polychord=settings, quiet=True)
         return nested.runs[0].seconds / nested.evaluations
 
     def callback() -> float:

@@ -10,9 +10,9 @@ from timing import show
 
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.chains.chains import run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import Nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.studies.xor import xor_data, xor_posteriors
 
 CHAINS = 96
@@ -26,14 +26,14 @@ def run(_: Posterior, quick: bool) -> None:
     """Print log_z, its error and evaluations over each base measure, with default settings."""
     for name, posterior in xor_posteriors(xor_data()).items():
         n_chains = 16 if quick else CHAINS
-        chains = run_chains(posterior, chains=n_chains, settings=NUTS, quiet=True)
+        chains = run_chains(posterior, chains=n_chains, nuts=NUTS, quiet=True)
         show(f"{name}: {n_chains} chains for the base measure", f"{chains.seconds.sum():.0f} s")
         found: dict[str, list[Nested]] = {}
         for seed in range(1, 2 if quick else SEEDS + 1):
             for reference in ("prior", "chains", "peaks"):
                 given: dict[str, Any] = {"chains": chains} if reference == "chains" else {}
                 if quick:
-                    given["settings"] = PolyChordSettings(nlive=50)
+                    given["polychord"] = PolyChordSettings(nlive=50)
                 one = run_nested(posterior, reference=reference, seed=seed, quiet=True, **given)
                 found.setdefault(reference, []).append(one)
                 show(

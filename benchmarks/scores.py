@@ -36,7 +36,7 @@ from timing import alternate, ratio, show
 
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.chains.chains import run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.statistics.diagnostics import r_eff
 from manymodes.statistics.loo import psis_loo
 from manymodes.statistics.stacking import stack, weight_errors
@@ -123,7 +123,7 @@ def run(posterior: Posterior, quick: bool) -> None:
     """Print times and the objectives that were reached, for few and many chains."""
     counts = (4, 8, 16) if quick else (8, 64, 256)
     settings = NutsSettings(warmup=200, draws=200)
-    found = run_chains(posterior, chains=counts[-1], settings=settings, workers=2, quiet=True)
+    found = run_chains(posterior, chains=counts[-1], nuts=settings, workers=2, quiet=True)
     log_lik = np.stack([posterior.log_lik(eta) for eta in found.eta[: counts[1]]])
     warnings.simplefilter("ignore")
     for count in counts:

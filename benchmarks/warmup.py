@@ -14,7 +14,8 @@ import numpy as np
 from timing import alternate, show
 
 from manymodes.density.posterior import Posterior
-from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, NutsSettings, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, run_chain
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.starts import make_starts
 from manymodes.sampling.chains.warmups import Warmup, offered, peak_of
 from manymodes.statistics.diagnostics import rhat

@@ -32,7 +32,7 @@ def main() -> None:
         )
         posterior = mm.Posterior.from_network(network, X, y, name)
         chains = mm.run_chains(posterior, chains=options.chains)
-        nested = mm.run_nested(posterior, settings=mm.PolyChordSettings(nlive=options.nlive))
+        nested = mm.run_nested(posterior, polychord=mm.PolyChordSettings(nlive=options.nlive))
         comparisons[name] = mm.compare(posterior, chains=chains, nested=nested)
 
     for name, found in comparisons.items():

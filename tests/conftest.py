@@ -27,12 +27,22 @@ from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.find import ModeSettings
 from manymodes.networks.network import Network
 from manymodes.sampling.chains.chains import Chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import Nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.studies.xor import XorData, xor_data, xor_posteriors
 
 MODELS = Path(__file__).parent / "models"
+SAMPLE_STATS = {
+    "lp",
+    "acceptance_rate",
+    "step_size",
+    "tree_depth",
+    "n_steps",
+    "diverging",
+    "energy",
+}
+"""The statistics of every draw, whatever the sampler, under ArviZ's names."""
 QUICK_NUTS = NutsSettings(warmup=300, draws=200)
 QUICK_POLYCHORD = PolyChordSettings(nlive=100)
 
@@ -203,16 +213,14 @@ def normal(tools: toolchain.Toolchain) -> Posterior:
 def xor_chains(xor: dict[str, Posterior], shared: Any) -> Chains:
     """Eight short chains of the full XOR posterior."""
     with shared("xor") as out:
-        return run_chains(
-            xor["full"], chains=8, settings=QUICK_NUTS, out=out, resume=True, quiet=True
-        )
+        return run_chains(xor["full"], chains=8, nuts=QUICK_NUTS, out=out, resume=True, quiet=True)
 
 
 @pytest.fixture(scope="session")
 def xor_nested(xor: dict[str, Posterior], shared: Any) -> Nested:
     """Two nested runs of 100 live points on the full XOR posterior."""
     with shared("xor") as out:
-        return run_nested(xor["full"], settings=QUICK_POLYCHORD, out=out, resume=True, quiet=True)
+        return run_nested(xor["full"], polychord=QUICK_POLYCHORD, out=out, resume=True, quiet=True)
 
 
 @pytest.fixture(scope="session")

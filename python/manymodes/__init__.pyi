@@ -35,10 +35,12 @@ from .runtime.executors import dask_executor as dask_executor
 from .runtime.executors import mpi_executor as mpi_executor
 from .sampling.chains.chains import Chains as Chains
 from .sampling.chains.chains import run_chains as run_chains
-from .sampling.chains.cmdstan_nuts import NutsSettings as NutsSettings
+from .sampling.chains.nuts_settings import NutsSettings as NutsSettings
+from .sampling.chains.settings import ChainSettings as ChainSettings
 from .sampling.nested import Nested as Nested
 from .sampling.nested import run_nested as run_nested
-from .sampling.nested.polychord_run import PolyChordSettings as PolyChordSettings
+from .sampling.nested.settings import NestedSettings as NestedSettings
+from .sampling.nested.settings import PolyChordSettings as PolyChordSettings
 from .statistics.loo import psis_loo as psis_loo
 from .statistics.stacking import stack as stack
 from .tables.table import Table as Table

@@ -48,7 +48,7 @@ from manymodes.errors import InputError
 from manymodes.networks.network import Network
 from manymodes.results.run_directory import run_directory, save_posterior, write_chains
 from manymodes.sampling.chains.chains import Chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.statistics.mixture import log_mean_exp
 from manymodes.statistics.stacking import stack
 
@@ -136,7 +136,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
             self.chains_ = run_chains(
                 posterior,
                 chains=self.chains,
-                settings=settings,
+                nuts=settings,
                 seed=seed,
                 out=out,
                 resume=True,

@@ -388,12 +388,15 @@ def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:
 def test_each_study_has_its_own_effort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: dict[str, Any] = {}
 
+    def sizes(given: Any) -> tuple[int, int, int]:
+        return given.chains, given.nuts.warmup, given.nuts.draws
+
     def run_cauchy(out: Path, *, effort: Any) -> dict[str, Any]:
-        taken["cauchy"] = (effort.chains, effort.nuts.warmup, effort.nuts.draws, effort.runs)
+        taken["cauchy"] = (*sizes(effort.chains), effort.nested.runs)
         return {}
 
-    def run_digits(out: Path, *, chains: int, nuts: Any, **_: Any) -> dict[str, Any]:
-        taken["digits"] = (chains, nuts.warmup, nuts.draws)
+    def run_digits(out: Path, *, effort: Any) -> dict[str, Any]:
+        taken["digits"] = sizes(effort.chains)
         return {}
 
     monkeypatch.setattr("manymodes.studies.cauchy.run_cauchy", run_cauchy)

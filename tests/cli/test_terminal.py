@@ -27,8 +27,8 @@ from manymodes.results.run_directory import save_posterior
 from manymodes.runtime import warning_log
 from manymodes.runtime.executors import dask_executor
 from manymodes.runtime.room import check_room
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
-from manymodes.sampling.chains.one_chain import RunSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.chains.settings import ChainSettings
 
 AUDIT = ["audit", "--inputs", "2", "--hidden", "2", "--orbits", "20"]
 
@@ -367,10 +367,10 @@ def test_draws_that_fit_nowhere_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posterior = closed_form()
-    run = RunSettings(chains=10**6, seed=1, nuts=NutsSettings(draws=2**31 - 1))
+    run = ChainSettings(chains=10**6, seed=1, nuts=NutsSettings(draws=2**31 - 1))
     with pytest.raises(InputError, match=r"1000000 chains of 2147483647 draws of 1 parameters"):
         run.check_room(posterior, None)
-    RunSettings(chains=4, seed=1, nuts=NutsSettings()).check_room(posterior, tmp_path / "new")
+    ChainSettings(chains=4, seed=1, nuts=NutsSettings()).check_room(posterior, tmp_path / "new")
     monkeypatch.setattr("shutil.disk_usage", lambda _: argparse.Namespace(free=100))
     check_room(12, "they", tmp_path / "not" / "yet" / "there")
     with pytest.raises(InputError, match=r"they take 104 bytes at least, and .* has 100 bytes"):

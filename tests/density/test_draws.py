@@ -30,7 +30,7 @@ from manymodes.report.plots.scores import _scored, plot_scores
 from manymodes.runtime.storage import write_arrays
 from manymodes.sampling.chains.chain_files import read_record, record_file
 from manymodes.sampling.chains.chains import load_chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.one_chain import leave_one_out, rescored
 from manymodes.sampling.chains.trees import put, single
 from manymodes.statistics.loo import psis_loo
@@ -487,7 +487,7 @@ def test_one_chain_of_few_draws_from_a_given_start(tmp_path: Path, eta: np.ndarr
     chains = run_chains(
         density,
         chains=1,
-        settings=NutsSettings(warmup=50, draws=4),
+        nuts=NutsSettings(warmup=50, draws=4),
         init=str(start),
         out=tmp_path / "run",
         quiet=True,

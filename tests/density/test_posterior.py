@@ -18,7 +18,8 @@ from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.density.variables import variables_of
 from manymodes.errors import CompileError, DensityError, InputError, ToolchainError
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import run_chain
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.studies.xor import XorData
 from manymodes.toolchain import Toolchain
 

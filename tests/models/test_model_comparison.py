@@ -128,7 +128,7 @@ def conjugate(tools: Any, shared: Callable[[str], Any]) -> ModelComparison:
         posterior = closed_form(prior=(sd, 1.0))
         with shared(f"conjugate-{sd}") as out:
             common: dict[str, Any] = {"out": out, "resume": True, "quiet": True}
-            nested = run_nested(posterior, settings=QUICK_POLYCHORD, **common)
+            nested = run_nested(posterior, polychord=QUICK_POLYCHORD, **common)
         precision = len(Y_NORMAL) + sd**-2
         mu = Y_NORMAL.sum() / precision + rng.normal(size=(2, 1000, 1)) / np.sqrt(precision)
         lpd = [psis_loo(stats.norm(chain).logpdf(Y_NORMAL)).elpd_i for chain in mu]

@@ -52,7 +52,7 @@ from manymodes.report.plots import plot_checks
 from manymodes.report.terminal import checks_text
 from manymodes.results.run_directory import summarise
 from manymodes.sampling.chains.chains import run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import run_nested
 
 FEW = ModeSettings(climbs=40)
@@ -145,7 +145,7 @@ def test_two_peaks_by_mode_and_not(peaks: tuple[Comparison, float]) -> None:
 def test_nested_runs_alone() -> None:
     """Without chains there is no bridge sampling, and that is said."""
     posterior = closed_form()
-    nested = run_nested(posterior, settings=QUICK_POLYCHORD, quiet=True)
+    nested = run_nested(posterior, polychord=QUICK_POLYCHORD, quiet=True)
     comparison = compare(posterior, nested=nested, settings=FEW, quiet=True)
     checks = check(comparison)
     assert value(checks, BRIDGE, WHOLE).remark == "there are no chains"
@@ -195,10 +195,8 @@ def test_xor_with_the_constrained_prior(xor: dict[str, Posterior], shared: Any) 
     posterior = xor["constrained"]
     settings = NutsSettings(warmup=1000, draws=500)
     with shared("xor-checks") as out:
-        chains = run_chains(
-            posterior, chains=32, settings=settings, out=out, resume=True, quiet=True
-        )
-        nested = run_nested(posterior, settings=QUICK_POLYCHORD, out=out, resume=True, quiet=True)
+        chains = run_chains(posterior, chains=32, nuts=settings, out=out, resume=True, quiet=True)
+        nested = run_nested(posterior, polychord=QUICK_POLYCHORD, out=out, resume=True, quiet=True)
     comparison = compare(
         posterior, chains=chains, nested=nested, settings=ModeSettings(climbs=150), quiet=True
     )

@@ -20,7 +20,7 @@ from manymodes.networks import symmetry
 from manymodes.sampling.base_measures import prior_measure
 from manymodes.sampling.chains.chains import Chains, run_chains
 from manymodes.sampling.nested import Nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.studies.cauchy import cauchy_data, cauchy_posterior
 
 FEW = ModeSettings(climbs=100)
@@ -33,11 +33,11 @@ def executor() -> Iterator[Executor]:
 
 
 def integrate(posterior: Posterior, nlive: int = 200) -> Nested:
-    return run_nested(posterior, settings=PolyChordSettings(nlive=nlive), quiet=True)
+    return run_nested(posterior, polychord=PolyChordSettings(nlive=nlive), quiet=True)
 
 
 def sample(posterior: Posterior, executor: Executor, chains: int = 8) -> Chains:
-    return run_chains(posterior, chains=chains, settings=QUICK_NUTS, executor=executor, quiet=True)
+    return run_chains(posterior, chains=chains, nuts=QUICK_NUTS, executor=executor, quiet=True)
 
 
 # ---------------------------------------------------------------- two peaks

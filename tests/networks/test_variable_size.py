@@ -45,7 +45,7 @@ from manymodes.report.terminal import comparison_table
 from manymodes.results.predict import Draws, predict
 from manymodes.results.run_directory import open_posterior
 from manymodes.sampling.nested import Nested, load_nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.statistics.mixture import log_mean_exp
 from manymodes.tables.table import Table
 
@@ -402,7 +402,7 @@ def bump(units: int, active: str | None) -> Nested:
     network = Network(1, (units,), 1, "tanh", "bernoulli", "normal:2", active=active)
     given = Posterior.from_network(network, x, y.astype(int))
     settings = PolyChordSettings(nlive=200)
-    return run_nested(given, runs=2, settings=settings, seed=units, quiet=True)
+    return run_nested(given, runs=2, polychord=settings, seed=units, quiet=True)
 
 
 def test_one_run_gives_the_evidence_of_every_size() -> None:

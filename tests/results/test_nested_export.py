@@ -18,7 +18,7 @@ from manymodes.modes.comparison import Comparison
 from manymodes.results.nested_export import equal_draws, nested_datatree, write_polychord_files
 from manymodes.results.run_directory import Results, save_posterior, write_nested, write_nested_tree
 from manymodes.sampling.nested import Nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 SMALL = PolyChordSettings(nlive=100)
 
@@ -27,14 +27,14 @@ SMALL = PolyChordSettings(nlive=100)
 def mean_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory with two nested runs of a normal mean."""
     folder = tmp_path_factory.mktemp("mean")
-    run_nested(closed_form(), settings=SMALL, out=folder, quiet=True)
+    run_nested(closed_form(), polychord=SMALL, out=folder, quiet=True)
     save_posterior(closed_form(), folder / "posterior")
     return folder
 
 
 @pytest.fixture(scope="module")
 def mean(mean_run: Path) -> Nested:
-    return run_nested(closed_form(), settings=SMALL, out=mean_run, resume=True, quiet=True)
+    return run_nested(closed_form(), polychord=SMALL, out=mean_run, resume=True, quiet=True)
 
 
 def labelled(nested: Nested) -> NestedSamples:

@@ -25,9 +25,9 @@ from manymodes.results import predict as predict_room
 from manymodes.results.predict import Draws, Predictions, predict, predict_table
 from manymodes.results.run_directory import open_posterior, save_posterior
 from manymodes.sampling.chains.chains import Chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.statistics.mixture import log_mean_exp, normal_quantiles, weighted_quantiles
 from manymodes.tables.table import Table
 
@@ -299,8 +299,8 @@ def run(tools: Any, shared: Any) -> Path:
             assert main(["network", str(folder / "data.csv"), *flags]) == 0
             posterior = open_posterior(net)
             nuts, polychord = NutsSettings(warmup=100, draws=60), PolyChordSettings(nlive=30)
-            run_chains(posterior, chains=3, settings=nuts, out=out, workers=1, quiet=True)
-            run_nested(posterior, runs=1, settings=polychord, out=out, quiet=True)
+            run_chains(posterior, chains=3, nuts=nuts, out=out, workers=1, quiet=True)
+            run_nested(posterior, runs=1, polychord=polychord, out=out, quiet=True)
             save_posterior(posterior, out / "posterior")
             Table.load(net).save(out / "posterior")
     return folder

@@ -20,7 +20,7 @@ from manymodes.results.run_directory import open_posterior, save_posterior, writ
 from manymodes.runtime.storage import write_json
 from manymodes.sampling.chains import chains
 from manymodes.sampling.chains.chains import run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 
 Snapshot = dict[str, tuple[bytes | str, int]]
 SHORT = ["--chains", "1", "--warmup", "20", "--draws", "10"]
@@ -42,7 +42,7 @@ def made(normal: Posterior, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one short chain, with its summary."""
     run = tmp_path_factory.mktemp("made") / "run"
     settings = NutsSettings(warmup=20, draws=10)
-    found = run_chains(normal, chains=1, settings=settings, seed=1, out=run, quiet=True)
+    found = run_chains(normal, chains=1, nuts=settings, seed=1, out=run, quiet=True)
     save_posterior(normal, run / "posterior", "model.stan")
     write_chains(found, run)
     write_json(run / "summary.json", {"posteriors": {"normal": {"modes": []}}})

@@ -19,13 +19,14 @@ from manymodes.networks.network import Network
 from manymodes.results.nested_export import nested_datatree
 from manymodes.results.stacked_draws import stack_draws
 from manymodes.runtime.seeds import MAX_SEED, check_seed
+from manymodes.sampling.attempts import first_seeds, retry_seed
 from manymodes.sampling.base_measures import prior_measure
 from manymodes.sampling.chains.cmdstan_nuts import MAX_SEED as MAX_CHAIN_SEED
-from manymodes.sampling.chains.cmdstan_nuts import NutsChain, NutsSettings
-from manymodes.sampling.chains.missing_chains import chain_seeds, retry_seed
-from manymodes.sampling.chains.one_chain import RunSettings
+from manymodes.sampling.chains.cmdstan_nuts import NutsChain
+from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.nested import run_nested
-from manymodes.studies.conduct import Effort
+from manymodes.sampling.nested.settings import NestedSettings
 from manymodes.studies.xor import xor_data
 from manymodes.tables.frames import as_frame
 from manymodes.tables.table import split
@@ -37,8 +38,8 @@ NOTHING: Any = None
 TABLE = as_frame(__import__("pandas").DataFrame({"x": range(20), "y": [0, 1] * 10}))
 TAKERS: dict[str, Callable[[Any], Any]] = {
     "check_seed": check_seed,
-    "RunSettings": lambda seed: RunSettings(chains=1, seed=seed, nuts=NutsSettings()),
-    "Effort": lambda seed: Effort(seed=seed),
+    "ChainSettings": lambda seed: ChainSettings(chains=1, seed=seed, nuts=NutsSettings()),
+    "NestedSettings": lambda seed: NestedSettings(seed=seed),
     "audit": lambda seed: audit(Network(1, (1,)), orbits=10, seed=seed),
     "xor_data": lambda seed: xor_data(seed),
     "split": lambda seed: split(TABLE, "y", "bernoulli", 0.3, seed),
@@ -70,12 +71,12 @@ def test_every_other_seed_is_one_line(name: str, seed: Any) -> None:
 
 @pytest.mark.parametrize("seed", GOOD, ids=str)
 def test_seeds_of_chains_are_allowed_and_differ(seed: Any) -> None:
-    seeds = chain_seeds(seed, 50)
+    seeds = first_seeds(seed, 50)
     more = [retry_seed(seed, index, attempt, seeds) for index in range(3) for attempt in (1, 2)]
     assert len({*seeds, *more}) == 56
     assert min(seeds + more) >= 1
     assert max(seeds + more) <= MAX_CHAIN_SEED
-    assert chain_seeds(seed, 20) == seeds[:20]
+    assert first_seeds(seed, 20) == seeds[:20]
 
 
 @pytest.mark.parametrize("seed", [0, 2**31 - 1, 2**63 - 1])

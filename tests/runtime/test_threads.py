@@ -19,16 +19,19 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, SamplingError, ThreadsWarning
 from manymodes.networks.network import Network
 from manymodes.results.run_directory import save_posterior
-from manymodes.runtime import threads
+from manymodes.runtime import execution, threads
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.tasks import Parcel
 from manymodes.runtime.threads import VARIABLE, threads_each, threads_in_use, use_threads
-from manymodes.sampling import nested
-from manymodes.sampling.chains import missing_chains
+from manymodes.sampling import attempts
 from manymodes.sampling.chains.chains import run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import run_chain
+from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.nested import polychord_run, run_nested
-from manymodes.sampling.nested.polychord_run import NestedJob, PolyChordSettings, RunsDisplay
+from manymodes.sampling.nested import runs as nested_runs
+from manymodes.sampling.nested.polychord_run import NestedJob, RunsDisplay
+from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.toolchain import Toolchain
 
 SHORT = NutsSettings(warmup=20, draws=10)
@@ -43,7 +46,7 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return how to set the number of cores, for whoever counts them."""
 
     def set_to(number: int) -> None:
-        for room in (threads, missing_chains, nested.driver):
+        for room in (threads, execution):
             monkeypatch.setattr(room, "cpu_count", lambda: number)
 
     return set_to
@@ -141,7 +144,7 @@ def chain_jobs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         raise Seen
         yield
 
-    monkeypatch.setattr(missing_chains, "as_completed", as_completed)
+    monkeypatch.setattr(attempts, "as_completed", as_completed)
     return seen
 
 
@@ -190,9 +193,9 @@ def test_pilots_and_the_chains_after_them_have_their_own_share(
         seen.append(queue[0][1][0].open().threads)
         yield from ()
 
-    monkeypatch.setattr(missing_chains, "as_completed", as_completed)
+    monkeypatch.setattr(attempts, "as_completed", as_completed)
     with pytest.raises(SamplingError, match="no chain was run"):
-        run_chains(small_network(), chains=9, share_warmup=1, settings=SHORT, quiet=True)
+        run_chains(small_network(), chains=9, share_warmup=1, nuts=SHORT, quiet=True)
     assert seen == [8, 1]
 
 
@@ -217,13 +220,13 @@ def test_nested_runs_have_what_the_cores_leave(
         raise Seen
         yield
 
-    monkeypatch.setattr(nested.attempts, "as_completed", as_completed)
-    monkeypatch.setattr(nested.driver, "launcher", lambda *_: [])
+    monkeypatch.setattr(attempts, "as_completed", as_completed)
+    monkeypatch.setattr(nested_runs, "launcher", lambda *_: [])
     with pytest.raises(Seen):
         run_nested(
             small_network(),
             runs=runs,
-            settings=PolyChordSettings(processes=processes),
+            polychord=PolyChordSettings(processes=processes),
             workers=workers,
             quiet=True,
         )
@@ -289,7 +292,7 @@ def test_a_worker_is_told_before_it_evaluates(
     from manymodes.sampling.chains import one_chain
 
     posterior = small_network().compile()
-    run = one_chain.RunSettings(chains=1, seed=1, nuts=SHORT)
+    run = ChainSettings(chains=1, nuts=SHORT)
     seen: list[str | None] = []
 
     class Starts:
@@ -318,7 +321,7 @@ def test_draws_do_not_depend_on_the_number_of_threads(tools: Toolchain, cores: A
         run_chains(
             posterior,
             chains=1,
-            settings=NutsSettings(warmup=5, draws=4, max_treedepth=3),
+            nuts=NutsSettings(warmup=5, draws=4, max_treedepth=3),
             threads_per_chain=number,
             quiet=True,
         )

@@ -26,7 +26,7 @@ from manymodes.sampling.base_measures import (
     write_measure,
 )
 from manymodes.sampling.nested import Nested, choose_base, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 MIXED = BaseMeasure.product(
     (NORMAL, LOGISTIC, STUDENT4, CAUCHY), [1.0, -2.0, 0.5, 3.0], [0.3, 2.0, 1.5, 0.7]
@@ -233,7 +233,7 @@ def test_the_runner_maps_as_python_does(families: str, tmp_path: Path) -> None:
         expected = {NORMAL, STUDENT4}
         write_measure(tmp_path / "two.json", TWO)
     settings = PolyChordSettings(nlive=20)
-    nested = run_nested(posterior, settings=settings, reference=reference, quiet=True)
+    nested = run_nested(posterior, polychord=settings, reference=reference, quiet=True)
     assert set(nested.base.families) == expected
     assert nested.cube.shape[1] == nested.base.cube_dims
     assert_same_heights(nested)

@@ -21,7 +21,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
 from manymodes.sampling.base_measures import prior_measure
 from manymodes.sampling.nested import run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
 IN_CLOSED_FORM = ("regression", "mixture", "mixture_narrow")
@@ -153,7 +153,7 @@ def test_all_constrained_types_have_their_dimension() -> None:
 def test_log_z_is_within_three_errors(name: str) -> None:
     exact = make(name)
     settings = PolyChordSettings(nlive=40 if exact.posterior.dims > 9 else 100)
-    found = run_nested(exact.posterior, runs=1, settings=settings, seed=1, quiet=True)
+    found = run_nested(exact.posterior, runs=1, polychord=settings, seed=1, quiet=True)
     assert 0 < found.log_z_sd < 0.75
     assert abs(found.log_z - exact.found_log_z) < 3 * found.log_z_sd
 
@@ -194,7 +194,7 @@ def test_an_infinite_density_is_not_evidence(seed: int) -> None:
     """A Dirichlet density with a shape below 1 is infinite where a share is rounded to 0."""
     exact = make("simplex_prior")
     settings = PolyChordSettings(nlive=500, num_repeats=2)
-    found = run_nested(exact.posterior, runs=1, settings=settings, seed=seed, quiet=True)
+    found = run_nested(exact.posterior, runs=1, polychord=settings, seed=seed, quiet=True)
     assert found.runs[0].failures > 0
     assert 0 < found.log_z_sd < 0.1
     assert abs(found.log_z) < 0.1  # two slices are few: no error is trusted here

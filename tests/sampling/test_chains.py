@@ -17,8 +17,8 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
 from manymodes.sampling.chains.chain_files import record_file
 from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 from manymodes.sampling.chains.missing_chains import chain_seeds, retry_seed
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.statistics.loo import psis_loo
 
 SHORT = NutsSettings(warmup=100, draws=60)
@@ -33,7 +33,7 @@ def executor() -> Iterator[Executor]:
 
 
 def run(posterior: Posterior, executor: Executor | None = None, **options: Any) -> Chains:
-    given = {"chains": 3, "settings": SHORT, "quiet": True, "executor": executor, **options}
+    given = {"chains": 3, "nuts": SHORT, "quiet": True, "executor": executor, **options}
     return run_chains(posterior, **given)
 
 
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_draws(normal: Posterior, executor: Executo
 
 def test_draws_are_of_the_posterior(normal: Posterior, executor: Executor) -> None:
     """The mean within 4 standard errors, at a quarter of the draws as effective size."""
-    chains = run(normal, executor, chains=4, settings=NutsSettings(warmup=200, draws=500))
+    chains = run(normal, executor, chains=4, nuts=NutsSettings(warmup=200, draws=500))
     precision = len(Y_NORMAL) + 1 / 4
     mean, sd = Y_NORMAL.sum() / precision, precision**-0.5
     assert abs(chains.eta.mean() - mean) < 4 * sd / np.sqrt(chains.eta.size / 4)
@@ -217,7 +217,7 @@ def test_other_settings_are_not_continued(
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match="holds earlier results"):
         run(normal, executor, out=tmp_path)
-    changes: list[dict[str, Any]] = [{"seed": 2}, {"settings": replace(SHORT, draws=61)}]
+    changes: list[dict[str, Any]] = [{"seed": 2}, {"nuts": replace(SHORT, draws=61)}]
     for change in changes:
         with pytest.raises(InputError, match=r"other settings \((seed|draws) was \d+, is \d+\)"):
             run(normal, executor, out=tmp_path, resume=True, **change)

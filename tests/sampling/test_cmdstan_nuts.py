@@ -17,19 +17,14 @@ import numpy as np
 import pytest
 
 from bridge_support import load
-from conftest import MODELS, Y_NORMAL, closed_form, small_network
+from conftest import MODELS, SAMPLE_STATS, Y_NORMAL, closed_form, small_network
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.density.variables import variables_of
 from manymodes.errors import InputError, ResultsError, SamplingError, StorageError, TimeLimitError
 from manymodes.sampling.chains import cmdstan_process
-from manymodes.sampling.chains.cmdstan_nuts import (
-    STATS,
-    Adapted,
-    NutsSettings,
-    initial_values,
-    run_chain,
-)
+from manymodes.sampling.chains.cmdstan_nuts import Adapted, initial_values, run_chain
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.stan_csv import read_stan_csv
 
 SHORT = NutsSettings(warmup=100, draws=60)
@@ -106,7 +101,7 @@ def test_a_chain_holds_its_draws_its_statistics_and_its_warmup(
     settings = NutsSettings(warmup=1000, draws=200)
     chain = run_chain(normal, settings, 7, tmp_path, start=np.zeros(1))
     assert chain.rows.shape == chain.eta.shape == (200, 1)
-    assert set(chain.stats) == set(STATS)
+    assert set(chain.stats) == SAMPLE_STATS
     assert {values.shape for values in chain.stats.values()} == {(200,)}
     variance = 1 / (len(Y_NORMAL) + 1 / 4)
     assert chain.inv_metric == pytest.approx(variance, rel=5 * np.sqrt(2 / 300))
@@ -313,7 +308,8 @@ def test_a_cmdstan_that_is_killed_is_reported(
 WORKER = """
 import sys
 from pathlib import Path
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import run_chain
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.density.posterior import Posterior
 
 posterior = Posterior.from_files(sys.argv[1], sys.argv[2])

@@ -24,7 +24,7 @@ from manymodes.networks.audit import audit, evidence_shift
 from manymodes.networks.network import Network
 from manymodes.sampling.base_measures import STUDENT4, BaseMeasure, prior_measure, write_measure
 from manymodes.sampling.nested import Nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 SETTINGS = PolyChordSettings(nlive=500)
 RUNS = {1: 4, 2: 2}  # by number of inputs
@@ -46,7 +46,7 @@ def nested(network: Network) -> Nested:
     logit = slope * (1.2 - np.abs(x[:, -1] - 0.2))
     y = rng.random(len(x)) < 1 / (1 + np.exp(-logit))
     posterior = Posterior.from_network(network, x, y.astype(int))
-    return run_nested(posterior, runs=RUNS[network.inputs], settings=SETTINGS, seed=1, quiet=True)
+    return run_nested(posterior, runs=RUNS[network.inputs], polychord=SETTINGS, seed=1, quiet=True)
 
 
 def make(constraint: str, activation: str, units: int, inputs: int = 1) -> Network:
@@ -81,7 +81,7 @@ def test_the_prior_alone_has_evidence_one(constraint: str, prior: str, tmp_path:
     write_measure(path, wide)
     found = run_nested(
         posterior,
-        settings=PolyChordSettings(nlive=200),
+        polychord=PolyChordSettings(nlive=200),
         reference=str(path),
         seed=1,
         quiet=True,

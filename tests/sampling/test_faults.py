@@ -21,7 +21,7 @@ from manymodes.runtime.executors import dask_executor
 from manymodes.sampling.chains import missing_chains
 from manymodes.sampling.chains.chain_files import record_file, record_numbers
 from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -35,7 +35,7 @@ Kept = dict[int, tuple[int, int]]
 
 @pytest.fixture(scope="module")
 def undisturbed(normal: Posterior) -> Chains:
-    return run_chains(normal, chains=CHAINS, settings=SETTINGS, workers=2, quiet=True)
+    return run_chains(normal, chains=CHAINS, nuts=SETTINGS, workers=2, quiet=True)
 
 
 def assert_same(one: Chains, other: Chains) -> None:
@@ -157,7 +157,7 @@ def test_a_dask_run_with_a_worker_killed_half_way_gives_the_same_draws(
 
         monkeypatch.setattr(missing_chains, "write_record", killing)
         chains = run_chains(
-            normal, chains=n, settings=SETTINGS, executor=executor, out=tmp_path / "run", quiet=True
+            normal, chains=n, nuts=SETTINGS, executor=executor, out=tmp_path / "run", quiet=True
         )
         assert cluster.workers[0].wait(PATIENCE) == -signal.SIGKILL
         assert sorted(written) == list(range(n))

@@ -35,7 +35,8 @@ from manymodes.sampling.chains.chains import load_chains
 from manymodes.sampling.claims import keep_versions
 from manymodes.sampling.nested import load_nested, run_file
 from manymodes.sampling.nested.kept import owner_of, read_base, write_run
-from manymodes.sampling.nested.polychord_run import PolyChordSettings, RawRun
+from manymodes.sampling.nested.polychord_run import RawRun
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 DIMS, WIDE, DRAWS = 2, 3, 5
 IDENTITY = {"program": "p" * 16, "data": "d" * 16}
@@ -57,7 +58,7 @@ POSTERIOR: Any = Stand()
 
 @pytest.fixture(autouse=True)
 def _without_unit_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manymodes.sampling.nested.driver.log_unit_vector_surplus", lambda _: 0.0)
+    monkeypatch.setattr("manymodes.sampling.nested.runs.log_unit_vector_surplus", lambda _: 0.0)
 
 
 def record(number: int, **changes: Any) -> Record:

@@ -16,7 +16,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, StorageError
 from manymodes.sampling.chains.chain_files import record_file, record_numbers
 from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 
 SHORT = NutsSettings(warmup=100, draws=60)
 
@@ -28,7 +28,7 @@ def executor() -> Iterator[Executor]:
 
 
 def run(posterior: Posterior, executor: Executor, **options: Any) -> Chains:
-    given = {"chains": 4, "settings": SHORT, "quiet": True, "executor": executor, **options}
+    given = {"chains": 4, "nuts": SHORT, "quiet": True, "executor": executor, **options}
     return run_chains(posterior, **given)
 
 
@@ -73,7 +73,7 @@ def test_a_time_limit_keeps_the_draws_made_by_then(
     normal: Posterior, executor: Executor, tmp_path: Path
 ) -> None:
     settings = NutsSettings(warmup=100, draws=1_000_000)
-    chains = run(normal, executor, chains=3, settings=settings, time_limit=0.7, out=tmp_path)
+    chains = run(normal, executor, chains=3, nuts=settings, time_limit=0.7, out=tmp_path)
     assert (chains.lengths > 4).all()
     assert (chains.lengths < settings.draws).all()
     assert chains.n_draws == chains.lengths.max()
@@ -85,7 +85,7 @@ def test_a_time_limit_keeps_the_draws_made_by_then(
     kept = load_chains(normal, tmp_path)
     assert kept is not None
     np.testing.assert_array_equal(kept.lengths, chains.lengths)
-    again = run(normal, executor, chains=3, settings=settings, resume=True, out=tmp_path)
+    again = run(normal, executor, chains=3, nuts=settings, resume=True, out=tmp_path)
     np.testing.assert_array_equal(again.lengths, chains.lengths)
 
 
@@ -94,7 +94,7 @@ def test_a_limit_that_no_chain_can_keep_is_not_tried_again(
 ) -> None:
     settings = NutsSettings(warmup=2_000_000, draws=10)
     with pytest.raises(Exception, match=r"no chain finished: the time limit of 0\.2 s"):
-        run(normal, executor, chains=1, settings=settings, time_limit=0.2)
+        run(normal, executor, chains=1, nuts=settings, time_limit=0.2)
 
 
 def test_chains_of_different_lengths_are_told_apart() -> None:

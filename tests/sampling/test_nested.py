@@ -26,13 +26,14 @@ from manymodes.errors import InputError, ResultsError, SamplingError
 from manymodes.runtime.progress import Progress
 from manymodes.sampling.base_measures import STUDENT4, BaseMeasure, prior_measure, write_measure
 from manymodes.sampling.nested import Nested, load_nested, polychord_run, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings, RunsDisplay
+from manymodes.sampling.nested.polychord_run import RunsDisplay
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 SMALL = PolyChordSettings(nlive=100)
 
 
 def run(posterior: Posterior, **options: Any) -> Nested:
-    return run_nested(posterior, **{"settings": SMALL, "quiet": True, **options})
+    return run_nested(posterior, **{"polychord": SMALL, "quiet": True, **options})
 
 
 def assert_within(value: float, truth: float, sd: float, k: float = 3.0) -> None:
@@ -144,7 +145,7 @@ def test_other_settings_are_not_continued(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in (tmp_path / "nested").iterdir()}
     with pytest.raises(InputError, match="holds earlier results"):
         run(closed_form(), runs=1, out=tmp_path)
-    for change in ({"seed": 2}, {"settings": replace(SMALL, nlive=50)}):
+    for change in ({"seed": 2}, {"polychord": replace(SMALL, nlive=50)}):
         with pytest.raises(InputError, match=r"other settings \((seed|nlive) was"):
             run(closed_form(), runs=1, out=tmp_path, resume=True, **change)
     with pytest.raises(InputError, match=r"other settings \(data was"):
@@ -208,7 +209,7 @@ def test_a_run_killed_from_outside_is_reported() -> None:
     killer = threading.Thread(target=kill_first_child)
     killer.start()
     with pytest.raises(SamplingError, match=r"no nested run finished: .*SIGKILL"):
-        run(small_network(), runs=1, settings=PolyChordSettings(nlive=400), retries=0)
+        run(small_network(), runs=1, polychord=PolyChordSettings(nlive=400), retries=0)
     killer.join()
 
 
@@ -239,7 +240,7 @@ def test_a_killed_run_is_tried_again_with_another_seed(
     dying: Callable[[int], list[int]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     seeds = dying(1)
-    nested = run_nested(closed_form(), runs=2, settings=PolyChordSettings(nlive=50), workers=1)
+    nested = run_nested(closed_form(), runs=2, polychord=PolyChordSettings(nlive=50), workers=1)
     assert len(nested.runs) == 2
     assert nested.failures == {}
     assert len(set(seeds)) == 4

@@ -28,16 +28,16 @@ from manymodes.modes.find import ModeSettings
 from manymodes.report.nested_notes import effort_lines, nested_cautions
 from manymodes.sampling.base_measures import STUDENT4, BaseMeasure, write_measure
 from manymodes.sampling.chains.chains import run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import Nested, PriorIntegral, load_nested, run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 SMALL = PolyChordSettings(nlive=100)
 PILOT = NutsSettings(warmup=200, draws=200)
 
 
 def run(posterior: Posterior, **options: Any) -> Nested:
-    return run_nested(posterior, **{"settings": SMALL, "quiet": True, **options})
+    return run_nested(posterior, **{"polychord": SMALL, "quiet": True, **options})
 
 
 def truth_of_bernoulli(a: float, b: float) -> float:
@@ -123,7 +123,7 @@ def test_peaks_are_found_without_chains() -> None:
 def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
     """Chains of the left peak alone: the right one is covered by the prior's component only."""
     posterior = two_peaks(8.0, 2 / 3)
-    starts = run_chains(posterior, chains=8, settings=PILOT, quiet=True)
+    starts = run_chains(posterior, chains=8, nuts=PILOT, quiet=True)
     left = starts.select(starts.eta[:, :, 0].mean(axis=1) < 0)
     nested = run(posterior, reference="chains", chains=left)
     assert 0.3 < nested.missed_share < 0.9
@@ -133,7 +133,7 @@ def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
 def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
     """Peaks 24 widths apart: each run crosses between them by the component's coordinate."""
     posterior = two_peaks(24.0, 2 / 3)
-    chains = run_chains(posterior, chains=8, settings=PILOT, quiet=True)
+    chains = run_chains(posterior, chains=8, nuts=PILOT, quiet=True)
     nested = run(posterior, reference="chains", chains=chains)
     assert len(nested.base.components) == 3
     found = compare(posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
@@ -147,7 +147,7 @@ def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
 def test_modes_that_a_run_missed_are_named() -> None:
     """Some run of ten live points loses a peak of a fiftieth of the evidence."""
     posterior = two_peaks(24.0, 0.98)
-    nested = run(posterior, runs=6, settings=PolyChordSettings(nlive=10, nprior=10), seed=3)
+    nested = run(posterior, runs=6, polychord=PolyChordSettings(nlive=10, nprior=10), seed=3)
     found = compare(posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
     small = found.summaries[1]
     assert 0 < len(small.runs) < 6
@@ -176,7 +176,7 @@ def test_runs_are_added_until_the_error_is_small(tmp_path: Path) -> None:
     [
         ({"target_sd": 0.0}, "target_sd: 0.0 is not above 0"),
         ({"runs": 4, "max_runs": 3}, r"max_runs: 3 is less than runs \(4\)"),
-        ({"settings": PolyChordSettings(processes=2)}, "processes: 2 need a PolyChord built with"),
+        ({"polychord": PolyChordSettings(processes=2)}, "processes: 2 need a PolyChord built with"),
     ],
 )
 def test_what_cannot_be_is_refused(option: dict[str, Any], said: str) -> None:
@@ -203,9 +203,9 @@ SLOW = """
 import sys
 from conftest import small_network
 from manymodes.sampling.nested import run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 if __name__ == "__main__":
-    run_nested(small_network(), runs=1, settings=PolyChordSettings(nlive=200), seed=5,
+    run_nested(small_network(), runs=1, polychord=PolyChordSettings(nlive=200), seed=5,
                out=sys.argv[1], resume=True, checkpoints=True, quiet=True)
 """
 
@@ -233,7 +233,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     found = run(
         small_network(),
         runs=1,
-        settings=PolyChordSettings(nlive=200),
+        polychord=PolyChordSettings(nlive=200),
         seed=5,
         out=tmp_path / "out",
         resume=True,
@@ -245,7 +245,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert np.isin(inner, one.logl).all()
     assert (one.birth == -np.inf).sum() == 2000
     assert one.prior_trials >= one.prior_inside == 2000
-    other = run(small_network(), runs=1, settings=PolyChordSettings(nlive=200), seed=6)
+    other = run(small_network(), runs=1, polychord=PolyChordSettings(nlive=200), seed=6)
     sd = np.hypot(found.log_z_sd, other.log_z_sd)
     assert abs(found.log_z - other.log_z) < 3 * sd
     assert not checkpoint.parent.exists()

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Y_NORMAL, closed_form, small_network
+from conftest import SAMPLE_STATS, Y_NORMAL, closed_form, small_network
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError, SamplingError, TimeLimitError
-from manymodes.sampling.chains.cmdstan_nuts import STATS, Adapted, NutsSettings, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import Adapted, run_chain
 from manymodes.sampling.chains.nutpie_nuts import need_nutpie, run_nutpie
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.samplers import SAMPLERS, check_sampler, sampler_named
 
 NOWHERE = Path("not-written-to")
@@ -67,7 +68,7 @@ def test_a_chain_is_like_cmdstans() -> None:
     chain = run_nutpie(posterior, SHORT, 1, NOWHERE, start=start)
     assert chain.eta.shape == (60, posterior.dims)
     np.testing.assert_array_equal(chain.rows, posterior.constrain_rows(chain.eta))
-    assert set(chain.stats) == set(STATS)
+    assert set(chain.stats) == SAMPLE_STATS
     assert all(v.shape == (60,) and v.dtype == float for v in chain.stats.values())
     lp = [posterior.log_density(eta) for eta in chain.eta]
     np.testing.assert_allclose(chain.stats["lp"], lp, rtol=1e-12)

@@ -28,14 +28,16 @@ from manymodes.runtime.storage import json_text
 from manymodes.sampling.nested import Nested, PriorIntegral, run_nested
 from manymodes.sampling.nested.entries import nested_entry
 from manymodes.sampling.nested.meaning import figure, log_z_line, what_log_z_is
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 FEW = ModeSettings(climbs=20)
 
 
 def integrated(kind: int, reference: str = "prior", nlive: int = 60, seed: int = 1) -> Nested:
     settings = PolyChordSettings(nlive=nlive, num_repeats=6)
-    return run_nested(improper(kind), settings=settings, reference=reference, seed=seed, quiet=True)
+    return run_nested(
+        improper(kind), polychord=settings, reference=reference, seed=seed, quiet=True
+    )
 
 
 def steps_log_z() -> float:
@@ -94,7 +96,7 @@ def test_an_improper_prior_leaves_no_evidence(tmp_path: Path) -> None:
     """The integral of the density as written is found, and called that; Jeffreys' prior."""
     settings = PolyChordSettings(nlive=60)
     with pytest.raises(InputError, match="the prior of sigma in improper is improper"):
-        run_nested(improper(4), settings=settings, reference="prior", out=tmp_path, quiet=True)
+        run_nested(improper(4), polychord=settings, reference="prior", out=tmp_path, quiet=True)
     found = integrated(4, "peaks")
     y = np.array([1.0, 2.0, 0.5])
 

@@ -15,7 +15,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.density.stan_tokens import read_source
 from manymodes.sampling.nested import run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
 
 LEVELS = [1e-12, 0.003, 0.2, 0.5, 0.77, 0.9995]
 
@@ -127,7 +127,7 @@ def test_a_program_in_the_convention_is_integrated_unchanged(reference: str) -> 
     cov = 0.7**2 * np.eye(len(Y_UNIT_CUBE)) + 2 * 2.0**2
     exact = stats.multivariate_normal(np.zeros(len(Y_UNIT_CUBE)), cov).logpdf(Y_UNIT_CUBE)
     settings = PolyChordSettings(nlive=100)
-    found = run_nested(unit_cube(2), reference=reference, settings=settings, quiet=True)
+    found = run_nested(unit_cube(2), reference=reference, polychord=settings, quiet=True)
     assert (found.base.source, found.base.exact) == ("cube", True)
     assert 0 < found.log_z_sd < 0.3
     assert abs(found.log_z - exact) < 3 * found.log_z_sd

@@ -9,7 +9,8 @@ import pytest
 
 from conftest import Y_NORMAL, closed_form, two_peaks
 from manymodes.density.posterior import Posterior
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import run_chain
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.warmups import SHARE, Warmup, offered, peak_of
 
 SETTINGS = NutsSettings(warmup=1000, draws=400)

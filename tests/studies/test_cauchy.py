@@ -11,8 +11,9 @@ from scipy.stats import cauchy, norm
 
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.chains.settings import ChainSettings
+from manymodes.sampling.nested.settings import NestedSettings, PolyChordSettings
 from manymodes.studies.cauchy import (
     CauchyModes,
     cauchy_data,
@@ -53,7 +54,7 @@ def test_bad_settings_are_refused() -> None:
     with pytest.raises(InputError, match="one mode on each side"):
         cauchy_modes(np.full(10, 10.0))
     with pytest.raises(InputError, match="chains: 0"):
-        run_cauchy(Path("unused"), effort=Effort(chains=0))
+        run_cauchy(Path("unused"), effort=Effort(chains=ChainSettings(chains=0)))
 
 
 def test_evidence_of_each_mode_is_that_of_a_plain_sum(y: FloatArray, exact: CauchyModes) -> None:
@@ -100,10 +101,8 @@ def test_program_is_the_same_density(y: FloatArray, exact: CauchyModes, tools: o
 def run(tools: object, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
     out = tmp_path_factory.mktemp("cauchy") / "run"
     effort = Effort(
-        chains=8,
-        nuts=NutsSettings(warmup=200, draws=300),
-        runs=1,
-        polychord=PolyChordSettings(nlive=100),
+        chains=ChainSettings(chains=8, nuts=NutsSettings(warmup=200, draws=300)),
+        nested=NestedSettings(runs=1, polychord=PolyChordSettings(nlive=100)),
         quiet=True,
     )
     found = run_cauchy(out, effort=effort)

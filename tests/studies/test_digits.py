@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from manymodes.results.run_directory import open_posterior
 from manymodes.sampling.chains.chains import load_chains
 from manymodes.statistics.diagnostics import rhat
 from manymodes.statistics.stacking import stack
+from manymodes.studies.conduct import Effort
 from manymodes.studies.digits import (
     PENALTIES,
     digits_parts,
@@ -31,7 +33,8 @@ from manymodes.studies.digits import (
 from manymodes.studies.digits_words import digits_text, held_out_table
 
 NUTS = mm.NutsSettings(warmup=60, draws=40, max_treedepth=5)
-SMALL: dict[str, Any] = {"rows": 300, "hidden": 2, "chains": 3, "nuts": NUTS, "quiet": True}
+EFFORT = Effort(chains=mm.ChainSettings(chains=3, nuts=NUTS), quiet=True)
+SMALL: dict[str, Any] = {"rows": 300, "hidden": 2}
 
 
 def test_split_is_by_class_and_standardised_on_the_training_part() -> None:
@@ -79,7 +82,7 @@ def test_options_of_nested_sampling_are_refused(
 @pytest.fixture(scope="module")
 def run(tools: object, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("digits") / "run"
-    return out, run_digits(out, **SMALL)
+    return out, run_digits(out, **SMALL, effort=EFFORT)
 
 
 def test_scores_are_those_of_predict(run: tuple[Path, dict[str, Any]]) -> None:
@@ -152,8 +155,8 @@ def test_what_is_written(run: tuple[Path, dict[str, Any]]) -> None:
 def test_a_run_is_resumed_by_the_same_settings_only(run: tuple[Path, dict[str, Any]]) -> None:
     out, summary = run
     with pytest.raises(InputError, match="--resume"):
-        run_digits(out, **SMALL)
+        run_digits(out, **SMALL, effort=EFFORT)
     with pytest.raises(InputError, match="data_seed was 1, is 2"):
-        run_digits(out, **SMALL, data_seed=2, resume=True)
-    again = run_digits(out, **SMALL, resume=True)
+        run_digits(out, **SMALL, data_seed=2, effort=replace(EFFORT, resume=True))
+    again = run_digits(out, **SMALL, effort=replace(EFFORT, resume=True))
     assert again["posteriors"] == summary["posteriors"]

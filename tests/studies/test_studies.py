@@ -9,6 +9,7 @@ import pytest
 
 from manymodes.errors import InputError
 from manymodes.studies import XOR_DATA_SEED, xor, xor_seeds
+from manymodes.studies.conduct import Effort
 from manymodes.studies.xor import CENTRES, COUNTS, LABELS, seed_tables, xor_data, xor_posteriors
 
 
@@ -79,8 +80,10 @@ def test_seeds_are_integrated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return {"full": entry, "constrained": entry, "inside": 0.05, "inside_sd": 0.01}
 
     monkeypatch.setattr(xor_seeds, "_integrate", integrate)
-    xor_seeds.run_xor_seeds(tmp_path, data_seeds=2, quiet=True)
-    content = xor_seeds.run_xor_seeds(tmp_path, data_seeds=3, resume=True, quiet=True)
+    xor_seeds.run_xor_seeds(tmp_path, data_seeds=2, effort=Effort(quiet=True))
+    content = xor_seeds.run_xor_seeds(
+        tmp_path, data_seeds=3, effort=Effort(resume=True, quiet=True)
+    )
     assert sorted(calls) == sorted(
         (sd, seed) for sd in xor_seeds.READINGS.values() for seed in (1, 2, 3)
     )
@@ -88,4 +91,4 @@ def test_seeds_are_integrated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "two or more in 2 of 3 data sets, exactly two in 1" in content["tables"][0]["caption"]
     assert "standard deviation 0.5" in xor_seeds.tables_text(content)
     with pytest.raises(InputError, match="--resume"):
-        xor_seeds.run_xor_seeds(tmp_path, data_seeds=1, quiet=True)
+        xor_seeds.run_xor_seeds(tmp_path, data_seeds=1, effort=Effort(quiet=True))

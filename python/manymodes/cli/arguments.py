@@ -20,11 +20,21 @@ _NEGATIVE = re.compile(r"^-(\d[\d_.,eE+-]*|\.\d[\deE+-]*|inf(inity)?|nan)$", re.
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes options by their whole names, once each, and complains in one line."""
+    """A parser that takes options by their whole names, once each, and complains in one line.
 
-    def __init__(self, *given: Any, **named: Any) -> None:
+    Parameters
+    ----------
+    fill : callable, optional
+        Adds the arguments when they are needed. Defaults are those of the engines' settings, and
+        it takes a second to import an engine: the parsers of other commands do not wait for it.
+    """
+
+    def __init__(
+        self, *given: Any, fill: Callable[[Parser], None] | None = None, **named: Any
+    ) -> None:
         named.setdefault("allow_abbrev", False)
         super().__init__(*given, **named)
+        self._fill = fill
         for name in (None, "store"):
             self.register("action", name, _Once)
         self._negative_number_matcher = _NEGATIVE  # also -1e3 and -inf are values
@@ -33,6 +43,9 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """Parse arguments; complain of those that are left over where it is known of which."""
+        if self._fill is not None:
+            fill, self._fill = self._fill, None
+            fill(self)
         options = {name for action in self._actions for name in action.option_strings}
         if args is None:
             args = sys.argv[1:]

@@ -6,10 +6,12 @@ import argparse
 import math
 import shutil
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from manymodes.cli.option_groups import settings_of
 from manymodes.cli.run_commands import (
     bind,
     checked_posterior,
@@ -17,7 +19,7 @@ from manymodes.cli.run_commands import (
     finish,
     finish_without_modes,
     keep_posterior,
-    polychord_settings,
+    place_of,
 )
 from manymodes.errors import InputError
 from manymodes.runtime.room import check_room
@@ -34,26 +36,16 @@ def evidence_command(options: argparse.Namespace) -> int:
     from manymodes.results.run_directory import run_directory, write_nested
     from manymodes.results.run_folder import removed_by
     from manymodes.sampling.chains.chains import load_chains
-    from manymodes.sampling.nested import MAX_RUNS, check_nested, run_nested
+    from manymodes.sampling.nested import NestedSettings, check_nested, run_nested
 
-    settings = polychord_settings(options)
     if options.max_runs is not None and options.target_sd is None:
         raise InputError("--max-runs goes with --target-sd")
     if options.check and options.no_modes:
         raise InputError("--check compares modes: leave --no-modes out")
+    settings = settings_of(options, NestedSettings())
     posterior = checked_posterior(options)
-    request: dict[str, Any] = {
-        "runs": options.runs,
-        "settings": settings,
-        "reference": options.reference,
-        "target_sd": options.target_sd,
-        "max_runs": options.max_runs or max(MAX_RUNS, options.runs),
-        "seed": options.seed,
-        "retries": options.retries,
-        "threads_per_chain": options.threads_per_chain,
-    }
-    check_nested(posterior, **request)
-    drawn = settings.nprior or 10 * (settings.nlive or 0)
+    check_nested(posterior, settings)
+    drawn = settings.polychord.nprior or 10 * (settings.polychord.nlive or 0)
     check_room(2 * drawn * posterior.dims, f"{drawn} draws of {posterior.dims} parameters")
     if options.overwrite and removed_by(options.out, [Path(options.reference)]) is not None:
         raise InputError(
@@ -67,16 +59,8 @@ def evidence_command(options: argparse.Namespace) -> int:
     with executor_of(options) as executor, held:
         bind(options, posterior)
         chains = load_chains(posterior, options.out)
-        common: dict[str, Any] = {
-            "chains": chains,
-            "resume": options.resume,
-            "other_versions": options.other_versions,
-            "checkpoints": options.checkpoints,
-            "executor": executor,
-            "workers": options.workers,
-            "quiet": options.quiet,
-        }
-        nested = run_nested(posterior, out=options.out, **request, **common)
+        common = {"chains": chains, **place_of(options, executor)}
+        nested = run_nested(posterior, settings, out=options.out, **common)
         keep_posterior(options, posterior)
         write_nested(nested, options.out)
         for index, message in nested.failures.items():
@@ -98,8 +82,12 @@ def evidence_command(options: argparse.Namespace) -> int:
             other = _other_reference(nested, has_chains=chains is not None)
             beside = None
             if other is not None:
-                request = {**request, "reference": other, "target_sd": None}
-                beside = run_nested(posterior, out=options.out / "checks", **request, **common)
+                beside = run_nested(
+                    posterior,
+                    replace(settings, reference=other, target_sd=None, max_runs=None),
+                    out=options.out / "checks",
+                    **common,
+                )
             checked = partial(check, other=beside, seed=options.seed)
         return finish(options, posterior, "evidence", nested=nested, checked=checked)
 

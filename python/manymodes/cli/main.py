@@ -11,21 +11,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manymodes.cli.audit_command import audit_command
 from manymodes.cli.evidence_command import evidence_command
 from manymodes.cli.export_command import export_command
 from manymodes.cli.incidents import logs, of_full_disk, show_traceback, unexpected
+from manymodes.cli.option_groups import settings_of
 from manymodes.cli.parser import parser
-from manymodes.cli.run_commands import (
-    compare_command,
-    nuts_settings,
-    polychord_settings,
-    sample_command,
-    show,
-)
+from manymodes.cli.run_commands import compare_command, sample_command, show
 from manymodes.cli.streams import (
     abandon_output,
     flush_output,
@@ -41,6 +37,9 @@ from manymodes.runtime.progress import end_line
 from manymodes.runtime.scratch import sweep, temporary_files_inside
 from manymodes.runtime.storage import json_text
 from manymodes.runtime.warning_log import warnings_as_lines
+
+if TYPE_CHECKING:
+    from manymodes.studies.conduct import Effort
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -186,11 +185,6 @@ _STUDY_OPTIONS = {
     "digits": ("data_seed",),
 }
 """The options that not every study has."""
-_OF_POLYCHORD = ("nlive", "runs", "nprior", "repeats", "precision", "clustering", "processes")
-_OF_NUTS = ("chains", "warmup", "draws", "adapt_delta", "max_treedepth")
-_EFFORT: dict[str, Any] = {"chains": 64, "warmup": 1000, "draws": 1000, "adapt_delta": 0.8}
-_EFFORT |= {"max_treedepth": 10, "runs": 2, "processes": 1}
-_EFFORT_OF_DIGITS = {**_EFFORT, "chains": 16, "warmup": 500, "draws": 500}
 
 
 def _study(options: argparse.Namespace) -> int:
@@ -213,49 +207,47 @@ def _study(options: argparse.Namespace) -> int:
     for name in given:
         if name not in _STUDY_OPTIONS[options.name]:
             raise InputError(f"study {options.name}: has no --{name.replace('_', '-')}")
-    for study, unused, what in (
-        ("digits", _OF_POLYCHORD, "chains"),
-        ("xor-seeds", _OF_NUTS, "nested sampling"),
-    ):
-        for name in unused if options.name == study else ():
-            if getattr(options, name) not in (None, False):
-                option = f"--{name.replace('_', '-')}"
-                raise InputError(f"study {study}: has no {option}: it runs {what} only")
+    _refuse_engine(options)
     if options.resume and options.overwrite:
         raise InputError("--overwrite removes what --resume would continue: leave one of them out")
-    for name, value in (_EFFORT_OF_DIGITS if options.name == "digits" else _EFFORT).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    if options.name == "digits":
-        return _study_digits(options, given)
-    common = {
-        "runs": options.runs,
-        "polychord": polychord_settings(options),
-        "seed": options.seed,
-        "workers": options.workers,
-        "threads_per_chain": options.threads_per_chain,
-        "kernel": not options.no_kernel,
-        "resume": options.resume,
-        "overwrite": options.overwrite,
-        "other_versions": options.other_versions,
-        "quiet": options.quiet,
-    }
-    if options.name == "xor-seeds":
-        return _study_seeds(options, {**common, **given})
+    return _RUN_STUDY[options.name](options, given)
+
+
+def _refuse_engine(options: argparse.Namespace) -> None:
+    """Refuse the settings of an engine that a study does not run."""
+    from manymodes.sampling.chains.nuts_settings import NutsSettings
+    from manymodes.sampling.nested.settings import PolyChordSettings
+
+    for study, others, own, what in (
+        ("digits", PolyChordSettings, "runs", "chains"),
+        ("xor-seeds", NutsSettings, "chains", "nested sampling"),
+    ):
+        for name in (own, *(one.name for one in fields(others))):
+            if options.name == study and getattr(options, name) not in (None, False):
+                option = "repeats" if name == "num_repeats" else name.replace("_", "-")
+                raise InputError(f"study {study}: has no --{option}: it runs {what} only")
+
+
+def _effort(options: argparse.Namespace, defaults: Effort) -> Effort:
+    """Return how much a study samples: its defaults, with what the user gave."""
+    return replace(settings_of(options, defaults), kernel=not options.no_kernel)
+
+
+def _study_of_both(options: argparse.Namespace, given: dict[str, Any]) -> int:
     from manymodes.studies.cauchy import run_cauchy
     from manymodes.studies.conduct import Effort
     from manymodes.studies.xor import run_xor
 
-    effort = Effort(chains=options.chains, nuts=nuts_settings(options), **common)
     run = run_xor if options.name == "xor" else run_cauchy
-    show(options, run(options.out, effort=effort, **given), {})
+    show(options, run(options.out, effort=_effort(options, Effort()), **given), {})
     return 0
 
 
-def _study_seeds(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+def _study_seeds(options: argparse.Namespace, given: dict[str, Any]) -> int:
+    from manymodes.studies.conduct import Effort
     from manymodes.studies.xor_seeds import run_xor_seeds, tables_text
 
-    table = run_xor_seeds(options.out, **settings)
+    table = run_xor_seeds(options.out, effort=_effort(options, Effort()), **given)
     if options.json:
         print(json_text(table))
     elif not options.quiet:
@@ -265,29 +257,23 @@ def _study_seeds(options: argparse.Namespace, settings: dict[str, Any]) -> int:
 
 def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
     from manymodes.results.run_directory import REPORT, SUMMARY
-    from manymodes.studies.digits import run_digits
+    from manymodes.studies.digits import EFFORT, run_digits
     from manymodes.studies.digits_words import digits_text
 
-    summary = run_digits(
-        options.out,
-        chains=options.chains,
-        nuts=nuts_settings(options),
-        seed=options.seed,
-        workers=options.workers,
-        threads_per_chain=options.threads_per_chain,
-        kernel=not options.no_kernel,
-        resume=options.resume,
-        overwrite=options.overwrite,
-        other_versions=options.other_versions,
-        quiet=options.quiet,
-        **given,
-    )
+    summary = run_digits(options.out, effort=_effort(options, EFFORT), **given)
     if options.json:
         print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
     elif not options.quiet:
         print(f"\n{digits_text(summary)}\n\nReport: {options.out / REPORT}")
     return 0
 
+
+_RUN_STUDY: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {
+    "xor": _study_of_both,
+    "cauchy": _study_of_both,
+    "xor-seeds": _study_seeds,
+    "digits": _study_digits,
+}
 
 _COMMANDS: dict[str, Command] = {
     "doctor": _doctor,

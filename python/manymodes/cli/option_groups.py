@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from manymodes.cli.arguments import whole
+
+if TYPE_CHECKING:
+    from manymodes.sampling.chains.settings import ChainSettings
+    from manymodes.sampling.nested.settings import NestedSettings
 
 
 def add_posterior(parser: argparse.ArgumentParser) -> None:
@@ -37,107 +43,137 @@ def add_likelihood(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_nuts(parser: argparse.ArgumentParser, chains: int) -> None:
-    """Add the settings of NUTS."""
-    group = parser.add_argument_group("NUTS")
-    group.add_argument("--chains", type=many, default=chains, help="how many chains")
-    group.add_argument("--warmup", type=whole(None), default=1000, help="warm-up iterations")
-    group.add_argument("--draws", type=whole(None), default=1000, help="draws of each chain")
-    group.add_argument("--adapt-delta", type=float, default=0.8, help="target acceptance rate")
-    group.add_argument(
-        "--max-treedepth", type=whole(None, 60), default=10, help="longest trajectory, log2"
-    )
+def add_nuts(parser: argparse.ArgumentParser, defaults: ChainSettings | None) -> None:
+    """Add the settings of NUTS; without defaults, those of a study hold."""
+    group = parser.add_argument_group(f"NUTS{'' if defaults else _OF_STUDY}")
+    nuts = defaults and defaults.nuts
+    _setting(group, defaults, "chains", "how many chains", type=many)
+    _setting(group, nuts, "warmup", "warm-up iterations", type=whole(None))
+    _setting(group, nuts, "draws", "draws of each chain", type=whole(None))
+    _setting(group, nuts, "adapt_delta", "target acceptance rate", type=float)
+    _setting(group, nuts, "max_treedepth", "longest trajectory, log2", type=whole(None, 60))
 
 
-def add_many_chains(parser: argparse.ArgumentParser) -> None:
+def add_many_chains(parser: argparse.ArgumentParser, defaults: ChainSettings) -> None:
     """Add what concerns runs of many chains, and where they run."""
     group = parser.add_argument_group("many chains")
-    group.add_argument(
-        "--init",
-        default="radius:2",
+    _setting(
+        group,
+        defaults,
+        "init",
+        "where chains start: radius:R, prior, pathfinder, a JSON file or an earlier run",
         metavar="HOW",
-        help="where chains start: radius:R, prior, pathfinder, a JSON file or an earlier run",
     )
-    group.add_argument(
-        "--superchain",
+    _setting(
+        group,
+        defaults,
+        "superchain",
+        "so many chains share each starting point, for nested R-hat",
         type=many,
-        default=1,
         metavar="M",
-        help="so many chains share each starting point, for nested R-hat",
     )
-    group.add_argument(
-        "--share-warmup",
+    _setting(
+        group,
+        defaults,
+        "share_warmup",
+        "offer what the first P chains learned in warm-up to later ones of the same basin",
         type=whole(0, _MANY),
-        default=0,
         metavar="P",
-        help="offer what the first P chains learned in warm-up to later ones of the same basin",
     )
-    group.add_argument(
-        "--retries", type=whole(0, 1000), default=2, help="further attempts at a chain that fails"
+    _setting(
+        group, defaults, "retries", "further attempts at a chain that fails", type=whole(0, 1000)
     )
-    group.add_argument(
-        "--time-limit",
+    _setting(
+        group,
+        defaults,
+        "time_limit",
+        "stop a chain after that and keep its draws so far",
+        otherwise="no limit",
         type=float,
         metavar="SECONDS",
-        help="stop a chain after that and keep its draws so far",
     )
-    group.add_argument(
-        "--sampler", default="cmdstan", help="whose NUTS: cmdstan, or nutpie where installed"
-    )
+    _setting(group, defaults, "sampler", "whose NUTS: cmdstan, or nutpie where installed")
     _add_place(parser, "sample", "chains")
 
 
-def add_polychord(parser: argparse.ArgumentParser) -> None:
-    """Add the settings of PolyChord."""
-    group = parser.add_argument_group("PolyChord")
-    group.add_argument(
-        "--nlive",
+def add_polychord(parser: argparse.ArgumentParser, defaults: NestedSettings | None) -> None:
+    """Add the settings of PolyChord; without defaults, those of a study hold."""
+    group = parser.add_argument_group(f"PolyChord{'' if defaults else _OF_STUDY}")
+    polychord = defaults and defaults.polychord
+    _setting(
+        group,
+        polychord,
+        "nlive",
+        "live points of each run",
+        otherwise="500; 200 over a measure fitted to chains",
         type=whole(None),
-        help="live points of each run (500; 200 over a measure fitted to chains)",
     )
-    group.add_argument("--runs", type=whole(1, 10_000), default=2, help="independent runs, merged")
-    group.add_argument("--nprior", type=whole(None), help="prior draws to begin with (10 x nlive)")
-    group.add_argument(
-        "--repeats",
+    _setting(group, defaults, "runs", "independent runs, merged", type=whole(1, 10_000))
+    _setting(
+        group,
+        polychord,
+        "nprior",
+        "prior draws to begin with",
+        otherwise="10 x nlive",
         type=whole(None),
-        help="slices between samples (5 x dimension; 3 x over a measure fitted to chains)",
     )
-    group.add_argument(
-        "--precision",
+    _setting(
+        group,
+        polychord,
+        "num_repeats",
+        "slices between samples",
+        otherwise="5 x dimension; 3 x over a measure fitted to chains",
+        option="--repeats",
+        metavar="REPEATS",
+        type=whole(None),
+    )
+    _setting(
+        group,
+        polychord,
+        "precision",
+        "share of the evidence left at the end",
+        otherwise="0.001; 0.01 over a measure fitted to chains",
         type=float,
-        help="share of the evidence left at the end (0.001; 0.01 over a measure fitted to chains)",
     )
     group.add_argument("--clustering", action="store_true", help="PolyChord's own clustering")
-    group.add_argument(
-        "--processes",
+    _setting(
+        group,
+        polychord,
+        "processes",
+        "MPI processes of each run, where PolyChord was built with MPI",
         type=workers,
-        default=1,
-        help="MPI processes of each run, where PolyChord was built with MPI",
     )
 
 
-def add_evidence(parser: argparse.ArgumentParser) -> None:
+def add_evidence(parser: argparse.ArgumentParser, defaults: NestedSettings) -> None:
     """Add what concerns an evidence, and where nested runs go."""
     group = parser.add_argument_group("evidence")
-    group.add_argument(
-        "--reference",
-        default="auto",
+    _setting(
+        group,
+        defaults,
+        "reference",
+        "the base measure: auto (says why), prior, chains (fitted to those in --out, or to a few "
+        "that are run), peaks (fitted to those that climbs reach), cube (all parameters live on "
+        "(0, 1)), or a JSON file",
         metavar="HOW",
-        help="the base measure: auto (default; says why), prior, chains (fitted to those in --out, "
-        "or to a few that are run), peaks (fitted to those that climbs reach), cube (all "
-        "parameters live on (0, 1)), or a JSON file",
     )
-    group.add_argument(
-        "--target-sd",
+    _setting(
+        group,
+        defaults,
+        "target_sd",
+        "add runs until the error of log_z is at most this",
+        otherwise="no target",
         type=float,
         metavar="NATS",
-        help="add runs until the error of log_z is at most this",
     )
-    group.add_argument(
-        "--max-runs",
+    _setting(
+        group,
+        defaults,
+        "max_runs",
+        "with --target-sd: no more than N",
+        otherwise=str(defaults.most_runs),
         type=whole(1, 10_000),
         metavar="N",
-        help="with --target-sd: no more than N (64)",
     )
     group.add_argument(
         "--checkpoints",
@@ -151,10 +187,71 @@ def add_evidence(parser: argparse.ArgumentParser) -> None:
         help="put other methods beside it: nested sampling over another base measure, bridge "
         "sampling from the chains in --out, Laplace's approximation",
     )
-    group.add_argument(
-        "--retries", type=natural, default=2, help="further attempts at a nested run that fails"
+    _setting(
+        group, defaults, "retries", "further attempts at a nested run that fails", type=natural
     )
     _add_place(parser, "evidence", "nested runs")
+
+
+_OF_STUDY = " (default: the study's own)"
+
+
+def _setting(
+    group: Any,
+    defaults: object,
+    name: str,
+    about: str,
+    *,
+    otherwise: str = "",
+    option: str | None = None,
+    **given: Any,
+) -> None:
+    """Add the option of a setting, with its default and the text that says it.
+
+    Parameters
+    ----------
+    group : argument group
+        Where it goes.
+    defaults : settings or None
+        Have the default as an attribute; None for an option without a default of its own.
+    name : str
+        Of the setting.
+    about : str
+        What it means.
+    otherwise : str
+        What happens where the default is None.
+    option : str, optional
+        The option's name, if it is not the setting's.
+    **given
+        Further arguments of ``add_argument``.
+    """
+    default = None if defaults is None else getattr(defaults, name)
+    said = otherwise if default is None else f"{default}"
+    group.add_argument(
+        option or f"--{name.replace('_', '-')}",
+        dest=name,
+        default=default,
+        help=f"{about} (default: {said})" if said else about,
+        **given,
+    )
+
+
+Settings = TypeVar("Settings")
+
+
+def settings_of(options: argparse.Namespace, defaults: Settings) -> Settings:
+    """Return settings with what the user gave; those within settings too.
+
+    An option that is None was not given, or asks for the default.
+    """
+    given = {}
+    for one in fields(defaults):  # type: ignore[arg-type]
+        before = getattr(defaults, one.name)
+        if is_dataclass(before):
+            given[one.name] = settings_of(options, before)
+        elif (value := getattr(options, one.name, None)) is not None:
+            given[one.name] = value
+    return replace(defaults, **given)  # type: ignore[type-var]
 
 
 def _add_place(parser: argparse.ArgumentParser, command: str, what: str) -> None:

@@ -55,20 +55,12 @@ def parser() -> argparse.ArgumentParser:
 
     _add_network(commands)
 
-    sample = commands.add_parser("sample", help="many chains of NUTS, stacked and diagnosed")
-    add_posterior(sample)
-    add_nuts(sample, chains=64)
-    add_many_chains(sample)
-    add_common(sample)
-    add_no_modes(sample)
-
-    evidence = commands.add_parser("evidence", help="nested sampling: the evidence of every mode")
-    add_posterior(evidence)
-    add_polychord(evidence)
-    add_evidence(evidence)
-    add_common(evidence)
-    add_no_modes(evidence)
-
+    commands.add_parser(
+        "sample", help="many chains of NUTS, stacked and diagnosed", fill=_fill_sample
+    )
+    commands.add_parser(
+        "evidence", help="nested sampling: the evidence of every mode", fill=_fill_evidence
+    )
     _add_compare(commands)
     _add_predict(commands)
     _add_export(commands)
@@ -91,13 +83,32 @@ def parser() -> argparse.ArgumentParser:
         "--data-seeds", type=whole(1, 10_000), metavar="N", help="xor-seeds: seeds 1 to N"
     )
     add_likelihood(study)
-    add_nuts(study, chains=64)
-    add_polychord(study)
+    add_nuts(study, None)
+    add_polychord(study, None)
     add_common(study, out_required=False)
-    # What was not given has the study's own default.
-    effort = ("chains", "warmup", "draws", "adapt_delta", "max_treedepth", "runs", "processes")
-    study.set_defaults(**dict.fromkeys(effort))
     return top
+
+
+def _fill_sample(sample: argparse.ArgumentParser) -> None:
+    from manymodes.sampling.chains.settings import ChainSettings
+
+    defaults = ChainSettings()
+    add_posterior(sample)
+    add_nuts(sample, defaults)
+    add_many_chains(sample, defaults)
+    add_common(sample)
+    add_no_modes(sample)
+
+
+def _fill_evidence(evidence: argparse.ArgumentParser) -> None:
+    from manymodes.sampling.nested.settings import NestedSettings
+
+    defaults = NestedSettings()
+    add_posterior(evidence)
+    add_polychord(evidence, defaults)
+    add_evidence(evidence, defaults)
+    add_common(evidence)
+    add_no_modes(evidence)
 
 
 def _add_network(commands: Any) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manymodes.cli.option_groups import settings_of
 from manymodes.errors import InputError, ResultsError
 
 if TYPE_CHECKING:
@@ -18,48 +19,24 @@ if TYPE_CHECKING:
     from manymodes.modes.comparison import Comparison
     from manymodes.modes.diagnosis import Diagnosis
     from manymodes.sampling.chains.chains import Chains
-    from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
-    from manymodes.sampling.chains.one_chain import RunSettings
+    from manymodes.sampling.chains.settings import ChainSettings
     from manymodes.sampling.nested import Nested
-    from manymodes.sampling.nested.polychord_run import PolyChordSettings
 
 
 def sample_command(options: argparse.Namespace) -> int:
     """Run many chains of NUTS."""
     from manymodes.results.run_directory import run_directory, write_chains
     from manymodes.sampling.chains.chains import run_chains
-    from manymodes.sampling.chains.one_chain import RunSettings
+    from manymodes.sampling.chains.settings import ChainSettings
 
-    chosen: dict[str, Any] = {
-        "chains": options.chains,
-        "seed": options.seed,
-        "sampler": options.sampler,
-        "init": options.init,
-        "superchain": options.superchain,
-        "share_warmup": options.share_warmup,
-        "retries": options.retries,
-        "time_limit": options.time_limit,
-        "threads_per_chain": options.threads_per_chain,
-    }
-    settings = nuts_settings(options)
-    run = RunSettings(nuts=settings, **chosen)
+    settings = settings_of(options, ChainSettings())
     posterior = checked_posterior(options)
-    run.check_room(posterior, None if options.resume or options.overwrite else options.out)
-    _check_starts(options, posterior, run)
+    settings.check_room(posterior, None if options.resume or options.overwrite else options.out)
+    _check_starts(options, posterior, settings)
     held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
     with executor_of(options) as executor, held:
         bind(options, posterior)
-        chains = run_chains(
-            posterior,
-            settings=settings,
-            **chosen,
-            out=options.out,
-            resume=options.resume,
-            other_versions=options.other_versions,
-            executor=executor,
-            workers=options.workers,
-            quiet=options.quiet,
-        )
+        chains = run_chains(posterior, settings, out=options.out, **place_of(options, executor))
         keep_posterior(options, posterior)
         if not write_chains(chains, options.out) and not options.quiet:
             print("manymodes: chains.nc is without log_likelihood, which is large", file=sys.stderr)
@@ -123,13 +100,15 @@ def checked_posterior(options: argparse.Namespace) -> Posterior:
     return posterior
 
 
-def _check_starts(options: argparse.Namespace, posterior: Posterior, run: RunSettings) -> None:
+def _check_starts(
+    options: argparse.Namespace, posterior: Posterior, settings: ChainSettings
+) -> None:
     """Refuse starts that cannot be had before anything is removed, and those that would be."""
     from manymodes.results.run_folder import removed_by
     from manymodes.sampling.chains.start_points import chain_files
     from manymodes.sampling.chains.starts import PATHFINDER, make_starts, parse_init
 
-    init = parse_init(run.init)
+    init = parse_init(settings.init)
     if init.path is not None and options.overwrite:
         read = [init.path] if init.path.is_file() else chain_files(init.path)
         doomed = removed_by(options.out, read)
@@ -139,7 +118,13 @@ def _check_starts(options: argparse.Namespace, posterior: Posterior, run: RunSet
                 "reads to another place, or choose another --out"
             )
     if init.path is not None or init.kind == PATHFINDER:
-        make_starts(posterior, init, chains=run.chains, seed=run.seed, superchains=run.superchain)
+        make_starts(
+            posterior,
+            init,
+            chains=settings.chains,
+            seed=settings.seed,
+            superchains=settings.superchain,
+        )
 
 
 def bind(options: argparse.Namespace, posterior: Posterior) -> None:
@@ -182,6 +167,17 @@ def executor_of(options: argparse.Namespace) -> Iterator[Executor | None]:
         raise InputError("--workers is the number of local processes: leave it out here")
     with dask_executor(options.dask) if options.dask is not None else mpi_executor() as executor:
         yield executor
+
+
+def place_of(options: argparse.Namespace, executor: Executor | None) -> dict[str, Any]:
+    """Return where an engine runs and what it may continue, as `run_chains` takes it."""
+    return {
+        "resume": options.resume,
+        "other_versions": options.other_versions,
+        "executor": executor,
+        "workers": options.workers,
+        "quiet": options.quiet,
+    }
 
 
 # -------------------------------------------------------------------------- what comes after
@@ -336,32 +332,3 @@ def show(
         for name, one in (checks or {}).items():
             print("\n" + checks_text(name, comparisons[name], one))
         print(f"\nReport: {options.out / REPORT}")
-
-
-# -------------------------------------------------------------------------- settings
-
-
-def nuts_settings(options: argparse.Namespace) -> NutsSettings:
-    """Return the settings of NUTS."""
-    from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
-
-    return NutsSettings(
-        warmup=options.warmup,
-        draws=options.draws,
-        adapt_delta=options.adapt_delta,
-        max_treedepth=options.max_treedepth,
-    )
-
-
-def polychord_settings(options: argparse.Namespace) -> PolyChordSettings:
-    """Return the settings of PolyChord."""
-    from manymodes.sampling.nested.polychord_run import PolyChordSettings
-
-    return PolyChordSettings(
-        nlive=options.nlive,
-        nprior=options.nprior,
-        num_repeats=options.repeats,
-        precision=options.precision,
-        clustering=options.clustering,
-        processes=options.processes,
-    )

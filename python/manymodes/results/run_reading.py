@@ -10,8 +10,7 @@ import numpy as np
 from manymodes.errors import ResultsError
 from manymodes.runtime.storage import SETTINGS, read_arrays, read_json, run_name
 from manymodes.sampling.chains.chain_files import record_numbers
-from manymodes.sampling.chains.missing_chains import FAILURES
-from manymodes.sampling.claims import read_failures, wanted_of, warn_unfinished
+from manymodes.sampling.claims import FAILURES, read_failures, wanted_of, warn_unfinished
 from manymodes.sampling.nested import run_file, run_numbers
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,65 @@ from manymodes.runtime.storage import (
     write_json,
 )
 from manymodes.toolchain import find
+
+FAILURES = "failures.json"
+"""The messages of the chains or runs that failed, by number."""
+
+
+@dataclass(frozen=True)
+class ClaimedFolder:
+    """A folder of chains or nested runs, and which of them count.
+
+    Attributes
+    ----------
+    settings : dict
+        What the folder is bound to.
+    run : str
+        The name of its run, which every file in it repeats.
+    numbers : list of int
+        The chains or runs that are finished, of those that were asked for.
+    asked : int
+        How many were asked for.
+    failures : dict
+        The message of each that failed, by number.
+    """
+
+    settings: dict[str, Any]
+    run: str
+    numbers: list[int]
+    asked: int
+    failures: dict[int, str]
+
+    @property
+    def unfinished(self) -> tuple[int, int] | None:
+        """Of a run that was interrupted: how many finished, and how many were asked for."""
+        missing = set(range(self.asked)) - set(self.numbers) - self.failures.keys()
+        return (len(self.numbers), self.asked) if missing else None
+
+
+def claimed_folder(
+    folder: Path,
+    identity: Mapping[str, str],
+    checks: Mapping[str, Callable[[Any], bool]],
+    numbers: Collection[int],
+) -> ClaimedFolder:
+    """Return what a folder of chains or nested runs says of itself.
+
+    Parameters
+    ----------
+    folder, identity, checks
+        As in `read_claim`.
+    numbers : collection of int
+        The chains or runs whose files it holds.
+
+    Raises
+    ------
+    ResultsError
+        A file is missing or damaged, or of another posterior.
+    """
+    settings, run = read_claim(folder, identity, checks)
+    wanted, asked = wanted_of(settings, numbers)
+    return ClaimedFolder(settings, run, wanted, asked, read_failures(folder / FAILURES, asked))
 
 
 def read_claim(

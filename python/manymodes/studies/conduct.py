@@ -21,36 +21,27 @@ from manymodes.results.run_directory import (
     summarise,
     write_draws,
 )
-from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import claim, write_json
-from manymodes.runtime.threads import check_threads
 from manymodes.sampling.chains.chains import run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
-from manymodes.sampling.nested import run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.chains.settings import ChainSettings
+from manymodes.sampling.nested import NestedSettings, run_nested
 from manymodes.toolchain import require
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a study samples, and how.
+    """How much a study samples, and how. A study uses the settings of the engines that it runs.
 
     Parameters
     ----------
-    chains : int
-        NUTS chains of each posterior.
-    nuts, polychord
-        Settings of the samplers.
-    runs : int
-        Nested runs of each posterior.
-    seed : int
-        Of the samplers.
-    workers : int, optional
-        Local processes.
-    threads_per_chain : int, optional
-        Threads for one likelihood, as in `run_chains`.
+    chains : ChainSettings
+        Of the chains of each posterior.
+    nested : NestedSettings
+        Of the nested runs of each posterior.
     kernel : bool
         Compute networks' likelihoods in C++ where that can be compiled.
+    workers : int, optional
+        Local processes.
     resume, overwrite : bool
         Continue what the directory holds, or replace it.
     other_versions : bool
@@ -59,26 +50,37 @@ class Effort:
         Show no progress.
     """
 
-    chains: int = 64
-    nuts: NutsSettings = field(default_factory=NutsSettings)
-    runs: int = 2
-    polychord: PolyChordSettings = field(default_factory=PolyChordSettings)
-    seed: int = 1
-    workers: int | None = None
-    threads_per_chain: int | None = None
+    chains: ChainSettings = field(default_factory=ChainSettings)
+    nested: NestedSettings = field(default_factory=NestedSettings)
     kernel: bool = True
+    workers: int | None = None
     resume: bool = False
     overwrite: bool = False
     other_versions: bool = False
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        """Check the counts; raise `InputError` naming the first that is not 1 or more."""
-        for name in ("chains", "runs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: {getattr(self, name)} is not 1 or more")
-        check_seed(self.seed)
-        check_threads(self.threads_per_chain)
+        """Raise `InputError` if the engines have different seeds: a summary has one."""
+        if self.chains.seed != self.nested.seed:
+            raise InputError(
+                f"seed: the chains have {self.chains.seed} and the nested runs "
+                f"{self.nested.seed}, and a study has one"
+            )
+
+    @property
+    def seed(self) -> int:
+        """The seed of both engines."""
+        return self.chains.seed
+
+    def at(self, folder: Path) -> dict[str, Any]:
+        """Return where an engine runs and keeps its draws, as `run_chains` takes it."""
+        return {
+            "out": folder,
+            "resume": True,
+            "other_versions": self.other_versions,
+            "workers": self.workers,
+            "quiet": self.quiet,
+        }
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,8 @@ def conduct(
     settings = {
         **data,
         "seed": effort.seed,
-        "nuts": effort.nuts.as_dict(),
-        "polychord": effort.polychord.as_dict(),
+        "nuts": effort.chains.nuts.as_dict(),
+        "polychord": effort.nested.polychord.as_dict(),
     }
     with run_directory(out, overwrite=effort.overwrite):
         claim(out, settings, resume=effort.resume)
@@ -155,7 +157,7 @@ def conduct(
         write_report(
             out / REPORT,
             comparisons,
-            settings={**settings, "chains": effort.chains, "runs": effort.runs},
+            settings={**settings, "chains": effort.chains.chains, "runs": effort.nested.runs},
             toolchain=toolchain.as_dict(),
             diagnoses=diagnoses,
             **findings.report,
@@ -166,17 +168,8 @@ def conduct(
 def _explored(posterior: Posterior, folder: Path, effort: Effort) -> Comparison:
     """Sample a posterior with both engines, compare, and keep the draws."""
     save_posterior(posterior, folder / "posterior")
-    common: dict[str, Any] = {
-        "seed": effort.seed,
-        "out": folder,
-        "resume": True,
-        "other_versions": effort.other_versions,
-        "workers": effort.workers,
-        "threads_per_chain": effort.threads_per_chain,
-        "quiet": effort.quiet,
-    }
-    chains = run_chains(posterior, chains=effort.chains, settings=effort.nuts, **common)
-    nested = run_nested(posterior, runs=effort.runs, settings=effort.polychord, **common)
+    chains = run_chains(posterior, effort.chains, **effort.at(folder))
+    nested = run_nested(posterior, effort.nested, **effort.at(folder))
     found = compare(posterior, chains=chains, nested=nested, seed=effort.seed, quiet=effort.quiet)
     write_draws(found, folder, seed=effort.seed)
     return found

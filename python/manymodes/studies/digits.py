@@ -36,9 +36,11 @@ from manymodes.results.run_directory import (
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import claim, write_json
 from manymodes.sampling.chains.chains import Chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.statistics.diagnostics import rhat, rhat_function
 from manymodes.statistics.stacking import Stacking, stack
+from manymodes.studies.conduct import Effort
 from manymodes.studies.digits_words import (
     CHOICES,
     chains_table,
@@ -57,8 +59,7 @@ HELD_OUT = 0.2
 HIDDEN = 20
 ACTIVATION = "relu"
 PRIOR = "normal:0.7"
-CHAINS = 16
-NUTS = NutsSettings(warmup=500, draws=500)
+EFFORT = Effort(chains=ChainSettings(chains=16, nuts=NutsSettings(warmup=500, draws=500)))
 PENALTIES = np.logspace(-4, 2, 13)
 """Among which the inverse penalty of the logistic regression is chosen."""
 
@@ -161,16 +162,7 @@ def run_digits(
     data_seed: int = SPLIT_SEED,
     rows: int | None = None,
     hidden: int = HIDDEN,
-    chains: int = CHAINS,
-    nuts: NutsSettings = NUTS,
-    seed: int = 1,
-    workers: int | None = None,
-    threads_per_chain: int | None = None,
-    kernel: bool = True,
-    resume: bool = False,
-    overwrite: bool = False,
-    other_versions: bool = False,
-    quiet: bool = False,
+    effort: Effort = EFFORT,
 ) -> dict[str, Any]:
     """Run the study and write its results into a directory.
 
@@ -183,16 +175,8 @@ def run_digits(
         As in `digits_parts`.
     hidden : int
         Hidden units.
-    chains, nuts, seed, workers, threads_per_chain
-        As in `run_chains`.
-    kernel : bool
-        Compute the likelihood in C++.
-    resume, overwrite : bool
-        Continue what the directory holds, or replace it.
-    other_versions : bool
-        Continue it although another version of the sampler began it.
-    quiet : bool
-        Show no progress.
+    effort : Effort
+        How much is sampled, and how; no nested runs are made.
 
     Returns
     -------
@@ -204,10 +188,9 @@ def run_digits(
     InputError
         scikit-learn is missing, a setting is out of its range, or the directory cannot be used.
     """
-    check_seed(seed)
     toolchain = require("cmdstan", "bridge", "compiler")
     parts = digits_parts(data_seed, rows)
-    posterior = digits_posterior(parts, hidden, kernel=kernel)
+    posterior = digits_posterior(parts, hidden, kernel=effort.kernel)
     network = posterior.network
     assert network is not None
     assert parts.held_out is not None
@@ -215,25 +198,18 @@ def run_digits(
         "data_seed": data_seed,
         "rows": rows,
         "network": network.to_dict(),
-        "seed": seed,
-        "nuts": nuts.as_dict(),
+        "seed": effort.seed,
+        "nuts": effort.chains.nuts.as_dict(),
     }
-    with run_directory(out, overwrite=overwrite):
-        claim(out, settings, resume=resume)
-        posterior.compile(quiet=quiet)
+    with run_directory(out, overwrite=effort.overwrite):
+        claim(out, settings, resume=effort.resume)
+        posterior.compile(quiet=effort.quiet)
         kept = out / "posterior"
         save_posterior(posterior, kept)
         parts.table.save(kept)
         write_frame(kept / "holdout.csv", parts.held_out.data)
         keep_held_out(parts.table, kept, kept)
-        common: dict[str, Any] = {
-            "seed": seed,
-            "workers": workers,
-            "threads_per_chain": threads_per_chain,
-            "other_versions": other_versions,
-            "quiet": quiet,
-        }
-        found = run_chains(posterior, chains=chains, settings=nuts, out=out, resume=True, **common)
+        found = run_chains(posterior, effort.chains, **effort.at(out))
         stacking = stack(found.scored_lpd)
         write_chains(found, out)
         held_out = HeldOut(parts.table.inputs(parts.held_out), parts.table.targets(parts.held_out))
@@ -250,7 +226,7 @@ def run_digits(
             "inverse_penalty": penalty,
         }
         summary = {
-            **summary_head(f"study {NAME}", seed),
+            **summary_head(f"study {NAME}", effort.seed),
             "data_seed": data_seed,
             "posteriors": {NAME: entry},
         }
@@ -263,7 +239,7 @@ def run_digits(
             opening=sentences(entry),
             tables=[held_out_table(summary), chains_table(entry)],
             notes=[CHOICES],
-            settings={**settings, "chains": chains},
+            settings={**settings, "chains": effort.chains.chains},
             toolchain=toolchain.as_dict(),
         )
     return summary

@@ -15,10 +15,10 @@ import numpy as np
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.results.run_directory import run_directory
-from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import claim, read_json, write_json
 from manymodes.sampling.nested import run_nested
-from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from manymodes.sampling.nested.settings import PolyChordSettings
+from manymodes.studies.conduct import Effort
 from manymodes.studies.xor import CONSTRAINTS, share_inside, xor_data, xor_posteriors
 
 READINGS = {
@@ -46,16 +46,7 @@ def run_xor_seeds(
     out: Path,
     *,
     data_seeds: int = 20,
-    polychord: PolyChordSettings | None = None,
-    runs: int = 2,
-    seed: int = 1,
-    workers: int | None = None,
-    threads_per_chain: int | None = None,
-    kernel: bool = True,
-    resume: bool = False,
-    overwrite: bool = False,
-    other_versions: bool = False,
-    quiet: bool = False,
+    effort: Effort | None = None,
 ) -> dict[str, Any]:
     """Count the modes for data seeds 1 to ``data_seeds``; return and keep the tables.
 
@@ -65,16 +56,8 @@ def run_xor_seeds(
         The run directory; the tables are its ``xor_seeds.json``.
     data_seeds : int
         How many data seeds.
-    polychord, runs, seed, workers, threads_per_chain
-        As in `run_nested`.
-    kernel : bool
-        As in `Posterior.from_network`.
-    resume, overwrite : bool
-        Continue what the directory holds, or replace it.
-    other_versions : bool
-        Continue it although another version of the sampler began it.
-    quiet : bool
-        Show no progress.
+    effort : Effort, optional
+        How much is sampled, and how; its chains are not used.
 
     Raises
     ------
@@ -83,20 +66,14 @@ def run_xor_seeds(
     """
     if data_seeds < 1:
         raise InputError(f"data-seeds: {data_seeds} is not 1 or more")
-    check_seed(seed)
-    given = polychord or PolyChordSettings()
+    effort = effort or Effort()
+    given = effort.nested.polychord
     polychord = replace(given, nlive=given.nlive or 500, precision=given.precision or 1e-3)
-    settings = {"runs": runs, "seed": seed, "polychord": polychord.as_dict()}
-    common = {"seed": seed, "quiet": quiet}
-    effort = {
-        "runs": runs,
-        "settings": polychord,
-        "workers": workers,
-        "threads_per_chain": threads_per_chain,
-        "other_versions": other_versions,
-    }
-    with run_directory(out, overwrite=overwrite):
-        claim(out, settings, resume=resume)
+    nested = replace(effort.nested, polychord=polychord)
+    effort = replace(effort, nested=nested)
+    settings = {"runs": nested.runs, "seed": nested.seed, "polychord": polychord.as_dict()}
+    with run_directory(out, overwrite=effort.overwrite):
+        claim(out, settings, resume=effort.resume)
         tables = []
         for reading, noise_sd in READINGS.items():
             rows = []
@@ -104,7 +81,7 @@ def run_xor_seeds(
                 kept = out / f"sd-{noise_sd:.4f}-seed-{data_seed:03d}"
                 path = kept / "modes.json"
                 if not path.exists():
-                    found = _integrate(kept, noise_sd, data_seed, effort, kernel, common)
+                    found = _integrate(kept, noise_sd, data_seed, effort)
                     write_json(path, found)
                 rows.append(_row(data_seed, read_json(path)))
             tables.append(
@@ -112,11 +89,11 @@ def run_xor_seeds(
                     "title": f"Noise with {reading}",
                     "columns": list(_COLUMNS),
                     "rows": rows,
-                    "caption": _caption(rows, runs, polychord),
+                    "caption": _caption(rows, nested.runs, polychord),
                 }
             )
         content = {
-            "command": f"manymodes study xor-seeds --nlive {polychord.nlive} --runs {runs}",
+            "command": f"manymodes study xor-seeds --nlive {polychord.nlive} --runs {nested.runs}",
             "settings": settings,
             "tables": tables,
         }
@@ -124,18 +101,12 @@ def run_xor_seeds(
     return content
 
 
-def _integrate(
-    out: Path,
-    noise_sd: float,
-    data_seed: int,
-    effort: dict[str, Any],
-    kernel: bool,
-    common: dict[str, Any],
-) -> dict[str, Any]:
+def _integrate(out: Path, noise_sd: float, data_seed: int, effort: Effort) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, posterior in xor_posteriors(xor_data(data_seed, noise_sd), kernel=kernel).items():
-        nested = run_nested(posterior, out=out / name, resume=True, **effort, **common)
-        comparison = compare(posterior, nested=nested, **common)
+    data = xor_data(data_seed, noise_sd)
+    for name, posterior in xor_posteriors(data, kernel=effort.kernel).items():
+        nested = run_nested(posterior, effort.nested, **effort.at(out / name))
+        comparison = compare(posterior, nested=nested, seed=effort.seed, quiet=effort.quiet)
         found[name] = _entry(comparison)
         if CONSTRAINTS[name] == "none":
             inside = share_inside(comparison)

@@ -14,20 +14,14 @@ import numpy.typing as npt
 from manymodes.density.log_likelihood import Missing
 from manymodes.density.posterior import Posterior
 from manymodes.errors import ResultsError, SamplingError
-from manymodes.runtime.storage import kept_folder
+from manymodes.runtime.changes import changed
+from manymodes.runtime.execution import Execution
 from manymodes.sampling.chains.chain_files import read_record, record_file, record_numbers, roomier
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
-from manymodes.sampling.chains.missing_chains import FAILURES, run_missing
-from manymodes.sampling.chains.one_chain import RunSettings, rescored
-from manymodes.sampling.chains.starts import DEFAULT_INIT
+from manymodes.sampling.chains.missing_chains import run_missing
+from manymodes.sampling.chains.one_chain import rescored
+from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.chains.trees import chains_log_lik, draws_tree
-from manymodes.sampling.claims import (
-    is_count,
-    read_claim,
-    read_failures,
-    wanted_of,
-    warn_unfinished,
-)
+from manymodes.sampling.claims import claimed_folder, is_count, warn_unfinished
 from manymodes.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -239,23 +233,15 @@ _ARRAYS = ["index", "rows", "eta", "lengths", *_OF_RECORDS]
 
 def run_chains(
     posterior: Posterior,
+    settings: ChainSettings | None = None,
     *,
-    chains: int = 64,
-    settings: NutsSettings | None = None,
-    seed: int = 1,
-    sampler: str = "cmdstan",
-    init: str = DEFAULT_INIT,
-    superchain: int = 1,
-    share_warmup: int = 0,
-    retries: int = 2,
-    time_limit: float | None = None,
-    threads_per_chain: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     other_versions: bool = False,
     executor: Executor | None = None,
     workers: int | None = None,
     quiet: bool = False,
+    **changes: Any,
 ) -> Chains:
     """Run many independent chains of NUTS.
 
@@ -263,31 +249,8 @@ def run_chains(
     ----------
     posterior : Posterior
         What to sample.
-    chains : int
-        How many chains.
-    settings : NutsSettings, optional
-        The sampler's settings.
-    seed : int
-        Decides every chain: chain i has the i-th child of this seed's sequence.
-    sampler : {"cmdstan", "nutpie"}
-        Whose NUTS; both sample the same compiled program.
-    init : str
-        Where chains start: ``radius:R`` (uniform in (-R, R) on the unconstrained scale), ``prior``,
-        ``pathfinder``, a file of initial values, or the directory of an earlier run. Every
-        chain has a point of its own.
-    superchain : int
-        How many chains in a row share a starting point, for nested R-hat.
-    share_warmup : int
-        How many chains (the first ones) warm up in full; the others are offered the metric and
-        step size of the one in whose basin they start. 0 shares nothing.
-    retries : int
-        How often a chain that fails is tried again, each time with another seed and start.
-    time_limit : float, optional
-        Seconds of wall time after which a chain is stopped and its draws so far are kept.
-    threads_per_chain : int, optional
-        Threads for one likelihood of a network, where the kernel computes it and there are many
-        data. By default as many as the cores leave to each of the chains that run at once, and
-        never more than those; on an executor one. Draws do not depend on it.
+    settings : ChainSettings, optional
+        How many chains, from where, with which sampler and seed.
     out : path, optional
         Folder that keeps each chain as soon as it is finished; a temporary one by default.
     resume : bool
@@ -300,6 +263,13 @@ def run_chains(
         The number of local processes; the number of cores by default.
     quiet : bool
         Show no progress.
+    **changes
+        Fields of `ChainSettings` that differ from ``settings``, such as ``chains=8, seed=2``.
+
+    Returns
+    -------
+    Chains
+        Those that finished.
 
     Raises
     ------
@@ -308,35 +278,23 @@ def run_chains(
     SamplingError
         Not one chain finished; the message is that of the first failure.
     StorageError
-        The disk is full; what is finished is kept.
+        The disk is full; finished chains are kept.
     EngineError
-        The executor's workers are gone; what is finished is kept.
+        The executor's workers are gone; finished chains are kept.
+
+    Examples
+    --------
+    >>> import manymodes as mm
+    >>> nuts = mm.NutsSettings(warmup=500, draws=500)
+    >>> posterior = mm.Posterior.from_files("model.stan", "data.json")      # doctest: +SKIP
+    >>> chains = mm.run_chains(posterior, chains=8, nuts=nuts)              # doctest: +SKIP
     """
-    run = RunSettings(
-        chains=chains,
-        seed=seed,
-        nuts=settings or NutsSettings(),
-        sampler=sampler,
-        init=init,
-        superchain=superchain,
-        share_warmup=share_warmup,
-        retries=retries,
-        time_limit=time_limit,
-        threads_per_chain=threads_per_chain,
-    )
+    given = changed(settings, ChainSettings, changes)
+    execution = Execution(out, resume, other_versions, executor, workers, quiet)
     posterior.model  # noqa: B018 - data that do not fit are refused before anything is written
-    run.check_room(posterior, None if resume else out)
-    with kept_folder(out, "chains") as folder:
-        run_missing(
-            posterior,
-            run,
-            folder,
-            resume=resume,
-            executor=executor,
-            workers=workers,
-            quiet=quiet,
-            other_versions=other_versions,
-        )
+    given.check_room(posterior, None if resume else out)
+    with execution.folder("chains") as folder:
+        run_missing(posterior, given, folder, execution)
         return _load(posterior, folder)
 
 
@@ -369,13 +327,11 @@ _IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
 
 
 def _load(posterior: Posterior, folder: Path) -> Chains:
-    settings, run = read_claim(folder, posterior.identity, _IN_SETTINGS)
-    index, asked = wanted_of(settings, record_numbers(folder))
-    failures = read_failures(folder / FAILURES, asked)
+    claimed = claimed_folder(folder, posterior.identity, _IN_SETTINGS, record_numbers(folder))
+    index = claimed.numbers
     if not index:
-        first = next(iter(failures.values()), "no chain was run")
+        first = next(iter(claimed.failures.values()), "no chain was run")
         raise SamplingError(f"{posterior.name}: no chain finished: {first}")
-    missing = set(range(asked)) - set(index) - failures.keys()
     shape = (int(posterior.model.param_num(include_tp=True)), posterior.dims)
     scored: int | None = None
     lengths = np.zeros(len(index), dtype=np.intp)
@@ -384,7 +340,7 @@ def _load(posterior: Posterior, folder: Path) -> Chains:
     single: dict[str, list[Any]] = {name: [] for name in _OF_RECORDS}
     lacking = []
     for c, number in enumerate(index):
-        record = rescored(posterior, read_record(folder, number, run, shape))
+        record = rescored(posterior, read_record(folder, number, claimed.run, shape))
         lacking.append(record.missing)
         scored = len(record.lpd) if scored is None else scored
         if len(record.lpd) != scored:
@@ -412,10 +368,10 @@ def _load(posterior: Posterior, folder: Path) -> Chains:
         eta,
         stats,
         lengths,
-        failures=failures,
-        superchain=int(settings["superchain"]),
-        max_treedepth=int(settings["max_treedepth"]),
-        unfinished=(len(index), asked) if missing else None,
+        failures=claimed.failures,
+        superchain=int(claimed.settings["superchain"]),
+        max_treedepth=int(claimed.settings["max_treedepth"]),
+        unfinished=claimed.unfinished,
         missing=tuple(lacking),
         **{name: np.array(found) for name, found in single.items()},
     )

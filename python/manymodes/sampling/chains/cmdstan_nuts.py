@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,10 @@ from manymodes.sampling.chains.cmdstan_process import (
     listening_to,
     silent_cmdstanpy,
 )
+from manymodes.sampling.chains.nuts_settings import MIN_DRAWS, NutsSettings
 from manymodes.sampling.chains.stan_csv import StanCsv, read_stan_csv
 from manymodes.types import FloatArray
 
-MIN_DRAWS = 4
-"""The fewest draws a chain may have: split in halves, each still has a variance."""
 MAX_SEED = 2**31 - 1
 
 _DEFAULT_RADIUS = 2.0
@@ -48,51 +47,6 @@ _STATS = {
     "energy__": "energy",
 }
 """CmdStan's columns and ArviZ's names for them."""
-
-STATS = tuple(_STATS.values())
-"""The statistics of every draw, whatever the sampler."""
-
-
-@dataclass(frozen=True)
-class NutsSettings:
-    """Settings of the sampler, the same for every chain of a run.
-
-    Parameters
-    ----------
-    warmup, draws : int
-        Iterations before and after adaptation ends.
-    adapt_delta : float
-        Target acceptance rate in (0, 1).
-    max_treedepth : int
-        Longest trajectory is 2**max_treedepth leapfrog steps.
-    """
-
-    warmup: int = 1000
-    draws: int = 1000
-    adapt_delta: float = 0.8
-    max_treedepth: int = 10
-
-    def __post_init__(self) -> None:
-        """Check the ranges; raise `InputError` naming the first setting out of its range."""
-        checks = {
-            "warmup": self.warmup >= 0,
-            "draws": self.draws >= MIN_DRAWS,
-            "adapt_delta": 0 < self.adapt_delta < 1,
-            "max_treedepth": self.max_treedepth >= 1,
-        }
-        allowed = {
-            "warmup": "0 or more",
-            "draws": f"{MIN_DRAWS} or more",
-            "adapt_delta": "between 0 and 1",
-            "max_treedepth": "1 or more",
-        }
-        for name, ok in checks.items():
-            if not ok:
-                raise InputError(f"{name}: {getattr(self, name)} is not {allowed[name]}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

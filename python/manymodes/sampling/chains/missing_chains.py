@@ -1,30 +1,27 @@
 """The driver of a run of chains: on any executor, whatever happens to workers, disks and chains.
 
 A worker gets the posterior, draws a chain, scores it and sends it back; it keeps nothing. The
-driver keeps each chain on disk before it counts, tries chains that failed again, and tells how
+driver keeps each chain on disk before it counts, tries chains that failed again, and says how
 far the run is.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from manymodes.density.posterior import Posterior
-from manymodes.errors import SamplingError, StorageError, TimeLimitError
+from manymodes.runtime.execution import Execution
 from manymodes.runtime.progress import Progress, format_seconds
 from manymodes.runtime.scratch import sweep_held
 from manymodes.runtime.storage import claim, ensure_folder, held, sweep_partials, write_json
-from manymodes.runtime.tasks import Outcome, Parcel, as_completed
-from manymodes.runtime.threads import cpu_count, threads_each
+from manymodes.runtime.tasks import Parcel
+from manymodes.runtime.threads import threads_each
+from manymodes.sampling.attempts import Attempts, first_seeds, retry_seed
 from manymodes.sampling.chains.chain_files import (
     Record,
     read_record,
@@ -33,49 +30,15 @@ from manymodes.sampling.chains.chain_files import (
     set_damaged_aside,
     write_record,
 )
-from manymodes.sampling.chains.one_chain import RUNNING, Job, RunSettings, sample_chain
+from manymodes.sampling.chains.one_chain import RUNNING, Job, sample_chain
+from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.chains.starts import Starts, make_starts
 from manymodes.sampling.chains.warmups import Warmup, peak_of
-from manymodes.sampling.claims import keep_versions, versions
-
-FAILURES = "failures.json"
-
-
-def chain_seeds(seed: int, chains: int) -> list[int]:
-    """Return the sampler's seed of each chain, all different.
-
-    The first ones do not depend on their number. A seed that an earlier chain has, which is
-    likely once among ten thousand chains, is replaced by the next one of the chain's stream.
-    """
-    seeds: dict[int, None] = {}
-    for child in np.random.SeedSequence(seed).spawn(chains):
-        seeds[_unused(child, seeds)] = None
-    return list(seeds)
-
-
-def retry_seed(seed: int, index: int, attempt: int, seeds: Iterable[int]) -> int:
-    """Return the seed of a further attempt at a chain, which no chain has."""
-    return _unused(np.random.SeedSequence(seed, spawn_key=(index, attempt)), set(seeds))
-
-
-def _unused(stream: np.random.SeedSequence, used: Iterable[int]) -> int:
-    for words in range(1, 100):
-        candidate = int(stream.generate_state(words)[-1] % (2**31 - 1)) + 1
-        if candidate not in used:
-            return candidate
-    raise SamplingError("no seed is left that no chain has")
+from manymodes.sampling.claims import FAILURES, keep_versions, versions
 
 
 def run_missing(
-    posterior: Posterior,
-    run: RunSettings,
-    folder: Path,
-    *,
-    resume: bool,
-    executor: Executor | None,
-    workers: int | None,
-    quiet: bool,
-    other_versions: bool = False,
+    posterior: Posterior, settings: ChainSettings, folder: Path, execution: Execution
 ) -> None:
     """Run the chains that a folder does not hold yet, and keep them there.
 
@@ -83,18 +46,12 @@ def run_missing(
     ----------
     posterior : Posterior
         What to sample.
-    run : RunSettings
+    settings : ChainSettings
         Which chains.
     folder : Path
         Holds one file a chain, and ``failures.json``: the messages of those that failed.
-    resume : bool
-        Whether the folder may hold chains of this run.
-    executor, workers
-        Where the chains run: a caller's executor, or so many local processes.
-    quiet : bool
-        Show no progress.
-    other_versions : bool
-        Go on with a run whose chains another version of the sampler made.
+    execution : Execution
+        Where the chains run.
 
     Raises
     ------
@@ -102,70 +59,74 @@ def run_missing(
         The folder holds another run, or chains of another version of the sampler, or there are
         no starting points for all chains.
     StorageError, EngineError
-        The disk is full, or the workers are gone; what is finished is kept.
+        The disk is full, or the workers are gone; finished chains are kept.
     """
-    posterior.compile(quiet=quiet)
+    posterior.compile(quiet=execution.quiet)
     starts = make_starts(
-        posterior, run.init, chains=run.chains, seed=run.seed, superchains=run.superchain
+        posterior,
+        settings.init,
+        chains=settings.chains,
+        seed=settings.seed,
+        superchains=settings.superchain,
     )
     ensure_folder(folder.parent)
     with held(folder, folder.with_name(f".{folder.name}.lock")):
-        name = claim(folder, run.identity(posterior, starts), resume=resume, asked=run.chains)
+        identity = settings.identity(posterior, starts)
+        name = claim(folder, identity, resume=execution.resume, asked=settings.chains)
         _sweep(folder)
-        scratch = folder if executor is None else None
-        job = Job(posterior, run, starts.bare, scratch=scratch)
-        _run_missing(job, starts, folder, name, executor, workers, quiet, other_versions)
+        job = Job(posterior, settings, starts.bare, scratch=folder if execution.local else None)
+        _run_missing(job, starts, folder, name, execution)
         _sweep(folder)
 
 
-def _run_missing(
-    job: Job,
-    starts: Starts,
-    folder: Path,
-    name: str,
-    executor: Executor | None,
-    workers: int | None,
-    quiet: bool,
-    other_versions: bool,
-) -> None:
+def _run_missing(job: Job, starts: Starts, folder: Path, name: str, execution: Execution) -> None:
     """Run what is missing in a folder that nobody else writes to; `name` is that of the run."""
-    posterior, run = job.posterior, job.run
-    progress = Progress(f"{posterior.name}: NUTS", quiet=quiet)
+    posterior, settings = job.posterior, job.settings
+    kept = _kept(job, folder, name)
+    if len(kept) < settings.chains:
+        begun = bool(record_numbers(folder))
+        _keep_versions(settings, folder, execution, begun=begun)
+    progress = Progress(f"{posterior.name}: NUTS", quiet=execution.quiet)
+    keeper = _ChainKeeper(settings, folder, name, progress, kept=len(kept))
+    write_json(folder / FAILURES, {})
+    pilots = range(min(settings.share_warmup, settings.chains))
+    turns = [(pilots, False), (range(len(pilots), settings.chains), True)]
+    for turn, sharing in turns:
+        missing = [i for i in turn if not record_file(folder, i).exists()]
+        if missing:
+            warmups = _warmups(posterior, folder, pilots) if sharing and pilots else ()
+            threads = threads_each(settings.threads_per_chain, execution.at_once(len(missing)))
+            parcel = Parcel(replace(job, warmups=warmups, threads=threads))
+            keeper.keep_all(parcel, starts, missing, execution)
+    keeper.finish()
+
+
+def _kept(job: Job, folder: Path, name: str) -> list[int]:
+    """Return the chains that a folder holds and that are not damaged; say which others it has."""
     found = record_numbers(folder)
-    kept = [i for i in found if i < run.chains]
+    kept = [i for i in found if i < job.settings.chains]
     if beyond := len(found) - len(kept):
         said = f"{beyond} more {'chain is' if beyond == 1 else 'chains are'}"
         print(
             f"manymodes: {said} kept and left out: --chains {found[-1] + 1} --resume counts all",
             file=sys.stderr,
         )
+    posterior = job.posterior
     shape = (int(posterior.model.param_num(include_tp=True)), posterior.dims)
     damaged = set_damaged_aside(folder, kept, name, shape)
     if damaged:
         numbers = ", ".join(map(str, damaged))
         print(f"manymodes: damaged chains are run again: {numbers}", file=sys.stderr)
-    if len(kept) - len(damaged) < run.chains:
-        _keep_versions(run, folder, begun=bool(found), other_versions=other_versions)
-    driver = _Driver(run, starts, folder, name, progress, done=len(kept) - len(damaged))
-    write_json(folder / FAILURES, {})
-    pilots = range(min(run.share_warmup, run.chains))
-    turns = [(pilots, False), (range(len(pilots), run.chains), True)]
-    for turn, sharing in turns:
-        missing = [i for i in turn if not record_file(folder, i).exists()]
-        if missing:
-            warmups = _warmups(posterior, folder, pilots) if sharing and pilots else ()
-            at_once = min(workers or cpu_count(), len(missing)) if executor is None else None
-            threads = threads_each(run.threads_per_chain, at_once)
-            parcel = Parcel(replace(job, warmups=warmups, threads=threads))
-            driver.run(parcel, missing, executor, workers)
-    driver.finish()
+    return [i for i in kept if i not in damaged]
 
 
-def _keep_versions(run: RunSettings, folder: Path, *, begun: bool, other_versions: bool) -> None:
+def _keep_versions(
+    settings: ChainSettings, folder: Path, execution: Execution, *, begun: bool
+) -> None:
     """Record what makes the chains; refuse to go on with another version of the sampler."""
-    own = ("cmdstan",) if run.sampler == "cmdstan" else (run.sampler, "bridge")
+    own = ("cmdstan",) if settings.sampler == "cmdstan" else (settings.sampler, "bridge")
     now = versions(*own, *({"bridge"} - set(own)))
-    keep_versions(folder, now, own, begun=begun, other_versions=other_versions)
+    keep_versions(folder, now, own, begun=begun, other_versions=execution.other_versions)
 
 
 def _sweep(folder: Path) -> None:
@@ -186,16 +147,14 @@ def _warmups(posterior: Posterior, folder: Path, pilots: Iterable[int]) -> tuple
 
 
 @dataclass
-class _Driver:
-    """What happens to chains as they come back, and what is told of it."""
+class _ChainKeeper:
+    """Keeps chains as they come back, and says how far the run is."""
 
-    run_settings: RunSettings
-    starts: Starts
+    settings: ChainSettings
     folder: Path
     name: str
     progress: Progress
-    done: int
-    kept: int = field(init=False)
+    kept: int
     fresh: int = 0
     draws: int = 0
     divergences: int = 0
@@ -204,56 +163,44 @@ class _Driver:
     failures: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.kept = self.done
-        self.seeds = chain_seeds(self.run_settings.seed, self.run_settings.chains)
+        self.seeds = first_seeds(self.settings.seed, self.settings.chains)
 
-    def run(
-        self,
-        job: Parcel[Job],
-        missing: list[int],
-        executor: Executor | None,
-        workers: int | None,
+    @property
+    def done(self) -> int:
+        """How many chains are kept by now."""
+        return self.kept + self.fresh
+
+    def keep_all(
+        self, job: Parcel[Job], starts: Starts, missing: list[int], execution: Execution
     ) -> None:
         """Run chains until each is kept or has failed for good."""
-        attempts = dict.fromkeys(missing, 0)
-        queue: deque[tuple[int, tuple[Any, ...]]] = deque(
-            (i, (job, i, 0, self.seeds[i], self.starts.given(i))) for i in missing
-        )
-        with closing(
-            as_completed(sample_chain, queue, executor=executor, workers=workers)
-        ) as outcomes:
-            for index, outcome in outcomes:
-                if outcome.value is not None:
-                    self._keep(index, outcome.value)
-                elif self._may_retry(outcome) and attempts[index] < self.run_settings.retries:
-                    attempts[index] += 1
-                    attempt = attempts[index]
-                    seed = retry_seed(self.run_settings.seed, index, attempt, self.seeds)
-                    again = (job, index, attempt, seed, self.starts.given(index))
-                    queue.append((index, again))
-                    self.retried += 1
+
+        def arguments(index: int, attempt: int) -> tuple[Any, ...]:
+            seed = self.seeds[index]
+            if attempt:
+                seed = retry_seed(self.settings.seed, index, attempt, self.seeds)
+            return job, index, attempt, seed, starts.given(index)
+
+        attempts = Attempts(sample_chain, arguments, self.settings.retries, execution)
+        before = self.retried
+        with closing(attempts.at(missing)) as outcomes:
+            for index, record, error in outcomes:
+                if record is not None:
+                    self._keep(index, record)
                 else:
-                    self._fail(index, outcome, attempts[index])
-                self._tell()
+                    self._fail(index, error)
+                self.retried = before + attempts.retried
+                self._show()
 
     def _keep(self, index: int, record: Record) -> None:
         write_record(self.folder, index, record, self.name)
-        self.done += 1
         self.fresh += 1
         self.draws += record.n_draws
         self.divergences += record.divergences
         self.cut += record.cut
 
-    def _may_retry(self, outcome: Outcome[Record]) -> bool:
-        """Whether another seed may help; a full disk ends the run instead."""
-        if isinstance(outcome.fault, StorageError):
-            raise outcome.fault
-        too_slow = isinstance(outcome.fault, TimeLimitError)
-        return isinstance(outcome.fault, SamplingError) and not too_slow
-
-    def _fail(self, index: int, outcome: Outcome[Record], attempts: int) -> None:
-        tries = f"{attempts + 1} attempts; the last: " if attempts else ""
-        self.failures[index] = f"{tries}{outcome.error}"
+    def _fail(self, index: int, error: str) -> None:
+        self.failures[index] = error
         write_json(self.folder / FAILURES, {str(k): v for k, v in self.failures.items()})
 
     def _counts(self) -> str:
@@ -264,10 +211,10 @@ class _Driver:
         }
         return "".join(f", {number} {what}" for what, number in counts.items() if number)
 
-    def _tell(self) -> None:
+    def _show(self) -> None:
         seconds = max(self.progress.seconds, 1e-9)
         ended = self.fresh + len(self.failures)
-        total = self.run_settings.chains
+        total = self.settings.chains
         left = seconds / max(ended, 1) * (total - self.kept - ended)
         self.progress.update(
             f"{self.done} of {total} chains{self._counts()}, {self.draws / seconds:.0f} draws/s, "
@@ -275,9 +222,9 @@ class _Driver:
         )
 
     def finish(self) -> None:
-        """Tell how the run ended."""
+        """Say how the run ended."""
         kept = f", {self.kept} kept from before" if self.kept else ""
         self.progress.done(
-            f"{self.done} of {self.run_settings.chains} chains{kept}{self._counts()}, "
+            f"{self.done} of {self.settings.chains} chains{kept}{self._counts()}, "
             f"{self.divergences} divergences"
         )

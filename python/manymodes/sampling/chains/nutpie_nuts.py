@@ -20,13 +20,8 @@ import numpy.typing as npt
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError, SamplingError, TimeLimitError
-from manymodes.sampling.chains.cmdstan_nuts import (
-    MIN_DRAWS,
-    Adapted,
-    NutsChain,
-    NutsSettings,
-    check_chain,
-)
+from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, check_chain
+from manymodes.sampling.chains.nuts_settings import MIN_DRAWS, NutsSettings
 from manymodes.sampling.chains.start_points import problem_at
 from manymodes.types import BoolArray, FloatArray
 

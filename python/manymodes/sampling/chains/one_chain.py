@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,93 +10,20 @@ import numpy as np
 
 from manymodes.density.log_likelihood import Missing
 from manymodes.density.posterior import Posterior
-from manymodes.errors import InputError
-from manymodes.runtime.room import check_room
 from manymodes.runtime.scratch import scratch_folder
-from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.tasks import Parcel
-from manymodes.runtime.threads import check_threads, use_threads
+from manymodes.runtime.threads import use_threads
 from manymodes.sampling.chains.chain_files import Record
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
-from manymodes.sampling.chains.samplers import check_sampler, sampler_named
-from manymodes.sampling.chains.starts import DEFAULT_INIT, Starts, parse_init
+from manymodes.sampling.chains.samplers import sampler_named
+from manymodes.sampling.chains.settings import ChainSettings
+from manymodes.sampling.chains.starts import Starts
 from manymodes.sampling.chains.warmups import Warmup, offered
 from manymodes.statistics.diagnostics import r_eff
 from manymodes.statistics.loo import psis_loo
 from manymodes.types import FloatArray
 
-MOST_SECONDS = 1e9
-"""The longest time limit: some thirty years."""
-
 RUNNING = ".running-"
 """How the names of scratch folders begin."""
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Settings of a run of chains; the parameters of `manymodes.run_chains` say what they mean."""
-
-    chains: int
-    seed: int
-    nuts: NutsSettings
-    sampler: str = "cmdstan"
-    init: str = DEFAULT_INIT
-    superchain: int = 1
-    share_warmup: int = 0
-    retries: int = 2
-    time_limit: float | None = None
-    threads_per_chain: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the ranges; raise `InputError` naming the first setting out of its range."""
-        for name, least in (
-            ("chains", 1),
-            ("superchain", 1),
-            ("share_warmup", 0),
-            ("retries", 0),
-        ):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: {getattr(self, name)} is not {least} or more")
-        check_seed(self.seed)
-        if self.time_limit is not None and not 0 < self.time_limit <= MOST_SECONDS:
-            raise InputError(
-                f"time_limit: {self.time_limit} is not a positive number of seconds, up to "
-                f"{MOST_SECONDS:g}"
-            )
-        if self.chains % self.superchain:
-            raise InputError(
-                f"superchain: {self.chains} chains cannot be put in groups of {self.superchain}"
-            )
-        if self.share_warmup and self.nuts.warmup == 0:
-            raise InputError("share_warmup: with warmup 0 there is nothing to share")
-        check_threads(self.threads_per_chain)
-        check_sampler(self.sampler, share_warmup=self.share_warmup > 0)
-        parse_init(self.init)
-
-    def check_room(self, posterior: Posterior, out: Path | str | None) -> None:
-        """Raise `InputError` if the draws fit neither into memory nor, below ``out``, on the disk.
-
-        A draw is held on the unconstrained scale and as the program has it.
-        """
-        numbers = self.chains * self.nuts.draws * 2 * posterior.dims
-        what = f"{self.chains} chains of {self.nuts.draws} draws of {posterior.dims} parameters"
-        check_room(numbers, what, out)
-
-    def identity(self, posterior: Posterior, starts: Starts) -> dict[str, Any]:
-        """Everything that decides a chain, so that another run is not continued by mistake.
-
-        The number of chains is no part of it, since a run may be given more of them; neither is
-        what only decides about chains that fail or take too long, nor the number of threads.
-        """
-        return {
-            **posterior.identity,
-            "seed": self.seed,
-            **asdict(self.nuts),
-            "sampler": self.sampler,
-            "init": starts.identity,
-            "superchain": self.superchain,
-            "share_warmup": self.share_warmup,
-        }
 
 
 @dataclass(frozen=True)
@@ -105,7 +32,7 @@ class Job:
 
     Attributes
     ----------
-    posterior, run, starts
+    posterior, settings, starts
         What is sampled, how, and from where.
     warmups : tuple of Warmup
         What chains are offered of the warm-up of earlier ones.
@@ -116,7 +43,7 @@ class Job:
     """
 
     posterior: Posterior
-    run: RunSettings
+    settings: ChainSettings
     starts: Starts
     warmups: tuple[Warmup, ...] = ()
     scratch: Path | None = None
@@ -155,18 +82,18 @@ def _sample_chain(
     job: Job, index: int, attempt: int, seed: int, given: FloatArray | None
 ) -> Record:
     use_threads(job.threads)  # before the likelihood is first evaluated
-    posterior, run = job.posterior, job.run
+    posterior, settings = job.posterior, job.settings
     start = job.starts.point(index, attempt, given)
-    adapted = offered(posterior, start, job.warmups, run.nuts) if job.warmups else None
+    adapted = offered(posterior, start, job.warmups, settings.nuts) if job.warmups else None
     with scratch_folder(job.scratch, RUNNING) as scratch:
-        chain = sampler_named(run.sampler)(
+        chain = sampler_named(settings.sampler)(
             posterior,
-            run.nuts,
+            settings.nuts,
             seed,
             scratch,
             start=start,
             adapted=adapted,
-            time_limit=run.time_limit,
+            time_limit=settings.time_limit,
         )
     return Record(
         rows=chain.rows,

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, NutsSettings, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, run_chain
 from manymodes.sampling.chains.nutpie_nuts import need_nutpie, run_nutpie
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.types import FloatArray
 
 CMDSTAN = "cmdstan"

@@ -16,13 +16,14 @@ from manymodes.errors import DensityError, InputError, SamplingError
 from manymodes.runtime.scratch import scratch_folder
 from manymodes.runtime.storage import read_arrays, read_utf8
 from manymodes.sampling.chains.chain_files import record_files
-from manymodes.sampling.chains.cmdstan_nuts import MAX_SEED, NutsSettings, initial_values, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import MAX_SEED, initial_values, run_chain
 from manymodes.sampling.chains.cmdstan_process import (
     explained,
     guarded,
     listening_to,
     silent_cmdstanpy,
 )
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.types import FloatArray, IntArray
 
 _THIN = 10

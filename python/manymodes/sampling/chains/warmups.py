@@ -30,7 +30,8 @@ from scipy import optimize
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
-from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsSettings
+from manymodes.sampling.chains.cmdstan_nuts import Adapted
+from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.types import FloatArray
 
 SHARE = 0.2

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from manymodes.sampling.nested.base import AUTO, choose_base
-from manymodes.sampling.nested.driver import MAX_RUNS, check_nested, load_nested, run_nested
+from manymodes.sampling.nested.base import choose_base
 from manymodes.sampling.nested.kept import run_file, run_numbers
 from manymodes.sampling.nested.result import Nested, NestedRun, PriorIntegral
+from manymodes.sampling.nested.runs import check_nested, load_nested, run_nested
+from manymodes.sampling.nested.settings import AUTO, MAX_RUNS, NestedSettings, PolyChordSettings
 
 __all__ = [
     "AUTO",
     "MAX_RUNS",
     "Nested",
     "NestedRun",
+    "NestedSettings",
+    "PolyChordSettings",
     "PriorIntegral",
     "check_nested",
     "choose_base",

@@ -20,12 +20,9 @@ from manymodes.sampling.base_measures import (
     read_measure,
 )
 from manymodes.sampling.chains.chains import Chains, run_chains
-from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
+from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.nested.settings import AUTO, REFERENCES
 from manymodes.types import FloatArray
-
-AUTO = "auto"
-REFERENCES = (AUTO, "prior", "chains", "peaks", "cube")
-"""The names of base measures; anything else is the path of a file."""
 
 PILOTS = 16
 """Chains that are run where a base measure needs some and there are none."""
@@ -93,7 +90,7 @@ def choose_base(
             chains = run_chains(
                 posterior,
                 chains=PILOTS,
-                settings=_PILOT_SETTINGS,
+                nuts=_PILOT_SETTINGS,
                 seed=seed,
                 threads_per_chain=threads_per_chain,
                 executor=executor,

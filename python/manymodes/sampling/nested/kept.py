@@ -18,6 +18,7 @@ from manymodes.density.normalisation import improper_directions, remarks
 from manymodes.density.parameter_space import log_unit_vector_surplus
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
+from manymodes.runtime.execution import Execution
 from manymodes.runtime.storage import (
     digest,
     plain_json,
@@ -26,6 +27,7 @@ from manymodes.runtime.storage import (
     write_arrays,
     write_json,
 )
+from manymodes.sampling.attempts import retry_seed
 from manymodes.sampling.base_measures import (
     BaseMeasure,
     ImproperPriorError,
@@ -35,17 +37,11 @@ from manymodes.sampling.base_measures import (
 )
 from manymodes.sampling.chains.chain_files import numbered
 from manymodes.sampling.chains.chains import Chains
-from manymodes.sampling.chains.missing_chains import retry_seed
 from manymodes.sampling.claims import is_number
 from manymodes.sampling.nested.base import choose_base
-from manymodes.sampling.nested.polychord_run import (
-    MAX_RUN_SEED,
-    NestedJob,
-    PolyChordSettings,
-    RawRun,
-    run_polychord,
-)
+from manymodes.sampling.nested.polychord_run import NestedJob, RawRun, run_polychord
 from manymodes.sampling.nested.result import Nested, NestedRun, PriorIntegral
+from manymodes.sampling.nested.settings import MAX_RUN_SEED, NestedSettings, PolyChordSettings
 from manymodes.statistics import nested_volumes
 
 BASE = "base.json"
@@ -62,11 +58,10 @@ _AGAIN = "remove it and run again with --resume"
 
 def kept_base(
     posterior: Posterior,
-    reference: str,
+    settings: NestedSettings,
     chains: Chains | None,
-    seed: int,
     folder: Path,
-    **options: Any,
+    execution: Execution,
 ) -> BaseMeasure:
     """Return the run's base measure, found once and kept: every run must use the same one."""
     path = folder / BASE
@@ -75,7 +70,16 @@ def kept_base(
             raise ResultsError(
                 f"{path} is gone, and the runs beside it are over it: restore it, or run anew"
             )
-        base = choose_base(posterior, reference, chains=chains, seed=seed, **options)
+        base = choose_base(
+            posterior,
+            settings.reference,
+            chains=chains,
+            seed=settings.seed,
+            threads_per_chain=settings.threads_per_chain,
+            executor=execution.executor,
+            workers=execution.workers,
+            quiet=execution.quiet,
+        )
         write_measure(path, base, posterior.unconstrained_names)
     return read_base(folder, posterior.dims)
 

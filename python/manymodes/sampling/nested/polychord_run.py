@@ -10,9 +10,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +25,10 @@ from manymodes.runtime.tasks import Parcel
 from manymodes.runtime.threads import VARIABLE
 from manymodes.sampling.base_measures import BaseMeasure
 from manymodes.sampling.nested.runner import nested_runner
+from manymodes.sampling.nested.settings import MAX_RUN_SEED, PolyChordSettings
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
 from manymodes.toolchain.process import kept
 from manymodes.types import FloatArray
-
-MAX_RUN_SEED = 2**31 - 1
-"""Seeds of runs are below this: PolyChord's are 32-bit integers, a negative one means the time."""
-
-_MOST_POINTS = 10**7  # in memory at once
-_MOST_REPEATS = 10**6
 
 RUNNING = ".running-"
 """How the scratch folders of runs are called."""
@@ -47,74 +41,6 @@ _SIGNALS = {-number: number.name for number in signal.Signals}
 _SIGNALS |= {128 + number: number.name for number in signal.Signals}  # as a shell tells them
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
-
-
-@dataclass(frozen=True)
-class PolyChordSettings:
-    """Settings of PolyChord, the same for every run.
-
-    Parameters
-    ----------
-    nlive : int, optional
-        Live points of each run. By default 500; 200 over a base measure that was fitted to chains,
-        of which the posterior is so much less compressed that errors are smaller all the same.
-    nprior : int, optional
-        Draws of the prior that a run begins with; ten times ``nlive`` by default.
-    num_repeats : int, optional
-        Slices between two samples. By default five times the dimension of the cube; three times
-        over a base measure that was fitted to chains, in which modes look alike and round.
-    precision : float, optional
-        A run ends when the live points hold less than this share of the evidence. By default
-        0.001; 0.01 over a base measure that was fitted to chains, over which the density is so
-        flat that live points tell well what they hold.
-    clustering : bool
-        PolyChord's recognition of clusters while it runs. Off by default: it costs a third of
-        the time, and modes are told apart afterwards, for both engines alike.
-    processes : int
-        MPI processes of each run, where PolyChord was built with MPI.
-    """
-
-    nlive: int | None = None
-    nprior: int | None = None
-    num_repeats: int | None = None
-    precision: float | None = None
-    clustering: bool = False
-    processes: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the ranges; raise `InputError` naming the first setting out of its range."""
-        if self.nlive is not None and self.nlive < 10:
-            raise InputError(f"nlive: {self.nlive} is not 10 or more")
-        if self.nlive is not None and self.nlive > _MOST_POINTS // 10:
-            raise InputError(f"nlive: {self.nlive} is more than {_MOST_POINTS // 10}")
-        if self.nprior is not None and self.nprior < (self.nlive or 1):
-            raise InputError(f"nprior: {self.nprior} is less than nlive ({self.nlive})")
-        if self.nprior is not None and self.nprior > _MOST_POINTS:
-            raise InputError(f"nprior: {self.nprior} is more than {_MOST_POINTS}")
-        if self.num_repeats is not None and self.num_repeats < 1:
-            raise InputError(f"num_repeats: {self.num_repeats} is not 1 or more")
-        if self.num_repeats is not None and self.num_repeats > _MOST_REPEATS:
-            raise InputError(f"num_repeats: {self.num_repeats} is more than {_MOST_REPEATS}")
-        if self.precision is not None and not 0 < self.precision < 1:
-            raise InputError(f"precision: {self.precision} is not between 0 and 1")
-        if self.processes < 1:
-            raise InputError(f"processes: {self.processes} is not 1 or more")
-
-    def for_base(self, base: BaseMeasure) -> PolyChordSettings:
-        """Return the settings with what was left open filled in for a base measure."""
-        over_chains = base.source in ("chains", "peaks")
-        nlive = self.nlive or (200 if over_chains else 500)
-        return replace(
-            self,
-            nlive=nlive,
-            nprior=max(self.nprior or 10 * nlive, nlive),
-            num_repeats=self.num_repeats or (3 if over_chains else 5) * base.cube_dims,
-            precision=self.precision or (1e-2 if over_chains else 1e-3),
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,128 @@
+"""The settings of a run of chains."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from manymodes.density.posterior import Posterior
+from manymodes.errors import InputError
+from manymodes.runtime.room import check_room
+from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.threads import check_threads
+from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.chains.samplers import CMDSTAN, check_sampler
+from manymodes.sampling.chains.starts import DEFAULT_INIT, Starts, parse_init
+
+MOST_SECONDS = 1e9
+"""The longest time limit: some thirty years."""
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """Settings of a run of chains.
+
+    Parameters
+    ----------
+    chains : int
+        How many chains.
+    nuts : NutsSettings
+        The sampler's settings.
+    seed : int
+        Decides every chain: chain i has the i-th child of this seed's sequence.
+    sampler : {"cmdstan", "nutpie"}
+        Whose NUTS; both sample the same compiled program.
+    init : str
+        Where chains start: ``radius:R`` (uniform in (-R, R) on the unconstrained scale), ``prior``,
+        ``pathfinder``, a file of initial values, or the directory of an earlier run. Every
+        chain has a point of its own.
+    superchain : int
+        How many chains in a row share a starting point, for nested R-hat.
+    share_warmup : int
+        How many chains (the first ones) warm up in full; the others are offered the metric and
+        step size of the one in whose basin they start. 0 shares nothing.
+    retries : int
+        How often a chain that fails is tried again, each time with another seed and start.
+    time_limit : float, optional
+        Seconds of wall time after which a chain is stopped and its draws so far are kept.
+    threads_per_chain : int, optional
+        Threads for one likelihood of a network, where the kernel computes it and there are many
+        data. By default as many as the cores leave to each of the chains that run at once, and
+        never more than those; on an executor one. Draws do not depend on it.
+
+    Raises
+    ------
+    InputError
+        A setting is out of its range; the message names the first.
+
+    Examples
+    --------
+    >>> from manymodes import ChainSettings, NutsSettings
+    >>> settings = ChainSettings(chains=16, nuts=NutsSettings(draws=500))
+    >>> settings.init
+    'radius:2'
+    """
+
+    chains: int = 64
+    nuts: NutsSettings = field(default_factory=NutsSettings)
+    seed: int = 1
+    sampler: str = CMDSTAN
+    init: str = DEFAULT_INIT
+    superchain: int = 1
+    share_warmup: int = 0
+    retries: int = 2
+    time_limit: float | None = None
+    threads_per_chain: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges; raise `InputError` naming the first setting out of its range."""
+        for name, least in (
+            ("chains", 1),
+            ("superchain", 1),
+            ("share_warmup", 0),
+            ("retries", 0),
+        ):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is not {least} or more")
+        check_seed(self.seed)
+        if self.time_limit is not None and not 0 < self.time_limit <= MOST_SECONDS:
+            raise InputError(
+                f"time_limit: {self.time_limit} is not a positive number of seconds, up to "
+                f"{MOST_SECONDS:g}"
+            )
+        if self.chains % self.superchain:
+            raise InputError(
+                f"superchain: {self.chains} chains cannot be put in groups of {self.superchain}"
+            )
+        if self.share_warmup and self.nuts.warmup == 0:
+            raise InputError("share_warmup: with warmup 0 there is nothing to share")
+        check_threads(self.threads_per_chain)
+        check_sampler(self.sampler, share_warmup=self.share_warmup > 0)
+        parse_init(self.init)
+
+    def check_room(self, posterior: Posterior, out: Path | str | None) -> None:
+        """Raise `InputError` if the draws fit neither into memory nor, below ``out``, on the disk.
+
+        A draw is held on the unconstrained scale and as the program has it.
+        """
+        numbers = self.chains * self.nuts.draws * 2 * posterior.dims
+        what = f"{self.chains} chains of {self.nuts.draws} draws of {posterior.dims} parameters"
+        check_room(numbers, what, out)
+
+    def identity(self, posterior: Posterior, starts: Starts) -> dict[str, Any]:
+        """Everything that decides a chain, so that another run is not continued by mistake.
+
+        The number of chains is no part of it, since a run may be given more of them. Settings that
+        only decide about chains that fail or take too long, and the number of threads, are no part
+        of it either.
+        """
+        return {
+            **posterior.identity,
+            "seed": self.seed,
+            **asdict(self.nuts),
+            "sampler": self.sampler,
+            "init": starts.identity,
+            "superchain": self.superchain,
+            "share_warmup": self.share_warmup,
+        }
