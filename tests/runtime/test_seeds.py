@@ -100,7 +100,7 @@ def test_the_prior_and_the_starts_are_drawn_by_one_function(
 
     posterior: Any = Prior()
     posterior.prior = posterior
-    monkeypatch.setattr("manymodes.sampling.chains.start_points.run_chain", chain)
+    monkeypatch.setattr("manymodes.sampling.chains.prior_draws.run_chain", chain)
     monkeypatch.setattr(
         "manymodes.sampling.base_measures.prior.improper_directions", lambda *_, **__: ()
     )

@@ -1,12 +1,9 @@
-"""Points to start chains from: draws of the prior, ends of Pathfinder's paths, points of files."""
+"""Points to start chains from: ends of Pathfinder's paths, and points of files and earlier runs."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,21 +13,17 @@ from manymodes.errors import DensityError, InputError, SamplingError
 from manymodes.runtime.scratch import scratch_folder
 from manymodes.runtime.storage import read_arrays, read_utf8
 from manymodes.sampling.chains.chain_files import record_files
-from manymodes.sampling.chains.cmdstan_nuts import MAX_SEED, initial_values, run_chain
+from manymodes.sampling.chains.cmdstan_nuts import initial_values
 from manymodes.sampling.chains.cmdstan_process import (
     explained,
     guarded,
     listening_to,
     silent_cmdstanpy,
 )
-from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.chains.prior_draws import START_KEY, unconstrained
 from manymodes.types import FloatArray, IntArray
 
-_THIN = 10
-_PRIOR_CHAINS = 4
 _PATHFINDER_FROM = (2, 33)
-START_KEY = 0x57A27
-"""Sets the random numbers of starts apart from all others of the same seed."""
 
 
 def problem_at(posterior: Posterior, point: FloatArray) -> str | None:
@@ -44,57 +37,6 @@ def problem_at(posterior: Posterior, point: FloatArray) -> str | None:
     if not np.isfinite(value):
         return f"the log density is {value}"
     return None if np.isfinite(gradient).all() else "the gradient of the log density is not finite"
-
-
-# ------------------------------------------------------------------------------ the prior
-
-
-def has_network_prior(posterior: Posterior) -> bool:
-    """Whether draws of the prior are at hand: the weights are the program's own parameters."""
-    return posterior.network is not None and posterior.network.constraint == "none"
-
-
-def network_prior_draw(posterior: Posterior, rng: np.random.Generator) -> FloatArray:
-    """Return a draw of the prior of a network without constraint, shape (D,).
-
-    Parameters
-    ----------
-    posterior : Posterior
-        The network's.
-    rng : numpy.random.Generator
-        Where randomness comes from.
-    """
-    network = posterior.network
-    if network is None or network.constraint != "none":
-        raise InputError(f"the posterior '{posterior.name}' is not of a network of constraint none")
-    drawn = {name: values[0] for name, values in network.sample_prior(rng, 1).items()}
-    drawn["W_raw"] = drawn["W"] / drawn.get("input_scale", 1.0)
-    return _unconstrained(posterior, {name: value.tolist() for name, value in drawn.items()})
-
-
-def sampled_prior(prior: Posterior, rows: int, seed: int) -> FloatArray:
-    """Return draws of a prior by NUTS, thinned, shape (rows or more, D).
-
-    The first ones do not depend on how many are wanted.
-
-    Raises
-    ------
-    SamplingError
-        The prior cannot be sampled.
-    """
-    some_twice = rows // 4 + 16
-    draws = _THIN * math.ceil((rows + some_twice) / _PRIOR_CHAINS)
-    seeds = np.random.SeedSequence(seed, spawn_key=(START_KEY,)).generate_state(_PRIOR_CHAINS)
-    found = []
-    for chain_seed in seeds % (MAX_SEED - 1) + 1:
-        with scratch_folder() as scratch:
-            try:
-                settings = NutsSettings(warmup=500, draws=draws)
-                chain = run_chain(prior, settings, int(chain_seed), scratch)
-            except SamplingError as error:
-                raise SamplingError(f"the prior cannot be sampled: {error}") from error
-        found.append(chain.eta[::_THIN])
-    return np.stack(found, axis=1).reshape(-1, prior.dims)
 
 
 # ------------------------------------------------------------------------------ Pathfinder
@@ -153,21 +95,6 @@ def pathfinder_draw(posterior: Posterior, start: FloatArray, seed: int) -> Float
 # ------------------------------------------------------------------------------ files
 
 
-def _unconstrained(posterior: Posterior, values: Mapping[str, Any]) -> FloatArray:
-    """Return the point, shape (D,), of named initial values.
-
-    Raises
-    ------
-    InputError
-        They do not fit the program; the message is Stan's.
-    """
-    try:
-        return np.asarray(posterior.model.param_unconstrain_json(json.dumps(values)))
-    except RuntimeError as error:
-        said = posterior.program.users_words(str(error))
-        raise InputError(" ".join(said.split())) from error
-
-
 def points_of_file(posterior: Posterior, path: Path) -> FloatArray:
     """Return the points of a JSON file, shape (n, D)."""
     try:
@@ -181,7 +108,7 @@ def points_of_file(posterior: Posterior, path: Path) -> FloatArray:
     points = np.empty((len(objects), posterior.dims))
     for i, values in enumerate(objects):
         try:
-            points[i] = _unconstrained(posterior, values)
+            points[i] = unconstrained(posterior, values)
         except InputError as error:
             raise InputError(f"init: {path}: object {i + 1} of {len(objects)}: {error}") from error
     return points

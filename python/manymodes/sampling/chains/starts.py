@@ -24,17 +24,19 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, SamplingError
 from manymodes.runtime.storage import digest
 from manymodes.sampling.chains.cmdstan_nuts import MAX_SEED
-from manymodes.sampling.chains.start_points import (
+from manymodes.sampling.chains.prior_draws import (
     START_KEY,
-    chain_files,
     has_network_prior,
-    need_pathfinder,
     network_prior_draw,
+    sampled_prior,
+)
+from manymodes.sampling.chains.start_points import (
+    chain_files,
+    need_pathfinder,
     pathfinder_draw,
     points_of_file,
     points_of_run,
     problem_at,
-    sampled_prior,
 )
 from manymodes.toolchain.build_cache import file_digest
 from manymodes.types import FloatArray
