@@ -267,7 +267,9 @@ def _add_place(parser: argparse.ArgumentParser, command: str, what: str) -> None
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Add what all commands with results have."""
-    parser.add_argument("--seed", type=seed, default=1, help="decides everything random")
+    parser.add_argument(
+        "--seed", type=seed, default=1, help="decides everything random (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="the summary on standard output")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
 

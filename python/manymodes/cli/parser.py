@@ -153,7 +153,12 @@ def _add_network(commands: Any) -> None:
         metavar="SHARE",
         help="hold out this share of the rows, by class, in OUT/holdout.csv (or .parquet)",
     )
-    rows.add_argument("--seed", type=seed, default=1, help="decides which rows are held out")
+    rows.add_argument(
+        "--seed",
+        type=seed,
+        default=1,
+        help="decides which rows are held out (default: %(default)s)",
+    )
     model = network.add_argument_group("network")
     _add_model(model)
     model.add_argument(
@@ -162,7 +167,9 @@ def _add_network(commands: Any) -> None:
         help="normal likelihood: scale of the half-normal prior on the noise (of the "
         "standardised target; default 1)",
     )
-    model.add_argument("--constraint", default="none", help=f"{_CONSTRAINTS} or svd")
+    model.add_argument(
+        "--constraint", default="none", help=f"{_CONSTRAINTS} or svd (default: none)"
+    )
     model.add_argument(
         "--active",
         metavar="PRIOR",
@@ -182,14 +189,21 @@ def _add_model(model: Any) -> None:
         nargs="+",
         default=[2],
         metavar="H",
-        help="units of each hidden layer",
+        help="units of each hidden layer (default: 2)",
     )
-    model.add_argument("--activation", default="tanh", help="sigmoid, tanh or relu")
-    model.add_argument("--likelihood", default="bernoulli", help="bernoulli, categorical, normal")
+    model.add_argument(
+        "--activation", default="tanh", help="sigmoid, tanh or relu (default: %(default)s)"
+    )
+    model.add_argument(
+        "--likelihood",
+        default="bernoulli",
+        help="bernoulli, categorical or normal (default: %(default)s)",
+    )
     model.add_argument(
         "--prior",
         default="normal:1",
-        help="normal:SD, uniform:B, laplace:SCALE, student:NU,SCALE or ard[:SCALE]",
+        help="normal:SD, uniform:B, laplace:SCALE, student:NU,SCALE or ard[:SCALE] "
+        "(default: %(default)s)",
     )
 
 
@@ -200,15 +214,25 @@ def _add_audit(commands: Any) -> None:
     )
     _add_model(audit)
     audit.add_argument(
-        "--outputs", type=whole(1, 100_000), default=1, metavar="K", help="classes (categorical)"
+        "--outputs",
+        type=whole(1, 100_000),
+        default=1,
+        metavar="K",
+        help="classes (categorical; default: 1)",
     )
     audit.add_argument(
         "--constraint", default="all", help=f"{_CONSTRAINTS}, svd or all (default: side by side)"
     )
     audit.add_argument(
-        "--orbits", type=whole(1, 10_000_000), default=5000, metavar="N", help="random functions"
+        "--orbits",
+        type=whole(1, 10_000_000),
+        default=5000,
+        metavar="N",
+        help="random functions (default: %(default)s)",
     )
-    audit.add_argument("--seed", type=seed, default=1, help="decides everything random")
+    audit.add_argument(
+        "--seed", type=seed, default=1, help="decides everything random (default: %(default)s)"
+    )
     audit.add_argument("--json", action="store_true", help="as JSON on standard output")
     audit.add_argument(
         "--figure", type=out_path, metavar="FILE", help="draw it, as .png, .pdf or .svg"
@@ -268,7 +292,11 @@ def _add_predict(commands: Any) -> None:
         help="the decimal mark of numbers, . or , (default: that of the network's table)",
     )
     predict.add_argument(
-        "--interval", type=float, default=0.9, metavar="SHARE", help="what intervals hold"
+        "--interval",
+        type=float,
+        default=0.9,
+        metavar="SHARE",
+        help="what intervals hold (default: %(default)s)",
     )
     predict.add_argument(
         "--engine", choices=("chains", "nested"), help="whose draws (default: the chains', if any)"
@@ -277,7 +305,11 @@ def _add_predict(commands: Any) -> None:
         "--weights", choices=("stacking", "uniform"), help="of the chains (default: stacking)"
     )
     predict.add_argument(
-        "--thin", type=positive, default=1, metavar="K", help="use every K-th draw of a chain"
+        "--thin",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="use every K-th draw of a chain (default: %(default)s)",
     )
     predict.add_argument("--json", action="store_true", help="as JSON on standard output")
     predict.add_argument("--quiet", action="store_true", help="no progress and no summary")
@@ -294,6 +326,8 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--root", metavar="NAME", help="how their names begin (default: the posterior's name)"
     )
-    export.add_argument("--seed", type=seed, default=1, help="decides the equal weights")
+    export.add_argument(
+        "--seed", type=seed, default=1, help="decides the equal weights (default: %(default)s)"
+    )
     export.add_argument("--json", action="store_true", help="the files, as JSON")
     export.add_argument("--quiet", action="store_true", help="do not list the files")
