@@ -15,9 +15,9 @@ from scipy import stats
 from conftest import Y_NORMAL, closed_form
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
+from manymodes.sampling.attempts import first_seeds, retry_seed
 from manymodes.sampling.chains.chain_files import record_file
 from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
-from manymodes.sampling.chains.missing_chains import chain_seeds, retry_seed
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.statistics.loo import psis_loo
 
@@ -41,11 +41,11 @@ def run(posterior: Posterior, executor: Executor | None = None, **options: Any) 
 
 
 def test_seeds_do_not_depend_on_the_number_of_chains() -> None:
-    seeds = chain_seeds(1, 300)
-    assert seeds[:7] == chain_seeds(1, 7)
+    seeds = first_seeds(1, 300)
+    assert seeds[:7] == first_seeds(1, 7)
     assert len(set(seeds)) == 300
     assert all(1 <= seed < 2**31 for seed in seeds)
-    assert chain_seeds(2, 1) != chain_seeds(1, 1)
+    assert first_seeds(2, 1) != first_seeds(1, 1)
 
 
 def test_no_two_chains_of_a_large_run_share_a_seed() -> None:
@@ -55,13 +55,13 @@ def test_no_two_chains_of_a_large_run_share_a_seed() -> None:
         int(child.generate_state(1)[0] % (2**31 - 1)) + 1
         for child in np.random.SeedSequence(COLLIDING).spawn(n)
     ]
-    seeds = chain_seeds(COLLIDING, n)
+    seeds = first_seeds(COLLIDING, n)
     assert len(set(drawn)) < len(set(seeds)) == n
     assert sum(a != b for a, b in zip(drawn, seeds, strict=True)) == n - len(set(drawn))
 
 
 def test_a_further_attempt_has_a_seed_that_no_chain_has() -> None:
-    seeds = chain_seeds(1, 50)
+    seeds = first_seeds(1, 50)
     first = retry_seed(1, 3, 1, seeds)
     assert first not in seeds
     assert retry_seed(1, 3, 1, [*seeds, first]) != first

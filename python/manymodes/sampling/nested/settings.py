@@ -155,10 +155,10 @@ class NestedSettings:
             raise InputError(f"retries: {self.retries} is not 0 or more")
         if self.target_sd is not None and not self.target_sd > 0:
             raise InputError(f"target_sd: {self.target_sd} is not above 0")
-        if self.max_runs is not None and self.target_sd is None:
-            raise InputError("max_runs: it goes with target_sd")
         if self.max_runs is not None and self.max_runs < self.runs:
             raise InputError(f"max_runs: {self.max_runs} is less than runs ({self.runs})")
+        if self.max_runs is not None and self.target_sd is None:
+            raise InputError("max_runs: it goes with target_sd")
         check_threads(self.threads_per_chain)
 
     @property
