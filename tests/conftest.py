@@ -11,8 +11,11 @@ import os
 # As on the command line: climbs are many small steps, which more threads only slow down.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-from collections.abc import Callable, Iterator
+import re
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,8 @@ QUICK_NUTS = NutsSettings(warmup=300, draws=200)
 QUICK_POLYCHORD = PolyChordSettings(nlive=100)
 
 Y_NORMAL = np.array([0.3, 1.9, -0.4, 1.1, 2.2])
+UNASKED = "only tests that ask for the fixture `tools` find a toolchain"
+
 Y_UNIT_CUBE = [0.2, 1.9, 0.6, 2.4]
 Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
 
@@ -67,9 +72,13 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+needs_tools = pytest.mark.usefixtures("tools")
+"""For tests that compile, or run what was compiled, and take nothing from the toolchain itself."""
+
+
     """Begin with the files that take longest: no worker is left with one at the end.
 
-    What a fixture takes from the toolchain is marked so: ``-m "not toolchain"`` leaves it out.
+    What asks for the toolchain is marked so: ``-m "not toolchain"`` leaves it out.
     """
     for item in items:
         if "tools" in getattr(item, "fixturenames", ()):
@@ -79,6 +88,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+@cache
+def _no_toolchain() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder, for as long as the session, with compilers and a make that only say why."""
+    folder = tempfile.TemporaryDirectory(prefix="no-toolchain-")
+    for tool in ("g++", "gcc", "make"):
+        stand_in = Path(folder.name, tool)
+        stand_in.write_text(f"#!/bin/sh\necho '{UNASKED}' >&2\nexit 1\n")
+        stand_in.chmod(0o755)
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Hide the toolchain from a test that did not ask for it, and from the fixtures it begins.
+
+    Without this, such a test would pass here, and fail where there is no toolchain.
+    """
+    if item.get_closest_marker("toolchain"):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        nothing = _no_toolchain().name
+        patch.setenv("PATH", f"{nothing}{os.pathsep}{os.environ['PATH']}")
+        patch.setenv("MANYMODES_HOME", f"{nothing}/home")
+        patch.delenv("CMDSTAN", raising=False)
+        patch.delenv("BRIDGESTAN", raising=False)
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say why there is no toolchain, where a test missed it."""
+    report = yield
+    missed = report.failed and re.search(r"ToolchainError|manymodes setup", report.longreprtext)
+    if missed and not item.get_closest_marker("toolchain"):
+        report.sections.append(("toolchain", UNASKED))
+    return report
+
+
 def tools() -> toolchain.Toolchain:
     """The whole toolchain; a session without one fails here, with the way to mend it."""
     return toolchain.require("cmdstan", "bridge", "polychord", "compiler")

@@ -19,16 +19,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import needs_tools
 from joined_programs import load_definition
 from manymodes.density import kernel
 from manymodes.density.posterior import Posterior
-from manymodes.density.program import Program
 from manymodes.errors import DensityError, KernelWarning
 from manymodes.networks.network import Network
 from manymodes.toolchain import stan_dir
 from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 
 DRIVER = Path(__file__).parents[1] / "kernel" / "driver.cpp"
+pytestmark = needs_tools
+
 SETS = ("baseline", "avx2", "avx512")
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 LIKELIHOODS = ("bernoulli", "categorical", "normal")
@@ -341,14 +343,6 @@ def test_beyond_63_hidden_layers_the_stan_program_takes_over(layers: int) -> Non
     np.testing.assert_allclose(density.log_lik(eta[None]), network.log_lik(weights, X, y))
     assert density.prior.program == density.program
     assert pickle.loads(pickle.dumps(density)).program.kernel is density.program.kernel
-
-
-def test_a_data_item_called_hidden_is_just_data(tmp_path: Path) -> None:
-    file = tmp_path / "own.stan"
-    file.write_text("data { int n; vector[n] hidden; } parameters { real x; } model { }")
-    density = Posterior(Program(file), {"n": 100, "hidden": [0.5] * 100})
-    assert density.program.kernel
-    assert density.depth_caution == ""
 
 
 def test_both_reject_what_is_not_finite() -> None:

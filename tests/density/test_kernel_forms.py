@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import MODELS, small_network
+from conftest import MODELS, needs_tools, small_network
 from manymodes.cli.main import main
 from manymodes.density import kernel
 from manymodes.density import posterior as posterior_room
@@ -97,6 +97,7 @@ def test_a_likelihood_that_a_user_wrote_is_the_one_that_runs(edited: str) -> Non
 
 
 @pytest.mark.parametrize("edited", [SWAPPED, "weight_priors.stanfunctions"])
+@needs_tools
 def test_a_likelihood_that_a_user_wrote_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_header_names_the_namespace_that_stanc_writes(
 
 
 def test_with_and_without_the_kernel_it_is_the_same_posterior() -> None:
+@needs_tools
     network, X, y = Network(2, (2,)), np.zeros((3, 2)), np.array([0, 1, 1])
     with_it = Posterior.from_network(network, X, y)
     without = Posterior.from_network(network, X, y, kernel=False)

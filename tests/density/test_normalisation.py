@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from conftest import MODELS, closed_form, improper, small_network
+from conftest import MODELS, closed_form, improper, needs_tools, small_network
 from manymodes import toolchain
 from manymodes.density.normalisation import Remark, falls_off, improper_directions, remarks
 from manymodes.density.normalisation.masses import FAMILIES, constant, mass_between
@@ -83,6 +83,7 @@ PRIORS = {
 
 
 @pytest.mark.parametrize("kind", PRIORS)
+@needs_tools
 def test_improper_priors_are_named(kind: int) -> None:
     posterior = improper(kind)
     assert improper_directions(posterior.prior) == PRIORS[kind]
@@ -91,6 +92,7 @@ def test_improper_priors_are_named(kind: int) -> None:
 
 
 def test_an_improper_prior_is_no_base_measure() -> None:
+@needs_tools
     with pytest.raises(InputError, match=r"the prior of b\[2\] in improper is improper"):
         prior_measure(improper(2))
     assert proper_prior_measure(improper(2)) is None

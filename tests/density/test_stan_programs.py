@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from conftest import needs_tools
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
@@ -103,6 +104,7 @@ def label(value: object) -> str:
 
 
 @pytest.mark.parametrize("program", MODELS, ids=lambda path: path.name)
+@needs_tools
 def test_stanc_has_nothing_to_say(program: Path) -> None:
     cmdstan = toolchain.require("cmdstan").cmdstan.path
     assert cmdstan is not None
@@ -121,6 +123,7 @@ def test_sources_have_short_lines_and_no_tabs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
+@needs_tools
 def test_gradient_agrees_with_finite_differences(network: Network) -> None:
     density = posterior(network)
     eta = interior_point(network, np.random.default_rng(3))
@@ -133,6 +136,7 @@ def test_gradient_agrees_with_finite_differences(network: Network) -> None:
 
 
 @pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
+@needs_tools
 def test_likelihood_agrees_with_numpy(network: Network) -> None:
     """The density less that of the prior alone, and log_lik, are what NumPy computes."""
     density = posterior(network)
@@ -146,6 +150,7 @@ def test_likelihood_agrees_with_numpy(network: Network) -> None:
 
 
 @pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
+@needs_tools
 def test_dimensions_and_names(network: Network) -> None:
     density = posterior(network)
     assert density.dims == network.parameter_count
@@ -155,6 +160,7 @@ def test_dimensions_and_names(network: Network) -> None:
 
 
 def test_a_normal_prior_leaves_weights_where_they_are() -> None:
+@needs_tools
     """Infinite bounds are no bounds: the unconstrained coordinates are the weights."""
     density = posterior(make(prior="normal:1.5", hidden=(3, 2)))
     eta = np.random.default_rng(5).normal(size=density.dims)
@@ -165,6 +171,7 @@ def test_a_normal_prior_leaves_weights_where_they_are() -> None:
 
 
 @pytest.mark.parametrize("prior", ["laplace:0.8", "student:5,0.9"])
+@needs_tools
 def test_heavy_tailed_priors_are_those_of_scipy(prior: str) -> None:
     density = posterior(make(prior=prior, hidden=(3, 2)))
     eta = np.random.default_rng(5).normal(size=density.dims)
@@ -173,6 +180,7 @@ def test_heavy_tailed_priors_are_those_of_scipy(prior: str) -> None:
 
 
 def test_ard_scales_the_weights_of_each_input() -> None:
+@needs_tools
     """A non-centred prior: independent normals and half-Student-t scales, so no funnel."""
     density = posterior(make(prior="ard:0.7", hidden=(3, 2)))
     eta = np.random.default_rng(5).normal(size=density.dims)
@@ -186,6 +194,7 @@ def test_ard_scales_the_weights_of_each_input() -> None:
 
 
 def test_a_uniform_prior_is_logistic_on_the_unconstrained_scale() -> None:
+@needs_tools
     density = posterior(make(prior="uniform:3", hidden=(3, 2)))
     eta = np.random.default_rng(6).normal(size=density.dims)
     expected = stats.logistic.logpdf(eta).sum()
@@ -195,6 +204,7 @@ def test_a_uniform_prior_is_logistic_on_the_unconstrained_scale() -> None:
 
 
 def test_noise_has_a_half_normal_prior() -> None:
+@needs_tools
     network = Network(2, (2,), likelihood="normal", prior="normal:1", sigma_scale=0.7)
     density = Posterior.from_network(network, X, X[:, 0]).prior
     eta = np.random.default_rng(7).normal(size=density.dims)
@@ -212,6 +222,7 @@ def in_region(W: Any) -> Any:
 
 
 @pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
+@needs_tools
 @pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_weights_lie_in_the_region(constraint: str, prior: str, size: int) -> None:
@@ -237,6 +248,7 @@ def log_abs_det_jacobian(function: Callable[[Any], Any], eta: Any) -> float:
 
 
 @pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
+@needs_tools
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_pd_skew_prior_is_that_of_its_weights_renormalised(
@@ -259,6 +271,7 @@ def test_pd_skew_prior_is_that_of_its_weights_renormalised(
 
 
 @pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
+@needs_tools
 @pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
 def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
     """Importance sampling over the unconstrained space from Student-t distributions."""
@@ -278,6 +291,7 @@ def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
 
 
 @pytest.mark.parametrize("prior", PRIORS[:2])
+@needs_tools
 def test_prior_on_triangular_factors_is_that_of_its_elements(prior: str) -> None:
     density = posterior(make("pd-skew:lu", prior=prior)).prior
     eta = np.random.default_rng(11).normal(size=density.dims)
@@ -296,6 +310,7 @@ def test_prior_on_triangular_factors_is_that_of_its_elements(prior: str) -> None
 
 
 def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> None:
+@needs_tools
     rejection, full = (
         posterior(make("pd-skew:reject", hidden=(2, 2))),
         posterior(make(hidden=(2, 2))),
@@ -310,6 +325,7 @@ def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> 
 
 
 @pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
+@needs_tools
 def test_inverse_transform_returns_to_the_same_point(network: Network) -> None:
     density = posterior(network)
     eta = np.random.default_rng(13).normal(size=(20, density.dims))
@@ -319,6 +335,7 @@ def test_inverse_transform_returns_to_the_same_point(network: Network) -> None:
 
 
 @pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
+@needs_tools
 def test_draws_respect_the_constraint(network: Network) -> None:
     """Wherever the unconstrained coordinates are, the weights are in the region and the box."""
     if network.constraint == "pd-skew:reject":
@@ -345,6 +362,7 @@ def test_draws_respect_the_constraint(network: Network) -> None:
 
 
 @pytest.mark.parametrize("prior", PRIORS)
+@needs_tools
 @pytest.mark.parametrize("constraint", ["ordered", "ordered-signed"])
 @pytest.mark.parametrize("hidden", [(3,), (3, 1, 2), (1, 4)])
 def test_ordered_prior_is_that_of_its_weights_times_the_copies(

@@ -486,6 +486,9 @@ def test_words_follow_the_differences() -> None:
     lpd = RNG.normal(-1, 0.4, size=(1, 40))
     worse = lpd - np.abs(RNG.normal(0.5, 0.1, size=(1, 40)))
     runs = [network_run(1, lpd=worse), network_run(2, lpd=lpd), network_run(3, lpd=lpd - 0.01)]
+    def answer(comparison: ModelComparison) -> str:
+        return " ".join(models_answer(comparison))
+
     comparison = compare_models(runs)
     assert "LOO does not tell 2 from 3 hidden units." in models_answer(comparison)
     clear = compare_models(runs[:2])

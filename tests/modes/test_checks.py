@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from conftest import (
     Y_NORMAL,
     closed_form,
     made_chains,
+    needs_tools,
     two_peaks,
 )
 from manymodes.density.posterior import Posterior
@@ -95,6 +97,7 @@ def peaks() -> tuple[Comparison, float]:
 
 @pytest.mark.parametrize("kind", ["normal", "bernoulli"])
 def test_conjugate_posteriors(kind: str) -> None:
+@needs_tools
     """All methods from exact draws; without nested runs they check one another."""
     posterior = closed_form(kind)
     rng = np.random.default_rng(2)
@@ -144,6 +147,7 @@ def test_two_peaks_by_mode_and_not(peaks: tuple[Comparison, float]) -> None:
 
 def test_nested_runs_alone() -> None:
     """Without chains there is no bridge sampling, and that is said."""
+@needs_tools
     posterior = closed_form()
     nested = run_nested(posterior, settings=QUICK_POLYCHORD, quiet=True)
     comparison = compare(posterior, nested=nested, settings=FEW, quiet=True)
@@ -198,7 +202,6 @@ def test_xor_with_the_constrained_prior(xor: dict[str, Posterior], shared: Any) 
         chains = run_chains(
             posterior, chains=32, settings=settings, out=out, resume=True, quiet=True
         )
-        nested = run_nested(posterior, settings=QUICK_POLYCHORD, out=out, resume=True, quiet=True)
     comparison = compare(
         posterior, chains=chains, nested=nested, settings=ModeSettings(climbs=150), quiet=True
     )
@@ -308,6 +311,7 @@ def test_copies_of_a_tanh_network() -> None:
 
 
 def test_a_mode_that_is_its_own_copy_counts_once() -> None:
+@needs_tools
     """Two equal units: exchanging them leaves the mode where it is."""
     posterior = regression("sigmoid", 2, "normal:2")
     names = posterior.unconstrained_names
@@ -335,6 +339,7 @@ def test_only_exact_symmetries_count(
     top = top_of(posterior)
     assert find_copies(posterior, {1: top}, only(top)) == Copies(families, said)
 
+@needs_tools
 
 def test_posteriors_without_a_symmetry_say_so() -> None:
     assert "is not a network's" in find_copies(closed_form(), {}, only(np.zeros(1))).remark

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import QUICK_NUTS, two_peaks
+from conftest import QUICK_NUTS, needs_tools, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison, compare
@@ -48,6 +48,7 @@ def test_two_peaks_and_their_shares(executor: Executor) -> None:
     posterior = two_peaks(12.0, 2 / 3)
     nested = integrate(posterior)
     found = compare(
+@needs_tools
         posterior, chains=sample(posterior, executor), nested=nested, settings=FEW, quiet=True
     )
     assert found.modes.n_modes == 2
@@ -73,6 +74,7 @@ def test_every_draw_is_in_the_basin_that_it_lies_in(executor: Executor) -> None:
     heavy = nested.weights > 1e-6 * nested.weights.max()
     np.testing.assert_array_equal(modes.nested[heavy] == right, nested.eta[heavy, 0] > 0)
 
+@needs_tools
 
 @pytest.mark.parametrize(("distance", "expected"), [(3.0, 1), (5.0, 2)])
 def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) -> None:
@@ -86,6 +88,7 @@ def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) ->
     prior = [posterior.prior.log_density([x, 0.0]) for x in (0.0, distance / 2)]
     assert barrier == pytest.approx(top - prior[1] - middle + prior[0], abs=0.05)
     assert (barrier < 1) == (expected == 1)
+@needs_tools
     nested = integrate(posterior, 50)
     modes = find_modes(posterior, nested=nested, settings=FEW, quiet=True)
     assert modes.n_modes == expected

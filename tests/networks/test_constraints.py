@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.networks.constraints import admits, pd_skew, pivots, svd
 from manymodes.networks.network import Network
@@ -112,6 +113,7 @@ def test_canonical_weights_are_admitted(hidden: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+@needs_tools
     ("constraint", "activation", "inputs", "hidden", "prior"),
     [
         ("ordered", "sigmoid", 2, (3, 2), "student:4,1"),

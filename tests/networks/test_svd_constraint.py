@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
+from conftest import needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.networks.forward import layers
@@ -22,6 +23,8 @@ from manymodes.networks.prior import Prior
 Array = npt.NDArray[np.float64]
 
 SHAPES = [(1, 1), (2, 2), (3, 2), (2, 3), (4, 2), (3, 3), (1, 3), (3, 1)]  # rows H, columns M
+pytestmark = needs_tools
+
 PRIORS = ("normal:1.5", "laplace:0.8", "student:5,0.9")
 
 

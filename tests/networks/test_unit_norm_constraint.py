@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
+from conftest import needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.networks.forward import layers
@@ -25,6 +26,8 @@ from manymodes.networks.prior import Prior
 Array = npt.NDArray[np.float64]
 
 PRIORS = ("normal:1.5", "uniform:3", "laplace:0.8", "student:5,0.9", "ard:0.7")
+pytestmark = needs_tools
+
 SHAPES = [(1, (1,)), (2, (2,)), (1, (3,)), (3, (2, 4)), (2, (3, 1, 2))]  # inputs, hidden
 N_OBS = 6
 

@@ -21,7 +21,7 @@ import pytest
 from scipy import stats
 from scipy.special import log_softmax, logsumexp, softmax
 
-from conftest import made_chains, small_network
+from conftest import made_chains, needs_tools, small_network
 from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
@@ -205,10 +205,9 @@ def test_the_probabilities_of_sizes_are_needed() -> None:
 
 # -------------------------------------------------------------------------- the program
 
-pytestmark = pytest.mark.usefixtures("tools")
-
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+@needs_tools
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_the_density_is_the_sum_over_sizes(activation: str, likelihood: str) -> None:
     """Against NumPy's networks of fixed size; and its gradient against finite differences."""
@@ -233,6 +232,7 @@ def test_the_density_is_the_sum_over_sizes(activation: str, likelihood: str) -> 
 
 
 @pytest.mark.parametrize("prior", PRIORS)
+@needs_tools
 def test_the_prior_alone_is_that_of_a_network_of_fixed_size(prior: str) -> None:
     """So it integrates to one: that of the other program does."""
     network = make("relu", "normal", prior)
@@ -244,6 +244,7 @@ def test_the_prior_alone_is_that_of_a_network_of_fixed_size(prior: str) -> None:
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@needs_tools
 @pytest.mark.parametrize("prior", PRIORS)
 def test_a_single_unit_is_the_network_of_fixed_size(likelihood: str, prior: str) -> None:
     network = make("tanh", likelihood, prior, units=1)
@@ -256,6 +257,7 @@ def test_a_single_unit_is_the_network_of_fixed_size(likelihood: str, prior: str)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@needs_tools
 def test_log_lik_is_the_density_of_one_given_all_others(likelihood: str) -> None:
     """By leaving each observation out; nothing in it is random."""
     network = make("sigmoid", likelihood)
@@ -272,6 +274,7 @@ def test_log_lik_is_the_density_of_one_given_all_others(likelihood: str) -> None
 
 
 def test_any_prior_of_the_size_is_renormalised() -> None:
+@needs_tools
     """Data of one's own: log weights that do not add up to one change nothing."""
     density = posterior(make())
     shifted = (np.array(density.data["log_prior_active"]) - 2).tolist()
@@ -406,6 +409,7 @@ def bump(units: int, active: str | None) -> Nested:
 
 
 def test_one_run_gives_the_evidence_of_every_size() -> None:
+@needs_tools
     """Against runs of the other program, one for each number of units."""
     whole = bump(2, "geometric:0.6")
     log_prior = ActivePrior.parse("geometric:0.6").log_probabilities(2)
@@ -436,6 +440,7 @@ def test_one_run_gives_the_evidence_of_every_size() -> None:
 
 
 def test_chains_tell_the_posterior_of_the_size_and_no_evidence() -> None:
+@needs_tools
     density = posterior(make(units=2))
     eta = np.random.default_rng(10).normal(size=(4, 50, density.dims))
     chains = made_chains(
@@ -464,6 +469,7 @@ def test_a_network_of_fixed_size_has_no_posterior_of_the_size() -> None:
 
 
 def test_from_a_table_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@needs_tools
     """The command line: network, evidence, predict."""
     rng = np.random.default_rng(11)
     data = pd.DataFrame({"a": rng.normal(size=30)})

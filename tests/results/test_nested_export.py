@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ SMALL = PolyChordSettings(nlive=100)
 
 
 @pytest.fixture(scope="module")
-def mean_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mean_run(tmp_path_factory: pytest.TempPathFactory, tools: Any) -> Path:
     """A run directory with two nested runs of a normal mean."""
     folder = tmp_path_factory.mktemp("mean")
     run_nested(closed_form(), settings=SMALL, out=folder, quiet=True)

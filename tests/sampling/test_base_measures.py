@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from conftest import closed_form, small_network, two_peaks
+from conftest import closed_form, needs_tools, small_network, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError
 from manymodes.sampling.base_measures import (
@@ -111,6 +111,7 @@ def test_a_measure_survives_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+@needs_tools
     ("content", "said"),
     [
         ("{}", "is no base measure"),
@@ -151,6 +152,7 @@ def blobs(rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def test_chains_in_one_mode_share_a_component() -> None:
+@needs_tools
     posterior = two_peaks(12.0, 2 / 3)
     draws = blobs(np.random.default_rng(5))
     base = chains_measure(posterior, draws, prior=prior_measure(posterior))
@@ -172,6 +174,7 @@ def test_without_two_draws_there_is_nothing_to_fit() -> None:
 
 
 @pytest.mark.parametrize("sd", [0.01, 0.5, 1.0, 30.0])
+@needs_tools
 def test_a_normal_prior_is_recognised(sd: float) -> None:
     posterior = small_network(f"normal:{sd}")
     base = prior_measure(posterior)
@@ -183,6 +186,7 @@ def test_a_normal_prior_is_recognised(sd: float) -> None:
 
 
 @pytest.mark.parametrize("bound", [0.01, 5.0, 1000.0])
+@needs_tools
 def test_a_uniform_prior_is_logistic(bound: float) -> None:
     posterior = small_network(f"uniform:{bound}")
     base = prior_measure(posterior)
@@ -200,6 +204,7 @@ def assert_is_the_prior(base: BaseMeasure, posterior: Posterior, scale: float) -
 
 
 def test_known_coordinates_are_recognised_beside_others() -> None:
+@needs_tools
     """Under pd-skew three coordinates of the input weights are fitted, the rest are exact."""
     posterior = small_network("uniform:5", "pd-skew")
     base = prior_measure(posterior)
@@ -211,6 +216,7 @@ def test_known_coordinates_are_recognised_beside_others() -> None:
 
 
 def test_a_fitted_measure_covers_the_prior() -> None:
+@needs_tools
     """A Beta(2, 3) probability on the logit scale: median and spread, with heavier tails."""
     base = prior_measure(closed_form("bernoulli", (2.0, 3.0)))
     assert (base.families, base.exact) == ((STUDENT4,), False)
@@ -223,6 +229,7 @@ def test_a_fitted_measure_covers_the_prior() -> None:
 
 
 @pytest.mark.parametrize("families", ["exact", "fitted", "mixture"])
+@needs_tools
 def test_the_runner_maps_as_python_does(families: str, tmp_path: Path) -> None:
     """The log likelihood of each dead point is density over base measure, at Python's point."""
     posterior, reference, expected = closed_form(), "prior", {NORMAL}
@@ -256,5 +263,6 @@ def test_an_unknown_reference_is_refused() -> None:
 
 
 def test_a_prior_that_is_zero_everywhere_is_reported() -> None:
+@needs_tools
     with pytest.raises(DensityError, match="the prior of closed_forms is zero at"):
         prior_measure(closed_form(rejects=True))

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from conftest import needs_tools
 from exact import KINDS, NAMES, Component, Exact, log_surplus, make
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
@@ -26,8 +27,6 @@ from manymodes.sampling.nested.polychord_run import PolyChordSettings
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
 IN_CLOSED_FORM = ("regression", "mixture", "mixture_narrow")
 DRAWS = 10_000
-
-pytestmark = pytest.mark.usefixtures("tools")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +63,7 @@ def importance(posterior: Posterior, seed: int = 1) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name not in IN_CLOSED_FORM])
+@needs_tools
 def test_exact_values_agree_with_importance_sampling(name: str) -> None:
     exact = make(name)
     value, error = importance(exact.posterior)
@@ -72,6 +72,7 @@ def test_exact_values_agree_with_importance_sampling(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
+@needs_tools
 def test_programs_are_normalised(name: str) -> None:
     """Where the base measure is the prior itself, every weight is the same."""
     exact = make(f"{name}_prior")
@@ -81,6 +82,7 @@ def test_programs_are_normalised(name: str) -> None:
 
 
 def test_evidence_of_a_regression_is_its_density_over_its_posterior() -> None:
+@needs_tools
     exact = make("regression")
     data = {key: np.array(value) for key, value in exact.posterior.data.items()}
     assert exact.posterior.dims == 14
@@ -93,6 +95,7 @@ def test_evidence_of_a_regression_is_its_density_over_its_posterior() -> None:
 
 
 @pytest.mark.parametrize("name", ["mixture", "mixture_narrow"])
+@needs_tools
 def test_evidence_of_a_mixture_is_its_density_over_its_posterior(name: str) -> None:
     exact = make(name)
     prior = exact.posterior.data["prior"][0] ** 2
@@ -120,6 +123,7 @@ def test_surplus_of_a_unit_vector_is_a_radial_integral(size: int) -> None:
 
 
 def test_all_constrained_types_have_their_dimension() -> None:
+@needs_tools
     dims = {name: make(name).posterior.dims for name in NAMES}
     assert dims == {
         "beta_bernoulli": 1,
@@ -150,6 +154,7 @@ def test_all_constrained_types_have_their_dimension() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "mixture_narrow"])
+@needs_tools
 def test_log_z_is_within_three_errors(name: str) -> None:
     exact = make(name)
     settings = PolyChordSettings(nlive=40 if exact.posterior.dims > 9 else 100)
@@ -159,6 +164,7 @@ def test_log_z_is_within_three_errors(name: str) -> None:
 
 
 def test_modes_of_a_mixture_have_their_evidence(calibration: ModuleType) -> None:
+@needs_tools
     found = calibration.measure("mixture", calibration.Plan(60, 1, "prior", None), seed=1)
     assert found["modes"] == 2
     exact = make("mixture")
@@ -190,6 +196,7 @@ def test_a_run_recovers_a_mode_when_it_has_a_point_in_its_typical_set(
 
 
 @pytest.mark.parametrize("seed", [2, 3])
+@needs_tools
 def test_an_infinite_density_is_not_evidence(seed: int) -> None:
     """A Dirichlet density with a shape below 1 is infinite where a share is rounded to 0."""
     exact = make("simplex_prior")
@@ -228,6 +235,7 @@ def test_all_scores_are_told_together(calibration: ModuleType) -> None:
 
 
 def test_a_wrong_exact_value_is_detected(calibration: ModuleType) -> None:
+@needs_tools
     plan = calibration.Plan(50, 1, "prior", None)
     rows = [calibration.measure("scale", plan, seed) for seed in (1, 2, 3)]
     values, errors = ([row[key] for row in rows] for key in ("log_z", "error"))

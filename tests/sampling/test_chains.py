@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conftest import Y_NORMAL, closed_form
+from conftest import Y_NORMAL, closed_form, needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
 from manymodes.sampling.chains.chain_files import record_file
@@ -131,6 +131,7 @@ def test_matrices_keep_their_shape_in_the_datatree(xor_chains: Chains) -> None:
 def test_a_failed_chain_is_reported_and_costs_the_others_nothing(executor: Executor) -> None:
     chains = run(closed_form(unlucky=0.4), executor, chains=8)
     assert 0 < len(chains.failures) < 8
+@needs_tools
     assert sorted([*chains.index.tolist(), *chains.failures]) == list(range(8))
     assert all("this seed is unlucky" in message for message in chains.failures.values())
     tree = chains.to_datatree()
@@ -140,6 +141,7 @@ def test_a_failed_chain_is_reported_and_costs_the_others_nothing(executor: Execu
 def test_all_chains_failing_is_an_error_with_stans_message(
     executor: Executor, tmp_path: Path
 ) -> None:
+@needs_tools
     with pytest.raises(SamplingError, match=r"no chain finished: .*every point is rejected"):
         run(closed_form(rejects=True), executor, out=tmp_path)
     assert not list(tmp_path.rglob("chain-*"))
@@ -257,6 +259,7 @@ def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:
 def test_data_that_do_not_fit_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     right = closed_form()
     wrong = Posterior(right.program, {**right.data, "N": 9}, "wrong")
+@needs_tools
     with pytest.raises(InputError, match="do not fit"):
         run(wrong, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

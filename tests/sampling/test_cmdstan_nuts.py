@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from bridge_support import load
-from conftest import MODELS, Y_NORMAL, closed_form, small_network
+from conftest import MODELS, Y_NORMAL, closed_form, needs_tools, small_network
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.density.variables import variables_of
@@ -51,6 +51,7 @@ def test_the_chain_starts_where_it_is_told(normal: Posterior, tmp_path: Path) ->
 
 
 def test_bounded_parameters_start_where_they_are_told(tmp_path: Path) -> None:
+@needs_tools
     """Bounds come from the data, and an array without elements is among the parameters."""
     posterior = small_network(constraint="ordered")
     start = np.random.default_rng(3).normal(size=posterior.dims)
@@ -71,6 +72,7 @@ class Bridged(NamedTuple):
 
 
 def test_every_constrained_type_survives_the_way_through_json() -> None:
+@needs_tools
     """A unit vector keeps its direction; its length in the unconstrained space is free."""
     model = load("constrained", {"low": -1.5, "high": 2.5})
     bridged: Any = Bridged(model, variables_of(model.param_names(include_tp=True)))
@@ -86,11 +88,13 @@ def test_every_constrained_type_survives_the_way_through_json() -> None:
 
 
 def test_a_start_without_a_finite_density_is_reported_in_stans_words(tmp_path: Path) -> None:
+@needs_tools
     with pytest.raises(SamplingError, match="every point is rejected"):
         run_chain(closed_form(rejects=True), SHORT, 1, tmp_path, start=np.zeros(1))
 
 
 def test_a_start_whose_gradient_is_infinite_is_reported(tmp_path: Path) -> None:
+@needs_tools
     """The log density at 1e200 is -1e400, that is -inf."""
     with pytest.raises(SamplingError, match=r"CmdStan: .*(log\(0\)|finite)"):
         run_chain(closed_form(), SHORT, 1, tmp_path, start=np.array([1e200]))

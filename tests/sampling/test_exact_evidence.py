@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.networks.audit import audit, evidence_shift
 from manymodes.networks.network import Network
@@ -30,7 +31,7 @@ SETTINGS = PolyChordSettings(nlive=500)
 RUNS = {1: 4, 2: 2}  # by number of inputs
 MOST = 0.1  # nats: largest combined error
 
-pytestmark = pytest.mark.usefixtures("tools")
+pytestmark = needs_tools
 
 
 @cache

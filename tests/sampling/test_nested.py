@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from conftest import Y_BERNOULLI, Y_NORMAL, closed_form, small_network, two_peaks
+from conftest import Y_BERNOULLI, Y_NORMAL, closed_form, needs_tools, small_network, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
 from manymodes.runtime.progress import Progress
@@ -44,6 +44,7 @@ def assert_within(value: float, truth: float, sd: float, k: float = 3.0) -> None
 
 
 def test_evidence_of_a_normal_mean() -> None:
+@needs_tools
     n = len(Y_NORMAL)
     truth = stats.multivariate_normal(np.zeros(n), np.eye(n) + 4.0).logpdf(Y_NORMAL)
     found = run(closed_form())
@@ -57,6 +58,7 @@ def test_evidence_of_a_normal_mean() -> None:
 
 
 @pytest.mark.parametrize("shapes", [(1.0, 1.0), (2.0, 3.0)])
+@needs_tools
 def test_evidence_of_a_bernoulli_probability(shapes: tuple[float, float]) -> None:
     """With a base measure that is the prior, and with a fitted one."""
     hits, a, b = int(Y_BERNOULLI.sum()), *shapes
@@ -67,6 +69,7 @@ def test_evidence_of_a_bernoulli_probability(shapes: tuple[float, float]) -> Non
 
 
 def test_evidence_of_two_peaks() -> None:
+@needs_tools
     """A product of normals for each peak: widths 10 and 1 on both axes."""
     truth = sum(stats.norm.logpdf(x, 0, np.sqrt(101)) for x in (3.0, 0.0))
     found = run(two_peaks(6.0, 2 / 3))
@@ -74,6 +77,7 @@ def test_evidence_of_two_peaks() -> None:
 
 
 @pytest.mark.parametrize(
+@needs_tools
     ("prior", "constraint"),
     [("uniform:5", "none"), ("normal:1.5", "none"), ("uniform:5", "pd-skew")],
 )
@@ -90,6 +94,7 @@ def test_the_prior_alone_has_evidence_one(prior: str, constraint: str, tmp_path:
 
 
 def test_rejection_gives_both_evidences() -> None:
+@needs_tools
     """The transform renormalises the prior on the region, rejection does not."""
     transformed = run(small_network("uniform:5", "pd-skew"))
     rejected = run(small_network("uniform:5", "pd-skew:reject"))
@@ -119,6 +124,7 @@ def test_runs_agree_and_merge(xor_nested: Nested) -> None:
 
 
 def test_the_same_seed_gives_the_same_runs(tmp_path: Path) -> None:
+@needs_tools
     first, again = (run(closed_form(), seed=4) for _ in range(2))
     other = run(closed_form(), seed=5)
     np.testing.assert_array_equal(first.logl, again.logl)
@@ -127,6 +133,7 @@ def test_the_same_seed_gives_the_same_runs(tmp_path: Path) -> None:
 
 
 def test_more_runs_keep_the_first_ones(tmp_path: Path) -> None:
+@needs_tools
     run(closed_form(), runs=1, out=tmp_path)
     kept = (tmp_path / "nested" / "run-000.npz").stat()
     more = run(closed_form(), runs=3, out=tmp_path, resume=True)
@@ -140,6 +147,7 @@ def test_more_runs_keep_the_first_ones(tmp_path: Path) -> None:
 
 
 def test_other_settings_are_not_continued(tmp_path: Path) -> None:
+@needs_tools
     run(closed_form(), runs=1, out=tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "nested").iterdir()}
     with pytest.raises(InputError, match="holds earlier results"):
@@ -153,6 +161,7 @@ def test_other_settings_are_not_continued(tmp_path: Path) -> None:
 
 
 def test_a_damaged_run_is_reported(tmp_path: Path) -> None:
+@needs_tools
     run(closed_form(), runs=1, out=tmp_path)
     path = tmp_path / "nested" / "run-000.npz"
     path.write_bytes(path.read_bytes()[:-100])
@@ -164,6 +173,7 @@ def test_a_damaged_run_is_reported(tmp_path: Path) -> None:
 
 
 def test_one_run_that_fails_does_not_cost_the_others() -> None:
+@needs_tools
     found = run(closed_form(unlucky=0.5), runs=6, seed=2)
     assert 0 < len(found.failures) < 6
     assert len(found.runs) == 6 - len(found.failures)
@@ -171,6 +181,7 @@ def test_one_run_that_fails_does_not_cost_the_others() -> None:
 
 
 def test_all_runs_failing_is_an_error_with_the_childs_message(
+@needs_tools
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     library = polychord_run.polychord_library(polychord_run.require("polychord"))
@@ -192,6 +203,7 @@ def test_a_killed_child_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_from_outside_is_reported() -> None:
+@needs_tools
     """SIGKILL to the child process itself, found among this process's children."""
 
     def kill_first_child() -> None:
@@ -236,6 +248,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
 
 
 def test_a_killed_run_is_tried_again_with_another_seed(
+@needs_tools
     dying: Callable[[int], list[int]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     seeds = dying(1)
@@ -247,6 +260,7 @@ def test_a_killed_run_is_tried_again_with_another_seed(
 
 
 def test_a_run_that_is_killed_each_time_fails_and_others_are_kept(
+@needs_tools
     dying: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seeds = dying(3)

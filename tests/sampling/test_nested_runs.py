@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from conftest import MODELS, Y_BERNOULLI, closed_form, small_network, two_peaks
+from conftest import MODELS, Y_BERNOULLI, closed_form, needs_tools, small_network, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import InputError
@@ -54,6 +54,7 @@ def assert_within(found: Nested, truth: float) -> None:
 
 
 def test_a_program_without_the_switch_is_integrated_over_what_fits_chains(tmp_path: Path) -> None:
+@needs_tools
     """A normal and an exponential prior and no data: the integral is 1."""
     found = run(Posterior(Program(MODELS / "plain.stan"), {}), out=tmp_path)
     assert found.base.source == "chains"
@@ -68,6 +69,7 @@ def test_a_program_without_the_switch_is_integrated_over_what_fits_chains(tmp_pa
 
 
 @pytest.mark.parametrize("reference", ["prior", "chains", "peaks"])
+@needs_tools
 def test_base_measures_agree_on_the_evidence_and_on_the_information(reference: str) -> None:
     """D_KL of Beta(7, 5) from Beta(2, 3), in closed form."""
     posterior = closed_form("bernoulli", (2.0, 3.0))
@@ -89,6 +91,7 @@ def test_base_measures_agree_on_the_evidence_and_on_the_information(reference: s
 
 
 def test_the_cube_needs_parameters_on_the_cube() -> None:
+@needs_tools
     with pytest.raises(InputError, match=r"parameters on \(0, 1\), and in closed_forms mu is not"):
         run(closed_form(), reference="cube")
     found = run(closed_form("bernoulli", (1.0, 1.0)), reference="cube")
@@ -97,6 +100,7 @@ def test_the_cube_needs_parameters_on_the_cube() -> None:
 
 
 def test_a_measure_that_does_not_cover_the_posterior_is_told_of(tmp_path: Path) -> None:
+@needs_tools
     posterior = two_peaks(30.0, 0.5)
     narrow = BaseMeasure.product((STUDENT4,) * 2, [0.0, 0.0], [0.3, 1.0])
     write_measure(tmp_path / "narrow.json", narrow)
@@ -110,6 +114,7 @@ def test_a_measure_that_does_not_cover_the_posterior_is_told_of(tmp_path: Path) 
 
 
 def test_peaks_are_found_without_chains() -> None:
+@needs_tools
     """Peaks 24 widths apart, and the shares of the evidence that they have."""
     nested = run(two_peaks(24.0, 2 / 3), reference="peaks")
     places = sorted(one.location[0] for one in nested.base.components if one.origin == "peaks")
@@ -127,6 +132,7 @@ def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
     left = starts.select(starts.eta[:, :, 0].mean(axis=1) < 0)
     nested = run(posterior, reference="chains", chains=left)
     assert 0.3 < nested.missed_share < 0.9
+@needs_tools
     assert any("chains have not been where" in text for text in nested_cautions(nested))
 
 
@@ -137,6 +143,7 @@ def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
     nested = run(posterior, reference="chains", chains=chains)
     assert len(nested.base.components) == 3
     found = compare(posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
+@needs_tools
     assert [mode.runs for mode in found.prominent] == [(1, 2), (1, 2)]
     right, left = found.prominent
     for mode, share in ((right, 2 / 3), (left, 1 / 3)):
@@ -153,6 +160,7 @@ def test_modes_that_a_run_missed_are_named() -> None:
     assert 0 < len(small.runs) < 6
     assert found.as_dict()["modes"][1]["recovery"] == pytest.approx(len(small.runs) / 6)
     assert found.as_dict()["modes"][0]["recovery"] == 1
+@needs_tools
     assert abs(small.evidence.value - 0.02) < 3 * small.evidence.sd
 
 
@@ -170,6 +178,7 @@ def test_runs_are_added_until_the_error_is_small(tmp_path: Path) -> None:
     limited = run(posterior, runs=1, target_sd=1e-4, max_runs=3)
     assert len(limited.runs) == 3
 
+@needs_tools
 
 @pytest.mark.parametrize(
     ("option", "said"),
@@ -182,6 +191,7 @@ def test_runs_are_added_until_the_error_is_small(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(option: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         run(closed_form(), **option)
+@needs_tools
 
 
 def test_an_executor_gives_the_same_runs(tmp_path: Path) -> None:
@@ -195,6 +205,7 @@ def test_an_executor_gives_the_same_runs(tmp_path: Path) -> None:
         "run-000.npz",
         "run-001.npz",
     ]
+@needs_tools
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -221,6 +232,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": paths},
         start_new_session=True,
     )
+@needs_tools
     checkpoint = tmp_path / "out" / "nested" / "unfinished-000" / "polychord.resume"
     for _ in range(1200):
         if checkpoint.exists() or child.poll() is not None:
@@ -266,6 +278,7 @@ def test_a_prior_that_is_not_normalised_is_told_of() -> None:
     assert abs(prior.log_z - np.log(23 / 288)) < 3 * prior.log_z_sd
     assert found.base.exact
     texts = [text for text in nested_cautions(found) if "the prior is not normalised" in text]
+@needs_tools
     assert len(texts) == 1
     assert f"log_z is {found.log_z - prior.log_z:.2f}" in texts[0]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from conftest import improper
+from conftest import improper, needs_tools
 from manymodes import load
 from manymodes.cli.main import main
 from manymodes.errors import InputError

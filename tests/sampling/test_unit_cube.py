@@ -8,7 +8,7 @@ from scipy import special, stats
 
 import bridge_support
 from bridge_support import load
-from conftest import Y_UNIT_CUBE, closed_form, two_peaks, unit_cube
+from conftest import Y_UNIT_CUBE, closed_form, needs_tools, two_peaks, unit_cube
 from manymodes.density.normalisation import remarks
 from manymodes.density.parameter_space import log_unit_vector_surplus, off_unit_cube, on_unit_cube
 from manymodes.density.posterior import Posterior
