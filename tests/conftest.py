@@ -34,6 +34,7 @@ from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.studies.xor import XorData, xor_data, xor_posteriors
+from seeds import seeded
 
 MODELS = Path(__file__).parent / "models"
 QUICK_NUTS = NutsSettings(warmup=300, draws=200)
@@ -253,7 +254,13 @@ def xor_chains(xor: dict[str, Posterior], shared: Any) -> Chains:
     """Eight short chains of the full XOR posterior."""
     with shared("xor") as out:
         return run_chains(
-            xor["full"], chains=8, settings=QUICK_NUTS, out=out, resume=True, quiet=True
+            xor["full"],
+            chains=8,
+            settings=QUICK_NUTS,
+            seed=seeded(1),
+            out=out,
+            resume=True,
+            quiet=True,
         )
 
 
@@ -261,7 +268,9 @@ def xor_chains(xor: dict[str, Posterior], shared: Any) -> Chains:
 def xor_nested(xor: dict[str, Posterior], shared: Any) -> Nested:
     """Two nested runs of 100 live points on the full XOR posterior."""
     with shared("xor") as out:
-        return run_nested(xor["full"], settings=QUICK_POLYCHORD, out=out, resume=True, quiet=True)
+        return run_nested(
+            xor["full"], settings=QUICK_POLYCHORD, seed=seeded(1), out=out, resume=True, quiet=True
+        )
 
 
 @pytest.fixture(scope="session")
@@ -272,5 +281,6 @@ def xor_comparison(xor_chains: Chains, xor_nested: Nested) -> Comparison:
         chains=xor_chains,
         nested=xor_nested,
         settings=ModeSettings(climbs=150),
+        seed=seeded(1),
         quiet=True,
     )

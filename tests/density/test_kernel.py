@@ -26,6 +26,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, KernelWarning
 from manymodes.networks.network import Network
 from manymodes.toolchain import stan_dir
+from seeds import seeded
 from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 
 DRIVER = Path(__file__).parents[1] / "kernel" / "driver.cpp"
@@ -166,7 +167,7 @@ def rounding(problem: Problem, answer: tuple[np.longdouble, Long, Long]) -> list
 
     No computation in double precision can be closer than that: at weights of 1000 it is much.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seeded(0))
     moves = [0.0, 0.0, 0.0]
     for _ in range(4):
         moved = replace(
@@ -258,7 +259,7 @@ def assert_same(network: Network, eta: Any, moves: tuple[float, ...] = (0, 0, 0,
 
 def rounding_in_stan(network: Network, eta: Array) -> tuple[float, ...]:
     """Return how far Stan's answers move when weights move in their last bits."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seeded(5))
     stan = definition(posterior(network))
     answer = answers(stan, eta)
     moved = [answers(stan, eta * (1 + 2.0**-52 * rng.choice([-1, 1], eta.shape))) for _ in "four"]
@@ -279,7 +280,7 @@ def within_stans_cutoff(network: Network, eta: Any) -> bool:
 
 @pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
 def test_it_agrees_with_the_stan_program(network: Network) -> None:
-    points = (interior_point(network, np.random.default_rng(seed)) for seed in range(100))
+    points = (interior_point(network, np.random.default_rng(seeded(seed))) for seed in range(100))
     for eta in islice((eta for eta in points if within_stans_cutoff(network, eta)), 3):
         assert_same(network, eta)
 
@@ -309,7 +310,7 @@ def test_it_agrees_with_the_stan_program_at_extreme_weights(
     Stan's own answers change by when weights change in their last bits is allowed besides.
     """
     network = make("none", activation, likelihood, "normal:1.5", hidden)
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seeded(11))
     compared = 0
     for _ in range(20):
         eta = rng.choice([-1e3, 1e3], posterior(network).dims)
@@ -336,7 +337,7 @@ def test_beyond_63_hidden_layers_the_stan_program_takes_over(layers: int) -> Non
         warnings.simplefilter("always", KernelWarning)
         density.compile()
     assert [str(one.message) for one in caught] == ([density.depth_caution] if told else [])
-    eta = interior_point(network, np.random.default_rng(3))
+    eta = interior_point(network, np.random.default_rng(seeded(3)))
     assert np.isfinite(density.gradient(eta)[1]).all()
     X, y = (np.asarray(density.data[name]) for name in ("X", "y_real"))
     weights = density.constrain(eta[None])

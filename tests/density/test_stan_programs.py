@@ -23,6 +23,7 @@ from manymodes.networks.constraint_programs import PROGRAMS
 from manymodes.networks.forward import layers
 from manymodes.networks.network import Network
 from manymodes.networks.prior import Prior
+from seeds import seeded
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 LIKELIHOODS = ("bernoulli", "categorical", "normal")
@@ -31,13 +32,13 @@ PD_SKEW_PRIORS = PRIORS[:-1]
 N_OBS = 12
 MODELS = sorted((toolchain.stan_dir() / "models").glob("*.stan"))
 SOURCES = MODELS + sorted((toolchain.stan_dir() / "functions").glob("*.stanfunctions"))
-X = np.random.default_rng(1).normal(size=(N_OBS, 2))
+X = np.random.default_rng(seeded(1)).normal(size=(N_OBS, 2))
 
 
 @cache
 def posterior(network: Network) -> Posterior:
     """Return the posterior of a network given the same few observations as always."""
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seeded(2))
     targets = {
         "bernoulli": rng.integers(0, 2, N_OBS),
         "categorical": rng.integers(0, 3, N_OBS),
@@ -126,7 +127,7 @@ def test_sources_have_short_lines_and_no_tabs(path: Path) -> None:
 @needs_tools
 def test_gradient_agrees_with_finite_differences(network: Network) -> None:
     density = posterior(network)
-    eta = interior_point(network, np.random.default_rng(3))
+    eta = interior_point(network, np.random.default_rng(seeded(3)))
     value, gradient = density.gradient(eta)
     assert value == pytest.approx(density.log_density(eta), rel=1e-12)
     step = 1e-5
@@ -140,7 +141,7 @@ def test_gradient_agrees_with_finite_differences(network: Network) -> None:
 def test_likelihood_agrees_with_numpy(network: Network) -> None:
     """The density less that of the prior alone, and log_lik, are what NumPy computes."""
     density = posterior(network)
-    eta = interior_point(network, np.random.default_rng(4))
+    eta = interior_point(network, np.random.default_rng(seeded(4)))
     y = np.array(density.data["y_real"] or density.data["y_int"])
     y = y - (network.likelihood == "categorical")
     expected = network.log_lik(density.constrain(eta), X, y)
@@ -163,7 +164,7 @@ def test_a_normal_prior_leaves_weights_where_they_are() -> None:
 @needs_tools
     """Infinite bounds are no bounds: the unconstrained coordinates are the weights."""
     density = posterior(make(prior="normal:1.5", hidden=(3, 2)))
-    eta = np.random.default_rng(5).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
     np.testing.assert_array_equal(density.constrain_rows(eta)[: len(eta)], eta)
     np.testing.assert_array_equal(density.constrain(eta)["W"].T.ravel(), eta[:6])
     expected = stats.norm.logpdf(eta, scale=1.5).sum()
@@ -174,7 +175,7 @@ def test_a_normal_prior_leaves_weights_where_they_are() -> None:
 @needs_tools
 def test_heavy_tailed_priors_are_those_of_scipy(prior: str) -> None:
     density = posterior(make(prior=prior, hidden=(3, 2)))
-    eta = np.random.default_rng(5).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
     expected = Prior.parse(prior).log_density(eta).sum()
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
@@ -183,7 +184,7 @@ def test_ard_scales_the_weights_of_each_input() -> None:
 @needs_tools
     """A non-centred prior: independent normals and half-Student-t scales, so no funnel."""
     density = posterior(make(prior="ard:0.7", hidden=(3, 2)))
-    eta = np.random.default_rng(5).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
     scale, z, others = np.exp(eta[:2]), eta[2:8], eta[8:]
     named = density.constrain(eta)
     np.testing.assert_allclose(named["input_scale"], scale, rtol=1e-12)
@@ -196,7 +197,7 @@ def test_ard_scales_the_weights_of_each_input() -> None:
 def test_a_uniform_prior_is_logistic_on_the_unconstrained_scale() -> None:
 @needs_tools
     density = posterior(make(prior="uniform:3", hidden=(3, 2)))
-    eta = np.random.default_rng(6).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(6)).normal(size=density.dims)
     expected = stats.logistic.logpdf(eta).sum()
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
     weights = density.constrain_rows(eta)[: len(eta)]
@@ -207,7 +208,7 @@ def test_noise_has_a_half_normal_prior() -> None:
 @needs_tools
     network = Network(2, (2,), likelihood="normal", prior="normal:1", sigma_scale=0.7)
     density = Posterior.from_network(network, X, X[:, 0]).prior
-    eta = np.random.default_rng(7).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(7)).normal(size=density.dims)
     sigma = math.exp(eta[-1])
     expected = stats.norm.logpdf(eta[:-1]).sum() + stats.halfnorm.logpdf(sigma, scale=0.7)
     assert density.log_density(eta) == pytest.approx(expected + eta[-1], rel=1e-12)
@@ -228,7 +229,7 @@ def in_region(W: Any) -> Any:
 def test_weights_lie_in_the_region(constraint: str, prior: str, size: int) -> None:
     network = make(constraint, prior=prior, hidden=(size, size), inputs=size)
     density = Posterior.from_network(network, np.ones((1, size)), [1])
-    eta = np.random.default_rng(8).logistic(size=(200, density.dims))
+    eta = np.random.default_rng(seeded(8)).logistic(size=(200, density.dims))
     weights = density.constrain(eta)
     W = weights["W"].reshape(-1, size, size)
     W_deep = np.swapaxes(weights["W_deep"].reshape(-1, size, size), -1, -2)
@@ -257,7 +258,7 @@ def test_pd_skew_prior_is_that_of_its_weights_renormalised(
     """At every point: the density of the weights, over the region's mass, times the Jacobian."""
     network = make("pd-skew", prior=prior, hidden=(size,) * layers, inputs=size)
     density = Posterior.from_network(network, np.ones((1, size)), [1]).prior
-    rng = np.random.default_rng(9)
+    rng = np.random.default_rng(seeded(9))
 
     def weights(eta: Any) -> Any:
         named = density.constrain(eta)
@@ -277,7 +278,7 @@ def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
     """Importance sampling over the unconstrained space from Student-t distributions."""
     network = make(constraint, prior=prior)
     density = posterior(network).prior
-    rng = np.random.default_rng(10)
+    rng = np.random.default_rng(seeded(10))
     proposal = stats.t(df=4, scale=1.5)
     hidden = 4  # the coordinates of W come first; the others factorise exactly
     eta = np.zeros((40_000, density.dims))
@@ -294,7 +295,7 @@ def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
 @needs_tools
 def test_prior_on_triangular_factors_is_that_of_its_elements(prior: str) -> None:
     density = posterior(make("pd-skew:lu", prior=prior)).prior
-    eta = np.random.default_rng(11).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(11)).normal(size=density.dims)
     named = density.constrain(eta)
     t, low, u = named["t"][0], named["T_low"][0], named["u"][0]
     T = np.array([[t[0], 0], [low[0], t[1]]])
@@ -315,7 +316,7 @@ def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> 
         posterior(make("pd-skew:reject", hidden=(2, 2))),
         posterior(make(hidden=(2, 2))),
     )
-    eta = np.random.default_rng(12).normal(size=(2000, full.dims))
+    eta = np.random.default_rng(seeded(12)).normal(size=(2000, full.dims))
     weights = full.constrain(eta)
     inside = in_region(weights["W"])
     inside &= in_region(np.swapaxes(weights["W_deep"].reshape(-1, 2, 2), -1, -2))
@@ -328,7 +329,7 @@ def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> 
 @needs_tools
 def test_inverse_transform_returns_to_the_same_point(network: Network) -> None:
     density = posterior(network)
-    eta = np.random.default_rng(13).normal(size=(20, density.dims))
+    eta = np.random.default_rng(seeded(13)).normal(size=(20, density.dims))
     np.testing.assert_allclose(
         density.unconstrain_rows(density.constrain_rows(eta)), eta, atol=1e-7
     )
@@ -341,7 +342,7 @@ def test_draws_respect_the_constraint(network: Network) -> None:
     if network.constraint == "pd-skew:reject":
         pytest.skip("its density, not its coordinates, keep to the region")
     density = posterior(network)
-    weights = density.constrain(np.random.default_rng(14).normal(size=(200, density.dims)))
+    weights = density.constrain(np.random.default_rng(seeded(14)).normal(size=(200, density.dims)))
     hidden = list(layers(network.hidden, weights))
     after = [*(matrix for matrix, _ in hidden[1:]), weights["V"]]
     for (matrix, bias), outgoing in zip(hidden, after, strict=True):
@@ -377,7 +378,7 @@ def test_ordered_prior_is_that_of_its_weights_times_the_copies(
         named = density.constrain(eta)
         return np.concatenate([named[n].ravel() for n in (*scales, *network.effective_names)])
 
-    rng = np.random.default_rng(15)
+    rng = np.random.default_rng(seeded(15))
     for _ in range(5):
         eta = rng.normal(size=density.dims)
         named = density.constrain(eta)

@@ -38,8 +38,10 @@ from manymodes.results.run_directory import save_posterior
 from manymodes.sampling.nested import run_nested
 from manymodes.statistics.loo import psis_loo
 from manymodes.statistics.stacking import stack
+from seeds import seeded
+from sentences import tells
 
-RNG = np.random.default_rng(11)
+RNG = np.random.default_rng(seeded(11))
 X = RNG.normal(size=(40, 2))
 Y = (X[:, 0] * X[:, 1] > 0).astype(int)
 
@@ -80,7 +82,7 @@ def test_errors_of_probabilities_are_those_of_quadrature(
     """With two models, p = expit(d + s z) with z normal and s the root of the summed squares."""
     log_z = [Estimate(-50.0 + gap, sds[0]), Estimate(-50.0, sds[1])]
     prior = [odds / (1 + odds), 1 / (1 + odds)]
-    found, intervals = probabilities(log_z, prior, np.random.default_rng(1))
+    found, intervals = probabilities(log_z, prior, np.random.default_rng(seeded(1)))
     centre, spread = gap + np.log(odds), np.hypot(*sds)
     nodes, weights = hermegauss(80)
     drawn, weights = special.expit(centre + spread * nodes), weights / weights.sum()
@@ -123,11 +125,11 @@ def exact(prior_sd: float) -> tuple[float, float]:
 def conjugate(tools: Any, shared: Callable[[str], Any]) -> ModelComparison:
     """Three priors on the same normal mean: nested runs, and two chains of exact draws each."""
     runs = []
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seeded(2))
     for sd in (0.3, 1.0, 6.0):
         posterior = closed_form(prior=(sd, 1.0))
         with shared(f"conjugate-{sd}") as out:
-            common: dict[str, Any] = {"out": out, "resume": True, "quiet": True}
+            common: dict[str, Any] = {"out": out, "seed": seeded(1), "resume": True, "quiet": True}
             nested = run_nested(posterior, settings=QUICK_POLYCHORD, **common)
         precision = len(Y_NORMAL) + sd**-2
         mu = Y_NORMAL.sum() / precision + rng.normal(size=(2, 1000, 1)) / np.sqrt(precision)

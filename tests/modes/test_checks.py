@@ -56,6 +56,8 @@ from manymodes.results.run_directory import summarise
 from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 from manymodes.sampling.nested import run_nested
+from seeds import seeded
+from sentences import tells
 
 FEW = ModeSettings(climbs=40)
 
@@ -63,7 +65,7 @@ FEW = ModeSettings(climbs=40)
 def compared(posterior: Posterior, eta: np.ndarray) -> Comparison:
     rows = posterior.constrain_rows(eta)
     chains = made_chains(posterior, eta, rows=rows)
-    return compare(posterior, chains=chains, settings=FEW, quiet=True)
+    return compare(posterior, chains=chains, settings=FEW, seed=seeded(1), quiet=True)
 
 
 def value(checks: Checks, method: str, scope: str, mode: int = 0) -> Check:
@@ -82,7 +84,7 @@ def assert_within(row: Check | Estimate, truth: float, k: float = 3.0) -> None:
 def peaks() -> tuple[Comparison, float]:
     """Two peaks far apart, the one with 19/20 of the mass visited by two chains of forty."""
     posterior = two_peaks(20.0, 0.95).compile()
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seeded(1))
     right = np.arange(40) < 2
     spread = np.sqrt(100 / 101)
     centre = np.where(right, 10.0, -10.0) * 100 / 101
@@ -100,7 +102,7 @@ def test_conjugate_posteriors(kind: str) -> None:
 @needs_tools
     """All methods from exact draws; without nested runs they check one another."""
     posterior = closed_form(kind)
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seeded(2))
     if kind == "normal":
         n = len(Y_NORMAL)
         truth = stats.multivariate_normal(np.zeros(n), np.eye(n) + 4.0).logpdf(Y_NORMAL)
@@ -128,7 +130,7 @@ def test_two_peaks_by_mode_and_not(peaks: tuple[Comparison, float]) -> None:
     """By mode both are exact; all draws at once are far off, for chains chose the small peak."""
     comparison, truth = peaks
     assert len(comparison.summaries) == 2
-    by_mode = bridge_by_mode(comparison, seed=3)
+    by_mode = bridge_by_mode(comparison, seed=seeded(3))
     for mode, found in by_mode.items():
         members = comparison.chain_modes == mode
         assert comparison.chains is not None
@@ -136,7 +138,7 @@ def test_two_peaks_by_mode_and_not(peaks: tuple[Comparison, float]) -> None:
         assert_within(found.estimate, truth + math.log(share))
     total = log_sum({mode: found.estimate for mode, found in by_mode.items()})
     assert_within(total, truth)
-    pooled = bridge_whole(comparison, seed=3)
+    pooled = bridge_whole(comparison, seed=seeded(3))
     assert pooled.converged
     assert truth - pooled.log_z > 2.0
     assert truth - pooled.log_z > 20 * pooled.log_z_sd
@@ -149,8 +151,8 @@ def test_nested_runs_alone() -> None:
     """Without chains there is no bridge sampling, and that is said."""
 @needs_tools
     posterior = closed_form()
-    nested = run_nested(posterior, settings=QUICK_POLYCHORD, quiet=True)
-    comparison = compare(posterior, nested=nested, settings=FEW, quiet=True)
+    nested = run_nested(posterior, settings=QUICK_POLYCHORD, seed=seeded(1), quiet=True)
+    comparison = compare(posterior, nested=nested, settings=FEW, seed=seeded(1), quiet=True)
     checks = check(comparison)
     assert value(checks, BRIDGE, WHOLE).remark == "there are no chains"
     assert checks.row(POOLED, WHOLE) is None
@@ -182,7 +184,7 @@ def test_a_wrong_evidence_is_told(peaks: tuple[Comparison, float]) -> None:
 def test_the_limit_grows_with_the_number_of_comparisons() -> None:
     """Family-wise three sigma: checked by counting among independent normals."""
     assert Agreement("a", "b", (1,), 0.6, 0.2).z == pytest.approx(3)
-    scores = np.abs(np.random.default_rng(4).standard_normal((20_000, 9))).max(axis=1)
+    scores = np.abs(np.random.default_rng(seeded(4)).standard_normal((20_000, 9))).max(axis=1)
     beyond = (scores > 3.6153).mean()
     assert beyond == pytest.approx(0.0027, abs=3 * math.sqrt(0.0027 / 20_000))
 
@@ -200,10 +202,24 @@ def test_xor_with_the_constrained_prior(xor: dict[str, Posterior], shared: Any) 
     settings = NutsSettings(warmup=1000, draws=500)
     with shared("xor-checks") as out:
         chains = run_chains(
-            posterior, chains=32, settings=settings, out=out, resume=True, quiet=True
+            posterior,
+            chains=32,
+            settings=settings,
+            seed=seeded(1),
+            out=out,
+            resume=True,
+            quiet=True,
+        )
+        nested = run_nested(
+            posterior, settings=QUICK_POLYCHORD, seed=seeded(1), out=out, resume=True, quiet=True
         )
     comparison = compare(
-        posterior, chains=chains, nested=nested, settings=ModeSettings(climbs=150), quiet=True
+        posterior,
+        chains=chains,
+        nested=nested,
+        settings=ModeSettings(climbs=150),
+        seed=seeded(1),
+        quiet=True,
     )
     checks = check(comparison)
     pairs = {(one.first, one.second) for one in checks.agreements}
@@ -268,7 +284,7 @@ def test_basins_follow_the_nearest_known_draw(peaks: tuple[Comparison, float]) -
 
 def regression(activation: str, hidden: int, prior: str, constraint: str = "none") -> Posterior:
     """Return a network 1-hidden-1 on a curve that takes all of its units."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seeded(5))
     x = np.linspace(-3, 3, 60)
     y = np.tanh(3 * (x + 1.5)) + 0.5 * np.tanh(2 * (x - 1.5)) + 0.05 * rng.standard_normal(60)
     network = Network(
@@ -279,7 +295,7 @@ def regression(activation: str, hidden: int, prior: str, constraint: str = "none
 
 def top_of(posterior: Posterior) -> np.ndarray:
     """Return a maximum of the density, the highest of a few climbs."""
-    rng = np.random.default_rng(6)
+    rng = np.random.default_rng(seeded(6))
     starts = rng.normal(size=(6, posterior.dims))
     found = [
         laplace(density_of(posterior), posterior.gradient, start, draws=20) for start in starts

@@ -27,6 +27,8 @@ from manymodes.report.findings import finding
 from manymodes.report.plots import plot_accumulation, plot_switching, plot_traces
 from manymodes.report.terminal import diagnosis_text
 from manymodes.statistics.chain_weightings import HeldOutScore, Score, weighings
+from seeds import seeded
+from sentences import tells
 
 TANH = Network(2, (3,), activation="tanh", prior="normal:1")
 
@@ -70,12 +72,12 @@ def compared(
 
 
 def normal(*shape: int, seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
+    return np.random.default_rng(seeded(seed)).normal(size=shape)
 
 
 def copies(network: Network, n_chains: int, draws: int) -> np.ndarray:
     """Chains of one function, each moved to a random symmetric copy of it."""
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seeded(2))
     weights = {n: rng.normal(size=shape) for n, shape in network.weight_shapes.items()}
     drawn = {n: w + 0.05 * rng.normal(size=(n_chains, draws, *w.shape)) for n, w in weights.items()}
     orders, signs = random_members(network, n_chains, rng)
@@ -220,7 +222,7 @@ def test_chains_that_were_cut_short_count_where_they_can() -> None:
 
 
 def test_health_is_that_of_each_mode() -> None:
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(seeded(4))
     shape = (5, 6)
     stats = {
         "diverging": (LABELS == 1).astype(float) * (np.arange(6) > 3),
@@ -296,7 +298,7 @@ def apart(lpd: np.ndarray, *, evidence: bool = False) -> Comparison:
         lpd.T,
         shares=shares,
         evidence=np.full(4, 0.25) if evidence else None,
-        rng=np.random.default_rng(6),
+        rng=np.random.default_rng(seeded(6)),
     )
     return replace(comparison, weighings=found)
 
@@ -345,7 +347,7 @@ def written(figure: Figure, panel: int) -> list[int]:
 
 
 def many_modes(n_modes: int, n_chains: int) -> Diagnosis:
-    rng = np.random.default_rng(9)
+    rng = np.random.default_rng(seeded(9))
     ends = rng.integers(n_modes, size=n_chains)
     labels = np.repeat(ends[:, None], 6, axis=1)
     labels[::5, :3] = 0

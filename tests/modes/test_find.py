@@ -22,6 +22,7 @@ from manymodes.sampling.chains.chains import Chains, run_chains
 from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
 from manymodes.studies.cauchy import cauchy_data, cauchy_posterior
+from seeds import seeded
 
 FEW = ModeSettings(climbs=100)
 
@@ -33,11 +34,15 @@ def executor() -> Iterator[Executor]:
 
 
 def integrate(posterior: Posterior, nlive: int = 200) -> Nested:
-    return run_nested(posterior, settings=PolyChordSettings(nlive=nlive), quiet=True)
+    return run_nested(
+        posterior, settings=PolyChordSettings(nlive=nlive), seed=seeded(1), quiet=True
+    )
 
 
 def sample(posterior: Posterior, executor: Executor, chains: int = 8) -> Chains:
-    return run_chains(posterior, chains=chains, settings=QUICK_NUTS, executor=executor, quiet=True)
+    return run_chains(
+        posterior, chains=chains, settings=QUICK_NUTS, seed=seeded(1), executor=executor, quiet=True
+    )
 
 
 # ---------------------------------------------------------------- two peaks
@@ -48,8 +53,12 @@ def test_two_peaks_and_their_shares(executor: Executor) -> None:
     posterior = two_peaks(12.0, 2 / 3)
     nested = integrate(posterior)
     found = compare(
-@needs_tools
-        posterior, chains=sample(posterior, executor), nested=nested, settings=FEW, quiet=True
+        posterior,
+        chains=sample(posterior, executor),
+        nested=nested,
+        settings=FEW,
+        seed=seeded(1),
+        quiet=True,
     )
     assert found.modes.n_modes == 2
     assert found.modes.reached.all()
@@ -67,7 +76,9 @@ def test_two_peaks_and_their_shares(executor: Executor) -> None:
 def test_every_draw_is_in_the_basin_that_it_lies_in(executor: Executor) -> None:
     posterior = two_peaks(12.0, 0.5)
     chains, nested = sample(posterior, executor), integrate(posterior, 50)
-    modes = find_modes(posterior, chains=chains, nested=nested, settings=FEW, quiet=True)
+    modes = find_modes(
+        posterior, chains=chains, nested=nested, settings=FEW, seed=seeded(1), quiet=True
+    )
     right = int(modes.peaks[1, 0] > 0)
     assert modes.chains.shape == chains.eta.shape[:2]
     np.testing.assert_array_equal(modes.chains == right, chains.eta[..., 0] > 0)
@@ -90,7 +101,7 @@ def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) ->
     assert (barrier < 1) == (expected == 1)
 @needs_tools
     nested = integrate(posterior, 50)
-    modes = find_modes(posterior, nested=nested, settings=FEW, quiet=True)
+    modes = find_modes(posterior, nested=nested, settings=FEW, seed=seeded(1), quiet=True)
     assert modes.n_modes == expected
 
 

@@ -27,6 +27,7 @@ from manymodes.sampling.base_measures import (
 )
 from manymodes.sampling.nested import Nested, choose_base, run_nested
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from seeds import seeded
 
 MIXED = BaseMeasure.product(
     (NORMAL, LOGISTIC, STUDENT4, CAUCHY), [1.0, -2.0, 0.5, 3.0], [0.3, 2.0, 1.5, 0.7]
@@ -62,7 +63,7 @@ def test_quantiles_are_finite_on_the_edge_of_the_cube() -> None:
 
 
 def test_log_density_is_scipys_and_integrates_to_one() -> None:
-    eta = np.random.default_rng(1).normal(size=(4, 5, 4))
+    eta = np.random.default_rng(seeded(1)).normal(size=(4, 5, 4))
     expected = sum(d.logpdf(eta[..., i]) for i, d in enumerate(SCIPY))
     np.testing.assert_allclose(MIXED.log_density(eta), expected, rtol=1e-12)
     for family in FAMILIES:
@@ -80,7 +81,7 @@ def scales(base: BaseMeasure) -> np.ndarray:
 
 def test_a_mixture_is_what_its_density_says() -> None:
     """Draws through the cube, against the density on a grid: three standard errors."""
-    draws = TWO.sample(np.random.default_rng(3), 40_000)
+    draws = TWO.sample(np.random.default_rng(seeded(3)), 40_000)
     assert TWO.cube_dims == 3
     for low, high in ((-4.0, -2.0), (-0.5, 0.5), (3.0, 5.0)):
         mass, _ = integrate.dblquad(
@@ -96,14 +97,14 @@ def test_the_first_cube_coordinate_chooses_the_component() -> None:
     assert TWO.component_of(cube).tolist() == [0, 0, 1, 1, 0, 1]
     np.testing.assert_allclose(TWO.quantile(cube)[:, 0], [-3, -3, 4, 4, -3, 4], atol=1e-12)
     for one in TWO.components:
-        u = np.random.default_rng(4).random((50, 2))
+        u = np.random.default_rng(seeded(4)).random((50, 2))
         np.testing.assert_allclose(one.invert(one.map(u)), u, rtol=1e-9)
 
 
 def test_a_measure_survives_its_file(tmp_path: Path) -> None:
     write_measure(tmp_path / "two.json", TWO, ("a", "b"))
     again = read_measure(tmp_path / "two.json", 2)
-    points = np.random.default_rng(1).normal(scale=3, size=(20, 2))
+    points = np.random.default_rng(seeded(1)).normal(scale=3, size=(20, 2))
     np.testing.assert_array_equal(again.log_density(points), TWO.log_density(points))
     np.testing.assert_array_equal(
         again.quantile(np.full((1, 3), 0.2)), TWO.quantile(np.full((1, 3), 0.2))
@@ -154,7 +155,7 @@ def blobs(rng: np.random.Generator) -> list[np.ndarray]:
 def test_chains_in_one_mode_share_a_component() -> None:
 @needs_tools
     posterior = two_peaks(12.0, 2 / 3)
-    draws = blobs(np.random.default_rng(5))
+    draws = blobs(np.random.default_rng(seeded(5)))
     base = chains_measure(posterior, draws, prior=prior_measure(posterior))
     assert [one.families[0] for one in base.components] == [STUDENT4, STUDENT4, NORMAL]
     left, right = sorted(base.components[:2], key=lambda one: one.location[0])
@@ -198,7 +199,7 @@ def test_a_uniform_prior_is_logistic(bound: float) -> None:
 
 def assert_is_the_prior(base: BaseMeasure, posterior: Posterior, scale: float) -> None:
     """The prior's density is the base measure's: the prior-only evidence is exactly 1."""
-    for eta in scale * np.random.default_rng(2).normal(size=(20, posterior.dims)):
+    for eta in scale * np.random.default_rng(seeded(2)).normal(size=(20, posterior.dims)):
         prior = posterior.prior.log_density(eta)
         assert prior == pytest.approx(float(base.log_density(eta)), rel=1e-9, abs=1e-8)
 

@@ -23,6 +23,7 @@ from manymodes.errors import DensityError
 from manymodes.sampling.base_measures import prior_measure
 from manymodes.sampling.nested import run_nested
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from seeds import seeded
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
 IN_CLOSED_FORM = ("regression", "mixture", "mixture_narrow")
@@ -56,7 +57,7 @@ def density(posterior: Posterior, eta: np.ndarray) -> float:
 def importance(posterior: Posterior, seed: int = 1) -> tuple[float, float]:
     """Return log integral and its error (nats), from draws of the base measure."""
     base = prior_measure(posterior)
-    eta = base.quantile(np.random.default_rng(seed).random((DRAWS, posterior.dims)))
+    eta = base.quantile(np.random.default_rng(seeded(seed)).random((DRAWS, posterior.dims)))
     log_w = np.array([density(posterior, one) for one in eta]) - base.log_density(eta)
     w = np.exp(log_w - log_w.max())
     return float(np.log(w.mean()) + log_w.max()), float(w.std() / w.mean() / np.sqrt(DRAWS))
@@ -89,7 +90,7 @@ def test_evidence_of_a_regression_is_its_density_over_its_posterior() -> None:
     covariance = np.linalg.inv(data["X"].T @ data["X"] / data["noise"] ** 2 + np.eye(14))
     mean = covariance @ data["X"].T @ data["y"] / data["noise"] ** 2
     known = stats.multivariate_normal(mean, covariance)
-    for beta in known.rvs(5, random_state=1):
+    for beta in known.rvs(5, random_state=seeded(1)):
         log_z = exact.posterior.log_density(beta) - known.logpdf(beta)
         assert log_z == pytest.approx(exact.log_z, abs=1e-8)
 
@@ -103,7 +104,7 @@ def test_evidence_of_a_mixture_is_its_density_over_its_posterior(name: str) -> N
     assert [c.width for c in exact.components] == [1, 0.2 if name.endswith("narrow") else 1]
     peaks = [stats.norm(*_posterior_of(c, prior)) for c in exact.components]
     for peak in peaks:
-        for x in peak.rvs((5, 10), random_state=1):
+        for x in peak.rvs((5, 10), random_state=seeded(1)):
             terms = [one.logpdf(x).sum() for one in peaks]
             known = np.logaddexp(*(np.log([2 / 3, 1 / 3]) + terms))
             log_z = exact.posterior.log_density(x) - known
@@ -158,14 +159,15 @@ def test_all_constrained_types_have_their_dimension() -> None:
 def test_log_z_is_within_three_errors(name: str) -> None:
     exact = make(name)
     settings = PolyChordSettings(nlive=40 if exact.posterior.dims > 9 else 100)
-    found = run_nested(exact.posterior, runs=1, settings=settings, seed=1, quiet=True)
+    found = run_nested(exact.posterior, runs=1, settings=settings, seed=seeded(1), quiet=True)
     assert 0 < found.log_z_sd < 0.75
     assert abs(found.log_z - exact.found_log_z) < 3 * found.log_z_sd
 
 
 def test_modes_of_a_mixture_have_their_evidence(calibration: ModuleType) -> None:
 @needs_tools
-    found = calibration.measure("mixture", calibration.Plan(60, 1, "prior", None), seed=1)
+def test_modes_of_a_mixture_have_their_evidence(calibration: ModuleType) -> None:
+    found = calibration.measure("mixture", calibration.Plan(60, 1, "prior", None), seed=seeded(1))
     assert found["modes"] == 2
     exact = make("mixture")
     for mode, known in zip(found["components"], exact.components, strict=True):
@@ -201,7 +203,7 @@ def test_an_infinite_density_is_not_evidence(seed: int) -> None:
     """A Dirichlet density with a shape below 1 is infinite where a share is rounded to 0."""
     exact = make("simplex_prior")
     settings = PolyChordSettings(nlive=500, num_repeats=2)
-    found = run_nested(exact.posterior, runs=1, settings=settings, seed=seed, quiet=True)
+    found = run_nested(exact.posterior, runs=1, settings=settings, seed=seeded(seed), quiet=True)
     assert found.runs[0].failures > 0
     assert 0 < found.log_z_sd < 0.1
     assert abs(found.log_z) < 0.1  # two slices are few: no error is trusted here
@@ -237,7 +239,7 @@ def test_all_scores_are_told_together(calibration: ModuleType) -> None:
 def test_a_wrong_exact_value_is_detected(calibration: ModuleType) -> None:
 @needs_tools
     plan = calibration.Plan(50, 1, "prior", None)
-    rows = [calibration.measure("scale", plan, seed) for seed in (1, 2, 3)]
+    rows = [calibration.measure("scale", plan, seeded(seed)) for seed in (1, 2, 3)]
     values, errors = ([row[key] for row in rows] for key in ("log_z", "error"))
     exact: Exact = make("scale")
     right = calibration.scores(values, errors, exact.found_log_z)

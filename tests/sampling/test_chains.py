@@ -20,6 +20,7 @@ from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 from manymodes.sampling.chains.missing_chains import chain_seeds, retry_seed
 from manymodes.statistics.loo import psis_loo
+from seeds import seeded
 
 SHORT = NutsSettings(warmup=100, draws=60)
 COLLIDING = 139
@@ -84,7 +85,9 @@ def test_the_same_seed_gives_the_same_draws(normal: Posterior, executor: Executo
 
 def test_draws_are_of_the_posterior(normal: Posterior, executor: Executor) -> None:
     """The mean within 4 standard errors, at a quarter of the draws as effective size."""
-    chains = run(normal, executor, chains=4, settings=NutsSettings(warmup=200, draws=500))
+    chains = run(
+        normal, executor, chains=4, settings=NutsSettings(warmup=200, draws=500), seed=seeded(1)
+    )
     precision = len(Y_NORMAL) + 1 / 4
     mean, sd = Y_NORMAL.sum() / precision, precision**-0.5
     assert abs(chains.eta.mean() - mean) < 4 * sd / np.sqrt(chains.eta.size / 4)

@@ -31,6 +31,7 @@ from manymodes.sampling.chains.cmdstan_nuts import (
     run_chain,
 )
 from manymodes.sampling.chains.stan_csv import read_stan_csv
+from seeds import seeded
 
 SHORT = NutsSettings(warmup=100, draws=60)
 STILL = 1e-14  # a step size with which draws stay where the chain starts
@@ -108,7 +109,7 @@ def test_a_chain_holds_its_draws_its_statistics_and_its_warmup(
 ) -> None:
     """The metric is the posterior's variance within 5 of its standard errors at 300 draws."""
     settings = NutsSettings(warmup=1000, draws=200)
-    chain = run_chain(normal, settings, 7, tmp_path, start=np.zeros(1))
+    chain = run_chain(normal, settings, seeded(7), tmp_path, start=np.zeros(1))
     assert chain.rows.shape == chain.eta.shape == (200, 1)
     assert set(chain.stats) == set(STATS)
     assert {values.shape for values in chain.stats.values()} == {(200,)}

@@ -31,13 +31,14 @@ from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings
 from manymodes.sampling.nested import Nested, PriorIntegral, load_nested, run_nested
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from seeds import seeded
 
 SMALL = PolyChordSettings(nlive=100)
 PILOT = NutsSettings(warmup=200, draws=200)
 
 
 def run(posterior: Posterior, **options: Any) -> Nested:
-    return run_nested(posterior, **{"settings": SMALL, "quiet": True, **options})
+    return run_nested(posterior, **{"settings": SMALL, "seed": seeded(1), "quiet": True, **options})
 
 
 def truth_of_bernoulli(a: float, b: float) -> float:
@@ -120,7 +121,13 @@ def test_peaks_are_found_without_chains() -> None:
     places = sorted(one.location[0] for one in nested.base.components if one.origin == "peaks")
     assert np.allclose(places, [-11.9, 11.9], atol=0.5)
     assert nested.missed_share < 0.02
-    found = compare(nested.posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
+    found = compare(
+        nested.posterior,
+        nested=nested,
+        settings=ModeSettings(climbs=60),
+        seed=seeded(1),
+        quiet=True,
+    )
     right, _ = found.prominent
     assert abs(right.evidence.value - 2 / 3) < 3 * right.evidence.sd < 0.2
 
@@ -128,7 +135,7 @@ def test_peaks_are_found_without_chains() -> None:
 def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
     """Chains of the left peak alone: the right one is covered by the prior's component only."""
     posterior = two_peaks(8.0, 2 / 3)
-    starts = run_chains(posterior, chains=8, settings=PILOT, quiet=True)
+    starts = run_chains(posterior, chains=8, settings=PILOT, seed=seeded(1), quiet=True)
     left = starts.select(starts.eta[:, :, 0].mean(axis=1) < 0)
     nested = run(posterior, reference="chains", chains=left)
     assert 0.3 < nested.missed_share < 0.9
@@ -139,11 +146,12 @@ def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
 def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
     """Peaks 24 widths apart: each run crosses between them by the component's coordinate."""
     posterior = two_peaks(24.0, 2 / 3)
-    chains = run_chains(posterior, chains=8, settings=PILOT, quiet=True)
+    chains = run_chains(posterior, chains=8, settings=PILOT, seed=seeded(1), quiet=True)
     nested = run(posterior, reference="chains", chains=chains)
     assert len(nested.base.components) == 3
-    found = compare(posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
-@needs_tools
+    found = compare(
+        posterior, nested=nested, settings=ModeSettings(climbs=60), seed=seeded(1), quiet=True
+    )
     assert [mode.runs for mode in found.prominent] == [(1, 2), (1, 2)]
     right, left = found.prominent
     for mode, share in ((right, 2 / 3), (left, 1 / 3)):
@@ -154,8 +162,10 @@ def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
 def test_modes_that_a_run_missed_are_named() -> None:
     """Some run of ten live points loses a peak of a fiftieth of the evidence."""
     posterior = two_peaks(24.0, 0.98)
-    nested = run(posterior, runs=6, settings=PolyChordSettings(nlive=10, nprior=10), seed=3)
-    found = compare(posterior, nested=nested, settings=ModeSettings(climbs=60), quiet=True)
+    nested = run(posterior, runs=6, settings=PolyChordSettings(nlive=10, nprior=10), seed=seeded(3))
+    found = compare(
+        posterior, nested=nested, settings=ModeSettings(climbs=60), seed=seeded(1), quiet=True
+    )
     small = found.summaries[1]
     assert 0 < len(small.runs) < 6
     assert found.as_dict()["modes"][1]["recovery"] == pytest.approx(len(small.runs) / 6)

@@ -29,13 +29,18 @@ from manymodes.sampling.nested import Nested, PriorIntegral, run_nested
 from manymodes.sampling.nested.entries import nested_entry
 from manymodes.sampling.nested.meaning import figure, log_z_line, what_log_z_is
 from manymodes.sampling.nested.polychord_run import PolyChordSettings
+from seeds import seeded
+
+pytestmark = needs_tools
 
 FEW = ModeSettings(climbs=20)
 
 
 def integrated(kind: int, reference: str = "prior", nlive: int = 60, seed: int = 1) -> Nested:
     settings = PolyChordSettings(nlive=nlive, num_repeats=6)
-    return run_nested(improper(kind), settings=settings, reference=reference, seed=seed, quiet=True)
+    return run_nested(
+        improper(kind), settings=settings, reference=reference, seed=seeded(seed), quiet=True
+    )
 
 
 def steps_log_z() -> float:

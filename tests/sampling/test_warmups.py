@@ -12,6 +12,7 @@ from conftest import Y_NORMAL, closed_form, needs_tools, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.chains.cmdstan_nuts import NutsSettings, run_chain
 from manymodes.sampling.chains.warmups import SHARE, Warmup, offered, peak_of
+from seeds import seeded
 
 SETTINGS = NutsSettings(warmup=1000, draws=400)
 
@@ -76,14 +77,14 @@ def test_draws_after_a_shared_warmup_are_of_the_same_posterior(
 
     The prior of standard deviation 10 takes a hundredth off the peak's place and variance.
     """
-    pilot = run_chain(peaks, SETTINGS, 1, tmp_path, start=np.array([3.0, 1.0]))
+    pilot = run_chain(peaks, SETTINGS, seeded(1), tmp_path, start=np.array([3.0, 1.0]))
     warmup = Warmup(peak_of(peaks, pilot.eta[-1]), pilot.inv_metric, pilot.step_size)
     chains = []
     for seed in range(2, 6):
         start = np.array([2.0 + seed, -1.5])
         adapted = offered(peaks, start, [warmup], SETTINGS)
         assert adapted is not None
-        chain = run_chain(peaks, SETTINGS, seed, tmp_path, start=start, adapted=adapted)
+        chain = run_chain(peaks, SETTINGS, seeded(seed), tmp_path, start=start, adapted=adapted)
         np.testing.assert_allclose(chain.inv_metric, pilot.inv_metric, rtol=1e-5)
         chains.append(chain.eta[:, 0])
     draws = np.concatenate(chains)
