@@ -280,7 +280,10 @@ def test_names_of_columns_are_kept_and_checked(points: Any) -> None:
     assert model.feature_names_in_.tolist() == ["dose", "mass"]
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[["mass", "dose"]])
-    with pytest.raises(ValueError, match="3 features"):
+    with (
+        pytest.warns(UserWarning, match="feature names"),  # an array has none
+        pytest.raises(ValueError, match="3 features"),
+    ):
         model.log_predictive_density(np.zeros((1, 3)), [0.0])
 
 

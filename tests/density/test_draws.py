@@ -117,7 +117,9 @@ def test_every_tree_and_table_keeps_all_draws(eta: np.ndarray) -> None:
     assert {"draw__", "theta_dim_0_", "sample_[0]", "y"} <= set(arviz_stats.summary(tree).index)
     assert extract(tree).sizes["sample"] == 400
     assert "sample_" in extract(tree).data_vars
-    assert arviz_stats.loo(tree).n_data_points == 6
+    # So few observations of so simple a model: whole draws decide one of the six terms.
+    with pytest.warns(UserWarning, match="Pareto"):
+        assert arviz_stats.loo(tree).n_data_points == 6
 
 
 # ---------------------------------------------------------------- which observations there are
