@@ -40,9 +40,9 @@ MODELS = Path(__file__).parent / "models"
 QUICK_NUTS = NutsSettings(warmup=300, draws=200)
 QUICK_POLYCHORD = PolyChordSettings(nlive=100)
 
-Y_NORMAL = np.array([0.3, 1.9, -0.4, 1.1, 2.2])
 UNASKED = "only tests that ask for the fixture `tools` find a toolchain"
 
+Y_NORMAL = np.array([0.3, 1.9, -0.4, 1.1, 2.2])
 Y_UNIT_CUBE = [0.2, 1.9, 0.6, 2.4]
 Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
 
@@ -72,11 +72,11 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 needs_tools = pytest.mark.usefixtures("tools")
 """For tests that compile, or run what was compiled, and take nothing from the toolchain itself."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest: no worker is left with one at the end.
 
     What asks for the toolchain is marked so: ``-m "not toolchain"`` leaves it out.
@@ -88,7 +88,6 @@ needs_tools = pytest.mark.usefixtures("tools")
     items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
-@pytest.fixture(scope="session")
 @cache
 def _no_toolchain() -> tempfile.TemporaryDirectory[str]:
     """Return a folder, for as long as the session, with compilers and a make that only say why."""
@@ -129,6 +128,7 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.fixture(scope="session")
 def tools() -> toolchain.Toolchain:
     """The whole toolchain; a session without one fails here, with the way to mend it."""
     return toolchain.require("cmdstan", "bridge", "polychord", "compiler")

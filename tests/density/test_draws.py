@@ -168,9 +168,9 @@ def test_what_is_no_log_lik(parameters: list[str], others: list[str], said: str)
         find_log_lik(_Names(parameters, others), "p")
 
 
+@needs_tools
 def test_data_items_are_just_data(eta: np.ndarray) -> None:
     """N is an array, prior_only a vector and save_log_lik a real: none of them is a switch."""
-@needs_tools
     density = posterior()
     assert density.n_obs == 6
     assert density.log_lik_shape == (3, 2)
@@ -215,9 +215,9 @@ def test_a_switch_is_an_int_that_the_program_reads(
 # ---------------------------------------------------------------- generated quantities that throw
 
 
+@needs_tools
 def test_a_throw_leaves_nan_in_its_draws_and_costs_nothing_else(eta: np.ndarray) -> None:
     density = posterior(kind=5)
-@needs_tools
     drawn = density.constrain(eta)
     above = drawn["draw"] + drawn["chain"] > 0.3
     assert 0 < above.sum() < len(above)
@@ -238,9 +238,9 @@ def test_a_throw_of_an_integer_that_is_too_large(eta: np.ndarray) -> None:
     assert "poisson_log_rng: Log rate parameter is 50" in told.message
 
 
+@needs_tools
 def test_transformed_parameters_that_throw_have_no_density(eta: np.ndarray) -> None:
     """A reject in the model block is a density of zero, not a gap in the draws."""
-@needs_tools
     density = posterior(kind=9, cut=-100.0)
     assert density.log_density(eta[0]) == -np.inf
     with pytest.raises(DensityError, match="chain is above the cut"):
@@ -388,9 +388,9 @@ def test_single_precision_where_it_holds_the_values() -> None:
     np.testing.assert_array_equal(values, [[0.5, np.inf], [-1e40, 2.0]])
 
 
+@needs_tools
 def test_large_log_likelihoods_stay_finite_in_the_tree(eta: np.ndarray) -> None:
     density = posterior(kind=7)
-@needs_tools
     chains = made_chains(density, eta[None, :50], rows=density.constrain_rows(eta[None, :50]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -425,9 +425,9 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
 SAMPLE = ["--chains", "2", "--warmup", "100", "--draws", "60"]
 
 
+@needs_tools
 @pytest.mark.parametrize(
     ("kind", "scored", "said"),
-@needs_tools
     [
         (0, None, ""),
         (2, 5, "log_lik is NaN or infinite for 1 of 6 observations"),
@@ -461,9 +461,9 @@ def test_chains_are_kept_whatever_generated_quantities_do(
         assert said.split(":")[0] in page
 
 
+@needs_tools
 def test_nested_runs_are_kept_whatever_generated_quantities_do(run: Any) -> None:
     results, text, _ = run("evidence", 5, "--nlive", "40", "--runs", "1", "--reference", "peaks")
-@needs_tools
     assert "The generated quantities threw in" in text
     assert "draws of the nested runs" in text
     table = results.nested
@@ -487,9 +487,9 @@ def test_nested_runs_are_kept_whatever_generated_quantities_do(run: Any) -> None
         )
 
 
+@needs_tools
 def test_one_chain_of_few_draws_from_a_given_start(tmp_path: Path, eta: np.ndarray) -> None:
     """A vector of no elements is left out of the start and of the draws."""
-@needs_tools
     density = posterior(kind=2, cut=-0.2)
     start = tmp_path / "start.json"
     drawn = density.constrain(eta[0])

@@ -29,9 +29,9 @@ from manymodes.toolchain import stan_dir
 from seeds import seeded
 from test_stan_programs import COMBINATIONS, RAGGED, interior_point, label, make, posterior
 
-DRIVER = Path(__file__).parents[1] / "kernel" / "driver.cpp"
 pytestmark = needs_tools
 
+DRIVER = Path(__file__).parents[1] / "kernel" / "driver.cpp"
 SETS = ("baseline", "avx2", "avx512")
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 LIKELIHOODS = ("bernoulli", "categorical", "normal")

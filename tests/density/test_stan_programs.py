@@ -104,8 +104,8 @@ def label(value: object) -> str:
     return str(value)
 
 
-@pytest.mark.parametrize("program", MODELS, ids=lambda path: path.name)
 @needs_tools
+@pytest.mark.parametrize("program", MODELS, ids=lambda path: path.name)
 def test_stanc_has_nothing_to_say(program: Path) -> None:
     cmdstan = toolchain.require("cmdstan").cmdstan.path
     assert cmdstan is not None
@@ -123,8 +123,8 @@ def test_sources_have_short_lines_and_no_tabs(path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
 @needs_tools
+@pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
 def test_gradient_agrees_with_finite_differences(network: Network) -> None:
     density = posterior(network)
     eta = interior_point(network, np.random.default_rng(seeded(3)))
@@ -136,8 +136,8 @@ def test_gradient_agrees_with_finite_differences(network: Network) -> None:
         assert gradient[i] == pytest.approx(difference / (2 * step), rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
 @needs_tools
+@pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
 def test_likelihood_agrees_with_numpy(network: Network) -> None:
     """The density less that of the prior alone, and log_lik, are what NumPy computes."""
     density = posterior(network)
@@ -150,8 +150,8 @@ def test_likelihood_agrees_with_numpy(network: Network) -> None:
     assert likelihood == pytest.approx(expected.sum(), rel=1e-10)
 
 
-@pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 @needs_tools
+@pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 def test_dimensions_and_names(network: Network) -> None:
     density = posterior(network)
     assert density.dims == network.parameter_count
@@ -160,8 +160,8 @@ def test_dimensions_and_names(network: Network) -> None:
     assert "log_lik" not in shapes
 
 
-def test_a_normal_prior_leaves_weights_where_they_are() -> None:
 @needs_tools
+def test_a_normal_prior_leaves_weights_where_they_are() -> None:
     """Infinite bounds are no bounds: the unconstrained coordinates are the weights."""
     density = posterior(make(prior="normal:1.5", hidden=(3, 2)))
     eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
@@ -171,8 +171,8 @@ def test_a_normal_prior_leaves_weights_where_they_are() -> None:
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("prior", ["laplace:0.8", "student:5,0.9"])
 @needs_tools
+@pytest.mark.parametrize("prior", ["laplace:0.8", "student:5,0.9"])
 def test_heavy_tailed_priors_are_those_of_scipy(prior: str) -> None:
     density = posterior(make(prior=prior, hidden=(3, 2)))
     eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
@@ -180,8 +180,8 @@ def test_heavy_tailed_priors_are_those_of_scipy(prior: str) -> None:
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
 
-def test_ard_scales_the_weights_of_each_input() -> None:
 @needs_tools
+def test_ard_scales_the_weights_of_each_input() -> None:
     """A non-centred prior: independent normals and half-Student-t scales, so no funnel."""
     density = posterior(make(prior="ard:0.7", hidden=(3, 2)))
     eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
@@ -194,8 +194,8 @@ def test_ard_scales_the_weights_of_each_input() -> None:
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_uniform_prior_is_logistic_on_the_unconstrained_scale() -> None:
 @needs_tools
+def test_a_uniform_prior_is_logistic_on_the_unconstrained_scale() -> None:
     density = posterior(make(prior="uniform:3", hidden=(3, 2)))
     eta = np.random.default_rng(seeded(6)).normal(size=density.dims)
     expected = stats.logistic.logpdf(eta).sum()
@@ -204,8 +204,8 @@ def test_a_uniform_prior_is_logistic_on_the_unconstrained_scale() -> None:
     np.testing.assert_allclose(weights, 6 * stats.logistic.cdf(eta) - 3)
 
 
-def test_noise_has_a_half_normal_prior() -> None:
 @needs_tools
+def test_noise_has_a_half_normal_prior() -> None:
     network = Network(2, (2,), likelihood="normal", prior="normal:1", sigma_scale=0.7)
     density = Posterior.from_network(network, X, X[:, 0]).prior
     eta = np.random.default_rng(seeded(7)).normal(size=density.dims)
@@ -222,8 +222,8 @@ def in_region(W: Any) -> Any:
     return skew & (np.linalg.eigvalsh(W + transposed)[..., 0] > 0)
 
 
-@pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
 @needs_tools
+@pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
 @pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_weights_lie_in_the_region(constraint: str, prior: str, size: int) -> None:
@@ -248,8 +248,8 @@ def log_abs_det_jacobian(function: Callable[[Any], Any], eta: Any) -> float:
     return float(np.linalg.slogdet(np.stack(columns, axis=1))[1])
 
 
-@pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @needs_tools
+@pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_pd_skew_prior_is_that_of_its_weights_renormalised(
@@ -271,8 +271,8 @@ def test_pd_skew_prior_is_that_of_its_weights_renormalised(
         assert density.log_density(eta) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @needs_tools
+@pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
 def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
     """Importance sampling over the unconstrained space from Student-t distributions."""
@@ -291,8 +291,8 @@ def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
     assert abs(weights.mean() - 1) < 3 * error
 
 
-@pytest.mark.parametrize("prior", PRIORS[:2])
 @needs_tools
+@pytest.mark.parametrize("prior", PRIORS[:2])
 def test_prior_on_triangular_factors_is_that_of_its_elements(prior: str) -> None:
     density = posterior(make("pd-skew:lu", prior=prior)).prior
     eta = np.random.default_rng(seeded(11)).normal(size=density.dims)
@@ -310,8 +310,8 @@ def test_prior_on_triangular_factors_is_that_of_its_elements(prior: str) -> None
     assert density.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
 
-def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> None:
 @needs_tools
+def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> None:
     rejection, full = (
         posterior(make("pd-skew:reject", hidden=(2, 2))),
         posterior(make(hidden=(2, 2))),
@@ -325,8 +325,8 @@ def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> 
     np.testing.assert_allclose([rejection.log_density(e) for e in eta], expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 @needs_tools
+@pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 def test_inverse_transform_returns_to_the_same_point(network: Network) -> None:
     density = posterior(network)
     eta = np.random.default_rng(seeded(13)).normal(size=(20, density.dims))
@@ -335,8 +335,8 @@ def test_inverse_transform_returns_to_the_same_point(network: Network) -> None:
     )
 
 
-@pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 @needs_tools
+@pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 def test_draws_respect_the_constraint(network: Network) -> None:
     """Wherever the unconstrained coordinates are, the weights are in the region and the box."""
     if network.constraint == "pd-skew:reject":
@@ -362,8 +362,8 @@ def test_draws_respect_the_constraint(network: Network) -> None:
             assert np.all(np.abs(weights[name]) <= bound)
 
 
-@pytest.mark.parametrize("prior", PRIORS)
 @needs_tools
+@pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("constraint", ["ordered", "ordered-signed"])
 @pytest.mark.parametrize("hidden", [(3,), (3, 1, 2), (1, 4)])
 def test_ordered_prior_is_that_of_its_weights_times_the_copies(

@@ -81,7 +81,7 @@ def assert_within(row: Check | Estimate, truth: float, k: float = 3.0) -> None:
 
 
 @pytest.fixture(scope="module")
-def peaks() -> tuple[Comparison, float]:
+def peaks(tools: Any) -> tuple[Comparison, float]:
     """Two peaks far apart, the one with 19/20 of the mass visited by two chains of forty."""
     posterior = two_peaks(20.0, 0.95).compile()
     rng = np.random.default_rng(seeded(1))
@@ -97,9 +97,9 @@ def peaks() -> tuple[Comparison, float]:
 # ---------------------------------------------------------------- closed forms
 
 
+@needs_tools
 @pytest.mark.parametrize("kind", ["normal", "bernoulli"])
 def test_conjugate_posteriors(kind: str) -> None:
-@needs_tools
     """All methods from exact draws; without nested runs they check one another."""
     posterior = closed_form(kind)
     rng = np.random.default_rng(seeded(2))
@@ -144,12 +144,12 @@ def test_two_peaks_by_mode_and_not(peaks: tuple[Comparison, float]) -> None:
     assert truth - pooled.log_z > 20 * pooled.log_z_sd
     checks = check(comparison)
     assert checks.agree
-    assert "Bridge sampling of all draws at once, not by mode, is -" in checks.verdict
+    assert re.search(r"Bridge sampling\b[^.]*\ball draws\b.* -\d", checks.verdict)
 
 
+@needs_tools
 def test_nested_runs_alone() -> None:
     """Without chains there is no bridge sampling, and that is said."""
-@needs_tools
     posterior = closed_form()
     nested = run_nested(posterior, settings=QUICK_POLYCHORD, seed=seeded(1), quiet=True)
     comparison = compare(posterior, nested=nested, settings=FEW, seed=seeded(1), quiet=True)
@@ -175,7 +175,8 @@ def test_a_wrong_evidence_is_told(peaks: tuple[Comparison, float]) -> None:
     told = replace(checks, agreements=wrong)
     assert not told.agree
     assert f"{IMPORTANCE} differs from {BRIDGE} by " in told.verdict
-    assert "nats, mode 1). 2 of 3 differences are within 3.3 errors." in told.verdict
+    assert re.search(r"\d nats, mode 1\)", told.verdict)
+    assert tells(told.verdict, "2 of 3", "within 3.3 errors")
     nothing = replace(checks, agreements=())
     assert nothing.agree is None
     assert "nothing is checked" in nothing.verdict
@@ -225,12 +226,13 @@ def test_xor_with_the_constrained_prior(xor: dict[str, Posterior], shared: Any) 
     pairs = {(one.first, one.second) for one in checks.agreements}
     assert pairs == {(NESTED, BRIDGE), (NESTED, IMPORTANCE), (BRIDGE, IMPORTANCE)}
     assert checks.agree, checks.verdict
-    assert checks.copies == "constraint 'pd-skew' keeps some copies and drops or cuts others"
+    assert tells(checks.copies, "'pd-skew'", "some copies")
 
 
 def test_what_is_written_of_the_full_prior(xor_comparison: Comparison, tmp_path: Any) -> None:
     checks = check(xor_comparison)
-    assert checks.copies == "copies by exchanges of units are exact"
+    assert tells(checks.copies, "exchanges", "exact")
+    assert "flips" not in checks.copies
     text = checks_text("full", xor_comparison, checks)
     assert f"{POOLED}: " in text
     assert "copies" in text
@@ -309,13 +311,15 @@ def only(*tops: np.ndarray) -> Basins:
     return Basins(points, np.arange(1, len(tops) + 1), np.ones(points.shape[1]))
 
 
+@needs_tools
 def test_copies_of_a_tanh_network() -> None:
     """H! 2^H of them; two known ones leave that many less two, whichever two they are."""
     posterior = regression("tanh", 2, "normal:2")
     top = top_of(posterior)
     assert posterior.network is not None
     found = find_copies(posterior, {1: top}, only(top))
-    assert found == Copies((Family((1,), 8),), "copies by exchanges and flips of units are exact")
+    assert found.families == (Family((1,), 8),)
+    assert tells(found.remark, "exchanges and flips", "exact")
     orbit = copies_room._orbit(posterior, posterior.network, top, flips=True)
     heights = [posterior.log_density(point) for point in orbit]
     np.testing.assert_allclose(heights, heights[0])
@@ -327,7 +331,6 @@ def test_copies_of_a_tanh_network() -> None:
 
 
 def test_a_mode_that_is_its_own_copy_counts_once() -> None:
-@needs_tools
     """Two equal units: exchanging them leaves the mode where it is."""
     posterior = regression("sigmoid", 2, "normal:2")
     names = posterior.unconstrained_names
@@ -336,6 +339,7 @@ def test_a_mode_that_is_its_own_copy_counts_once() -> None:
     assert find_copies(posterior, {1: eta}, only(eta)).families == (Family((1,), 1),)
 
 
+@needs_tools
 @pytest.mark.parametrize(
     ("activation", "constraint", "families", "said"),
     [
@@ -355,7 +359,6 @@ def test_only_exact_symmetries_count(
     top = top_of(posterior)
     assert find_copies(posterior, {1: top}, only(top)) == Copies(families, said)
 
-@needs_tools
 
 def test_posteriors_without_a_symmetry_say_so() -> None:
     assert "is not a network's" in find_copies(closed_form(), {}, only(np.zeros(1))).remark
@@ -363,7 +366,7 @@ def test_posteriors_without_a_symmetry_say_so() -> None:
     assert find_copies(one, {}, only(np.zeros(1))).remark == "one hidden unit: no exchange of units"
     wide = regression("tanh", 6, "normal:1")
     said = find_copies(wide, {}, only(np.zeros(1))).remark
-    assert said == "46080 copies by exchanges and flips of units are too many to look for"
+    assert tells(said, "46080 copies", "exchanges and flips", "too many")
 
 
 def test_completing_a_sum() -> None:

@@ -48,6 +48,7 @@ def sample(posterior: Posterior, executor: Executor, chains: int = 8) -> Chains:
 # ---------------------------------------------------------------- two peaks
 
 
+@needs_tools
 def test_two_peaks_and_their_shares(executor: Executor) -> None:
     """Far apart, the shares of the evidence are those of the mixture: within 3 sigma."""
     posterior = two_peaks(12.0, 2 / 3)
@@ -73,6 +74,7 @@ def test_two_peaks_and_their_shares(executor: Executor) -> None:
     assert found.modes.disagreement == 0
 
 
+@needs_tools
 def test_every_draw_is_in_the_basin_that_it_lies_in(executor: Executor) -> None:
     posterior = two_peaks(12.0, 0.5)
     chains, nested = sample(posterior, executor), integrate(posterior, 50)
@@ -85,8 +87,8 @@ def test_every_draw_is_in_the_basin_that_it_lies_in(executor: Executor) -> None:
     heavy = nested.weights > 1e-6 * nested.weights.max()
     np.testing.assert_array_equal(modes.nested[heavy] == right, nested.eta[heavy, 0] > 0)
 
-@needs_tools
 
+@needs_tools
 @pytest.mark.parametrize(("distance", "expected"), [(3.0, 1), (5.0, 2)])
 def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) -> None:
     """Equal peaks 3 apart dip by 0.45 nats between them; 5 apart by 2.4 nats."""
@@ -99,7 +101,6 @@ def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) ->
     prior = [posterior.prior.log_density([x, 0.0]) for x in (0.0, distance / 2)]
     assert barrier == pytest.approx(top - prior[1] - middle + prior[0], abs=0.05)
     assert (barrier < 1) == (expected == 1)
-@needs_tools
     nested = integrate(posterior, 50)
     modes = find_modes(posterior, nested=nested, settings=FEW, seed=seeded(1), quiet=True)
     assert modes.n_modes == expected

@@ -113,8 +113,8 @@ def test_canonical_weights_are_admitted(hidden: tuple[int, ...]) -> None:
         assert admits(network, canonical(network, of_prior(network, 200))).all()
 
 
-@pytest.mark.parametrize(
 @needs_tools
+@pytest.mark.parametrize(
     ("constraint", "activation", "inputs", "hidden", "prior"),
     [
         ("ordered", "sigmoid", 2, (3, 2), "student:4,1"),

@@ -23,9 +23,9 @@ from seeds import seeded
 
 Array = npt.NDArray[np.float64]
 
-SHAPES = [(1, 1), (2, 2), (3, 2), (2, 3), (4, 2), (3, 3), (1, 3), (3, 1)]  # rows H, columns M
 pytestmark = needs_tools
 
+SHAPES = [(1, 1), (2, 2), (3, 2), (2, 3), (4, 2), (3, 3), (1, 3), (3, 1)]  # rows H, columns M
 PRIORS = ("normal:1.5", "laplace:0.8", "student:5,0.9")
 
 

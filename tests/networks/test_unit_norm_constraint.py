@@ -26,9 +26,9 @@ from seeds import seeded
 
 Array = npt.NDArray[np.float64]
 
-PRIORS = ("normal:1.5", "uniform:3", "laplace:0.8", "student:5,0.9", "ard:0.7")
 pytestmark = needs_tools
 
+PRIORS = ("normal:1.5", "uniform:3", "laplace:0.8", "student:5,0.9", "ard:0.7")
 SHAPES = [(1, (1,)), (2, (2,)), (1, (3,)), (3, (2, 4)), (2, (3, 1, 2))]  # inputs, hidden
 N_OBS = 6
 

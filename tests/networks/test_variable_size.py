@@ -207,8 +207,8 @@ def test_the_probabilities_of_sizes_are_needed() -> None:
 # -------------------------------------------------------------------------- the program
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
 @needs_tools
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_the_density_is_the_sum_over_sizes(activation: str, likelihood: str) -> None:
     """Against NumPy's networks of fixed size; and its gradient against finite differences."""
@@ -232,8 +232,8 @@ def test_the_density_is_the_sum_over_sizes(activation: str, likelihood: str) -> 
         assert gradient[i] == pytest.approx(difference / 2e-5, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("prior", PRIORS)
 @needs_tools
+@pytest.mark.parametrize("prior", PRIORS)
 def test_the_prior_alone_is_that_of_a_network_of_fixed_size(prior: str) -> None:
     """So it integrates to one: that of the other program does."""
     network = make("relu", "normal", prior)
@@ -244,8 +244,8 @@ def test_the_prior_alone_is_that_of_a_network_of_fixed_size(prior: str) -> None:
     np.testing.assert_allclose(variable.constrain(eta)["p_active"], [0.6, 0.24, 0.16])
 
 
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @needs_tools
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("prior", PRIORS)
 def test_a_single_unit_is_the_network_of_fixed_size(likelihood: str, prior: str) -> None:
     network = make("tanh", likelihood, prior, units=1)
@@ -257,8 +257,8 @@ def test_a_single_unit_is_the_network_of_fixed_size(likelihood: str, prior: str)
         np.testing.assert_allclose(variable.log_lik(eta), fixed.log_lik(eta), rtol=1e-9)
 
 
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @needs_tools
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_log_lik_is_the_density_of_one_given_all_others(likelihood: str) -> None:
     """By leaving each observation out; nothing in it is random."""
     network = make("sigmoid", likelihood)
@@ -274,8 +274,8 @@ def test_log_lik_is_the_density_of_one_given_all_others(likelihood: str) -> None
         np.testing.assert_allclose(found[:, n], expected, rtol=1e-9, atol=1e-10)
 
 
-def test_any_prior_of_the_size_is_renormalised() -> None:
 @needs_tools
+def test_any_prior_of_the_size_is_renormalised() -> None:
     """Data of one's own: log weights that do not add up to one change nothing."""
     density = posterior(make())
     shifted = (np.array(density.data["log_prior_active"]) - 2).tolist()
@@ -409,8 +409,8 @@ def bump(units: int, active: str | None) -> Nested:
     return run_nested(given, runs=2, settings=settings, seed=units, quiet=True)
 
 
-def test_one_run_gives_the_evidence_of_every_size() -> None:
 @needs_tools
+def test_one_run_gives_the_evidence_of_every_size() -> None:
     """Against runs of the other program, one for each number of units."""
     whole = bump(2, "geometric:0.6")
     log_prior = ActivePrior.parse("geometric:0.6").log_probabilities(2)
@@ -440,8 +440,8 @@ def test_one_run_gives_the_evidence_of_every_size() -> None:
     np.testing.assert_allclose(found.probability_sd, drawn.std(axis=0), rtol=0.2)
 
 
-def test_chains_tell_the_posterior_of_the_size_and_no_evidence() -> None:
 @needs_tools
+def test_chains_tell_the_posterior_of_the_size_and_no_evidence() -> None:
     density = posterior(make(units=2))
     eta = np.random.default_rng(seeded(10)).normal(size=(4, 50, density.dims))
     chains = made_chains(
@@ -469,8 +469,8 @@ def test_a_network_of_fixed_size_has_no_posterior_of_the_size() -> None:
         posterior_active(chains)
 
 
-def test_from_a_table_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @needs_tools
+def test_from_a_table_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command line: network, evidence, predict."""
     rng = np.random.default_rng(seeded(11))
     data = pd.DataFrame({"a": rng.normal(size=30)})

@@ -111,8 +111,8 @@ def test_a_measure_survives_its_file(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
 @needs_tools
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         ("{}", "is no base measure"),
@@ -152,8 +152,8 @@ def blobs(rng: np.random.Generator) -> list[np.ndarray]:
     ]
 
 
-def test_chains_in_one_mode_share_a_component() -> None:
 @needs_tools
+def test_chains_in_one_mode_share_a_component() -> None:
     posterior = two_peaks(12.0, 2 / 3)
     draws = blobs(np.random.default_rng(seeded(5)))
     base = chains_measure(posterior, draws, prior=prior_measure(posterior))
@@ -174,8 +174,8 @@ def test_without_two_draws_there_is_nothing_to_fit() -> None:
 # ---------------------------------------------------------------- recognition
 
 
-@pytest.mark.parametrize("sd", [0.01, 0.5, 1.0, 30.0])
 @needs_tools
+@pytest.mark.parametrize("sd", [0.01, 0.5, 1.0, 30.0])
 def test_a_normal_prior_is_recognised(sd: float) -> None:
     posterior = small_network(f"normal:{sd}")
     base = prior_measure(posterior)
@@ -186,8 +186,8 @@ def test_a_normal_prior_is_recognised(sd: float) -> None:
     assert_is_the_prior(base, posterior, sd)
 
 
-@pytest.mark.parametrize("bound", [0.01, 5.0, 1000.0])
 @needs_tools
+@pytest.mark.parametrize("bound", [0.01, 5.0, 1000.0])
 def test_a_uniform_prior_is_logistic(bound: float) -> None:
     posterior = small_network(f"uniform:{bound}")
     base = prior_measure(posterior)
@@ -204,8 +204,8 @@ def assert_is_the_prior(base: BaseMeasure, posterior: Posterior, scale: float) -
         assert prior == pytest.approx(float(base.log_density(eta)), rel=1e-9, abs=1e-8)
 
 
-def test_known_coordinates_are_recognised_beside_others() -> None:
 @needs_tools
+def test_known_coordinates_are_recognised_beside_others() -> None:
     """Under pd-skew three coordinates of the input weights are fitted, the rest are exact."""
     posterior = small_network("uniform:5", "pd-skew")
     base = prior_measure(posterior)
@@ -216,8 +216,8 @@ def test_known_coordinates_are_recognised_beside_others() -> None:
     np.testing.assert_array_equal(scales(base), scales(again))
 
 
-def test_a_fitted_measure_covers_the_prior() -> None:
 @needs_tools
+def test_a_fitted_measure_covers_the_prior() -> None:
     """A Beta(2, 3) probability on the logit scale: median and spread, with heavier tails."""
     base = prior_measure(closed_form("bernoulli", (2.0, 3.0)))
     assert (base.families, base.exact) == ((STUDENT4,), False)
@@ -229,8 +229,8 @@ def test_a_fitted_measure_covers_the_prior() -> None:
 # ---------------------------------------------------------------- both languages
 
 
-@pytest.mark.parametrize("families", ["exact", "fitted", "mixture"])
 @needs_tools
+@pytest.mark.parametrize("families", ["exact", "fitted", "mixture"])
 def test_the_runner_maps_as_python_does(families: str, tmp_path: Path) -> None:
     """The log likelihood of each dead point is density over base measure, at Python's point."""
     posterior, reference, expected = closed_form(), "prior", {NORMAL}
@@ -263,7 +263,7 @@ def test_an_unknown_reference_is_refused() -> None:
         choose_base(closed_form(), "posterior")
 
 
-def test_a_prior_that_is_zero_everywhere_is_reported() -> None:
 @needs_tools
+def test_a_prior_that_is_zero_everywhere_is_reported() -> None:
     with pytest.raises(DensityError, match="the prior of closed_forms is zero at"):
         prior_measure(closed_form(rejects=True))

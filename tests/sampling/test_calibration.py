@@ -63,8 +63,8 @@ def importance(posterior: Posterior, seed: int = 1) -> tuple[float, float]:
     return float(np.log(w.mean()) + log_w.max()), float(w.std() / w.mean() / np.sqrt(DRAWS))
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name not in IN_CLOSED_FORM])
 @needs_tools
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in IN_CLOSED_FORM])
 def test_exact_values_agree_with_importance_sampling(name: str) -> None:
     exact = make(name)
     value, error = importance(exact.posterior)
@@ -72,8 +72,8 @@ def test_exact_values_agree_with_importance_sampling(name: str) -> None:
     assert abs(value - exact.log_z - exact.surplus) < 4 * error
 
 
-@pytest.mark.parametrize("name", KINDS)
 @needs_tools
+@pytest.mark.parametrize("name", KINDS)
 def test_programs_are_normalised(name: str) -> None:
     """Where the base measure is the prior itself, every weight is the same."""
     exact = make(f"{name}_prior")
@@ -82,8 +82,8 @@ def test_programs_are_normalised(name: str) -> None:
     assert abs(value - exact.surplus) < 4 * error + 1e-9
 
 
-def test_evidence_of_a_regression_is_its_density_over_its_posterior() -> None:
 @needs_tools
+def test_evidence_of_a_regression_is_its_density_over_its_posterior() -> None:
     exact = make("regression")
     data = {key: np.array(value) for key, value in exact.posterior.data.items()}
     assert exact.posterior.dims == 14
@@ -95,8 +95,8 @@ def test_evidence_of_a_regression_is_its_density_over_its_posterior() -> None:
         assert log_z == pytest.approx(exact.log_z, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", ["mixture", "mixture_narrow"])
 @needs_tools
+@pytest.mark.parametrize("name", ["mixture", "mixture_narrow"])
 def test_evidence_of_a_mixture_is_its_density_over_its_posterior(name: str) -> None:
     exact = make(name)
     prior = exact.posterior.data["prior"][0] ** 2
@@ -123,8 +123,8 @@ def test_surplus_of_a_unit_vector_is_a_radial_integral(size: int) -> None:
     assert log_surplus(size) == pytest.approx(np.log(integral), abs=1e-9)
 
 
-def test_all_constrained_types_have_their_dimension() -> None:
 @needs_tools
+def test_all_constrained_types_have_their_dimension() -> None:
     dims = {name: make(name).posterior.dims for name in NAMES}
     assert dims == {
         "beta_bernoulli": 1,
@@ -154,8 +154,8 @@ def test_all_constrained_types_have_their_dimension() -> None:
 # ---------------------------------------------------------------- nested sampling
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "mixture_narrow"])
 @needs_tools
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mixture_narrow"])
 def test_log_z_is_within_three_errors(name: str) -> None:
     exact = make(name)
     settings = PolyChordSettings(nlive=40 if exact.posterior.dims > 9 else 100)
@@ -164,7 +164,6 @@ def test_log_z_is_within_three_errors(name: str) -> None:
     assert abs(found.log_z - exact.found_log_z) < 3 * found.log_z_sd
 
 
-def test_modes_of_a_mixture_have_their_evidence(calibration: ModuleType) -> None:
 @needs_tools
 def test_modes_of_a_mixture_have_their_evidence(calibration: ModuleType) -> None:
     found = calibration.measure("mixture", calibration.Plan(60, 1, "prior", None), seed=seeded(1))
@@ -197,8 +196,8 @@ def test_a_run_recovers_a_mode_when_it_has_a_point_in_its_typical_set(
     assert calibration.reached(mode, Points) == [True, False, True, False]
 
 
-@pytest.mark.parametrize("seed", [2, 3])
 @needs_tools
+@pytest.mark.parametrize("seed", [2, 3])
 def test_an_infinite_density_is_not_evidence(seed: int) -> None:
     """A Dirichlet density with a shape below 1 is infinite where a share is rounded to 0."""
     exact = make("simplex_prior")
@@ -236,8 +235,8 @@ def test_all_scores_are_told_together(calibration: ModuleType) -> None:
     assert calibration.together(rows) == said
 
 
-def test_a_wrong_exact_value_is_detected(calibration: ModuleType) -> None:
 @needs_tools
+def test_a_wrong_exact_value_is_detected(calibration: ModuleType) -> None:
     plan = calibration.Plan(50, 1, "prior", None)
     rows = [calibration.measure("scale", plan, seeded(seed)) for seed in (1, 2, 3)]
     values, errors = ([row[key] for row in rows] for key in ("log_z", "error"))

@@ -131,20 +131,20 @@ def test_matrices_keep_their_shape_in_the_datatree(xor_chains: Chains) -> None:
 # ---------------------------------------------------------------- failures
 
 
+@needs_tools
 def test_a_failed_chain_is_reported_and_costs_the_others_nothing(executor: Executor) -> None:
     chains = run(closed_form(unlucky=0.4), executor, chains=8)
     assert 0 < len(chains.failures) < 8
-@needs_tools
     assert sorted([*chains.index.tolist(), *chains.failures]) == list(range(8))
     assert all("this seed is unlucky" in message for message in chains.failures.values())
     tree = chains.to_datatree()
     assert tree["posterior"].coords["chain"].values.tolist() == chains.index.tolist()
 
 
+@needs_tools
 def test_all_chains_failing_is_an_error_with_stans_message(
     executor: Executor, tmp_path: Path
 ) -> None:
-@needs_tools
     with pytest.raises(SamplingError, match=r"no chain finished: .*every point is rejected"):
         run(closed_form(rejects=True), executor, out=tmp_path)
     assert not list(tmp_path.rglob("chain-*"))
@@ -259,10 +259,10 @@ def test_settings_out_of_range_are_refused(setting: dict[str, Any]) -> None:
         NutsSettings(**setting)
 
 
+@needs_tools
 def test_data_that_do_not_fit_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     right = closed_form()
     wrong = Posterior(right.program, {**right.data, "N": 9}, "wrong")
-@needs_tools
     with pytest.raises(InputError, match="do not fit"):
         run(wrong, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

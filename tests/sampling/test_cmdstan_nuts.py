@@ -51,8 +51,8 @@ def test_the_chain_starts_where_it_is_told(normal: Posterior, tmp_path: Path) ->
     np.testing.assert_allclose(chain.eta, 1 / 3, rtol=1e-9)
 
 
-def test_bounded_parameters_start_where_they_are_told(tmp_path: Path) -> None:
 @needs_tools
+def test_bounded_parameters_start_where_they_are_told(tmp_path: Path) -> None:
     """Bounds come from the data, and an array without elements is among the parameters."""
     posterior = small_network(constraint="ordered")
     start = np.random.default_rng(3).normal(size=posterior.dims)
@@ -72,8 +72,8 @@ class Bridged(NamedTuple):
         return self.model.param_constrain(eta, include_tp=True)
 
 
-def test_every_constrained_type_survives_the_way_through_json() -> None:
 @needs_tools
+def test_every_constrained_type_survives_the_way_through_json() -> None:
     """A unit vector keeps its direction; its length in the unconstrained space is free."""
     model = load("constrained", {"low": -1.5, "high": 2.5})
     bridged: Any = Bridged(model, variables_of(model.param_names(include_tp=True)))
@@ -88,14 +88,14 @@ def test_every_constrained_type_survives_the_way_through_json() -> None:
     assert np.shape(names["shares"]) == (2, 3)
 
 
-def test_a_start_without_a_finite_density_is_reported_in_stans_words(tmp_path: Path) -> None:
 @needs_tools
+def test_a_start_without_a_finite_density_is_reported_in_stans_words(tmp_path: Path) -> None:
     with pytest.raises(SamplingError, match="every point is rejected"):
         run_chain(closed_form(rejects=True), SHORT, 1, tmp_path, start=np.zeros(1))
 
 
-def test_a_start_whose_gradient_is_infinite_is_reported(tmp_path: Path) -> None:
 @needs_tools
+def test_a_start_whose_gradient_is_infinite_is_reported(tmp_path: Path) -> None:
     """The log density at 1e200 is -1e400, that is -inf."""
     with pytest.raises(SamplingError, match=r"CmdStan: .*(log\(0\)|finite)"):
         run_chain(closed_form(), SHORT, 1, tmp_path, start=np.array([1e200]))

@@ -44,8 +44,8 @@ def assert_within(value: float, truth: float, sd: float, k: float = 3.0) -> None
 # ---------------------------------------------------------------- closed forms
 
 
-def test_evidence_of_a_normal_mean() -> None:
 @needs_tools
+def test_evidence_of_a_normal_mean() -> None:
     n = len(Y_NORMAL)
     truth = stats.multivariate_normal(np.zeros(n), np.eye(n) + 4.0).logpdf(Y_NORMAL)
     found = run(closed_form())
@@ -58,8 +58,8 @@ def test_evidence_of_a_normal_mean() -> None:
     assert spread == pytest.approx(precision**-0.5, rel=4 / np.sqrt(effective))
 
 
-@pytest.mark.parametrize("shapes", [(1.0, 1.0), (2.0, 3.0)])
 @needs_tools
+@pytest.mark.parametrize("shapes", [(1.0, 1.0), (2.0, 3.0)])
 def test_evidence_of_a_bernoulli_probability(shapes: tuple[float, float]) -> None:
     """With a base measure that is the prior, and with a fitted one."""
     hits, a, b = int(Y_BERNOULLI.sum()), *shapes
@@ -69,16 +69,16 @@ def test_evidence_of_a_bernoulli_probability(shapes: tuple[float, float]) -> Non
     assert_within(found.log_z, truth, found.log_z_sd)
 
 
-def test_evidence_of_two_peaks() -> None:
 @needs_tools
+def test_evidence_of_two_peaks() -> None:
     """A product of normals for each peak: widths 10 and 1 on both axes."""
     truth = sum(stats.norm.logpdf(x, 0, np.sqrt(101)) for x in (3.0, 0.0))
     found = run(two_peaks(6.0, 2 / 3))
     assert_within(found.log_z, truth, found.log_z_sd)
 
 
-@pytest.mark.parametrize(
 @needs_tools
+@pytest.mark.parametrize(
     ("prior", "constraint"),
     [("uniform:5", "none"), ("normal:1.5", "none"), ("uniform:5", "pd-skew")],
 )
@@ -94,8 +94,8 @@ def test_the_prior_alone_has_evidence_one(prior: str, constraint: str, tmp_path:
     assert_within(found.log_z, 0.0, found.log_z_sd)
 
 
-def test_rejection_gives_both_evidences() -> None:
 @needs_tools
+def test_rejection_gives_both_evidences() -> None:
     """The transform renormalises the prior on the region, rejection does not."""
     transformed = run(small_network("uniform:5", "pd-skew"))
     rejected = run(small_network("uniform:5", "pd-skew:reject"))
@@ -124,8 +124,8 @@ def test_runs_agree_and_merge(xor_nested: Nested) -> None:
 # ---------------------------------------------------------------- repeatability
 
 
-def test_the_same_seed_gives_the_same_runs(tmp_path: Path) -> None:
 @needs_tools
+def test_the_same_seed_gives_the_same_runs(tmp_path: Path) -> None:
     first, again = (run(closed_form(), seed=4) for _ in range(2))
     other = run(closed_form(), seed=5)
     np.testing.assert_array_equal(first.logl, again.logl)
@@ -133,8 +133,8 @@ def test_the_same_seed_gives_the_same_runs(tmp_path: Path) -> None:
     assert first.log_z != other.log_z
 
 
-def test_more_runs_keep_the_first_ones(tmp_path: Path) -> None:
 @needs_tools
+def test_more_runs_keep_the_first_ones(tmp_path: Path) -> None:
     run(closed_form(), runs=1, out=tmp_path)
     kept = (tmp_path / "nested" / "run-000.npz").stat()
     more = run(closed_form(), runs=3, out=tmp_path, resume=True)
@@ -147,8 +147,8 @@ def test_more_runs_keep_the_first_ones(tmp_path: Path) -> None:
     assert not list((tmp_path / "nested").glob(".running-*"))
 
 
-def test_other_settings_are_not_continued(tmp_path: Path) -> None:
 @needs_tools
+def test_other_settings_are_not_continued(tmp_path: Path) -> None:
     run(closed_form(), runs=1, out=tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "nested").iterdir()}
     with pytest.raises(InputError, match="holds earlier results"):
@@ -161,8 +161,8 @@ def test_other_settings_are_not_continued(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in (tmp_path / "nested").iterdir()} == before
 
 
-def test_a_damaged_run_is_reported(tmp_path: Path) -> None:
 @needs_tools
+def test_a_damaged_run_is_reported(tmp_path: Path) -> None:
     run(closed_form(), runs=1, out=tmp_path)
     path = tmp_path / "nested" / "run-000.npz"
     path.write_bytes(path.read_bytes()[:-100])
@@ -173,7 +173,6 @@ def test_a_damaged_run_is_reported(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- failures
 
 
-def test_one_run_that_fails_does_not_cost_the_others() -> None:
 @needs_tools
 def test_one_run_that_fails_does_not_cost_the_others() -> None:
     found = run(closed_form(unlucky=0.5), runs=6, seed=seeded(2))
@@ -182,8 +181,8 @@ def test_one_run_that_fails_does_not_cost_the_others() -> None:
     assert all("this seed is unlucky" in message for message in found.failures.values())
 
 
-def test_all_runs_failing_is_an_error_with_the_childs_message(
 @needs_tools
+def test_all_runs_failing_is_an_error_with_the_childs_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     library = polychord_run.polychord_library(polychord_run.require("polychord"))
@@ -204,8 +203,8 @@ def test_a_killed_child_is_reported(tmp_path: Path) -> None:
         polychord_run._run_child(["sh", "-c", "echo I stop here; exit 0"], tmp_path, display, 0, 1)
 
 
-def test_a_run_killed_from_outside_is_reported() -> None:
 @needs_tools
+def test_a_run_killed_from_outside_is_reported() -> None:
     """SIGKILL to the child process itself, found among this process's children."""
 
     def kill_first_child() -> None:
@@ -249,8 +248,8 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     return arrange
 
 
-def test_a_killed_run_is_tried_again_with_another_seed(
 @needs_tools
+def test_a_killed_run_is_tried_again_with_another_seed(
     dying: Callable[[int], list[int]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     seeds = dying(1)
@@ -261,8 +260,8 @@ def test_a_killed_run_is_tried_again_with_another_seed(
     assert "2 runs, 2 tried again, " in capfd.readouterr().err
 
 
-def test_a_run_that_is_killed_each_time_fails_and_others_are_kept(
 @needs_tools
+def test_a_run_that_is_killed_each_time_fails_and_others_are_kept(
     dying: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seeds = dying(3)

@@ -54,8 +54,8 @@ def assert_within(found: Nested, truth: float) -> None:
 # ---------------------------------------------------------------- base measures by name
 
 
-def test_a_program_without_the_switch_is_integrated_over_what_fits_chains(tmp_path: Path) -> None:
 @needs_tools
+def test_a_program_without_the_switch_is_integrated_over_what_fits_chains(tmp_path: Path) -> None:
     """A normal and an exponential prior and no data: the integral is 1."""
     found = run(Posterior(Program(MODELS / "plain.stan"), {}), out=tmp_path)
     assert found.base.source == "chains"
@@ -69,8 +69,8 @@ def test_a_program_without_the_switch_is_integrated_over_what_fits_chains(tmp_pa
     assert again.log_z == found.log_z
 
 
-@pytest.mark.parametrize("reference", ["prior", "chains", "peaks"])
 @needs_tools
+@pytest.mark.parametrize("reference", ["prior", "chains", "peaks"])
 def test_base_measures_agree_on_the_evidence_and_on_the_information(reference: str) -> None:
     """D_KL of Beta(7, 5) from Beta(2, 3), in closed form."""
     posterior = closed_form("bernoulli", (2.0, 3.0))
@@ -91,8 +91,8 @@ def test_base_measures_agree_on_the_evidence_and_on_the_information(reference: s
     assert abs(found.prior_integral.log_z) < 3 * found.prior_integral.log_z_sd
 
 
-def test_the_cube_needs_parameters_on_the_cube() -> None:
 @needs_tools
+def test_the_cube_needs_parameters_on_the_cube() -> None:
     with pytest.raises(InputError, match=r"parameters on \(0, 1\), and in closed_forms mu is not"):
         run(closed_form(), reference="cube")
     found = run(closed_form("bernoulli", (1.0, 1.0)), reference="cube")
@@ -100,8 +100,8 @@ def test_the_cube_needs_parameters_on_the_cube() -> None:
     assert_within(found, truth_of_bernoulli(1.0, 1.0))
 
 
-def test_a_measure_that_does_not_cover_the_posterior_is_told_of(tmp_path: Path) -> None:
 @needs_tools
+def test_a_measure_that_does_not_cover_the_posterior_is_told_of(tmp_path: Path) -> None:
     posterior = two_peaks(30.0, 0.5)
     narrow = BaseMeasure.product((STUDENT4,) * 2, [0.0, 0.0], [0.3, 1.0])
     write_measure(tmp_path / "narrow.json", narrow)
@@ -114,8 +114,8 @@ def test_a_measure_that_does_not_cover_the_posterior_is_told_of(tmp_path: Path) 
 # ---------------------------------------------------------------- modes
 
 
-def test_peaks_are_found_without_chains() -> None:
 @needs_tools
+def test_peaks_are_found_without_chains() -> None:
     """Peaks 24 widths apart, and the shares of the evidence that they have."""
     nested = run(two_peaks(24.0, 2 / 3), reference="peaks")
     places = sorted(one.location[0] for one in nested.base.components if one.origin == "peaks")
@@ -132,6 +132,7 @@ def test_peaks_are_found_without_chains() -> None:
     assert abs(right.evidence.value - 2 / 3) < 3 * right.evidence.sd < 0.2
 
 
+@needs_tools
 def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
     """Chains of the left peak alone: the right one is covered by the prior's component only."""
     posterior = two_peaks(8.0, 2 / 3)
@@ -139,10 +140,10 @@ def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
     left = starts.select(starts.eta[:, :, 0].mean(axis=1) < 0)
     nested = run(posterior, reference="chains", chains=left)
     assert 0.3 < nested.missed_share < 0.9
-@needs_tools
     assert any("chains have not been where" in text for text in nested_cautions(nested))
 
 
+@needs_tools
 def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
     """Peaks 24 widths apart: each run crosses between them by the component's coordinate."""
     posterior = two_peaks(24.0, 2 / 3)
@@ -159,6 +160,7 @@ def test_a_mixture_measure_finds_both_peaks_with_the_right_shares() -> None:
         assert abs(mode.evidence.value - share) < 3 * mode.evidence.sd
 
 
+@needs_tools
 def test_modes_that_a_run_missed_are_named() -> None:
     """Some run of ten live points loses a peak of a fiftieth of the evidence."""
     posterior = two_peaks(24.0, 0.98)
@@ -170,13 +172,13 @@ def test_modes_that_a_run_missed_are_named() -> None:
     assert 0 < len(small.runs) < 6
     assert found.as_dict()["modes"][1]["recovery"] == pytest.approx(len(small.runs) / 6)
     assert found.as_dict()["modes"][0]["recovery"] == 1
-@needs_tools
     assert abs(small.evidence.value - 0.02) < 3 * small.evidence.sd
 
 
 # ---------------------------------------------------------------- a target, an executor
 
 
+@needs_tools
 def test_runs_are_added_until_the_error_is_small(tmp_path: Path) -> None:
     posterior = closed_form()
     first = run(posterior, runs=1, out=tmp_path)
@@ -188,8 +190,8 @@ def test_runs_are_added_until_the_error_is_small(tmp_path: Path) -> None:
     limited = run(posterior, runs=1, target_sd=1e-4, max_runs=3)
     assert len(limited.runs) == 3
 
-@needs_tools
 
+@needs_tools
 @pytest.mark.parametrize(
     ("option", "said"),
     [
@@ -201,9 +203,9 @@ def test_runs_are_added_until_the_error_is_small(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(option: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         run(closed_form(), **option)
+
+
 @needs_tools
-
-
 def test_an_executor_gives_the_same_runs(tmp_path: Path) -> None:
     """Runs travel back from other processes, which share no folder."""
     here = run(closed_form(), seed=7)
@@ -215,7 +217,6 @@ def test_an_executor_gives_the_same_runs(tmp_path: Path) -> None:
         "run-000.npz",
         "run-001.npz",
     ]
-@needs_tools
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -231,6 +232,7 @@ if __name__ == "__main__":
 """
 
 
+@needs_tools
 def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     """Its contours all are those of its points, and its evidence agrees with another run's."""
     small_network().compile()
@@ -242,7 +244,6 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": paths},
         start_new_session=True,
     )
-@needs_tools
     checkpoint = tmp_path / "out" / "nested" / "unfinished-000" / "polychord.resume"
     for _ in range(1200):
         if checkpoint.exists() or child.poll() is not None:
@@ -277,6 +278,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- the prior's integral
 
 
+@needs_tools
 def test_a_prior_that_is_not_normalised_is_told_of() -> None:
     """A uniform prior cut off by rejection: its integral is 23/288."""
     rejecting = replace(small_network("uniform:5", "pd-skew:reject"), network=None)
@@ -288,7 +290,6 @@ def test_a_prior_that_is_not_normalised_is_told_of() -> None:
     assert abs(prior.log_z - np.log(23 / 288)) < 3 * prior.log_z_sd
     assert found.base.exact
     texts = [text for text in nested_cautions(found) if "the prior is not normalised" in text]
-@needs_tools
     assert len(texts) == 1
     assert f"log_z is {found.log_z - prior.log_z:.2f}" in texts[0]
 

@@ -135,8 +135,8 @@ def test_starts_are_uniform_in_the_radius(normal: Posterior) -> None:
     assert (points(other, 400).ravel() != found).all()
 
 
-def test_a_density_that_is_nowhere_finite_is_reported_in_stans_words() -> None:
 @needs_tools
+def test_a_density_that_is_nowhere_finite_is_reported_in_stans_words() -> None:
     starts = make_starts(closed_form(rejects=True), "radius:1", chains=2, seed=1)
     with pytest.raises(SamplingError, match=r"in 100 tries \(radius:1\): .*point is rejected"):
         starts.point(0)
@@ -168,8 +168,8 @@ def test_points_without_a_density_are_passed_over(normal: Posterior) -> None:
 # ---------------------------------------------------------------- prior
 
 
-def test_a_networks_starts_are_draws_of_its_prior() -> None:
 @needs_tools
+def test_a_networks_starts_are_draws_of_its_prior() -> None:
     """Weights uniform on (-5, 5), and, with a prior of scales, on both levels."""
     network = small_network()
     starts = make_starts(network, "prior", chains=60, seed=seeded(1))

@@ -35,8 +35,8 @@ def test_a_climb_ends_on_the_peak(normal: Posterior, peaks: Posterior) -> None:
     assert np.linalg.norm(peaks.gradient(left)[1]) < 1e-3
 
 
-def test_a_climb_where_there_is_nothing_to_climb_stays() -> None:
 @needs_tools
+def test_a_climb_where_there_is_nothing_to_climb_stays() -> None:
     assert peak_of(closed_form(rejects=True), np.array([0.3])) == pytest.approx(0.3)
 
 
