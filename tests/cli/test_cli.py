@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import MODELS, closed_form
+from conftest import MODELS, closed_form, needs_tools
 from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
@@ -213,7 +213,7 @@ def test_wrong_settings_of_a_study_leave_earlier_results_alone(run: Path, refuse
 
 
 @pytest.fixture
-def damaged_program(tmp_path: Path) -> Iterator[Path]:
+def damaged_program(tmp_path: Path, tools: Any) -> Iterator[Path]:
     """A program whose compiled form in the cache differs from its record."""
     path = tmp_path / "damaged.stan"
     path.write_text("parameters { real damaged_on_purpose; }\n")
@@ -244,6 +244,7 @@ def test_nothing_to_compare_is_refused(tmp_path: Path, refused: Any) -> None:
 # ---------------------------------------------------------------- right input
 
 
+@needs_tools
 def test_from_a_table_to_the_comparison(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,6 +294,7 @@ def test_from_a_table_to_the_comparison(
     assert capsys.readouterr().out == ""
 
 
+@needs_tools
 def test_draws_without_modes(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,6 +315,7 @@ def test_draws_without_modes(
     assert len(capsys.readouterr().out.splitlines()) == 41
 
 
+@needs_tools
 def test_a_users_own_program_needs_no_switches(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Any
 ) -> None:
@@ -337,6 +340,7 @@ def test_a_users_own_program_needs_no_switches(
     }
 
 
+@needs_tools
 def test_failed_chains_are_told_and_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -363,6 +367,7 @@ def test_a_run_that_fails_has_status_one(
         assert "Traceback" not in err
 
 
+@needs_tools
 def test_doctor_says_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import closed_form
+from conftest import closed_form, needs_tools
 from manymodes.cli import incidents
 from manymodes.cli import main as command_line
 from manymodes.cli.arguments import Parser, whole
@@ -363,6 +363,7 @@ def test_columns_of_repeated_options_add_up(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- room, and where to
 
 
+@needs_tools
 def test_draws_that_fit_nowhere_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

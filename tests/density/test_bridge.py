@@ -10,6 +10,9 @@ import pytest
 from scipy import stats
 
 from bridge_support import load
+from conftest import needs_tools
+
+pytestmark = needs_tools
 
 N = 7
 FAST = ("STAN_THREADS=true", "BRIDGESTAN_AD_HESSIAN=true")

@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 
 from bridge_support import HOME, compiled, environment, load
+from conftest import needs_tools
+
+pytestmark = needs_tools
 
 BLOCKS = {"transformed data": 1, "transformed parameters": 2, "model": 3, "generated quantities": 4}
 X = np.arange(4.0).reshape(2, 2)

@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 from bridge_support import HOME, compiled, copy_of, environment, load
+from conftest import needs_tools
+
+pytestmark = needs_tools
 
 THREADED = ("STAN_THREADS=true", "BRIDGESTAN_AD_HESSIAN=true")
 THETA = np.array([0.3, 1, 2, 3, 4])

@@ -16,7 +16,7 @@ import pytest
 from arviz_base import extract
 from scipy import stats
 
-from conftest import MODELS, made_chains
+from conftest import MODELS, made_chains, needs_tools
 from manymodes import load
 from manymodes.cli.main import main
 from manymodes.density.labels import exported_names, renamed_text
@@ -97,6 +97,7 @@ def test_names_that_other_packages_have_for_themselves(
     assert bool(renamed_text(found)) == any(old != new for old, new in found.items())
 
 
+@needs_tools
 def test_every_tree_and_table_keeps_all_draws(eta: np.ndarray) -> None:
     """Parameters called as ArviZ's dimensions and anesthetic's columns, and one called y."""
     density = posterior()
@@ -116,7 +117,9 @@ def test_every_tree_and_table_keeps_all_draws(eta: np.ndarray) -> None:
     assert {"draw__", "theta_dim_0_", "sample_[0]", "y"} <= set(arviz_stats.summary(tree).index)
     assert extract(tree).sizes["sample"] == 400
     assert "sample_" in extract(tree).data_vars
-    assert arviz_stats.loo(tree).n_data_points == 6
+    # So few observations of so simple a model: whole draws decide one of the six terms.
+    with pytest.warns(UserWarning, match="Pareto"):
+        assert arviz_stats.loo(tree).n_data_points == 6
 
 
 # ---------------------------------------------------------------- which observations there are
@@ -165,6 +168,7 @@ def test_what_is_no_log_lik(parameters: list[str], others: list[str], said: str)
         find_log_lik(_Names(parameters, others), "p")
 
 
+@needs_tools
 def test_data_items_are_just_data(eta: np.ndarray) -> None:
     """N is an array, prior_only a vector and save_log_lik a real: none of them is a switch."""
     density = posterior()
@@ -211,6 +215,7 @@ def test_a_switch_is_an_int_that_the_program_reads(
 # ---------------------------------------------------------------- generated quantities that throw
 
 
+@needs_tools
 def test_a_throw_leaves_nan_in_its_draws_and_costs_nothing_else(eta: np.ndarray) -> None:
     density = posterior(kind=5)
     drawn = density.constrain(eta)
@@ -233,6 +238,7 @@ def test_a_throw_of_an_integer_that_is_too_large(eta: np.ndarray) -> None:
     assert "poisson_log_rng: Log rate parameter is 50" in told.message
 
 
+@needs_tools
 def test_transformed_parameters_that_throw_have_no_density(eta: np.ndarray) -> None:
     """A reject in the model block is a density of zero, not a gap in the draws."""
     density = posterior(kind=9, cut=-100.0)
@@ -382,6 +388,7 @@ def test_single_precision_where_it_holds_the_values() -> None:
     np.testing.assert_array_equal(values, [[0.5, np.inf], [-1e40, 2.0]])
 
 
+@needs_tools
 def test_large_log_likelihoods_stay_finite_in_the_tree(eta: np.ndarray) -> None:
     density = posterior(kind=7)
     chains = made_chains(density, eta[None, :50], rows=density.constrain_rows(eta[None, :50]))
@@ -418,6 +425,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
 SAMPLE = ["--chains", "2", "--warmup", "100", "--draws", "60"]
 
 
+@needs_tools
 @pytest.mark.parametrize(
     ("kind", "scored", "said"),
     [
@@ -453,6 +461,7 @@ def test_chains_are_kept_whatever_generated_quantities_do(
         assert said.split(":")[0] in page
 
 
+@needs_tools
 def test_nested_runs_are_kept_whatever_generated_quantities_do(run: Any) -> None:
     results, text, _ = run("evidence", 5, "--nlive", "40", "--runs", "1", "--reference", "peaks")
     assert "The generated quantities threw in" in text
@@ -478,6 +487,7 @@ def test_nested_runs_are_kept_whatever_generated_quantities_do(run: Any) -> None
         )
 
 
+@needs_tools
 def test_one_chain_of_few_draws_from_a_given_start(tmp_path: Path, eta: np.ndarray) -> None:
     """A vector of no elements is left out of the start and of the draws."""
     density = posterior(kind=2, cut=-0.2)

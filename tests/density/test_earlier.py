@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import small_network
+from conftest import needs_tools, small_network
 from manymodes.density import earlier
 from manymodes.density.earlier import naming_the_remedy
 from manymodes.density.kernel import with_kernel
@@ -60,6 +60,7 @@ def opened(folder: Path) -> Posterior:
     return posterior
 
 
+@needs_tools
 @pytest.mark.parametrize("constraint", IDENTITIES)
 def test_a_folder_of_0_1_0_is_taken_as_todays(tmp_path: Path, constraint: str) -> None:
     """With one line; the kernel runs, nothing is compiled twice, and a run goes on."""
@@ -121,6 +122,7 @@ def test_functions_that_a_user_edited_are_kept_with_all_others(tmp_path: Path, e
     assert found.identity != today("ordered").identity
 
 
+@needs_tools
 def test_the_error_of_such_a_program_says_what_to_write(tmp_path: Path) -> None:
     written("ordered", tmp_path)
     with (tmp_path / "ordered.stanfunctions").open("a") as file:
@@ -145,6 +147,7 @@ def test_the_error_of_such_a_program_says_what_to_write(tmp_path: Path) -> None:
     assert "another name for lower; in model.stan" not in remedy  # a bound is no name
 
 
+@needs_tools
 def test_the_error_of_any_other_program_is_left_alone(tmp_path: Path) -> None:
     """Also of one with our files as they are, whose former names stay."""
     (tmp_path / "mine.stan").write_text(
@@ -160,6 +163,7 @@ def test_the_error_of_any_other_program_is_left_alone(tmp_path: Path) -> None:
         raise InputError("wrong")
 
 
+@needs_tools
 def test_a_users_program_keeps_its_run_when_our_files_change(tmp_path: Path) -> None:
     """It includes a file of ours from where they are: its text counts as it was at first."""
     (tmp_path / "mine.stan").write_text("functions {\n#include polystan.stanfunctions\n}\n")

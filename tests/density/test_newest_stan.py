@@ -18,12 +18,14 @@ import bridge_support
 import exact
 import joined_programs
 import newest_stan
-from conftest import MODELS, closed_form, two_peaks, unit_cube
+from conftest import MODELS, closed_form, needs_tools, two_peaks, unit_cube
 from joined_programs import MAIN, STAN, for_the_newest, forms, load, load_definition, oldest
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.networks.network import Network
 from test_stan_programs import COMBINATIONS, RAGGED, X, posterior
+
+pytestmark = needs_tools
 
 RELATIVE = 1e-12
 FORMS = forms()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import needs_tools
 from manymodes import toolchain
 from manymodes.density.overloads import without_overloads
 from manymodes.density.program import Program
@@ -38,6 +39,7 @@ def test_a_program_without_overloads_is_left_alone() -> None:
     assert without_overloads(sources, never) == sources
 
 
+@needs_tools
 def test_each_call_gets_the_function_that_fits(tmp_path: Path) -> None:
     """Mixed types and nested calls: what stanc then takes is what was meant."""
     cmdstan = toolchain.require("cmdstan").cmdstan
@@ -74,6 +76,7 @@ def test_every_function_is_tried_where_none_fits() -> None:
     assert asked == ["f_real_args({1}); }", "f_vector_args({1}); }"]
 
 
+@needs_tools
 def test_a_program_that_does_not_compile_is_still_reported(tmp_path: Path) -> None:
     (tmp_path / "f.stanfunctions").write_text(FUNCTIONS)
     (tmp_path / "m.stan").write_text(PROGRAM.replace("real x; v", "real<lower=q> x; v"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conftest import MODELS, Y_NORMAL, closed_form, small_network
+from conftest import MODELS, Y_NORMAL, closed_form, needs_tools, small_network
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.density.variables import variables_of
@@ -40,6 +40,7 @@ def test_the_density_is_that_of_the_closed_form(normal: Posterior) -> None:
         assert normal.prior.log_density([mu]) == pytest.approx(stats.norm.logpdf(mu, 0, 2))
 
 
+@needs_tools
 def test_the_jacobian_is_part_of_the_density() -> None:
     """On the logit scale a uniform probability is standard logistic."""
     prior = closed_form("bernoulli", prior_only=True)
@@ -117,6 +118,7 @@ def test_a_posterior_survives_pickling(normal: Posterior) -> None:
     assert network == small_network().network
 
 
+@needs_tools
 def test_density_outside_the_support_is_minus_infinity() -> None:
     assert closed_form(rejects=True).log_density([0.0]) == -np.inf
     with pytest.raises(DensityError, match="every point is rejected"):
@@ -133,6 +135,7 @@ def test_a_program_that_does_not_compile_is_no_point_outside_the_support(
         getattr(posterior, name)([0.0])
 
 
+@needs_tools
 @pytest.mark.parametrize("damage", ["gone", "no library"])
 def test_a_library_that_is_gone_is_no_point_outside_the_support(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -169,6 +172,7 @@ def test_a_point_of_another_shape_is_refused(
 # ---------------------------------------------------------------- wrong input
 
 
+@needs_tools
 @pytest.mark.parametrize(
     ("change", "said"),
     [({"N": 6}, "y"), ({"kind": 3}, "kind"), ({"prior": [1.0]}, "prior"), ({"y": None}, "y")],
@@ -181,6 +185,7 @@ def test_data_that_do_not_fit_are_refused(change: dict[str, object], said: str) 
     assert "\n" not in str(caught.value)
 
 
+@needs_tools
 def test_a_missing_datum_is_named() -> None:
     right = closed_form()
     data = {key: value for key, value in right.data.items() if key != "unlucky"}
@@ -194,6 +199,7 @@ def test_a_program_without_the_switch_has_no_prior() -> None:
         plain.prior  # noqa: B018
 
 
+@needs_tools
 def test_a_program_without_log_lik_says_so() -> None:
     plain = Posterior(Program(MODELS / "plain.stan"), {})
     assert not plain.has_log_lik
@@ -249,6 +255,7 @@ def test_data_may_leave_a_program_without_parameters(tools: Toolchain) -> None:
             Posterior(Program(MODELS / "plain.stan"), {}).dims  # noqa: B018
 
 
+@needs_tools
 def test_compiling_reports_what_does_not_compile(tmp_path: Path) -> None:
     (tmp_path / "bad.stan").write_text("parameters { real x }")
     with pytest.raises(CompileError, match="bad does not compile"):

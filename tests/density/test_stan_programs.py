@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from conftest import needs_tools
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
@@ -22,6 +23,7 @@ from manymodes.networks.constraint_programs import PROGRAMS
 from manymodes.networks.forward import layers
 from manymodes.networks.network import Network
 from manymodes.networks.prior import Prior
+from seeds import seeded
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 LIKELIHOODS = ("bernoulli", "categorical", "normal")
@@ -30,13 +32,13 @@ PD_SKEW_PRIORS = PRIORS[:-1]
 N_OBS = 12
 MODELS = sorted((toolchain.stan_dir() / "models").glob("*.stan"))
 SOURCES = MODELS + sorted((toolchain.stan_dir() / "functions").glob("*.stanfunctions"))
-X = np.random.default_rng(1).normal(size=(N_OBS, 2))
+X = np.random.default_rng(seeded(1)).normal(size=(N_OBS, 2))
 
 
 @cache
 def posterior(network: Network) -> Posterior:
     """Return the posterior of a network given the same few observations as always."""
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seeded(2))
     targets = {
         "bernoulli": rng.integers(0, 2, N_OBS),
         "categorical": rng.integers(0, 3, N_OBS),
@@ -102,6 +104,7 @@ def label(value: object) -> str:
     return str(value)
 
 
+@needs_tools
 @pytest.mark.parametrize("program", MODELS, ids=lambda path: path.name)
 def test_stanc_has_nothing_to_say(program: Path) -> None:
     cmdstan = toolchain.require("cmdstan").cmdstan.path
@@ -120,10 +123,11 @@ def test_sources_have_short_lines_and_no_tabs(path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+@needs_tools
 @pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
 def test_gradient_agrees_with_finite_differences(network: Network) -> None:
     density = posterior(network)
-    eta = interior_point(network, np.random.default_rng(3))
+    eta = interior_point(network, np.random.default_rng(seeded(3)))
     value, gradient = density.gradient(eta)
     assert value == pytest.approx(density.log_density(eta), rel=1e-12)
     step = 1e-5
@@ -132,11 +136,12 @@ def test_gradient_agrees_with_finite_differences(network: Network) -> None:
         assert gradient[i] == pytest.approx(difference / (2 * step), rel=1e-6, abs=1e-6)
 
 
+@needs_tools
 @pytest.mark.parametrize("network", COMBINATIONS + RAGGED, ids=label)
 def test_likelihood_agrees_with_numpy(network: Network) -> None:
     """The density less that of the prior alone, and log_lik, are what NumPy computes."""
     density = posterior(network)
-    eta = interior_point(network, np.random.default_rng(4))
+    eta = interior_point(network, np.random.default_rng(seeded(4)))
     y = np.array(density.data["y_real"] or density.data["y_int"])
     y = y - (network.likelihood == "categorical")
     expected = network.log_lik(density.constrain(eta), X, y)
@@ -145,6 +150,7 @@ def test_likelihood_agrees_with_numpy(network: Network) -> None:
     assert likelihood == pytest.approx(expected.sum(), rel=1e-10)
 
 
+@needs_tools
 @pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 def test_dimensions_and_names(network: Network) -> None:
     density = posterior(network)
@@ -154,28 +160,31 @@ def test_dimensions_and_names(network: Network) -> None:
     assert "log_lik" not in shapes
 
 
+@needs_tools
 def test_a_normal_prior_leaves_weights_where_they_are() -> None:
     """Infinite bounds are no bounds: the unconstrained coordinates are the weights."""
     density = posterior(make(prior="normal:1.5", hidden=(3, 2)))
-    eta = np.random.default_rng(5).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
     np.testing.assert_array_equal(density.constrain_rows(eta)[: len(eta)], eta)
     np.testing.assert_array_equal(density.constrain(eta)["W"].T.ravel(), eta[:6])
     expected = stats.norm.logpdf(eta, scale=1.5).sum()
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
 
+@needs_tools
 @pytest.mark.parametrize("prior", ["laplace:0.8", "student:5,0.9"])
 def test_heavy_tailed_priors_are_those_of_scipy(prior: str) -> None:
     density = posterior(make(prior=prior, hidden=(3, 2)))
-    eta = np.random.default_rng(5).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
     expected = Prior.parse(prior).log_density(eta).sum()
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
 
+@needs_tools
 def test_ard_scales_the_weights_of_each_input() -> None:
     """A non-centred prior: independent normals and half-Student-t scales, so no funnel."""
     density = posterior(make(prior="ard:0.7", hidden=(3, 2)))
-    eta = np.random.default_rng(5).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(5)).normal(size=density.dims)
     scale, z, others = np.exp(eta[:2]), eta[2:8], eta[8:]
     named = density.constrain(eta)
     np.testing.assert_allclose(named["input_scale"], scale, rtol=1e-12)
@@ -185,19 +194,21 @@ def test_ard_scales_the_weights_of_each_input() -> None:
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
 
+@needs_tools
 def test_a_uniform_prior_is_logistic_on_the_unconstrained_scale() -> None:
     density = posterior(make(prior="uniform:3", hidden=(3, 2)))
-    eta = np.random.default_rng(6).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(6)).normal(size=density.dims)
     expected = stats.logistic.logpdf(eta).sum()
     assert density.prior.log_density(eta) == pytest.approx(expected, rel=1e-12)
     weights = density.constrain_rows(eta)[: len(eta)]
     np.testing.assert_allclose(weights, 6 * stats.logistic.cdf(eta) - 3)
 
 
+@needs_tools
 def test_noise_has_a_half_normal_prior() -> None:
     network = Network(2, (2,), likelihood="normal", prior="normal:1", sigma_scale=0.7)
     density = Posterior.from_network(network, X, X[:, 0]).prior
-    eta = np.random.default_rng(7).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(7)).normal(size=density.dims)
     sigma = math.exp(eta[-1])
     expected = stats.norm.logpdf(eta[:-1]).sum() + stats.halfnorm.logpdf(sigma, scale=0.7)
     assert density.log_density(eta) == pytest.approx(expected + eta[-1], rel=1e-12)
@@ -211,13 +222,14 @@ def in_region(W: Any) -> Any:
     return skew & (np.linalg.eigvalsh(W + transposed)[..., 0] > 0)
 
 
+@needs_tools
 @pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
 @pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_weights_lie_in_the_region(constraint: str, prior: str, size: int) -> None:
     network = make(constraint, prior=prior, hidden=(size, size), inputs=size)
     density = Posterior.from_network(network, np.ones((1, size)), [1])
-    eta = np.random.default_rng(8).logistic(size=(200, density.dims))
+    eta = np.random.default_rng(seeded(8)).logistic(size=(200, density.dims))
     weights = density.constrain(eta)
     W = weights["W"].reshape(-1, size, size)
     W_deep = np.swapaxes(weights["W_deep"].reshape(-1, size, size), -1, -2)
@@ -236,6 +248,7 @@ def log_abs_det_jacobian(function: Callable[[Any], Any], eta: Any) -> float:
     return float(np.linalg.slogdet(np.stack(columns, axis=1))[1])
 
 
+@needs_tools
 @pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("layers", [1, 2])
@@ -245,7 +258,7 @@ def test_pd_skew_prior_is_that_of_its_weights_renormalised(
     """At every point: the density of the weights, over the region's mass, times the Jacobian."""
     network = make("pd-skew", prior=prior, hidden=(size,) * layers, inputs=size)
     density = Posterior.from_network(network, np.ones((1, size)), [1]).prior
-    rng = np.random.default_rng(9)
+    rng = np.random.default_rng(seeded(9))
 
     def weights(eta: Any) -> Any:
         named = density.constrain(eta)
@@ -258,13 +271,14 @@ def test_pd_skew_prior_is_that_of_its_weights_renormalised(
         assert density.log_density(eta) == pytest.approx(expected, abs=1e-5)
 
 
+@needs_tools
 @pytest.mark.parametrize("prior", PD_SKEW_PRIORS)
 @pytest.mark.parametrize("constraint", ["pd-skew", "pd-skew:lu"])
 def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
     """Importance sampling over the unconstrained space from Student-t distributions."""
     network = make(constraint, prior=prior)
     density = posterior(network).prior
-    rng = np.random.default_rng(10)
+    rng = np.random.default_rng(seeded(10))
     proposal = stats.t(df=4, scale=1.5)
     hidden = 4  # the coordinates of W come first; the others factorise exactly
     eta = np.zeros((40_000, density.dims))
@@ -277,10 +291,11 @@ def test_prior_integrates_to_one(constraint: str, prior: str) -> None:
     assert abs(weights.mean() - 1) < 3 * error
 
 
+@needs_tools
 @pytest.mark.parametrize("prior", PRIORS[:2])
 def test_prior_on_triangular_factors_is_that_of_its_elements(prior: str) -> None:
     density = posterior(make("pd-skew:lu", prior=prior)).prior
-    eta = np.random.default_rng(11).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(11)).normal(size=density.dims)
     named = density.constrain(eta)
     t, low, u = named["t"][0], named["T_low"][0], named["u"][0]
     T = np.array([[t[0], 0], [low[0], t[1]]])
@@ -295,12 +310,13 @@ def test_prior_on_triangular_factors_is_that_of_its_elements(prior: str) -> None
     assert density.log_density(eta) == pytest.approx(expected, rel=1e-12)
 
 
+@needs_tools
 def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> None:
     rejection, full = (
         posterior(make("pd-skew:reject", hidden=(2, 2))),
         posterior(make(hidden=(2, 2))),
     )
-    eta = np.random.default_rng(12).normal(size=(2000, full.dims))
+    eta = np.random.default_rng(seeded(12)).normal(size=(2000, full.dims))
     weights = full.constrain(eta)
     inside = in_region(weights["W"])
     inside &= in_region(np.swapaxes(weights["W_deep"].reshape(-1, 2, 2), -1, -2))
@@ -309,22 +325,24 @@ def test_rejection_is_the_full_posterior_inside_and_minus_infinity_outside() -> 
     np.testing.assert_allclose([rejection.log_density(e) for e in eta], expected, rtol=1e-12)
 
 
+@needs_tools
 @pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 def test_inverse_transform_returns_to_the_same_point(network: Network) -> None:
     density = posterior(network)
-    eta = np.random.default_rng(13).normal(size=(20, density.dims))
+    eta = np.random.default_rng(seeded(13)).normal(size=(20, density.dims))
     np.testing.assert_allclose(
         density.unconstrain_rows(density.constrain_rows(eta)), eta, atol=1e-7
     )
 
 
+@needs_tools
 @pytest.mark.parametrize("network", REGIONS + RAGGED, ids=label)
 def test_draws_respect_the_constraint(network: Network) -> None:
     """Wherever the unconstrained coordinates are, the weights are in the region and the box."""
     if network.constraint == "pd-skew:reject":
         pytest.skip("its density, not its coordinates, keep to the region")
     density = posterior(network)
-    weights = density.constrain(np.random.default_rng(14).normal(size=(200, density.dims)))
+    weights = density.constrain(np.random.default_rng(seeded(14)).normal(size=(200, density.dims)))
     hidden = list(layers(network.hidden, weights))
     after = [*(matrix for matrix, _ in hidden[1:]), weights["V"]]
     for (matrix, bias), outgoing in zip(hidden, after, strict=True):
@@ -344,6 +362,7 @@ def test_draws_respect_the_constraint(network: Network) -> None:
             assert np.all(np.abs(weights[name]) <= bound)
 
 
+@needs_tools
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("constraint", ["ordered", "ordered-signed"])
 @pytest.mark.parametrize("hidden", [(3,), (3, 1, 2), (1, 4)])
@@ -359,7 +378,7 @@ def test_ordered_prior_is_that_of_its_weights_times_the_copies(
         named = density.constrain(eta)
         return np.concatenate([named[n].ravel() for n in (*scales, *network.effective_names)])
 
-    rng = np.random.default_rng(15)
+    rng = np.random.default_rng(seeded(15))
     for _ in range(5):
         eta = rng.normal(size=density.dims)
         named = density.constrain(eta)

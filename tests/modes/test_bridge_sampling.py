@@ -19,6 +19,7 @@ from manymodes.modes.checks import laplace as laplace_room
 from manymodes.modes.checks.bridge_sampling import BridgeEstimate, bridge, log_sum
 from manymodes.modes.checks.laplace import LaplaceEstimate, laplace
 from manymodes.modes.comparison import Estimate
+from seeds import seeded
 
 Array = NDArray[np.float64]
 
@@ -65,8 +66,8 @@ def assert_within(value: float, truth: float, sd: float, k: float = 3.0) -> None
 
 @pytest.mark.parametrize("proposal", bridge_sampling.PROPOSALS)
 def test_the_integral_of_a_normal(proposal: str) -> None:
-    x = CENTRE + walks(np.random.default_rng(1), 4, 400, 3) @ _FACTOR.T
-    found = bridge(normal, list(x), proposal=proposal, seed=2)
+    x = CENTRE + walks(np.random.default_rng(seeded(1)), 4, 400, 3) @ _FACTOR.T
+    found = bridge(normal, list(x), proposal=proposal, seed=seeded(2))
     assert found.converged
     assert (found.draws, found.proposals, found.inside) == (800, 1000, 1.0)
     assert_within(found.log_z, LOG_Z, found.log_z_sd)
@@ -78,8 +79,10 @@ def test_its_error_is_calibrated(memory: float) -> None:
     """Twenty seeds: autocorrelated draws have larger errors, and they are as large as told."""
     found = []
     for seed in range(20):
-        rng = np.random.default_rng([seed, 1])
-        found.append(bridge(skewed, list(to_gamma(walks(rng, 4, 500, 3, memory))), seed=(seed, 2)))
+        rng = np.random.default_rng([seeded(seed), 1])
+        found.append(
+            bridge(skewed, list(to_gamma(walks(rng, 4, 500, 3, memory))), seed=(seeded(seed), 2))
+        )
     scores = np.array([one.log_z / one.log_z_sd for one in found])
     assert 0.7 < scores.std() < 1.4
     assert abs(scores.mean()) < 3 / math.sqrt(20)
@@ -96,7 +99,7 @@ def test_regions_add_up_to_the_whole() -> None:
         each = [stats.multivariate_normal(p, np.eye(2)).logpdf(points).reshape(-1) for p in peaks]
         return np.asarray(np.logaddexp(log_shares[0] + each[0], log_shares[1] + each[1]))
 
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seeded(3))
     side = rng.random((8, 500)) < 0.3
     x = rng.standard_normal((8, 500, 2)) + np.where(side, 0.8, -0.8)[..., None] * [1.0, 0.0]
 
@@ -107,20 +110,20 @@ def test_regions_add_up_to_the_whole() -> None:
         return ~left(points)
 
     within_left = np.log(0.7 * stats.norm.cdf(0.8) + 0.3 * stats.norm.cdf(-0.8))
-    found = {0: bridge(density, list(x), inside=left, seed=4)}
-    found[1] = bridge(density, list(x), inside=right, seed=5)
+    found = {0: bridge(density, list(x), inside=left, seed=seeded(4))}
+    found[1] = bridge(density, list(x), inside=right, seed=seeded(5))
     assert_within(found[0].log_z, within_left, found[0].log_z_sd)
     assert_within(found[1].log_z, math.log1p(-math.exp(within_left)), found[1].log_z_sd)
     total = log_sum({mode: one.estimate for mode, one in found.items()})
     assert_within(total.value, 0.0, total.sd)
     assert found[0].inside < 0.95
-    free = bridge(density, list(x), members=[left(chain) for chain in x], seed=4)
+    free = bridge(density, list(x), members=[left(chain) for chain in x], seed=seeded(4))
     assert free.log_z - within_left > 3 * free.log_z_sd
 
 
 def test_chains_that_come_and_go_have_fewer_effective_draws() -> None:
     """Draws of a region in a few stretches of long chains, against as many fresh ones."""
-    rng = np.random.default_rng(6)
+    rng = np.random.default_rng(seeded(6))
     fresh = walks(rng, 8, 200, 2)
     sticky = walks(rng, 8, 200, 2, 0.95)
     apart = walks(rng, 8, 200, 2) + 50.0
@@ -132,27 +135,27 @@ def test_chains_that_come_and_go_have_fewer_effective_draws() -> None:
     def near(points: Array) -> NDArray[np.bool_]:
         return np.asarray(points[:, 0] < 25)
 
-    whole = bridge(density, list(fresh), seed=7)
-    parts = bridge(density, split, inside=near, seed=7)
+    whole = bridge(density, list(fresh), seed=seeded(7))
+    parts = bridge(density, split, inside=near, seed=seeded(7))
     assert parts.draws == whole.draws == 800
     assert parts.n_eff < 0.3 * whole.n_eff
     assert_within(parts.log_z, 0.0, parts.log_z_sd)
 
 
 def test_chains_of_unequal_lengths_and_thinning() -> None:
-    x = walks(np.random.default_rng(8), 6, 2000, 3, 0.9) @ _FACTOR.T + CENTRE
+    x = walks(np.random.default_rng(seeded(8)), 6, 2000, 3, 0.9) @ _FACTOR.T + CENTRE
     chains = [one[:length] for one, length in zip(x, (2000, 2000, 1400, 1401, 9, 3), strict=True)]
-    found = bridge(normal, chains, seed=9)
+    found = bridge(normal, chains, seed=seeded(9))
     assert found.draws == 1000 + 1000 + 700 + 701 + 5 + 2
     assert_within(found.log_z, LOG_Z, found.log_z_sd)
-    thinned = bridge(normal, chains, most_draws=600, seed=9)
+    thinned = bridge(normal, chains, most_draws=600, seed=seeded(9))
     assert 400 < thinned.draws <= 600
     assert thinned.n_eff / thinned.draws > 2 * found.n_eff / found.draws
     assert_within(thinned.log_z, LOG_Z, thinned.log_z_sd)
 
 
 def test_it_says_why_there_is_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = walks(np.random.default_rng(10), 2, 100, 3) @ _FACTOR.T + CENTRE
+    x = walks(np.random.default_rng(seeded(10)), 2, 100, 3) @ _FACTOR.T + CENTRE
 
     def said(found: BridgeEstimate) -> str:
         assert math.isnan(found.log_z)
@@ -204,7 +207,7 @@ def test_sums_of_logs() -> None:
 
 
 def test_laplace_is_exact_for_a_normal() -> None:
-    found = laplace(normal, normal_gradient, CENTRE + 2.0, scale=[2, 1, 0.7], seed=1)
+    found = laplace(normal, normal_gradient, CENTRE + 2.0, scale=[2, 1, 0.7], seed=seeded(1))
     assert found.log_z == pytest.approx(LOG_Z, abs=1e-5)
     np.testing.assert_allclose(found.maximum, CENTRE, atol=1e-4)
     assert found.pareto_k < 0.7
@@ -219,7 +222,7 @@ def test_importance_sampling_corrects_laplace() -> None:
 
     known = 3 * (0.5 * math.log(0.5) - 0.5 + 0.5 * math.log(4 * math.pi) - special.gammaln(0.5))
     found = [
-        laplace(skewed, gradient, np.zeros(3), scale=2.0, draws=1000, seed=(seed, 3))
+        laplace(skewed, gradient, np.zeros(3), scale=2.0, draws=1000, seed=(seeded(seed), 3))
         for seed in range(20)
     ]
     assert found[0].log_z == pytest.approx(known, abs=1e-5)
@@ -234,7 +237,7 @@ def test_importance_sampling_keeps_to_the_basin() -> None:
     def half(points: Array) -> NDArray[np.bool_]:
         return np.asarray(points[:, 0] < CENTRE[0] + 1.0)
 
-    found = laplace(normal, normal_gradient, CENTRE, scale=[2, 1, 0.7], inside=half, seed=2)
+    found = laplace(normal, normal_gradient, CENTRE, scale=[2, 1, 0.7], inside=half, seed=seeded(2))
     truth = LOG_Z + stats.norm.logcdf(0.5)
     assert_within(found.corrected, truth, found.corrected_sd)
     assert found.inside < 0.95
@@ -284,6 +287,6 @@ def test_a_large_pareto_k_is_told() -> None:
     def gradient(point: Array) -> tuple[float, Array]:
         return float(density(point[None])[0]), -1.4 * point / (0.4 + point**2)
 
-    found = laplace(density, gradient, np.full(2, 0.01), seed=3)
+    found = laplace(density, gradient, np.full(2, 0.01), seed=seeded(3))
     assert found.pareto_k > laplace_room.TRUSTED_K
     assert found.remark == f"Pareto k {found.pareto_k:.2f}: not to be trusted"

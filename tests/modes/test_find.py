@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import QUICK_NUTS, two_peaks
+from conftest import QUICK_NUTS, needs_tools, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison, compare
@@ -22,6 +22,7 @@ from manymodes.sampling.chains.chains import Chains, run_chains
 from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.studies.cauchy import cauchy_data, cauchy_posterior
+from seeds import seeded
 
 FEW = ModeSettings(climbs=100)
 
@@ -33,22 +34,32 @@ def executor() -> Iterator[Executor]:
 
 
 def integrate(posterior: Posterior, nlive: int = 200) -> Nested:
-    return run_nested(posterior, polychord=PolyChordSettings(nlive=nlive), quiet=True)
+    return run_nested(
+        posterior, polychord=PolyChordSettings(nlive=nlive), seed=seeded(1), quiet=True
+    )
 
 
 def sample(posterior: Posterior, executor: Executor, chains: int = 8) -> Chains:
-    return run_chains(posterior, chains=chains, nuts=QUICK_NUTS, executor=executor, quiet=True)
+    return run_chains(
+        posterior, chains=chains, nuts=QUICK_NUTS, seed=seeded(1), executor=executor, quiet=True
+    )
 
 
 # ---------------------------------------------------------------- two peaks
 
 
+@needs_tools
 def test_two_peaks_and_their_shares(executor: Executor) -> None:
     """Far apart, the shares of the evidence are those of the mixture: within 3 sigma."""
     posterior = two_peaks(12.0, 2 / 3)
     nested = integrate(posterior)
     found = compare(
-        posterior, chains=sample(posterior, executor), nested=nested, settings=FEW, quiet=True
+        posterior,
+        chains=sample(posterior, executor),
+        nested=nested,
+        settings=FEW,
+        seed=seeded(1),
+        quiet=True,
     )
     assert found.modes.n_modes == 2
     assert found.modes.reached.all()
@@ -63,10 +74,13 @@ def test_two_peaks_and_their_shares(executor: Executor) -> None:
     assert found.modes.disagreement == 0
 
 
+@needs_tools
 def test_every_draw_is_in_the_basin_that_it_lies_in(executor: Executor) -> None:
     posterior = two_peaks(12.0, 0.5)
     chains, nested = sample(posterior, executor), integrate(posterior, 50)
-    modes = find_modes(posterior, chains=chains, nested=nested, settings=FEW, quiet=True)
+    modes = find_modes(
+        posterior, chains=chains, nested=nested, settings=FEW, seed=seeded(1), quiet=True
+    )
     right = int(modes.peaks[1, 0] > 0)
     assert modes.chains.shape == chains.eta.shape[:2]
     np.testing.assert_array_equal(modes.chains == right, chains.eta[..., 0] > 0)
@@ -74,6 +88,7 @@ def test_every_draw_is_in_the_basin_that_it_lies_in(executor: Executor) -> None:
     np.testing.assert_array_equal(modes.nested[heavy] == right, nested.eta[heavy, 0] > 0)
 
 
+@needs_tools
 @pytest.mark.parametrize(("distance", "expected"), [(3.0, 1), (5.0, 2)])
 def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) -> None:
     """Equal peaks 3 apart dip by 0.45 nats between them; 5 apart by 2.4 nats."""
@@ -87,7 +102,7 @@ def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) ->
     assert barrier == pytest.approx(top - prior[1] - middle + prior[0], abs=0.05)
     assert (barrier < 1) == (expected == 1)
     nested = integrate(posterior, 50)
-    modes = find_modes(posterior, nested=nested, settings=FEW, quiet=True)
+    modes = find_modes(posterior, nested=nested, settings=FEW, seed=seeded(1), quiet=True)
     assert modes.n_modes == expected
 
 

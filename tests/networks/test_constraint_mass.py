@@ -12,6 +12,7 @@ from manymodes.networks import constraint_mass
 from manymodes.networks.constraint_mass import RegionMass, region_mass
 from manymodes.networks.prior import FAMILIES as FAMILIES_OF_A_WEIGHT
 from manymodes.networks.prior import Prior
+from seeds import seeded
 
 FAMILIES = [("normal", math.inf), ("uniform", math.inf), ("laplace", math.inf), ("student", 5.0)]
 
@@ -24,7 +25,7 @@ CLOSED = {
 
 def counted_mass(size: int, family: str, nu: float, draws: int) -> tuple[float, float]:
     """Return the share of prior draws in the region, and its standard error."""
-    rng = np.random.default_rng(size)
+    rng = np.random.default_rng(seeded(size))
     W = Prior(family, 1.0, nu).sample((draws, size, size), rng)
     i, j = np.triu_indices(size, 1)
     W = W[np.all((W - W.transpose(0, 2, 1))[:, i, j] > 0, axis=1)]
@@ -44,7 +45,7 @@ def test_closed_forms_agree_with_the_monte_carlo_integral(
     exact = region_mass(size, family)
     assert exact == RegionMass(math.log(CLOSED[size, family]), 0.0, True)
     monkeypatch.setattr(constraint_mass, "_closed_form", lambda size, family: None)
-    estimate = region_mass(size, family, seed=3)
+    estimate = region_mass(size, family, seed=seeded(3))
     assert not estimate.exact
     assert 0 < estimate.standard_error < 0.002
     assert abs(estimate.log_mass - exact.log_mass) < 3 * estimate.standard_error
@@ -63,7 +64,7 @@ def test_mass_is_the_share_of_prior_draws_in_the_region(size: int, family: str, 
 def test_error_is_honest_and_small(family: str, nu: float) -> None:
     """At the largest width that the docstring recommends."""
     size = 5 if family in ("laplace", "student") else 8
-    estimates = [region_mass(size, family, nu, seed=seed) for seed in range(4)]
+    estimates = [region_mass(size, family, nu, seed=seeded(seed)) for seed in range(4)]
     errors = np.array([estimate.standard_error for estimate in estimates])
     masses = np.array([estimate.log_mass for estimate in estimates])
     assert np.all(errors < 0.05)
@@ -71,7 +72,7 @@ def test_error_is_honest_and_small(family: str, nu: float) -> None:
 
 
 def test_uniform_correlations_have_their_known_marginal_variance() -> None:
-    r = constraint_mass.correlations(4, 200_000, np.random.default_rng(1))
+    r = constraint_mass.correlations(4, 200_000, np.random.default_rng(seeded(1)))
     assert r.shape == (200_000, 6)
     np.testing.assert_allclose(np.mean(r**2, axis=0), 1 / 5, rtol=0.02)
 

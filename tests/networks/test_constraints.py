@@ -11,21 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.networks.constraints import admits, pd_skew, pivots, svd
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import canonical
+from seeds import seeded
 
 N = 40_000
 
 
 def of_prior(network: Network, n: int = N, seed: int = 1) -> dict[str, Any]:
-    return network.sample_prior(np.random.default_rng(seed), n)
+    return network.sample_prior(np.random.default_rng(seeded(seed)), n)
 
 
 def frames(n: int, k: int, draws: int, seed: int) -> np.ndarray:
     """Return random orthonormal columns, shape (draws, n, k), uniform in their orientation."""
-    q, r = np.linalg.qr(np.random.default_rng(seed).normal(size=(draws, n, k)))
+    q, r = np.linalg.qr(np.random.default_rng(seeded(seed)).normal(size=(draws, n, k)))
     return np.asarray(q * np.sign(np.einsum("dii->di", r))[:, None, :])
 
 
@@ -111,6 +113,7 @@ def test_canonical_weights_are_admitted(hidden: tuple[int, ...]) -> None:
         assert admits(network, canonical(network, of_prior(network, 200))).all()
 
 
+@needs_tools
 @pytest.mark.parametrize(
     ("constraint", "activation", "inputs", "hidden", "prior"),
     [
@@ -132,7 +135,7 @@ def test_whatever_the_stan_program_makes_is_admitted(
     """Weights at random points of the unconstrained space, wherever the density is positive."""
     network = Network(inputs, hidden, activation=activation, prior=prior, constraint=constraint)
     posterior = Posterior.from_network(network, np.eye(inputs), np.arange(inputs) % 2)
-    eta = np.random.default_rng(6).normal(size=(300, posterior.dims))
+    eta = np.random.default_rng(seeded(6)).normal(size=(300, posterior.dims))
     eta = eta[[math.isfinite(posterior.log_density(point)) for point in eta]]
     assert len(eta) >= 15
     assert admits(network, posterior.constrain(eta)).all()
@@ -192,7 +195,7 @@ def test_the_sign_of_a_column_is_the_sign_of_its_pivot_alone() -> None:
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 2), (2, 4), (5, 5)])
 def test_the_sign_of_a_row_toggles_one_left_pivot(height: int, width: int) -> None:
     """So each set of rows has exactly 2^(H - k) admitted sign patterns of its 2^H."""
-    w = np.random.default_rng(5).normal(size=(200, height, width))
+    w = np.random.default_rng(seeded(5)).normal(size=(200, height, width))
     patterns = np.array(list(itertools.product([1.0, -1.0], repeat=height)))
     admitted = np.stack([svd(w * pattern[:, None]) for pattern in patterns])
     rank = min(height, width)

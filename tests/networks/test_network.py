@@ -16,8 +16,9 @@ from manymodes.networks import forward
 from manymodes.networks.constraint_programs import PROGRAMS
 from manymodes.networks.network import Network
 from manymodes.networks.prior import Prior
+from seeds import seeded
 
-RNG = np.random.default_rng(20220511)
+RNG = np.random.default_rng(seeded(20220511))
 X = RNG.normal(size=(6, 2))
 
 
@@ -241,7 +242,7 @@ PRIORS = ["normal:2", "uniform:2", "laplace:0.7", "student:4,0.7", "ard:0.5"]
 @pytest.mark.parametrize("prior", PRIORS)
 def test_log_prior_is_that_of_every_weight(prior: str) -> None:
     network = Network(2, (3, 2), likelihood="normal", prior=prior)
-    draws = network.sample_prior(np.random.default_rng(1), 4)
+    draws = network.sample_prior(np.random.default_rng(seeded(1)), 4)
     each = Prior.parse(prior)
     expected = np.zeros(4)
     for name in ("W", "W_deep", "b", "V", "c"):
@@ -257,7 +258,7 @@ def test_log_prior_is_that_of_every_weight(prior: str) -> None:
 @pytest.mark.parametrize("prior", PRIORS)
 def test_draws_of_the_prior_have_its_shapes_and_spread(prior: str) -> None:
     network = Network(2, (3, 2), likelihood="normal", prior=prior, sigma_scale=0.3)
-    draws = network.sample_prior(np.random.default_rng(2), 20_000)
+    draws = network.sample_prior(np.random.default_rng(seeded(2)), 20_000)
     shapes = {name: value.shape[1:] for name, value in draws.items() if name != "input_scale"}
     assert shapes == network.weight_shapes
     distribution = Prior.parse(prior).distribution
@@ -270,7 +271,7 @@ def test_draws_of_the_prior_have_its_shapes_and_spread(prior: str) -> None:
 
 def test_weights_outside_of_the_box_have_no_prior() -> None:
     network = Network(2, (2,), prior="uniform:1")
-    draws = network.sample_prior(np.random.default_rng(3), 2)
+    draws = network.sample_prior(np.random.default_rng(seeded(3)), 2)
     draws["c"][1] = 1.01
     np.testing.assert_allclose(network.log_prior(draws), [-9 * math.log(2), -math.inf])
 

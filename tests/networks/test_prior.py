@@ -10,6 +10,7 @@ from scipy import integrate, stats
 
 from manymodes.errors import InputError
 from manymodes.networks.prior import Prior
+from seeds import seeded
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_density_integrates_to_one_and_draws_follow_it(text: str) -> None:
         lambda w: math.exp(prior.log_density(w)), -400, 400, points=[-2, 0, 2], limit=400
     )
     assert mass == pytest.approx(1, abs=1e-4)
-    draws = prior.sample((4000,), np.random.default_rng(1))
+    draws = prior.sample((4000,), np.random.default_rng(seeded(1)))
     assert stats.kstest(draws, prior.distribution.cdf).pvalue > 1e-3
     assert np.all(np.abs(draws) <= prior.bound)
 
@@ -66,7 +67,7 @@ def test_scales_of_inputs_are_half_student_t() -> None:
     """Weights given their scale are normal with it, other weights with the prior's own."""
     prior = Prior.parse("ard:2")
     shapes = {"W": (3, 2), "b": (3,)}
-    draws = prior.sample_weights(shapes, 4000, np.random.default_rng(2))
+    draws = prior.sample_weights(shapes, 4000, np.random.default_rng(seeded(2)))
     scales = draws["input_scale"]
     assert scales.shape == (4000, 2)
     assert stats.kstest(scales[:, 0] / 2, lambda x: 2 * stats.t.cdf(x, 4) - 1).pvalue > 1e-3

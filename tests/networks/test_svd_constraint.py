@@ -13,13 +13,17 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
+from conftest import needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.networks.forward import layers
 from manymodes.networks.network import Network
 from manymodes.networks.prior import Prior
+from seeds import seeded
 
 Array = npt.NDArray[np.float64]
+
+pytestmark = needs_tools
 
 SHAPES = [(1, 1), (2, 2), (3, 2), (2, 3), (4, 2), (3, 3), (1, 3), (3, 1)]  # rows H, columns M
 PRIORS = ("normal:1.5", "laplace:0.8", "student:5,0.9")
@@ -108,7 +112,7 @@ def test_weights_are_the_product_of_rotations_and_singular_values(shape: tuple[i
     rows, columns = shape
     k = min(shape)
     density = prior_of(columns, (rows,))
-    named = density.constrain(np.random.default_rng(1).normal(size=(20, density.dims)))
+    named = density.constrain(np.random.default_rng(seeded(1)).normal(size=(20, density.dims)))
     none = np.empty((20, 0))
     for W, s, gap, theta_U, theta_V in zip(
         *(named[name] for name in ("W", "s", "s_gap")),
@@ -128,7 +132,7 @@ def test_coordinates_of_a_matrix_are_found_again(shape: tuple[int, int]) -> None
     """One to one: the SVD of W, oriented, has the angles that W was made from."""
     rows, columns = shape
     density = prior_of(columns, (rows,))
-    named = density.constrain(np.random.default_rng(2).normal(size=(20, density.dims)))
+    named = density.constrain(np.random.default_rng(seeded(2)).normal(size=(20, density.dims)))
     for draw in range(20):
         theta_U, s, theta_V, pivots = oriented_svd(named["W"][draw])
         assert np.all(pivots == 1)
@@ -144,7 +148,7 @@ def test_every_matrix_of_the_region_has_coordinates(shape: tuple[int, int]) -> N
     rows, columns = shape
     k = min(shape)
     density = prior_of(columns, (rows,))
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seeded(3))
     for W in rng.laplace(size=(20, rows, columns)):
         W[:k] *= oriented_svd(W)[3][:, None]
         theta_U, s, theta_V, pivots = oriented_svd(W)
@@ -158,7 +162,7 @@ def test_every_matrix_of_the_region_has_coordinates(shape: tuple[int, int]) -> N
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_sign_of_a_row_is_the_sign_of_its_pivot_and_of_no_other(shape: tuple[int, int]) -> None:
     k = min(shape)
-    for W in np.random.default_rng(4).normal(size=(20, *shape)):
+    for W in np.random.default_rng(seeded(4)).normal(size=(20, *shape)):
         _, s, theta_V, pivots = oriented_svd(W)
         for row in range(shape[0]):
             flipped = W.copy()
@@ -176,7 +180,7 @@ def test_one_in_two_to_the_k_matrices_lies_in_the_region(
 ) -> None:
     """All patterns of the pivots' signs are equally likely in independent weights, 4 sigma each."""
     k, draws = min(shape), 4000
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seeded(5))
     W = getattr(rng, family)(size=(draws, *shape))
     patterns = np.array([oriented_svd(matrix)[3] for matrix in W])
     counts = np.bincount(((patterns + 1) / 2 @ 2 ** np.arange(k)).astype(int), minlength=2**k)
@@ -207,7 +211,7 @@ def check_prior(inputs: int, hidden: tuple[int, ...], prior: str) -> None:
     size = sum(a * b for a, b in pairwise((inputs, *hidden)))
     ranks = sum(min(pair) for pair in pairwise((inputs, *hidden)))
     assert network.region.log_mass == pytest.approx(-ranks * math.log(2))
-    rng = np.random.default_rng(6)
+    rng = np.random.default_rng(seeded(6))
     for _ in range(5):
         eta = rng.normal(size=density.dims)
         expected = float(network.log_prior(density.constrain(eta))) + ranks * math.log(2)
@@ -225,7 +229,7 @@ def test_a_single_row_or_column_is_a_direction_and_a_chi_distributed_length(size
     assert volume.sum() == pytest.approx(sphere - math.log(2))
     for inputs, units in ((1, size), (size, 1)):
         density = prior_of(inputs, (units,))
-        for eta in np.random.default_rng(7).normal(size=(5, density.dims)):
+        for eta in np.random.default_rng(seeded(7)).normal(size=(5, density.dims)):
             angles, log_s, others = eta[: size - 1], eta[size - 1], eta[size:]
             theta = math.pi * (stats.logistic.cdf(angles) - 0.5)
             expected = (powers * np.log(np.cos(theta)) - volume + math.log(math.pi)).sum()
@@ -249,14 +253,14 @@ def square_log_density(eta: Array) -> float:
 
 def test_two_by_two_normal_weights_have_a_closed_form() -> None:
     density = prior_of(2, (2,))
-    for eta in np.random.default_rng(8).normal(size=(5, density.dims)):
+    for eta in np.random.default_rng(seeded(8)).normal(size=(5, density.dims)):
         assert density.log_density(eta) == pytest.approx(square_log_density(eta), rel=1e-12)
 
 
 @pytest.mark.parametrize("log_gap", [-30.0, -300.0, -600.0])
 def test_nearly_equal_singular_values_lose_no_digits(log_gap: float) -> None:
     density = prior_of(2, (2,))
-    eta = np.random.default_rng(9).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(9)).normal(size=density.dims)
     eta[2] = log_gap
     value, gradient = density.gradient(eta)
     assert value == pytest.approx(square_log_density(eta), rel=1e-12)
@@ -274,7 +278,7 @@ def test_prior_integrates_to_one(shape: tuple[int, int], prior: str) -> None:
     density = prior_of(columns, (rows,), prior)
     size = rows * columns
     angles = size - min(shape)
-    rng = np.random.default_rng(10)
+    rng = np.random.default_rng(seeded(10))
     proposals = [stats.logistic(scale=1.0)] * angles + [stats.t(df=4, scale=1.2)] * min(shape)
     eta = np.zeros((20_000, density.dims))
     log_q = np.zeros(len(eta))
@@ -310,7 +314,7 @@ def test_names_are_those_of_a_singular_value_decomposition() -> None:
 
 def test_singular_values_decrease_within_each_layer() -> None:
     density = prior_of(3, (2, 4))
-    named = density.constrain(np.random.default_rng(11).normal(size=(50, density.dims)))
+    named = density.constrain(np.random.default_rng(seeded(11)).normal(size=(50, density.dims)))
     network = density.network
     assert network is not None
     start = 0

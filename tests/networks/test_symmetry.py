@@ -23,10 +23,11 @@ from manymodes.networks.symmetry import (
     random_members,
     rescale,
 )
+from seeds import seeded
 
 
 def random_weights(network: Network, seed: int, lead: tuple[int, ...] = ()) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seeded(seed))
     return {name: rng.normal(size=lead + shape) for name, shape in network.weight_shapes.items()}
 
 
@@ -49,7 +50,7 @@ networks = st.builds(
 
 def assert_same_predictions(network: Network, new: Any, old: Any, seed: int = 1) -> None:
     """Predictions agree to 1e-12 of the largest, here and below what link and sums amplify."""
-    X = np.random.default_rng(seed).normal(size=(7, network.inputs))
+    X = np.random.default_rng(seeded(seed)).normal(size=(7, network.inputs))
     now, before = network.predict(new, X), network.predict(old, X)
     np.testing.assert_allclose(now, before, rtol=0, atol=1e-12 * max(1.0, np.abs(before).max()))
 
@@ -61,7 +62,7 @@ def assert_same_weights(new: Any, old: Any) -> None:
 
 def random_copy(network: Network, weights: Any, seed: int) -> dict[str, Any]:
     """Return every draw's own random copy; relu units are rescaled too."""
-    rng = np.random.default_rng(seed + 100)
+    rng = np.random.default_rng(seeded(seed + 100))
     n = len(weights["c"])
     copy = act(network, weights, *random_members(network, n, rng))
     if network.activation == "relu":
@@ -110,7 +111,7 @@ def test_the_orbit_has_as_many_different_copies_as_the_order_says(
     assert group_order(network) == order
     assert len(np.unique(np.round(rows, 9), axis=0)) == len(rows) == order
     np.testing.assert_array_equal(copies[0]["W"], weights["W"])
-    X = np.random.default_rng(2).normal(size=(5, 2))
+    X = np.random.default_rng(seeded(2)).normal(size=(5, 2))
     for copy in copies:
         np.testing.assert_allclose(
             network.predict(copy, X), network.predict(weights, X), rtol=1e-12
@@ -218,7 +219,7 @@ def test_canonical_weights_where_they_are_not_unique() -> None:
 
 def test_random_members_are_uniform_on_the_group() -> None:
     network = Network(2, (2, 2), activation="tanh")
-    permutations, signs = random_members(network, 64_000, np.random.default_rng(1))
+    permutations, signs = random_members(network, 64_000, np.random.default_rng(seeded(1)))
     columns = [order[:, 0] for order in permutations] + [
         (sign > 0).astype(int)[:, j] for sign in signs for j in range(2)
     ]
@@ -248,7 +249,7 @@ def test_generators_generate_the_group() -> None:
 def test_draws_times_members_make_a_table_of_copies() -> None:
     network = Network(2, (3, 2), activation="sigmoid")
     weights = {name: value[:, None] for name, value in random_weights(network, 1, (4,)).items()}
-    permutations, signs = random_members(network, 6, np.random.default_rng(2))
+    permutations, signs = random_members(network, 6, np.random.default_rng(seeded(2)))
     copies = act(network, weights, permutations, signs)
     assert copies["W"].shape == (4, 6, 3, 2)
     one = act(

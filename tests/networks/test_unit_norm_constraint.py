@@ -16,13 +16,17 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
+from conftest import needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.networks.forward import layers
 from manymodes.networks.network import Network
 from manymodes.networks.prior import Prior
+from seeds import seeded
 
 Array = npt.NDArray[np.float64]
+
+pytestmark = needs_tools
 
 PRIORS = ("normal:1.5", "uniform:3", "laplace:0.8", "student:5,0.9", "ard:0.7")
 SHAPES = [(1, (1,)), (2, (2,)), (1, (3,)), (3, (2, 4)), (2, (3, 1, 2))]  # inputs, hidden
@@ -36,7 +40,7 @@ def posterior(
     """Return the posterior of a network given a few observations."""
     outputs = 3 if likelihood == "categorical" else 1
     network = Network(inputs, hidden, outputs, "relu", likelihood, prior, "unit-norm")
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seeded(1))
     X = rng.normal(size=(N_OBS, inputs))
     y = rng.normal(size=N_OBS) if likelihood == "normal" else rng.integers(0, 2, N_OBS)
     return Posterior.from_network(network, X, y)
@@ -135,7 +139,7 @@ def free_log_prior(network: Network, draw: dict[str, Array]) -> float:
 def test_one_unit_of_one_input_has_a_closed_form() -> None:
     """W = w/|w|, b = b_free/|w|, V = v |w|: the factor of b and that of V cancel."""
     density = posterior(1, (1,), "normal:1", "bernoulli").prior
-    for eta in np.random.default_rng(2).normal(size=(5, 4)):
+    for eta in np.random.default_rng(seeded(2)).normal(size=(5, 4)):
         a, beta, v, c = eta
         r = abs(a)
         expected = stats.norm.logpdf([a, beta * r, v / r, c]).sum()
@@ -155,7 +159,7 @@ def test_prior_is_that_of_the_free_weights_times_the_orders(
     network = network_of(density)
     orders = gammaln(np.array(network.hidden) + 1).sum()
     assert network.region.log_mass == pytest.approx(-orders)
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seeded(3))
     step = 1e-5
     for eta in rng.normal(size=(4, density.dims)):
         columns = [
@@ -175,7 +179,7 @@ def test_free_weights_make_the_same_predictions(
     density = posterior(*shape, prior)
     network = network_of(density)
     X = np.asarray(density.data["X"])
-    for eta in np.random.default_rng(4).normal(size=(5, density.dims)):
+    for eta in np.random.default_rng(seeded(4)).normal(size=(5, density.dims)):
         draw = density.constrain(eta)
         free = free_weights(network, draw)
         np.testing.assert_allclose(
@@ -196,7 +200,7 @@ def test_prior_integrates_to_one(prior: str) -> None:
     """
     density = posterior(1, (2,), prior, "bernoulli").prior
     family = Prior.parse(prior)
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seeded(5))
     draws = 20_000
     if math.isfinite(family.bound):
         eta = rng.logistic(size=(draws, density.dims))
@@ -226,7 +230,7 @@ def test_rows_have_length_one_biases_increase_and_free_weights_keep_to_the_box(p
     density = posterior(2, (3, 2), prior)
     network = network_of(density)
     bound = Prior.parse(prior).bound
-    spread = np.random.default_rng(6).logistic(scale=2, size=(200, density.dims))
+    spread = np.random.default_rng(seeded(6)).logistic(scale=2, size=(200, density.dims))
     named = density.constrain(spread)
     for matrix, bias in layers(network.hidden, named):
         np.testing.assert_allclose(np.linalg.norm(matrix, axis=-1), 1, rtol=1e-12)
@@ -242,7 +246,7 @@ def test_every_network_of_the_unconstrained_prior_has_coordinates(prior: str) ->
     """Onto: prior draws, put in order, are found again, also those near the edge of the box."""
     density = posterior(2, (3, 2), prior)
     network = network_of(density)
-    draws = network.sample_prior(np.random.default_rng(7), 50)
+    draws = network.sample_prior(np.random.default_rng(seeded(7)), 50)
     for draw in range(50):
         free = in_order(network, {name: value[draw] for name, value in draws.items()})
         free.setdefault("sigma", np.ones(1))
@@ -259,7 +263,7 @@ def test_biases_in_a_box_are_ordered_uniform_whatever_the_lengths() -> None:
     Jacobian of the biases: its mean over the coordinates is the area of the region.
     """
     density = posterior(1, (2,), "uniform:1.5", "bernoulli").prior
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(seeded(8))
     eta = rng.normal(size=density.dims)
     r = density.constrain(eta)["r"]
     points = np.tile(eta, (4000, 1))
@@ -299,7 +303,7 @@ def test_names_are_those_of_the_effective_weights_and_their_raw_ones() -> None:
 def test_without_a_box_raw_weights_are_the_weights_times_lengths() -> None:
     """Outgoing weights are in use as they are, incoming ones in units of their length."""
     density = posterior(3, (2, 4), "normal:1.5")
-    named = density.constrain(np.random.default_rng(9).normal(size=density.dims))
+    named = density.constrain(np.random.default_rng(seeded(9)).normal(size=density.dims))
     np.testing.assert_array_equal(named["V"], named["V_raw"])
     np.testing.assert_allclose(np.linalg.norm(named["W_raw"], axis=1), named["r"][:2], rtol=1e-14)
     deep = named["W_deep"].reshape(2, 4).T * named["r"][2:, None]

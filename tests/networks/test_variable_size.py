@@ -21,7 +21,7 @@ import pytest
 from scipy import stats
 from scipy.special import log_softmax, logsumexp, softmax
 
-from conftest import made_chains, small_network
+from conftest import made_chains, needs_tools, small_network
 from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
@@ -48,16 +48,17 @@ from manymodes.sampling.nested import Nested, load_nested, run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.statistics.mixture import log_mean_exp
 from manymodes.tables.table import Table
+from seeds import seeded
 
 N_OBS = 12
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 LIKELIHOODS = ("bernoulli", "categorical", "normal")
 PRIORS = ("normal:1.5", "uniform:3", "laplace:0.8", "student:5,0.9", "ard:0.7")
-X = np.random.default_rng(1).normal(size=(N_OBS, 2))
+X = np.random.default_rng(seeded(1)).normal(size=(N_OBS, 2))
 TARGETS = {
-    "bernoulli": np.random.default_rng(2).integers(0, 2, N_OBS),
-    "categorical": np.random.default_rng(2).integers(0, 3, N_OBS),
-    "normal": np.random.default_rng(2).normal(size=N_OBS),
+    "bernoulli": np.random.default_rng(seeded(2)).integers(0, 2, N_OBS),
+    "categorical": np.random.default_rng(seeded(2)).integers(0, 3, N_OBS),
+    "normal": np.random.default_rng(seeded(2)).normal(size=N_OBS),
 }
 
 
@@ -95,7 +96,7 @@ def log_joint(network: Network, weights: Any, y: Any = None) -> Any:
 
 
 def random_weights(network: Network, size: int, seed: int = 1) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seeded(seed))
     shapes = network.weight_shapes
     weights = {name: rng.normal(size=(size, *shape)) for name, shape in shapes.items()}
     if "sigma" in weights:
@@ -168,10 +169,10 @@ def test_sizes_data_and_dict() -> None:
 @pytest.mark.parametrize("prior", PRIORS)
 def test_weights_have_the_prior_of_a_network_of_fixed_size(prior: str) -> None:
     network, fixed = make(prior=prior), make(prior=prior, active=None)
-    draws = network.sample_prior(np.random.default_rng(1), 5)
+    draws = network.sample_prior(np.random.default_rng(seeded(1)), 5)
     p_active = draws.pop("p_active")
     np.testing.assert_allclose(p_active, np.tile([0.6, 0.24, 0.16], (5, 1)))
-    expected = fixed.sample_prior(np.random.default_rng(1), 5)
+    expected = fixed.sample_prior(np.random.default_rng(seeded(1)), 5)
     assert draws.keys() == expected.keys()
     for name, values in draws.items():
         np.testing.assert_array_equal(values, expected[name])
@@ -198,23 +199,22 @@ def test_predictions_are_averaged_over_the_number_of_units(
 
 
 def test_the_probabilities_of_sizes_are_needed() -> None:
-    weights = make(active=None).sample_prior(np.random.default_rng(1), 2)
+    weights = make(active=None).sample_prior(np.random.default_rng(seeded(1)), 2)
     with pytest.raises(InputError, match="'p_active' is missing"):
         make().predict(weights, X)
 
 
 # -------------------------------------------------------------------------- the program
 
-pytestmark = pytest.mark.usefixtures("tools")
 
-
+@needs_tools
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_the_density_is_the_sum_over_sizes(activation: str, likelihood: str) -> None:
     """Against NumPy's networks of fixed size; and its gradient against finite differences."""
     network = make(activation, likelihood)
     density = posterior(network)
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seeded(3))
     for _ in range(3):
         eta = rng.normal(size=density.dims)
         weights = density.constrain(eta)
@@ -232,35 +232,38 @@ def test_the_density_is_the_sum_over_sizes(activation: str, likelihood: str) -> 
         assert gradient[i] == pytest.approx(difference / 2e-5, rel=1e-6, abs=1e-6)
 
 
+@needs_tools
 @pytest.mark.parametrize("prior", PRIORS)
 def test_the_prior_alone_is_that_of_a_network_of_fixed_size(prior: str) -> None:
     """So it integrates to one: that of the other program does."""
     network = make("relu", "normal", prior)
     variable = posterior(network).prior
     fixed = posterior(replace(network, active=None)).prior
-    for eta in np.random.default_rng(4).normal(size=(3, variable.dims)):
+    for eta in np.random.default_rng(seeded(4)).normal(size=(3, variable.dims)):
         assert variable.log_density(eta) == pytest.approx(fixed.log_density(eta), rel=1e-13)
     np.testing.assert_allclose(variable.constrain(eta)["p_active"], [0.6, 0.24, 0.16])
 
 
+@needs_tools
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("prior", PRIORS)
 def test_a_single_unit_is_the_network_of_fixed_size(likelihood: str, prior: str) -> None:
     network = make("tanh", likelihood, prior, units=1)
     variable, fixed = posterior(network), posterior(replace(network, active=None))
     assert variable.unconstrained_names == fixed.unconstrained_names
-    for eta in np.random.default_rng(5).normal(size=(3, variable.dims)):
+    for eta in np.random.default_rng(seeded(5)).normal(size=(3, variable.dims)):
         assert variable.log_density(eta) == pytest.approx(fixed.log_density(eta), rel=1e-13)
         np.testing.assert_allclose(variable.gradient(eta)[1], fixed.gradient(eta)[1], rtol=1e-9)
         np.testing.assert_allclose(variable.log_lik(eta), fixed.log_lik(eta), rtol=1e-9)
 
 
+@needs_tools
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_log_lik_is_the_density_of_one_given_all_others(likelihood: str) -> None:
     """By leaving each observation out; nothing in it is random."""
     network = make("sigmoid", likelihood)
     density = posterior(network)
-    eta = np.random.default_rng(6).normal(size=(2, density.dims))
+    eta = np.random.default_rng(seeded(6)).normal(size=(2, density.dims))
     found = density.log_lik(eta)
     np.testing.assert_array_equal(density.log_lik(eta[::-1])[::-1], found)
     y = TARGETS[likelihood]
@@ -271,12 +274,13 @@ def test_log_lik_is_the_density_of_one_given_all_others(likelihood: str) -> None
         np.testing.assert_allclose(found[:, n], expected, rtol=1e-9, atol=1e-10)
 
 
+@needs_tools
 def test_any_prior_of_the_size_is_renormalised() -> None:
     """Data of one's own: log weights that do not add up to one change nothing."""
     density = posterior(make())
     shifted = (np.array(density.data["log_prior_active"]) - 2).tolist()
     moved = replace(density, data={**density.data, "log_prior_active": shifted})
-    eta = np.random.default_rng(7).normal(size=density.dims)
+    eta = np.random.default_rng(seeded(7)).normal(size=density.dims)
     assert moved.log_density(eta) == pytest.approx(density.log_density(eta), rel=1e-13)
 
 
@@ -304,7 +308,7 @@ def test_copies_have_the_same_density(activation: str) -> None:
     weights = random_weights(network, 6)
     before = log_joint(network, weights)
     moved = [move(network, weights) for move in generators(network)]
-    moved += [act(network, weights, *random_members(network, 6, np.random.default_rng(8)))]
+    moved += [act(network, weights, *random_members(network, 6, np.random.default_rng(seeded(8))))]
     moved += [canonical(network, weights), canonical(network, weights, approximate=True)]
     moved += list(orbit(network, weights))
     for copy in moved:
@@ -358,7 +362,7 @@ def test_what_is_no_symmetry_changes_the_density_and_is_refused() -> None:
 @pytest.mark.parametrize(("target", "likelihood"), [("y", "normal"), ("t", "bernoulli")])
 def test_a_table_is_predicted_by_draws_of_every_size(target: str, likelihood: str) -> None:
     """Intervals and densities are those of the mixture over draws and numbers of units."""
-    rng = np.random.default_rng(9)
+    rng = np.random.default_rng(seeded(9))
     data = pd.DataFrame(rng.normal(size=(20, 2)), columns=["a", "b"])
     data["y"] = 5 + rng.normal(size=20)
     data["t"] = rng.choice(["no", "yes"], 20)
@@ -396,7 +400,7 @@ def test_a_table_is_predicted_by_draws_of_every_size(target: str, likelihood: st
 
 def bump(units: int, active: str | None) -> Nested:
     """Return nested runs of a network of one input on a bump, which takes two units."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seeded(3))
     x = rng.uniform(-2, 2, (40, 1))
     y = np.abs(x[:, 0] - 0.2) + rng.normal(0, 0.2, 40) < 1
     network = Network(1, (units,), 1, "tanh", "bernoulli", "normal:2", active=active)
@@ -405,6 +409,7 @@ def bump(units: int, active: str | None) -> Nested:
     return run_nested(given, runs=2, polychord=settings, seed=units, quiet=True)
 
 
+@needs_tools
 def test_one_run_gives_the_evidence_of_every_size() -> None:
     """Against runs of the other program, one for each number of units."""
     whole = bump(2, "geometric:0.6")
@@ -430,14 +435,15 @@ def test_one_run_gives_the_evidence_of_every_size() -> None:
     error = np.hypot(found.probability_sd, parts * combined)
     assert (np.abs(found.probability - parts) < 3 * error).all()
     assert found.as_dict()["log_z"] == by_size.tolist()
-    noise = np.random.default_rng(12).normal(size=(4000, 2)) * by_size_sd
+    noise = np.random.default_rng(seeded(12)).normal(size=(4000, 2)) * by_size_sd
     drawn = softmax(log_prior + by_size + noise, axis=1)
     np.testing.assert_allclose(found.probability_sd, drawn.std(axis=0), rtol=0.2)
 
 
+@needs_tools
 def test_chains_tell_the_posterior_of_the_size_and_no_evidence() -> None:
     density = posterior(make(units=2))
-    eta = np.random.default_rng(10).normal(size=(4, 50, density.dims))
+    eta = np.random.default_rng(seeded(10)).normal(size=(4, 50, density.dims))
     chains = made_chains(
         density, eta, rows=density.constrain_rows(eta), lengths=np.array([50, 50, 30, 50])
     )
@@ -463,9 +469,10 @@ def test_a_network_of_fixed_size_has_no_posterior_of_the_size() -> None:
         posterior_active(chains)
 
 
+@needs_tools
 def test_from_a_table_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command line: network, evidence, predict."""
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seeded(11))
     data = pd.DataFrame({"a": rng.normal(size=30)})
     data["y"] = np.tanh(data["a"]) + rng.normal(0, 0.3, 30)
     data.to_csv(tmp_path / "data.csv", index=False)

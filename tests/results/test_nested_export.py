@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +20,13 @@ from manymodes.results.nested_export import equal_draws, nested_datatree, write_
 from manymodes.results.run_directory import Results, save_posterior, write_nested, write_nested_tree
 from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
+from seeds import seeded
 
 SMALL = PolyChordSettings(nlive=100)
 
 
 @pytest.fixture(scope="module")
-def mean_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mean_run(tmp_path_factory: pytest.TempPathFactory, tools: Any) -> Path:
     """A run directory with two nested runs of a normal mean."""
     folder = tmp_path_factory.mktemp("mean")
     run_nested(closed_form(), polychord=SMALL, out=folder, quiet=True)
@@ -95,7 +97,7 @@ def test_csv_reads_back_as_the_run(xor_nested: Nested, tmp_path: Path) -> None:
 
 def test_equal_draws_use_no_point_twice(xor_nested: Nested) -> None:
     weights = xor_nested.weights
-    point = equal_draws(weights, None, np.random.default_rng(1))
+    point = equal_draws(weights, None, np.random.default_rng(seeded(1)))
     assert len(point) == len(set(point.tolist()))
     assert 0.5 < len(point) * (weights @ weights) <= 1
     assert (np.diff(point) < 0).any()
@@ -104,7 +106,7 @@ def test_equal_draws_use_no_point_twice(xor_nested: Nested) -> None:
 def test_more_equal_draws_repeat_points_by_their_weight(xor_nested: Nested) -> None:
     weights = xor_nested.weights
     counts = np.bincount(
-        equal_draws(weights, 50_000, np.random.default_rng(1)), minlength=len(weights)
+        equal_draws(weights, 50_000, np.random.default_rng(seeded(1))), minlength=len(weights)
     )
     assert np.abs(counts - 50_000 * weights).max() < 1
 

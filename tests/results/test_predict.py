@@ -30,6 +30,7 @@ from manymodes.sampling.nested import run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.statistics.mixture import log_mean_exp, normal_quantiles, weighted_quantiles
 from manymodes.tables.table import Table
+from sentences import tells
 
 RNG = np.random.default_rng(3)
 N, M = 40, 2
@@ -268,11 +269,12 @@ def test_chains_are_weighted_by_stacking_or_alike() -> None:
     by_chain = stacked.weights.reshape(3, 4).sum(axis=1)
     assert by_chain[1] > 0.99
     assert stacked.weights.sum() == pytest.approx(1)
-    assert stacked.described == "3 chains of 4 draws, weighted by stacking"
+    assert tells(stacked.described, "3 chains of 4 draws", "stacking")
     uniform = Draws.of_chains(chains, "uniform", thin=3)
     np.testing.assert_allclose(uniform.weights, np.full(6, 1 / 6))
     np.testing.assert_array_equal(uniform.values["c"][:, 0], [0, 0, 1, 1, 2, 2])
-    assert uniform.described == "3 chains of 2 draws (every 3. draw), of equal weight"
+    for word in ("3 chains of 2 draws", "every 3. draw", "equal weight"):
+        assert word in uniform.described
     for wrong in ({"weights": "best"}, {"thin": 0}, {"thin": 5}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             Draws.of_chains(chains, **wrong)
@@ -313,9 +315,8 @@ def test_from_a_table_to_predictions(run: Path, capsys: pytest.CaptureFixture[st
     assert main([*arguments, "--out", str(run / "p.csv")]) == 0
     said, err = capsys.readouterr()
     assert err == ""
-    assert (
-        f"{run / 'p.csv'}: 12 rows predicted by 3 chains of 60 draws, weighted by stacking" in said
-    )
+    assert f"{run / 'p.csv'}: 12 rows" in said
+    assert tells(said, "12 rows", "3 chains of 60 draws", "stacking")
     assert "log predictive density of the target: -" in said
     assert "accuracy" in said
     written = pd.read_csv(run / "p.csv")
@@ -375,10 +376,8 @@ def test_both_engines_and_weightings_predict_alike(run: Path) -> None:
     held = run / "net" / "holdout.csv"
     chains = predict_table(run / "run", held, weights="uniform")
     nested = predict_table(run / "run", held, engine="nested")
-    assert chains.described == "3 chains of 60 draws, of equal weight"
-    assert nested.described.endswith(
-        "points of nested sampling, weighted by their posterior weights"
-    )
+    assert tells(chains.described, "3 chains of 60 draws", "equal weight")
+    assert tells(nested.described, "nested sampling", "posterior weights")
     np.testing.assert_allclose(chains.frame["p(yes)"], nested.frame["p(yes)"], atol=0.12)
 
 

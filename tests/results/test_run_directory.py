@@ -13,7 +13,7 @@ import xarray as xr
 from filelock import FileLock
 
 import manymodes
-from conftest import closed_form
+from conftest import closed_form, needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.comparison import Comparison
@@ -158,6 +158,7 @@ def test_what_was_not_run_is_named(tmp_path: Path) -> None:
         found.nested  # noqa: B018
 
 
+@needs_tools
 def test_a_saved_posterior_is_opened_as_it_was(tmp_path: Path) -> None:
     posterior = closed_form("bernoulli")
     save_posterior(posterior, tmp_path, "model.stan")
@@ -206,6 +207,7 @@ def hold(folder: Path, ready: Any, release: Any) -> None:
         release.wait(30)
 
 
+@needs_tools
 def test_a_second_run_at_once_is_refused(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ready, release = context.Event(), context.Event()

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import far_tasks
-from conftest import MODELS, closed_form
+from conftest import MODELS, closed_form, needs_tools
 from far_tasks import TESTS, dask_cluster
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
@@ -196,6 +196,7 @@ def test_an_mpi_job_without_workers_says_how_to_start_one(tmp_path: Path, launch
 # ---------------------------------------------------------------- what travels
 
 
+@needs_tools
 def test_a_posterior_is_found_compiled_where_its_file_is_not(tmp_path: Path) -> None:
     """The other process has the same cache, but neither the program's file nor its folder."""
     here = closed_form().compile()
@@ -227,6 +228,7 @@ def test_a_program_carries_its_includes(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(there)).sources == there.sources, "and on to the next"
 
 
+@needs_tools
 def test_another_file_of_the_same_path_does_not_matter(tmp_path: Path) -> None:
     file = tmp_path / "program.stan"
     shutil.copy(MODELS / "plain.stan", file)

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conftest import MODELS
+from conftest import MODELS, needs_tools
 from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
@@ -37,7 +38,7 @@ def talkative(prints: int = 0, endless: int = 0, limit: float = 100.0) -> Poster
 
 
 @pytest.fixture
-def net(tmp_path: Path) -> Path:
+def net(tools: Any, tmp_path: Path) -> Path:
     save_posterior(talkative(2).compile(), tmp_path / "net")
     return tmp_path / "net"
 
@@ -211,6 +212,7 @@ def test_nested_sampling_prints_json_only(
     assert "x = [" in (out / LOG).read_text()
 
 
+@needs_tools
 def test_messages_of_rejected_points_are_in_the_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,6 +226,7 @@ def test_messages_of_rejected_points_are_in_the_log(
     assert "x is beyond 0.5" in (out / LOG).read_text()
 
 
+@needs_tools
 def test_a_density_prints_where_python_prints(capsys: pytest.CaptureFixture[str]) -> None:
     posterior = talkative(1)
     assert posterior.log_density([0.5, 0.25]) < 0
@@ -232,6 +235,7 @@ def test_a_density_prints_where_python_prints(capsys: pytest.CaptureFixture[str]
     assert "x = [0.5,0.25], error = 1" in said
 
 
+@needs_tools
 def test_a_print_that_fails_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed:
         def write(self, text: str) -> None:
@@ -242,6 +246,7 @@ def test_a_print_that_fails_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> 
     assert posterior.log_density([0.0, 0.0]) < 0
 
 
+@needs_tools
 def test_a_failed_chain_is_explained_by_stan_not_by_a_print(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,7 +290,7 @@ def _is_stuck(process: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     talkative().compile()
     root = tmp_path_factory.mktemp("stuck")
     for endless in (1, 2, 3):

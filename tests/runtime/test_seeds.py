@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import needs_tools
 from manymodes import compare_models
 from manymodes.cli.main import main
 from manymodes.errors import InputError
@@ -79,6 +80,7 @@ def test_seeds_of_chains_are_allowed_and_differ(seed: Any) -> None:
     assert first_seeds(seed, 20) == seeds[:20]
 
 
+@needs_tools
 @pytest.mark.parametrize("seed", [0, 2**31 - 1, 2**63 - 1])
 def test_the_prior_and_the_starts_are_drawn_by_one_function(
     seed: int, monkeypatch: pytest.MonkeyPatch

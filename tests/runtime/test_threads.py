@@ -33,6 +33,7 @@ from manymodes.sampling.nested import runs as nested_runs
 from manymodes.sampling.nested.polychord_run import NestedJob, RunsDisplay
 from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.toolchain import Toolchain
+from sentences import tells
 
 SHORT = NutsSettings(warmup=20, draws=10)
 
@@ -340,9 +341,8 @@ def test_too_many_are_reduced_with_one_line(
     arguments = [str(tmp_path / "net"), "--out", str(tmp_path / "run"), *nuts]
     assert main(["sample", *arguments, "--threads-per-chain", "4"]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "threads" in line]
-    assert lines == [
-        "manymodes: caution: threads_per_chain: 4 is too many, each task has 1: "
-        "2 at a time, of 2 cores"
-    ]
+    assert len(lines) == 1
+    assert lines[0].startswith("manymodes: caution: threads_per_chain: 4 ")
+    assert tells(lines[0], "too many", "1", "2 at a time", "2 cores")
     assert main(["sample", *arguments, "--overwrite", "--threads-per-chain", "auto"]) == 0
     assert "threads" not in capsys.readouterr().err

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from conftest import closed_form, small_network, two_peaks
+from conftest import closed_form, needs_tools, small_network, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError
 from manymodes.sampling.base_measures import (
@@ -27,6 +27,7 @@ from manymodes.sampling.base_measures import (
 )
 from manymodes.sampling.nested import Nested, choose_base, run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
+from seeds import seeded
 
 MIXED = BaseMeasure.product(
     (NORMAL, LOGISTIC, STUDENT4, CAUCHY), [1.0, -2.0, 0.5, 3.0], [0.3, 2.0, 1.5, 0.7]
@@ -62,7 +63,7 @@ def test_quantiles_are_finite_on_the_edge_of_the_cube() -> None:
 
 
 def test_log_density_is_scipys_and_integrates_to_one() -> None:
-    eta = np.random.default_rng(1).normal(size=(4, 5, 4))
+    eta = np.random.default_rng(seeded(1)).normal(size=(4, 5, 4))
     expected = sum(d.logpdf(eta[..., i]) for i, d in enumerate(SCIPY))
     np.testing.assert_allclose(MIXED.log_density(eta), expected, rtol=1e-12)
     for family in FAMILIES:
@@ -80,7 +81,7 @@ def scales(base: BaseMeasure) -> np.ndarray:
 
 def test_a_mixture_is_what_its_density_says() -> None:
     """Draws through the cube, against the density on a grid: three standard errors."""
-    draws = TWO.sample(np.random.default_rng(3), 40_000)
+    draws = TWO.sample(np.random.default_rng(seeded(3)), 40_000)
     assert TWO.cube_dims == 3
     for low, high in ((-4.0, -2.0), (-0.5, 0.5), (3.0, 5.0)):
         mass, _ = integrate.dblquad(
@@ -96,20 +97,21 @@ def test_the_first_cube_coordinate_chooses_the_component() -> None:
     assert TWO.component_of(cube).tolist() == [0, 0, 1, 1, 0, 1]
     np.testing.assert_allclose(TWO.quantile(cube)[:, 0], [-3, -3, 4, 4, -3, 4], atol=1e-12)
     for one in TWO.components:
-        u = np.random.default_rng(4).random((50, 2))
+        u = np.random.default_rng(seeded(4)).random((50, 2))
         np.testing.assert_allclose(one.invert(one.map(u)), u, rtol=1e-9)
 
 
 def test_a_measure_survives_its_file(tmp_path: Path) -> None:
     write_measure(tmp_path / "two.json", TWO, ("a", "b"))
     again = read_measure(tmp_path / "two.json", 2)
-    points = np.random.default_rng(1).normal(scale=3, size=(20, 2))
+    points = np.random.default_rng(seeded(1)).normal(scale=3, size=(20, 2))
     np.testing.assert_array_equal(again.log_density(points), TWO.log_density(points))
     np.testing.assert_array_equal(
         again.quantile(np.full((1, 3), 0.2)), TWO.quantile(np.full((1, 3), 0.2))
     )
 
 
+@needs_tools
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -150,9 +152,10 @@ def blobs(rng: np.random.Generator) -> list[np.ndarray]:
     ]
 
 
+@needs_tools
 def test_chains_in_one_mode_share_a_component() -> None:
     posterior = two_peaks(12.0, 2 / 3)
-    draws = blobs(np.random.default_rng(5))
+    draws = blobs(np.random.default_rng(seeded(5)))
     base = chains_measure(posterior, draws, prior=prior_measure(posterior))
     assert [one.families[0] for one in base.components] == [STUDENT4, STUDENT4, NORMAL]
     left, right = sorted(base.components[:2], key=lambda one: one.location[0])
@@ -171,6 +174,7 @@ def test_without_two_draws_there_is_nothing_to_fit() -> None:
 # ---------------------------------------------------------------- recognition
 
 
+@needs_tools
 @pytest.mark.parametrize("sd", [0.01, 0.5, 1.0, 30.0])
 def test_a_normal_prior_is_recognised(sd: float) -> None:
     posterior = small_network(f"normal:{sd}")
@@ -182,6 +186,7 @@ def test_a_normal_prior_is_recognised(sd: float) -> None:
     assert_is_the_prior(base, posterior, sd)
 
 
+@needs_tools
 @pytest.mark.parametrize("bound", [0.01, 5.0, 1000.0])
 def test_a_uniform_prior_is_logistic(bound: float) -> None:
     posterior = small_network(f"uniform:{bound}")
@@ -194,11 +199,12 @@ def test_a_uniform_prior_is_logistic(bound: float) -> None:
 
 def assert_is_the_prior(base: BaseMeasure, posterior: Posterior, scale: float) -> None:
     """The prior's density is the base measure's: the prior-only evidence is exactly 1."""
-    for eta in scale * np.random.default_rng(2).normal(size=(20, posterior.dims)):
+    for eta in scale * np.random.default_rng(seeded(2)).normal(size=(20, posterior.dims)):
         prior = posterior.prior.log_density(eta)
         assert prior == pytest.approx(float(base.log_density(eta)), rel=1e-9, abs=1e-8)
 
 
+@needs_tools
 def test_known_coordinates_are_recognised_beside_others() -> None:
     """Under pd-skew three coordinates of the input weights are fitted, the rest are exact."""
     posterior = small_network("uniform:5", "pd-skew")
@@ -210,6 +216,7 @@ def test_known_coordinates_are_recognised_beside_others() -> None:
     np.testing.assert_array_equal(scales(base), scales(again))
 
 
+@needs_tools
 def test_a_fitted_measure_covers_the_prior() -> None:
     """A Beta(2, 3) probability on the logit scale: median and spread, with heavier tails."""
     base = prior_measure(closed_form("bernoulli", (2.0, 3.0)))
@@ -222,6 +229,7 @@ def test_a_fitted_measure_covers_the_prior() -> None:
 # ---------------------------------------------------------------- both languages
 
 
+@needs_tools
 @pytest.mark.parametrize("families", ["exact", "fitted", "mixture"])
 def test_the_runner_maps_as_python_does(families: str, tmp_path: Path) -> None:
     """The log likelihood of each dead point is density over base measure, at Python's point."""
@@ -255,6 +263,7 @@ def test_an_unknown_reference_is_refused() -> None:
         choose_base(closed_form(), "posterior")
 
 
+@needs_tools
 def test_a_prior_that_is_zero_everywhere_is_reported() -> None:
     with pytest.raises(DensityError, match="the prior of closed_forms is zero at"):
         prior_measure(closed_form(rejects=True))

@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from conftest import needs_tools
 from exact import KINDS, NAMES, Component, Exact, log_surplus, make
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
 from manymodes.sampling.base_measures import prior_measure
 from manymodes.sampling.nested import run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
+from seeds import seeded
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
 IN_CLOSED_FORM = ("regression", "mixture", "mixture_narrow")
 DRAWS = 10_000
-
-pytestmark = pytest.mark.usefixtures("tools")
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +57,13 @@ def density(posterior: Posterior, eta: np.ndarray) -> float:
 def importance(posterior: Posterior, seed: int = 1) -> tuple[float, float]:
     """Return log integral and its error (nats), from draws of the base measure."""
     base = prior_measure(posterior)
-    eta = base.quantile(np.random.default_rng(seed).random((DRAWS, posterior.dims)))
+    eta = base.quantile(np.random.default_rng(seeded(seed)).random((DRAWS, posterior.dims)))
     log_w = np.array([density(posterior, one) for one in eta]) - base.log_density(eta)
     w = np.exp(log_w - log_w.max())
     return float(np.log(w.mean()) + log_w.max()), float(w.std() / w.mean() / np.sqrt(DRAWS))
 
 
+@needs_tools
 @pytest.mark.parametrize("name", [name for name in KINDS if name not in IN_CLOSED_FORM])
 def test_exact_values_agree_with_importance_sampling(name: str) -> None:
     exact = make(name)
@@ -71,6 +72,7 @@ def test_exact_values_agree_with_importance_sampling(name: str) -> None:
     assert abs(value - exact.log_z - exact.surplus) < 4 * error
 
 
+@needs_tools
 @pytest.mark.parametrize("name", KINDS)
 def test_programs_are_normalised(name: str) -> None:
     """Where the base measure is the prior itself, every weight is the same."""
@@ -80,6 +82,7 @@ def test_programs_are_normalised(name: str) -> None:
     assert abs(value - exact.surplus) < 4 * error + 1e-9
 
 
+@needs_tools
 def test_evidence_of_a_regression_is_its_density_over_its_posterior() -> None:
     exact = make("regression")
     data = {key: np.array(value) for key, value in exact.posterior.data.items()}
@@ -87,11 +90,12 @@ def test_evidence_of_a_regression_is_its_density_over_its_posterior() -> None:
     covariance = np.linalg.inv(data["X"].T @ data["X"] / data["noise"] ** 2 + np.eye(14))
     mean = covariance @ data["X"].T @ data["y"] / data["noise"] ** 2
     known = stats.multivariate_normal(mean, covariance)
-    for beta in known.rvs(5, random_state=1):
+    for beta in known.rvs(5, random_state=seeded(1)):
         log_z = exact.posterior.log_density(beta) - known.logpdf(beta)
         assert log_z == pytest.approx(exact.log_z, abs=1e-8)
 
 
+@needs_tools
 @pytest.mark.parametrize("name", ["mixture", "mixture_narrow"])
 def test_evidence_of_a_mixture_is_its_density_over_its_posterior(name: str) -> None:
     exact = make(name)
@@ -100,7 +104,7 @@ def test_evidence_of_a_mixture_is_its_density_over_its_posterior(name: str) -> N
     assert [c.width for c in exact.components] == [1, 0.2 if name.endswith("narrow") else 1]
     peaks = [stats.norm(*_posterior_of(c, prior)) for c in exact.components]
     for peak in peaks:
-        for x in peak.rvs((5, 10), random_state=1):
+        for x in peak.rvs((5, 10), random_state=seeded(1)):
             terms = [one.logpdf(x).sum() for one in peaks]
             known = np.logaddexp(*(np.log([2 / 3, 1 / 3]) + terms))
             log_z = exact.posterior.log_density(x) - known
@@ -119,6 +123,7 @@ def test_surplus_of_a_unit_vector_is_a_radial_integral(size: int) -> None:
     assert log_surplus(size) == pytest.approx(np.log(integral), abs=1e-9)
 
 
+@needs_tools
 def test_all_constrained_types_have_their_dimension() -> None:
     dims = {name: make(name).posterior.dims for name in NAMES}
     assert dims == {
@@ -149,17 +154,19 @@ def test_all_constrained_types_have_their_dimension() -> None:
 # ---------------------------------------------------------------- nested sampling
 
 
+@needs_tools
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "mixture_narrow"])
 def test_log_z_is_within_three_errors(name: str) -> None:
     exact = make(name)
     settings = PolyChordSettings(nlive=40 if exact.posterior.dims > 9 else 100)
-    found = run_nested(exact.posterior, runs=1, polychord=settings, seed=1, quiet=True)
+    found = run_nested(exact.posterior, runs=1, polychord=settings, seed=seeded(1), quiet=True)
     assert 0 < found.log_z_sd < 0.75
     assert abs(found.log_z - exact.found_log_z) < 3 * found.log_z_sd
 
 
+@needs_tools
 def test_modes_of_a_mixture_have_their_evidence(calibration: ModuleType) -> None:
-    found = calibration.measure("mixture", calibration.Plan(60, 1, "prior", None), seed=1)
+    found = calibration.measure("mixture", calibration.Plan(60, 1, "prior", None), seed=seeded(1))
     assert found["modes"] == 2
     exact = make("mixture")
     for mode, known in zip(found["components"], exact.components, strict=True):
@@ -189,12 +196,13 @@ def test_a_run_recovers_a_mode_when_it_has_a_point_in_its_typical_set(
     assert calibration.reached(mode, Points) == [True, False, True, False]
 
 
+@needs_tools
 @pytest.mark.parametrize("seed", [2, 3])
 def test_an_infinite_density_is_not_evidence(seed: int) -> None:
     """A Dirichlet density with a shape below 1 is infinite where a share is rounded to 0."""
     exact = make("simplex_prior")
     settings = PolyChordSettings(nlive=500, num_repeats=2)
-    found = run_nested(exact.posterior, runs=1, polychord=settings, seed=seed, quiet=True)
+    found = run_nested(exact.posterior, runs=1, polychord=settings, seed=seeded(seed), quiet=True)
     assert found.runs[0].failures > 0
     assert 0 < found.log_z_sd < 0.1
     assert abs(found.log_z) < 0.1  # two slices are few: no error is trusted here
@@ -227,9 +235,10 @@ def test_all_scores_are_told_together(calibration: ModuleType) -> None:
     assert calibration.together(rows) == said
 
 
+@needs_tools
 def test_a_wrong_exact_value_is_detected(calibration: ModuleType) -> None:
     plan = calibration.Plan(50, 1, "prior", None)
-    rows = [calibration.measure("scale", plan, seed) for seed in (1, 2, 3)]
+    rows = [calibration.measure("scale", plan, seeded(seed)) for seed in (1, 2, 3)]
     values, errors = ([row[key] for row in rows] for key in ("log_z", "error"))
     exact: Exact = make("scale")
     right = calibration.scores(values, errors, exact.found_log_z)

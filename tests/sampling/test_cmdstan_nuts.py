@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from bridge_support import load
-from conftest import MODELS, SAMPLE_STATS, Y_NORMAL, closed_form, small_network
+from conftest import MODELS, SAMPLE_STATS, Y_NORMAL, closed_form, needs_tools, small_network
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.density.variables import variables_of
@@ -26,6 +26,7 @@ from manymodes.sampling.chains import cmdstan_process
 from manymodes.sampling.chains.cmdstan_nuts import Adapted, initial_values, run_chain
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.stan_csv import read_stan_csv
+from seeds import seeded
 
 SHORT = NutsSettings(warmup=100, draws=60)
 STILL = 1e-14  # a step size with which draws stay where the chain starts
@@ -45,6 +46,7 @@ def test_the_chain_starts_where_it_is_told(normal: Posterior, tmp_path: Path) ->
     np.testing.assert_allclose(chain.eta, 1 / 3, rtol=1e-9)
 
 
+@needs_tools
 def test_bounded_parameters_start_where_they_are_told(tmp_path: Path) -> None:
     """Bounds come from the data, and an array without elements is among the parameters."""
     posterior = small_network(constraint="ordered")
@@ -65,6 +67,7 @@ class Bridged(NamedTuple):
         return self.model.param_constrain(eta, include_tp=True)
 
 
+@needs_tools
 def test_every_constrained_type_survives_the_way_through_json() -> None:
     """A unit vector keeps its direction; its length in the unconstrained space is free."""
     model = load("constrained", {"low": -1.5, "high": 2.5})
@@ -80,11 +83,13 @@ def test_every_constrained_type_survives_the_way_through_json() -> None:
     assert np.shape(names["shares"]) == (2, 3)
 
 
+@needs_tools
 def test_a_start_without_a_finite_density_is_reported_in_stans_words(tmp_path: Path) -> None:
     with pytest.raises(SamplingError, match="every point is rejected"):
         run_chain(closed_form(rejects=True), SHORT, 1, tmp_path, start=np.zeros(1))
 
 
+@needs_tools
 def test_a_start_whose_gradient_is_infinite_is_reported(tmp_path: Path) -> None:
     """The log density at 1e200 is -1e400, that is -inf."""
     with pytest.raises(SamplingError, match=r"CmdStan: .*(log\(0\)|finite)"):
@@ -99,7 +104,7 @@ def test_a_chain_holds_its_draws_its_statistics_and_its_warmup(
 ) -> None:
     """The metric is the posterior's variance within 5 of its standard errors at 300 draws."""
     settings = NutsSettings(warmup=1000, draws=200)
-    chain = run_chain(normal, settings, 7, tmp_path, start=np.zeros(1))
+    chain = run_chain(normal, settings, seeded(7), tmp_path, start=np.zeros(1))
     assert chain.rows.shape == chain.eta.shape == (200, 1)
     assert set(chain.stats) == SAMPLE_STATS
     assert {values.shape for values in chain.stats.values()} == {(200,)}

@@ -19,18 +19,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.networks.audit import audit, evidence_shift
 from manymodes.networks.network import Network
 from manymodes.sampling.base_measures import STUDENT4, BaseMeasure, prior_measure, write_measure
 from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
+from seeds import seeded
 
 SETTINGS = PolyChordSettings(nlive=500)
 RUNS = {1: 4, 2: 2}  # by number of inputs
 MOST = 0.1  # nats: largest combined error
 
-pytestmark = pytest.mark.usefixtures("tools")
+pytestmark = needs_tools
 
 
 @cache
@@ -40,13 +42,15 @@ def nested(network: Network) -> Nested:
     With two inputs both units read the last one alone, which no pd-skew matrix allows: the
     products of its diagonal must exceed those of the means beside it.
     """
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seeded(3))
     x = rng.uniform(-2, 2, (30 if network.inputs == 1 else 50, network.inputs))
     slope = 2.5 if network.inputs == 1 else 6.0
     logit = slope * (1.2 - np.abs(x[:, -1] - 0.2))
     y = rng.random(len(x)) < 1 / (1 + np.exp(-logit))
     posterior = Posterior.from_network(network, x, y.astype(int))
-    return run_nested(posterior, runs=RUNS[network.inputs], polychord=SETTINGS, seed=1, quiet=True)
+    return run_nested(
+        posterior, runs=RUNS[network.inputs], polychord=SETTINGS, seed=seeded(1), quiet=True
+    )
 
 
 def make(constraint: str, activation: str, units: int, inputs: int = 1) -> Network:
@@ -83,7 +87,7 @@ def test_the_prior_alone_has_evidence_one(constraint: str, prior: str, tmp_path:
         posterior,
         polychord=PolyChordSettings(nlive=200),
         reference=str(path),
-        seed=1,
+        seed=seeded(1),
         quiet=True,
     )
     assert found.base.families == families

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import closed_form, made_chains
+from conftest import closed_form, made_chains, needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, StorageError
 from manymodes.sampling.chains.chain_files import record_file, record_numbers
@@ -58,6 +58,7 @@ def test_a_chain_that_fails_is_tried_again_with_another_seed(
     np.testing.assert_array_equal(kept.attempts, more.attempts)
 
 
+@needs_tools
 def test_a_chain_that_never_starts_is_reported_with_its_attempts(executor: Executor) -> None:
     chains = run(closed_form(unlucky=0.9), executor, chains=8, retries=1)
     assert chains.failures

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from conftest import Y_BERNOULLI, Y_NORMAL, closed_form, small_network, two_peaks
+from conftest import Y_BERNOULLI, Y_NORMAL, closed_form, needs_tools, small_network, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
 from manymodes.runtime.progress import Progress
@@ -28,12 +28,15 @@ from manymodes.sampling.base_measures import STUDENT4, BaseMeasure, prior_measur
 from manymodes.sampling.nested import Nested, load_nested, polychord_run, run_nested
 from manymodes.sampling.nested.polychord_run import RunsDisplay
 from manymodes.sampling.nested.settings import PolyChordSettings
+from seeds import seeded
 
 SMALL = PolyChordSettings(nlive=100)
 
 
 def run(posterior: Posterior, **options: Any) -> Nested:
-    return run_nested(posterior, **{"polychord": SMALL, "quiet": True, **options})
+    return run_nested(
+        posterior, **{"polychord": SMALL, "seed": seeded(1), "quiet": True, **options}
+    )
 
 
 def assert_within(value: float, truth: float, sd: float, k: float = 3.0) -> None:
@@ -44,6 +47,7 @@ def assert_within(value: float, truth: float, sd: float, k: float = 3.0) -> None
 # ---------------------------------------------------------------- closed forms
 
 
+@needs_tools
 def test_evidence_of_a_normal_mean() -> None:
     n = len(Y_NORMAL)
     truth = stats.multivariate_normal(np.zeros(n), np.eye(n) + 4.0).logpdf(Y_NORMAL)
@@ -57,6 +61,7 @@ def test_evidence_of_a_normal_mean() -> None:
     assert spread == pytest.approx(precision**-0.5, rel=4 / np.sqrt(effective))
 
 
+@needs_tools
 @pytest.mark.parametrize("shapes", [(1.0, 1.0), (2.0, 3.0)])
 def test_evidence_of_a_bernoulli_probability(shapes: tuple[float, float]) -> None:
     """With a base measure that is the prior, and with a fitted one."""
@@ -67,6 +72,7 @@ def test_evidence_of_a_bernoulli_probability(shapes: tuple[float, float]) -> Non
     assert_within(found.log_z, truth, found.log_z_sd)
 
 
+@needs_tools
 def test_evidence_of_two_peaks() -> None:
     """A product of normals for each peak: widths 10 and 1 on both axes."""
     truth = sum(stats.norm.logpdf(x, 0, np.sqrt(101)) for x in (3.0, 0.0))
@@ -74,6 +80,7 @@ def test_evidence_of_two_peaks() -> None:
     assert_within(found.log_z, truth, found.log_z_sd)
 
 
+@needs_tools
 @pytest.mark.parametrize(
     ("prior", "constraint"),
     [("uniform:5", "none"), ("normal:1.5", "none"), ("uniform:5", "pd-skew")],
@@ -90,6 +97,7 @@ def test_the_prior_alone_has_evidence_one(prior: str, constraint: str, tmp_path:
     assert_within(found.log_z, 0.0, found.log_z_sd)
 
 
+@needs_tools
 def test_rejection_gives_both_evidences() -> None:
     """The transform renormalises the prior on the region, rejection does not."""
     transformed = run(small_network("uniform:5", "pd-skew"))
@@ -119,6 +127,7 @@ def test_runs_agree_and_merge(xor_nested: Nested) -> None:
 # ---------------------------------------------------------------- repeatability
 
 
+@needs_tools
 def test_the_same_seed_gives_the_same_runs(tmp_path: Path) -> None:
     first, again = (run(closed_form(), seed=4) for _ in range(2))
     other = run(closed_form(), seed=5)
@@ -127,6 +136,7 @@ def test_the_same_seed_gives_the_same_runs(tmp_path: Path) -> None:
     assert first.log_z != other.log_z
 
 
+@needs_tools
 def test_more_runs_keep_the_first_ones(tmp_path: Path) -> None:
     run(closed_form(), runs=1, out=tmp_path)
     kept = (tmp_path / "nested" / "run-000.npz").stat()
@@ -140,6 +150,7 @@ def test_more_runs_keep_the_first_ones(tmp_path: Path) -> None:
     assert not list((tmp_path / "nested").glob(".running-*"))
 
 
+@needs_tools
 def test_other_settings_are_not_continued(tmp_path: Path) -> None:
     run(closed_form(), runs=1, out=tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "nested").iterdir()}
@@ -153,6 +164,7 @@ def test_other_settings_are_not_continued(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in (tmp_path / "nested").iterdir()} == before
 
 
+@needs_tools
 def test_a_damaged_run_is_reported(tmp_path: Path) -> None:
     run(closed_form(), runs=1, out=tmp_path)
     path = tmp_path / "nested" / "run-000.npz"
@@ -164,13 +176,15 @@ def test_a_damaged_run_is_reported(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- failures
 
 
+@needs_tools
 def test_one_run_that_fails_does_not_cost_the_others() -> None:
-    found = run(closed_form(unlucky=0.5), runs=6, seed=2)
+    found = run(closed_form(unlucky=0.5), runs=6, seed=seeded(2))
     assert 0 < len(found.failures) < 6
     assert len(found.runs) == 6 - len(found.failures)
     assert all("this seed is unlucky" in message for message in found.failures.values())
 
 
+@needs_tools
 def test_all_runs_failing_is_an_error_with_the_childs_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -192,6 +206,7 @@ def test_a_killed_child_is_reported(tmp_path: Path) -> None:
         polychord_run._run_child(["sh", "-c", "echo I stop here; exit 0"], tmp_path, display, 0, 1)
 
 
+@needs_tools
 def test_a_run_killed_from_outside_is_reported() -> None:
     """SIGKILL to the child process itself, found among this process's children."""
 
@@ -236,6 +251,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     return arrange
 
 
+@needs_tools
 def test_a_killed_run_is_tried_again_with_another_seed(
     dying: Callable[[int], list[int]], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,6 +263,7 @@ def test_a_killed_run_is_tried_again_with_another_seed(
     assert "2 runs, 2 tried again, " in capfd.readouterr().err
 
 
+@needs_tools
 def test_a_run_that_is_killed_each_time_fails_and_others_are_kept(
     dying: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

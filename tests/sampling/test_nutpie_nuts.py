@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import SAMPLE_STATS, Y_NORMAL, closed_form, small_network
+from conftest import SAMPLE_STATS, Y_NORMAL, closed_form, needs_tools, small_network
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError, SamplingError, TimeLimitError
 from manymodes.sampling.chains.cmdstan_nuts import Adapted, run_chain
@@ -60,6 +60,7 @@ def test_draws_are_of_the_posterior(normal: Posterior) -> None:
     assert not NOWHERE.exists()
 
 
+@needs_tools
 @needs_nutpie
 def test_a_chain_is_like_cmdstans() -> None:
     """Shapes, names and units; a density is below the energy by the kinetic energy."""
@@ -137,6 +138,7 @@ def test_a_point_that_stan_rejects_is_a_divergence(normal: Posterior) -> None:
 # ---------------------------------------------------------------- failures
 
 
+@needs_tools
 @needs_nutpie
 def test_a_start_without_a_density_is_reported_in_stans_words() -> None:
     with pytest.raises(SamplingError, match=r"cannot start from its point: .*point is rejected"):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from conftest import improper
+from conftest import improper, needs_tools
 from manymodes import load
 from manymodes.cli.main import main
 from manymodes.errors import InputError
@@ -29,6 +29,9 @@ from manymodes.sampling.nested import Nested, PriorIntegral, run_nested
 from manymodes.sampling.nested.entries import nested_entry
 from manymodes.sampling.nested.meaning import figure, log_z_line, what_log_z_is
 from manymodes.sampling.nested.settings import PolyChordSettings
+from seeds import seeded
+
+pytestmark = needs_tools
 
 FEW = ModeSettings(climbs=20)
 
@@ -36,7 +39,7 @@ FEW = ModeSettings(climbs=20)
 def integrated(kind: int, reference: str = "prior", nlive: int = 60, seed: int = 1) -> Nested:
     settings = PolyChordSettings(nlive=nlive, num_repeats=6)
     return run_nested(
-        improper(kind), polychord=settings, reference=reference, seed=seed, quiet=True
+        improper(kind), polychord=settings, reference=reference, seed=seeded(seed), quiet=True
     )
 
 

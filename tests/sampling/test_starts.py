@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conftest import MODELS, closed_form, small_network
+from conftest import MODELS, closed_form, needs_tools, small_network
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import InputError, SamplingError
 from manymodes.runtime.storage import write_arrays
 from manymodes.sampling.chains.starts import Starts, make_starts, parse_init
+from seeds import seeded
 
 
 def points(starts: Starts, chains: int, attempt: int = 0) -> np.ndarray:
@@ -81,7 +82,7 @@ def test_the_kinds_of_init(listed: Any, finished: Any) -> None:
 
 def every_kind(listed: Any, finished: Any) -> list[str]:
     values = [{"theta": [0.01 * i]} for i in range(1, 25)]
-    run = finished(*np.random.default_rng(1).normal(size=(3, 20, 1)))
+    run = finished(*np.random.default_rng(seeded(1)).normal(size=(3, 20, 1)))
     return ["radius:2", "prior", listed(*values), run]
 
 
@@ -126,14 +127,15 @@ def test_superchains_share_their_point(bernoulli: Posterior) -> None:
 
 
 def test_starts_are_uniform_in_the_radius(normal: Posterior) -> None:
-    starts = make_starts(normal, "radius:3", chains=400, seed=1)
+    starts = make_starts(normal, "radius:3", chains=400, seed=seeded(1))
     found = points(starts, 400).ravel()
     assert stats.kstest(found, stats.uniform(-3, 6).cdf).pvalue > 1e-4
     assert stats.kstest(points(starts, 400, 1).ravel(), stats.uniform(-3, 6).cdf).pvalue > 1e-4
-    other = make_starts(normal, "radius:3", chains=400, seed=2)
+    other = make_starts(normal, "radius:3", chains=400, seed=seeded(2))
     assert (points(other, 400).ravel() != found).all()
 
 
+@needs_tools
 def test_a_density_that_is_nowhere_finite_is_reported_in_stans_words() -> None:
     starts = make_starts(closed_form(rejects=True), "radius:1", chains=2, seed=1)
     with pytest.raises(SamplingError, match=r"in 100 tries \(radius:1\): .*point is rejected"):
@@ -157,7 +159,7 @@ class Halved:
 def test_points_without_a_density_are_passed_over(normal: Posterior) -> None:
     half = replace(normal)
     half.__dict__["model"] = Halved(normal.model)
-    found = points(make_starts(half, "radius:2", chains=50, seed=1), 50)
+    found = points(make_starts(half, "radius:2", chains=50, seed=seeded(1)), 50)
     assert (found > 0).all()
     assert len(np.unique(found)) == 50
     assert found.max() > 1.5
@@ -166,15 +168,16 @@ def test_points_without_a_density_are_passed_over(normal: Posterior) -> None:
 # ---------------------------------------------------------------- prior
 
 
+@needs_tools
 def test_a_networks_starts_are_draws_of_its_prior() -> None:
     """Weights uniform on (-5, 5), and, with a prior of scales, on both levels."""
     network = small_network()
-    starts = make_starts(network, "prior", chains=60, seed=1)
+    starts = make_starts(network, "prior", chains=60, seed=seeded(1))
     weights = network.constrain(points(starts, 60))
     for name in ("W", "b", "V", "c"):
         assert stats.kstest(weights[name].ravel(), stats.uniform(-5, 10).cdf).pvalue > 1e-4
     scaled = small_network(prior="ard:2")
-    weights = scaled.constrain(points(make_starts(scaled, "prior", chains=60, seed=1), 60))
+    weights = scaled.constrain(points(make_starts(scaled, "prior", chains=60, seed=seeded(1)), 60))
     relative = weights["W"] / weights["input_scale"][:, None, :]
     assert stats.kstest(relative.ravel(), stats.norm.cdf).pvalue > 1e-4
     scales = weights["input_scale"].ravel()
@@ -183,7 +186,7 @@ def test_a_networks_starts_are_draws_of_its_prior() -> None:
 
 def test_starts_are_draws_of_the_program_without_its_likelihood(bernoulli: Posterior) -> None:
     """The prior of theta is Beta(1, 1); draws are thinned, hence nearly independent."""
-    starts = make_starts(bernoulli, "prior", chains=100, seed=1)
+    starts = make_starts(bernoulli, "prior", chains=100, seed=seeded(1))
     theta = bernoulli.constrain(points(starts, 100))["theta"].ravel()
     assert stats.kstest(theta, stats.uniform.cdf).pvalue > 1e-4
 
@@ -199,7 +202,7 @@ def test_a_prior_without_a_switch_is_refused() -> None:
 
 def test_a_file_gives_one_object_to_each_chain(bernoulli: Posterior, listed: Any) -> None:
     file = listed({"theta": [0.5]}, {"theta": [0.5]}, {"theta": [0.75]})
-    starts = make_starts(bernoulli, file, chains=2, seed=1)
+    starts = make_starts(bernoulli, file, chains=2, seed=seeded(1))
     np.testing.assert_allclose(points(starts, 2).ravel(), [0, np.log(3)], atol=1e-12)
     with pytest.raises(InputError, match="has 2 distinct points, and 3 are needed"):
         make_starts(bernoulli, file, chains=3, seed=1)
@@ -238,10 +241,10 @@ def test_a_value_on_a_bound_is_no_start(bernoulli: Posterior, listed: Any) -> No
 def test_a_run_gives_draws_of_all_its_chains(bernoulli: Posterior, finished: Any) -> None:
     """Missing draws and draws that are there twice count for nothing."""
     run = finished([[0.1], [0.1], [np.nan]], [[0.2], [0.3], [0.4]], [[np.nan]] * 3)
-    found = points(make_starts(bernoulli, run, chains=2, seed=1), 2).ravel()
+    found = points(make_starts(bernoulli, run, chains=2, seed=seeded(1)), 2).ravel()
     assert found[0] == 0.1
     assert found[1] in {0.2, 0.3, 0.4}
-    everything = points(make_starts(bernoulli, run, chains=4, seed=1), 4).ravel()
+    everything = points(make_starts(bernoulli, run, chains=4, seed=seeded(1)), 4).ravel()
     assert sorted(everything) == [0.1, 0.2, 0.3, 0.4]
     with pytest.raises(InputError, match="has 4 distinct points, and 5 are needed"):
         make_starts(bernoulli, run, chains=5, seed=1)
@@ -296,9 +299,9 @@ def test_each_chain_starts_at_the_end_of_its_own_path(
 ) -> None:
     found_cmdstan(monkeypatch, "2.36.0")
     monkeypatch.setattr("cmdstanpy.CmdStanModel", Pathfinder)
-    starts = make_starts(normal, "pathfinder", chains=20, seed=1)
+    starts = make_starts(normal, "pathfinder", chains=20, seed=seeded(1))
     found = points(starts, 20)
-    begun = points(make_starts(normal, "radius:2", chains=20, seed=1), 20)
+    begun = points(make_starts(normal, "radius:2", chains=20, seed=seeded(1)), 20)
     seeds = found - 10 * begun
     assert ((seeds > 0) & (seeds < 1)).all()
     assert len(np.unique(seeds)) == 20

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from conftest import Y_NORMAL, closed_form, two_peaks
+from conftest import Y_NORMAL, closed_form, needs_tools, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.chains.cmdstan_nuts import run_chain
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.warmups import SHARE, Warmup, offered, peak_of
+from seeds import seeded
 
 SETTINGS = NutsSettings(warmup=1000, draws=400)
 
 
 @pytest.fixture(scope="module")
-def peaks() -> Posterior:
+def peaks(tools: Any) -> Posterior:
     """Two peaks of unit width at -5 and 5."""
     return two_peaks(10, 0.5).compile()
 
@@ -34,6 +36,7 @@ def test_a_climb_ends_on_the_peak(normal: Posterior, peaks: Posterior) -> None:
     assert np.linalg.norm(peaks.gradient(left)[1]) < 1e-3
 
 
+@needs_tools
 def test_a_climb_where_there_is_nothing_to_climb_stays() -> None:
     assert peak_of(closed_form(rejects=True), np.array([0.3])) == pytest.approx(0.3)
 
@@ -75,14 +78,14 @@ def test_draws_after_a_shared_warmup_are_of_the_same_posterior(
 
     The prior of standard deviation 10 takes a hundredth off the peak's place and variance.
     """
-    pilot = run_chain(peaks, SETTINGS, 1, tmp_path, start=np.array([3.0, 1.0]))
+    pilot = run_chain(peaks, SETTINGS, seeded(1), tmp_path, start=np.array([3.0, 1.0]))
     warmup = Warmup(peak_of(peaks, pilot.eta[-1]), pilot.inv_metric, pilot.step_size)
     chains = []
     for seed in range(2, 6):
         start = np.array([2.0 + seed, -1.5])
         adapted = offered(peaks, start, [warmup], SETTINGS)
         assert adapted is not None
-        chain = run_chain(peaks, SETTINGS, seed, tmp_path, start=start, adapted=adapted)
+        chain = run_chain(peaks, SETTINGS, seeded(seed), tmp_path, start=start, adapted=adapted)
         np.testing.assert_allclose(chain.inv_metric, pilot.inv_metric, rtol=1e-5)
         chains.append(chain.eta[:, 0])
     draws = np.concatenate(chains)

@@ -14,13 +14,14 @@ from manymodes.statistics.chain_weightings import (
     weighings,
 )
 from manymodes.statistics.stacking import pseudo_bma_plus, stack
+from seeds import seeded
 
 MODES = np.repeat(np.eye(2), [3, 2], axis=0)
 
 
 def two_modes(n: int = 80, shift: float = 0.0) -> np.ndarray:
     """Return the lpd of three chains good on one half of the data and two good on the other."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seeded(1))
     half = np.arange(n) % 2
     lpd = np.where(half[:, None] == (np.arange(5) >= 3), -1.0, -4.0)
     return lpd + 0.1 * rng.normal(size=lpd.shape) + shift
@@ -33,13 +34,13 @@ def by_name(found: tuple[Weighing, ...]) -> dict[str, Weighing]:
 def test_names_weights_and_leave_one_out_scores() -> None:
     lpd = two_modes()
     evidence = np.array([0.3, 0.3, 0.3, 0.1, 0.0])
-    found = weighings(lpd, evidence=evidence, rng=np.random.default_rng(2))
+    found = weighings(lpd, evidence=evidence, rng=np.random.default_rng(seeded(2)))
     assert [one.name for one in found] == ["stacking", "pseudo-BMA+", "uniform", "evidence"]
     weights = {name: one.weights for name, one in by_name(found).items()}
     np.testing.assert_array_equal(weights["stacking"], stack(lpd).weights)
     np.testing.assert_array_equal(weights["uniform"], 0.2)
     np.testing.assert_array_equal(weights["evidence"], evidence)
-    bma = pseudo_bma_plus(lpd, rng=np.random.default_rng(2))
+    bma = pseudo_bma_plus(lpd, rng=np.random.default_rng(seeded(2)))
     np.testing.assert_allclose(weights["pseudo-BMA+"], bma)
     for one in found:
         terms = logsumexp(lpd, b=one.weights, axis=1)
@@ -53,7 +54,9 @@ def test_held_out_scores_are_those_of_weights_fitted_without_the_fold() -> None:
     """With as many folds as observations each is left out once, whatever the order."""
     lpd = two_modes(12)
     evidence = np.full(5, 0.2)
-    found = by_name(weighings(lpd, evidence=evidence, folds=99, rng=np.random.default_rng(3)))
+    found = by_name(
+        weighings(lpd, evidence=evidence, folds=99, rng=np.random.default_rng(seeded(3)))
+    )
     terms = np.empty(12)
     for i in range(12):
         terms[i] = logsumexp(lpd[i], b=stack(np.delete(lpd, i, axis=0)).weights)
@@ -72,7 +75,7 @@ def test_held_out_score_of_stacking_estimates_that_of_fresh_data() -> None:
     """Many chains, few observations: leave-one-out flatters, folds do not (4 standard errors)."""
     gaps, optimism = [], []
     for seed in range(12):
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seeded(seed))
         lpd = rng.normal(size=(60, 20)) - 3  # independent columns: every chain is as good
         stacking = weighings(lpd, rng=rng)[0]
         fresh = rng.normal(size=(20_000, 20)) - 3
@@ -87,7 +90,9 @@ def test_held_out_score_of_stacking_estimates_that_of_fresh_data() -> None:
 def test_weights_by_mode_with_errors() -> None:
     lpd = two_modes(200)
     found = by_name(
-        weighings(lpd, evidence=[0.5, 0.5, 0, 0, 0], shares=MODES, rng=np.random.default_rng(4))
+        weighings(
+            lpd, evidence=[0.5, 0.5, 0, 0, 0], shares=MODES, rng=np.random.default_rng(seeded(4))
+        )
     )
     for one in found.values():
         np.testing.assert_allclose(one.mode_weights, one.weights @ MODES)
@@ -103,7 +108,7 @@ def test_weights_by_mode_with_errors() -> None:
 
 def test_low_and_zero_densities() -> None:
     low, high = (
-        by_name(weighings(two_modes(40, shift), shares=MODES, rng=np.random.default_rng(5)))
+        by_name(weighings(two_modes(40, shift), shares=MODES, rng=np.random.default_rng(seeded(5))))
         for shift in (-1e5, 0.0)
     )
     for name, one in low.items():
@@ -111,18 +116,18 @@ def test_low_and_zero_densities() -> None:
         assert one.difference.value == pytest.approx(high[name].difference.value, abs=1e-4)
     lpd = two_modes(40)
     lpd[3, 0] = -np.inf
-    found = by_name(weighings(lpd, evidence=[1, 0, 0, 0, 0], rng=np.random.default_rng(6)))
+    found = by_name(weighings(lpd, evidence=[1, 0, 0, 0, 0], rng=np.random.default_rng(seeded(6))))
     assert found["pseudo-BMA+"].weights[0] == 0.0
     assert np.isfinite(found["pseudo-BMA+"].held_out.value)
     assert found["evidence"].held_out == (-np.inf, np.inf)
     assert found["evidence"].difference.value == -np.inf
     lpd = np.where(np.eye(40, 5) == 1, -np.inf, lpd[:, [1]])
-    names = [one.name for one in weighings(lpd, rng=np.random.default_rng(7))]
+    names = [one.name for one in weighings(lpd, rng=np.random.default_rng(seeded(7)))]
     assert names == ["stacking", "uniform"]
 
 
 def test_scores_on_observations_that_no_chain_has_seen() -> None:
-    found = weighings(two_modes(), rng=np.random.default_rng(8))
+    found = weighings(two_modes(), rng=np.random.default_rng(seeded(8)))
     lpd_out = two_modes(31, -1e5)
     scored = score_weighings(found, lpd_out)
     first = logsumexp(lpd_out, b=found[0].weights, axis=1)

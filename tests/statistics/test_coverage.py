@@ -17,6 +17,7 @@ from manymodes.statistics.coverage import (
     most_equal_modes,
     smallest_sure_share,
 )
+from seeds import seeded
 
 SHARES = {
     "equal": np.full(40, 1 / 40),
@@ -29,7 +30,7 @@ SHARES = {name: shares / shares.sum() for name, shares in SHARES.items()}
 
 
 def samples(shares: np.ndarray, n: int, replications: int, seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).multinomial(n, shares, size=replications)
+    return np.random.default_rng(seeded(seed)).multinomial(n, shares, size=replications)
 
 
 def mean_unseen(shares: np.ndarray, n: int) -> float:
@@ -155,7 +156,7 @@ def test_extrapolated_accumulation_is_that_of_longer_runs() -> None:
 
 def test_chains_that_share_starts_count_once_a_start() -> None:
     """Two modes from each start: f1/n is the number of new modes that a new start adds."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seeded(5))
     shares = np.minimum(2 * SHARES["falling"], 1)
     n, new, said = 50, [], []
     for _ in range(400):

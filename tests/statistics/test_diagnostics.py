@@ -23,17 +23,18 @@ from manymodes.statistics.diagnostics import (
     rolling_insertion_p,
 )
 from manymodes.statistics.insertion import kolmogorov_smirnov
+from seeds import seeded
 
 
 def autoregressive(shape: tuple[int, int, int], rho: float, seed: int = 0) -> np.ndarray:
-    x = np.random.default_rng(seed).normal(size=shape)
+    x = np.random.default_rng(seeded(seed)).normal(size=shape)
     for s in range(1, shape[1]):
         x[:, s] = rho * x[:, s - 1] + np.sqrt(1 - rho**2) * x[:, s]
     return x
 
 
 def draws_of(kind: str, shape: tuple[int, int, int]) -> np.ndarray:
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seeded(1))
     match kind:
         case "independent":
             return rng.normal(size=shape)
@@ -91,14 +92,14 @@ def test_nested_rhat_agrees_with_arviz(rank: bool, method: str, labels: list[int
 
 
 def test_rhat_of_chains_that_agree_and_of_chains_that_do_not() -> None:
-    agree = rhat(np.random.default_rng(2).normal(size=(16, 500, 50)))
+    agree = rhat(np.random.default_rng(seeded(2)).normal(size=(16, 500, 50)))
     assert agree.max() < 1.01
     apart = rhat(draws_of("apart", (4, 500, 20)))
     assert apart.min() > 1.3
 
 
 def test_folding_sees_chains_that_differ_in_scale_only() -> None:
-    x = np.random.default_rng(3).normal(size=(4, 500))
+    x = np.random.default_rng(seeded(3)).normal(size=(4, 500))
     x[0] *= 5
     assert rhat(x) > 1.1
 
@@ -160,7 +161,7 @@ def test_order_of_chains_and_sign_do_not_matter(x: np.ndarray) -> None:
 
 def test_nested_rhat_of_stationary_chains() -> None:
     """One draw's worth of chains: sqrt(1 + 1/(M S)) with M chains of S independent draws."""
-    x = np.random.default_rng(5).normal(size=(64, 10, 200))
+    x = np.random.default_rng(seeded(5)).normal(size=(64, 10, 200))
     labels = np.repeat(np.arange(8), 8)
     expected = np.sqrt(1 + 1 / 80)
     assert np.mean(nested_rhat(x, labels, rank=False)) == pytest.approx(expected, abs=1e-3)
@@ -170,7 +171,7 @@ def test_nested_rhat_of_stationary_chains() -> None:
 
 def test_insertion_p_in_stretches_is_that_of_the_whole() -> None:
     """Of many numbers of live points, the expected steps are not held at once."""
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seeded(11))
     live = rng.integers(1, 300, size=2000)
     index = (rng.random(2000) * live).astype(np.int64)
     whole = kolmogorov_smirnov(index, live)
@@ -180,7 +181,7 @@ def test_insertion_p_in_stretches_is_that_of_the_whole() -> None:
 
 
 def test_insertion_p_agrees_with_anesthetic() -> None:
-    rng = np.random.default_rng(6)
+    rng = np.random.default_rng(seeded(6))
     for nlive in (10, 200):
         index = rng.integers(0, nlive, size=5 * nlive)
         expected = insertion_p_value(index, nlive)["p-value"]
@@ -200,7 +201,7 @@ def test_insertion_p_of_known_steps() -> None:
 
 
 def test_insertion_p_is_uniform_with_a_varying_number_of_live_points() -> None:
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(seeded(7))
     nlive = np.concatenate([np.full(500, 200), np.arange(200, 100, -1).repeat(5)])
     p = [insertion_p((rng.random(1000) * nlive).astype(int), nlive) for _ in range(400)]
     for level in (0.1, 0.5, 0.9):
@@ -210,7 +211,7 @@ def test_insertion_p_is_uniform_with_a_varying_number_of_live_points() -> None:
 
 
 def test_rolling_test_finds_faults_that_cancel() -> None:
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(seeded(8))
     low = (100 * rng.random(1000) ** 1.5).astype(int)
     index = np.concatenate([low, 99 - (100 * rng.random(1000) ** 1.5).astype(int)])
     assert rolling_insertion_p(index, 100, chunk=1000) < 1e-9

@@ -10,6 +10,7 @@ from scipy import integrate, special, stats
 
 from manymodes.statistics import nested_volumes
 from manymodes.statistics.diagnostics import insertion_p
+from seeds import seeded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -65,7 +66,7 @@ def merge(*runs: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
 
 @pytest.mark.parametrize("nprior", [0, 60])
 def test_live_counts_by_counting(nprior: int) -> None:
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seeded(1))
     logl, birth = merge(perfect_run(15, rng, nprior), perfect_run(8, rng))
     by_hand = [
         sum(b < death <= later for later, b in zip(logl, birth, strict=True)) for death in logl
@@ -92,7 +93,7 @@ def test_evidence_of_perfect_runs(nprior: int, merged: int) -> None:
     truth = exact_log_z()
     z, off = [], []
     for seed in range(60):
-        rng = np.random.default_rng([seed, nprior, merged])
+        rng = np.random.default_rng([seeded(seed), nprior, merged])
         logl, birth = merge(*(perfect_run(30 // merged, rng, nprior) for _ in range(merged)))
         log_z = special.logsumexp(nested_volumes.random_log_weights(logl, birth, rng, 150), axis=0)
         z.append((log_z.mean() - truth) / log_z.std(ddof=1))
@@ -105,7 +106,7 @@ def test_evidence_of_perfect_runs(nprior: int, merged: int) -> None:
 
 
 def test_agreement_with_anesthetic() -> None:
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seeded(3))
     logl, birth = perfect_run(50, rng, 200)
     theirs = NestedSamples(data=np.zeros((len(logl), 1)), logL=logl, logL_birth=birth)
     ours = nested_volumes.expected_log_weights(logl, birth)
@@ -150,7 +151,7 @@ def test_regions_stay_calibrated_when_live_points_drift() -> None:
     """
     share, z_global, z_region = 0.4, [], []
     for seed in range(60):
-        rng = np.random.default_rng([7, seed])
+        rng = np.random.default_rng([seeded(7), seed])
         logl, birth, mode = drifting_run(100, share, rng)
         draws = nested_volumes.random_log_weights(logl, birth, rng, 150)
         log_z = np.array([special.logsumexp(draws[mode == m], axis=0) for m in (0, 1)])
@@ -169,7 +170,7 @@ def test_regions_stay_calibrated_when_live_points_drift() -> None:
 
 
 def test_one_region_is_the_whole_run() -> None:
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seeded(5))
     logl, birth = perfect_run(40, rng)
     whole = nested_volumes.region_weights(
         logl, birth, np.zeros(len(logl), dtype=np.intp), np.array([[np.inf]]), rng, 100
@@ -180,7 +181,7 @@ def test_one_region_is_the_whole_run() -> None:
 
 def test_connected_regions_share_their_volume() -> None:
     """Below their pass two regions are one run, whatever the labels; above it they are two."""
-    rng = np.random.default_rng(6)
+    rng = np.random.default_rng(seeded(6))
     logl, birth = perfect_run(60, rng)
     labels = rng.integers(2, size=len(logl))
     never_apart = np.full((2, 2), np.inf)
@@ -237,7 +238,7 @@ def test_regions_part_at_the_lowest_pass_of_the_best_tree() -> None:
 def test_partings_are_those_of_the_passes(regions: int, ties: bool) -> None:
     """With tied passes too, and with some that never close or are not known to be there."""
     for seed in range(20):
-        rng = np.random.default_rng([regions, ties, seed])
+        rng = np.random.default_rng([regions, ties, seeded(seed)])
         passes = rng.normal(size=(regions, regions))
         if ties:
             passes = np.round(passes)
@@ -272,7 +273,7 @@ def test_insertion_ranks_of_perfect_runs_are_uniform() -> None:
     """Pooled over runs; and the runs' p-values, which are conservative, do not cry wolf."""
     pooled, p = [], []
     for seed in range(40):
-        run = perfect_run(40, np.random.default_rng([9, seed]))
+        run = perfect_run(40, np.random.default_rng([seeded(9), seed]))
         ranks, counts = nested_volumes.insertion_ranks(*run)
         assert (counts == 40).all()
         pooled.append(ranks)
@@ -287,7 +288,7 @@ def test_insertion_ranks_show_a_biased_sampler() -> None:
 
     class Biased:
         def __init__(self, seed: int) -> None:
-            self._rng = np.random.default_rng(seed)
+            self._rng = np.random.default_rng(seeded(seed))
 
         def random(self, size: int | None = None) -> object:
             return self._rng.random(size) if size else 0.9 * self._rng.random()
@@ -326,7 +327,7 @@ def test_insertion_ranks_among_ties_are_uniform(levels: float, nprior: int) -> N
     """Each birth once, on plateaus that hold all, many or few of the live points."""
     places, p = [], []
     for seed in range(60):
-        rng = np.random.default_rng([21, nprior, int(levels), seed])
+        rng = np.random.default_rng([seeded(21), nprior, int(levels), seed])
         logl, birth = run_over_steps(30, nprior, levels, rng)
         ranks, counts = nested_volumes.insertion_ranks(logl, birth, seed=seed)
         assert len(ranks) == np.isfinite(birth).sum()
@@ -339,7 +340,7 @@ def test_insertion_ranks_among_ties_are_uniform(levels: float, nprior: int) -> N
 
 
 def test_order_of_ties_does_not_matter_without_ties() -> None:
-    run = perfect_run(25, np.random.default_rng(3), 60)
+    run = perfect_run(25, np.random.default_rng(seeded(3)), 60)
     first, second = (nested_volumes.insertion_ranks(*run, seed=seed) for seed in (1, 2))
     np.testing.assert_array_equal(first, second)
 
@@ -371,7 +372,7 @@ def test_evidence_of_a_step(share: float, nprior: int) -> None:
     truth = np.log(10 * share + 1 - share)
     z = []
     for seed in range(60):
-        rng = np.random.default_rng([31, nprior, seed])
+        rng = np.random.default_rng([seeded(31), nprior, seed])
         runs = []
         for _ in range(2):
             inside = int((rng.random(nprior) < share).sum())
@@ -389,7 +390,7 @@ def test_evidence_of_a_step(share: float, nprior: int) -> None:
 
 def test_a_flat_likelihood_has_no_error() -> None:
     """All points tied: the shells fill the whole volume, in any draw of the volumes."""
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(seeded(8))
     logl, birth = np.full(30, -2.5), np.full(30, -np.inf)
     assert special.logsumexp(nested_volumes.expected_log_weights(logl, birth)) == pytest.approx(
         -2.5
@@ -405,7 +406,7 @@ def test_a_flat_likelihood_has_no_error() -> None:
 
 def test_live_counts_fall_by_one_on_a_plateau() -> None:
     """As anesthetic counts them, also in a merged run."""
-    rng = np.random.default_rng(12)
+    rng = np.random.default_rng(seeded(12))
     logl, birth = merge(*(run_over_steps(10, 25, 2.0, rng) for _ in range(2)))
     theirs = NestedSamples(data=np.zeros((len(logl), 1)), logL=logl, logL_birth=birth)
     np.testing.assert_array_equal(nested_volumes.live_counts(logl, birth), theirs.nlive)

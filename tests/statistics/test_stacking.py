@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 from manymodes.errors import InputError
 from manymodes.statistics import simplex
 from manymodes.statistics.stacking import draw_stacked, pseudo_bma_plus, stack, weight_errors
+from seeds import seeded
 
 LAM = 1.0001
 matrices = st.tuples(st.integers(1, 12), st.integers(1, 9)).flatmap(
@@ -31,7 +32,7 @@ def objective(lpd: np.ndarray, w: np.ndarray, lam: float = LAM) -> float:
 
 
 def random_lpd(n: int, k: int, seed: int = 0, scale: float = 1.0) -> np.ndarray:
-    return scale * np.random.default_rng(seed).normal(size=(n, k))
+    return scale * np.random.default_rng(seeded(seed)).normal(size=(n, k))
 
 
 def test_one_chain() -> None:
@@ -147,7 +148,7 @@ def conic_optimum(lpd: np.ndarray, lam: float) -> float:
 
 
 def hard_case(name: str) -> np.ndarray:
-    rng = np.random.default_rng(20)
+    rng = np.random.default_rng(seeded(20))
     if name == "tall":
         return random_lpd(300, 10, seed=1)
     if name == "wide":
@@ -241,14 +242,14 @@ def test_more_chains_than_observations(n: int, k: int) -> None:
 
 
 def test_woodbury_form_is_the_same_solve() -> None:
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seeded(5))
     root, diagonal, rhs = rng.normal(size=(4, 9)), rng.uniform(1, 2, size=9), rng.normal(size=9)
     expected = np.linalg.solve(root.T @ root + np.diag(diagonal), rhs)
     np.testing.assert_allclose(simplex._solve(root.copy(), diagonal, rhs), expected, rtol=1e-10)
 
 
 def test_hundreds_of_near_equal_chains() -> None:
-    rng = np.random.default_rng(6)
+    rng = np.random.default_rng(seeded(6))
     modes, member = rng.normal(size=(220, 8)), rng.integers(8, size=256)
     lpd = modes[:, member] + 0.02 * rng.normal(size=(220, 256)) - 1e5
     s = stack(lpd)
@@ -259,7 +260,7 @@ def test_hundreds_of_near_equal_chains() -> None:
 
 def crowd(n: int = 300, k: int = 120, spread: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
     """Return the lpd of chains in six modes, which predict nearly alike within one."""
-    rng = np.random.default_rng(6)
+    rng = np.random.default_rng(seeded(6))
     member = rng.integers(6, size=k)
     lpd = rng.normal(size=(n, 6))[:, member] + spread * rng.normal(size=(n, k))
     return lpd, np.eye(6)[member]
@@ -279,7 +280,7 @@ def test_subsets_lead_to_the_same_weights(lam: float, monkeypatch: pytest.Monkey
 def test_subset_is_proven_by_the_gradient_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     use_subsets(monkeypatch)
     density = np.exp(crowd()[0])
-    counts = 300 * np.random.default_rng(1).dirichlet(np.ones(300))
+    counts = 300 * np.random.default_rng(seeded(1)).dirichlet(np.ones(300))
     allowed = 120e-4
     found = simplex.grow(density, counts, 1e-4, allowed, np.array([0, 1]))
     assert found.proven
@@ -309,15 +310,15 @@ def test_a_crowd_without_a_small_subset_is_solved_at_once(monkeypatch: pytest.Mo
     s = stack(lpd)
     assert s.converged
     np.testing.assert_allclose(s.weights, 1 / 30, atol=1e-9)
-    w = weight_errors(lpd, n_boot=3, rng=np.random.default_rng(0))
+    w = weight_errors(lpd, n_boot=3, rng=np.random.default_rng(seeded(0)))
     assert (w.replications > 0).all()  # the weights of the barrier: nobody is left out
 
 
 def test_weight_errors_by_subsets_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     lpd, modes = crowd()
-    at_once = weight_errors(lpd, modes, n_boot=5, rng=np.random.default_rng(3))
+    at_once = weight_errors(lpd, modes, n_boot=5, rng=np.random.default_rng(seeded(3)))
     use_subsets(monkeypatch)
-    by_subsets = weight_errors(lpd, modes, n_boot=5, rng=np.random.default_rng(3))
+    by_subsets = weight_errors(lpd, modes, n_boot=5, rng=np.random.default_rng(seeded(3)))
     difference = np.abs(by_subsets.replications - at_once.replications)
     assert 0 < difference.max() < 1e-3
     assert at_once.sd.min() > 0.01
@@ -345,30 +346,33 @@ def test_weight_errors_of_disjoint_modes() -> None:
     """The weight of a mode is then its share of the observations: a Beta under the bootstrap."""
     lpd = np.array([[0.0, -40.0, 0.0]] * 30 + [[-40.0, 0.0, -40.0]] * 70)
     groups = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    w = weight_errors(lpd, groups, n_boot=400, rng=np.random.default_rng(7))
+    w = weight_errors(lpd, groups, n_boot=400, rng=np.random.default_rng(seeded(7)))
     sd = np.sqrt(0.3 * 0.7 / 101)
     np.testing.assert_allclose(w.mean, [0.3, 0.7], atol=4 * sd / 20)
     np.testing.assert_allclose(w.sd, sd, rtol=0.15)  # 4 sd: 1 / sqrt(800) each
     np.testing.assert_allclose(w.replications.sum(axis=1), 1.0, atol=1e-12)
-    again = weight_errors(lpd, groups, n_boot=400, rng=np.random.default_rng(7))
+    again = weight_errors(lpd, groups, n_boot=400, rng=np.random.default_rng(seeded(7)))
     np.testing.assert_array_equal(w.replications, again.replications)
 
 
 def test_weight_errors_split_a_chain_by_its_shares() -> None:
     w = weight_errors(
-        np.zeros((10, 2)), [[0.25, 0.75], [0.5, 0.5]], n_boot=3, rng=np.random.default_rng(0)
+        np.zeros((10, 2)),
+        [[0.25, 0.75], [0.5, 0.5]],
+        n_boot=3,
+        rng=np.random.default_rng(seeded(0)),
     )
     np.testing.assert_allclose(w.mean, [0.375, 0.625], atol=1e-8)
     np.testing.assert_allclose(w.sd, 0.0, atol=1e-8)
 
 
 def test_weight_errors_without_groups_are_per_chain() -> None:
-    w = weight_errors(random_lpd(20, 3), n_boot=5, rng=np.random.default_rng(0))
+    w = weight_errors(random_lpd(20, 3), n_boot=5, rng=np.random.default_rng(seeded(0)))
     assert w.replications.shape == (5, 3)
 
 
 def test_pseudo_bma_plus() -> None:
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(seeded(8))
     np.testing.assert_allclose(pseudo_bma_plus(np.zeros((9, 4)), n_boot=10, rng=rng), 0.25)
     # A gap that is the same for every observation has no uncertainty.
     w = pseudo_bma_plus(np.tile([0.0, -0.1], (20, 1)) - 1e5, n_boot=10, rng=rng)
@@ -383,7 +387,7 @@ def test_pseudo_bma_plus() -> None:
 
 
 def test_draw_stacked_counts_and_reuse() -> None:
-    rng = np.random.default_rng(9)
+    rng = np.random.default_rng(seeded(9))
     weights = np.array([0.501, 0.0, 0.249, 0.25])
     chain, draw = draw_stacked(weights, 100, 1000, rng)
     assert chain.shape == draw.shape == (1000,)
@@ -398,7 +402,7 @@ def test_draw_stacked_counts_and_reuse() -> None:
 
 def test_draw_stacked_never_loses_a_small_weight() -> None:
     """300 chains and 100 draws: every chain is expected 1/3 times, never 0 times by rounding."""
-    rng = np.random.default_rng(10)
+    rng = np.random.default_rng(seeded(10))
     weights = np.full(300, 1 / 300)
     total = np.zeros(300)
     for _ in range(300):
@@ -408,7 +412,7 @@ def test_draw_stacked_never_loses_a_small_weight() -> None:
 
 
 def test_draw_stacked_pairs_any_two_chains() -> None:
-    rng = np.random.default_rng(12)
+    rng = np.random.default_rng(seeded(12))
     pairs = {tuple(sorted(draw_stacked(np.full(4, 0.25), 9, 2, rng)[0])) for _ in range(300)}
     assert pairs == {(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)}
 
@@ -426,7 +430,7 @@ def test_draw_stacked_does_not_round_into_a_chain_without_weight() -> None:
 
 
 def test_draw_stacked_edges() -> None:
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seeded(11))
     assert draw_stacked([1.0], 3, 0, rng)[0].shape == (0,)
     chain, draw = draw_stacked([0.0, 1.0, 0.0], 3, 7, rng)
     assert set(chain) == {1}
@@ -444,7 +448,7 @@ def test_draw_stacked_edges() -> None:
 
 
 def test_draw_stacked_of_chains_cut_short() -> None:
-    rng = np.random.default_rng(13)
+    rng = np.random.default_rng(seeded(13))
     lengths = np.array([100, 7, 0, 30])
     chain, draw = draw_stacked([0.5, 0.3, 0.0, 0.2], lengths, 100, rng)
     assert np.bincount(chain).tolist() == [50, 30, 0, 20]

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 import manymodes as mm
+from conftest import needs_tools
 from manymodes.cli.main import main
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.held_out import kept_held_out
@@ -37,6 +38,7 @@ EFFORT = Effort(chains=mm.ChainSettings(chains=3, nuts=NUTS), quiet=True)
 SMALL: dict[str, Any] = {"rows": 300, "hidden": 2}
 
 
+@needs_tools
 def test_split_is_by_class_and_standardised_on_the_training_part() -> None:
     parts = digits_parts()
     assert parts.held_out is not None

@@ -11,6 +11,7 @@ from manymodes.errors import InputError
 from manymodes.studies import XOR_DATA_SEED, xor, xor_seeds
 from manymodes.studies.conduct import Effort
 from manymodes.studies.xor import CENTRES, COUNTS, LABELS, seed_tables, xor_data, xor_posteriors
+from sentences import tells
 
 
 def test_data_are_the_papers_clusters() -> None:
@@ -88,7 +89,7 @@ def test_seeds_are_integrated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (sd, seed) for sd in xor_seeds.READINGS.values() for seed in (1, 2, 3)
     )
     assert [row[0] for row in content["tables"][0]["rows"]] == ["1", "2", "3"]
-    assert "two or more in 2 of 3 data sets, exactly two in 1" in content["tables"][0]["caption"]
+    assert tells(content["tables"][0]["caption"], "two or more in 2 of 3", "exactly two in 1")
     assert "standard deviation 0.5" in xor_seeds.tables_text(content)
     with pytest.raises(InputError, match="--resume"):
         xor_seeds.run_xor_seeds(tmp_path, data_seeds=1, effort=Effort(quiet=True))
