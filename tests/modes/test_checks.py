@@ -48,7 +48,9 @@ from manymodes.modes.comparison import Comparison, Estimate, compare
 from manymodes.modes.find import ModeSettings
 from manymodes.networks.network import Network
 from manymodes.report import write_report
+from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.plots import plot_checks
+from manymodes.report.summary_words import add_verdicts
 from manymodes.report.terminal import checks_text
 from manymodes.results.run_directory import summarise
 from manymodes.sampling.chains.chains import run_chains
@@ -117,8 +119,8 @@ def test_conjugate_posteriors(kind: str) -> None:
     assert off < 1e-5 if kind == "normal" else 0.005 < off < 0.1
     assert checks.agree
     assert value(checks, NESTED, WHOLE).remark == "there are no nested runs"
-    assert "agree within errors: the only difference is" in checks.verdict
-    assert "all draws at once" not in checks.verdict
+    assert "agree within errors: the only difference is" in checks_verdict(checks)
+    assert "all draws at once" not in checks_verdict(checks)
 
 
 def test_two_peaks_by_mode_and_not(peaks: tuple[Comparison, float]) -> None:
@@ -139,7 +141,7 @@ def test_two_peaks_by_mode_and_not(peaks: tuple[Comparison, float]) -> None:
     assert truth - pooled.log_z > 20 * pooled.log_z_sd
     checks = check(comparison)
     assert checks.agree
-    assert "Bridge sampling of all draws at once, not by mode, is -" in checks.verdict
+    assert "Bridge sampling of all draws at once, not by mode, is -" in checks_verdict(checks)
 
 
 def test_nested_runs_alone() -> None:
@@ -168,11 +170,11 @@ def test_a_wrong_evidence_is_told(peaks: tuple[Comparison, float]) -> None:
     )
     told = replace(checks, agreements=wrong)
     assert not told.agree
-    assert f"{IMPORTANCE} differs from {BRIDGE} by " in told.verdict
-    assert "nats, mode 1). 2 of 3 differences are within 3.3 errors." in told.verdict
+    assert f"{IMPORTANCE} differs from {BRIDGE} by " in checks_verdict(told)
+    assert "nats, mode 1). 2 of 3 differences are within 3.3 errors." in checks_verdict(told)
     nothing = replace(checks, agreements=())
     assert nothing.agree is None
-    assert "nothing is checked" in nothing.verdict
+    assert "nothing is checked" in checks_verdict(nothing)
 
 
 def test_the_limit_grows_with_the_number_of_comparisons() -> None:
@@ -203,7 +205,7 @@ def test_xor_with_the_constrained_prior(xor: dict[str, Posterior], shared: Any) 
     checks = check(comparison)
     pairs = {(one.first, one.second) for one in checks.agreements}
     assert pairs == {(NESTED, BRIDGE), (NESTED, IMPORTANCE), (BRIDGE, IMPORTANCE)}
-    assert checks.agree, checks.verdict
+    assert checks.agree, checks_verdict(checks)
     assert checks.copies == "constraint 'pd-skew' keeps some copies and drops or cuts others"
 
 
@@ -214,9 +216,12 @@ def test_what_is_written_of_the_full_prior(xor_comparison: Comparison, tmp_path:
     assert f"{POOLED}: " in text
     assert "copies" in text
     assert all(len(line) <= 90 for line in text.splitlines())
-    entry = summarise({"full": xor_comparison}, command="x", seed=1, checks={"full": checks})
+    named = {"full": checks}
+    entry = summarise({"full": xor_comparison}, command="x", seed=1, checks=named)
+    assert "verdict" not in entry["posteriors"]["full"]["checks"]
+    add_verdicts(entry, {}, named)
     kept = json.loads(json.dumps(entry["posteriors"]["full"]["checks"], allow_nan=False))
-    assert kept["verdict"] == checks.verdict
+    assert kept["verdict"] == checks_verdict(checks)
     assert {row["method"] for row in kept["rows"]} == {
         NESTED,
         BRIDGE,

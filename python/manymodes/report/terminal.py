@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
 from manymodes.report.nested_notes import effort_lines
@@ -240,7 +241,7 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
         and math.isnan(row.log_z)
         and (row.scope != MODE or row.mode in {m.id for m in shown})
     ]
-    for text in (*dict.fromkeys(notes), checks.verdict):
+    for text in (*dict.fromkeys(notes), checks_verdict(checks)):
         lines += textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 

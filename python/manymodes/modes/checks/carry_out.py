@@ -40,11 +40,11 @@ from manymodes.modes.checks.result import (
     Agreement,
     Check,
     Checks,
-    modes_named,
 )
 from manymodes.modes.comparison import Comparison, Estimate
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.nested import Nested
+from manymodes.wording import modes_named
 
 _THREE_SIGMA = 0.0027
 
