@@ -32,6 +32,7 @@ from manymodes.modes.held_out import HeldOut
 from manymodes.modes.mode_weights import Estimate
 from manymodes.networks.network import Network
 from manymodes.report import evidence_cells, models_answer, prediction_cells, write_models_report
+from manymodes.report.model_remarks import model_cautions, model_notes, note_text
 from manymodes.report.plots import families, plot_models, plot_units
 from manymodes.report.terminal import models_text
 from manymodes.results.run_directory import save_posterior
@@ -172,7 +173,7 @@ def test_models_are_stacked_by_their_own_terms(conjugate: ModelComparison) -> No
 
 def test_data_of_programs_are_compared_by_name(conjugate: ModelComparison) -> None:
     assert conjugate.notes == ()  # prior has two entries, not one a row: a setting
-    assert not any("prior" in text for text in conjugate.cautions)
+    assert not any("prior" in text for text in model_cautions(conjugate))
 
 
 # ---------------------------------------------------------------- leave-one-out
@@ -238,7 +239,7 @@ def test_models_are_compared_by_what_all_of_them_score() -> None:
         assert found[name].loo.value == pytest.approx(same[name].loo.value)
         assert found[name].stacking.value == pytest.approx(same[name].stacking.value, abs=1e-6)
     assert np.isnan([found["H=3"].loo.value, found["H=3"].stacking.value]).all()
-    said = " ".join(comparison.notes)
+    said = " ".join(model_notes(comparison))
     assert "3 of 40 observations have no leave-one-out score in some model" in said
     assert "no observation has a leave-one-out score" in said
     for run in runs[:2]:
@@ -267,7 +268,7 @@ def test_what_a_run_lacks_is_unknown_and_never_zero() -> None:
     assert np.isnan([m.held_out.value for m in comparison.models]).all()
     assert found["H=1"].stacking.value + found["H=3"].stacking.value == pytest.approx(1)
     assert found["H=1"].probability.value == pytest.approx(special.expit(-1))
-    assert any("H=3 is not known (no nested runs)" in text for text in comparison.notes)
+    assert any("H=3 is not known (no nested runs)" in text for text in model_notes(comparison))
     assert "Held out" not in prediction_cells(comparison)[0]
     assert evidence_cells(comparison)[3] == ("H=3", "13", "–", "–", "–")
     assert prediction_cells(comparison)[1] == ("H=2", "–", "–", "–")
@@ -284,10 +285,10 @@ def test_large_errors_are_said_to_decide_nothing() -> None:
     assert models_answer(sharp)[0].startswith("2 hidden units have 98.2")
     vague = [replace(network_run(h), nested=nested_of(z, 1.5)) for h, z in ((1, -20.0), (2, -19.0))]
     comparison = compare_models(vague)
-    assert "too large for a conclusion: the probability of H=" in comparison.cautions[0]
+    assert "too large for a conclusion: the probability of H=" in model_cautions(comparison)[0]
     assert "the errors of log Z leave that open" in models_answer(comparison)[0]
     doubtful = replace(network_run(1), nested=nested_of(-20.0, insertion_p=1e-4, runs=(0,)))
-    texts = compare_models([doubtful, network_run(2, log_z=-10.0)]).cautions
+    texts = model_cautions(compare_models([doubtful, network_run(2, log_z=-10.0)]))
     assert "H=1: the insertion-index test" in texts[0]
     assert "one nested run" in texts[1]
 
@@ -303,7 +304,7 @@ def test_unreliable_terms_count_by_the_weight_of_their_chain() -> None:
     found = {m.name: m.unreliable_loo for m in comparison.models}
     assert found["H=1"] == pytest.approx(0.25, abs=1e-3)
     assert found["H=2"] == 0
-    assert "Pareto k above 0.7: 25.0 % of H=1" in comparison.cautions[-1]
+    assert "Pareto k above 0.7: 25.0 % of H=1" in model_cautions(comparison)[-1]
 
 
 def test_a_prior_that_is_cut_off_is_put_right() -> None:
@@ -314,12 +315,12 @@ def test_a_prior_that_is_cut_off_is_put_right() -> None:
     for model in comparison.models:
         assert model.log_z.value == pytest.approx(-30.0)
         assert model.probability.value == pytest.approx(0.5)
-    assert "cuts its prior off" in comparison.notes[0]
+    assert "cuts its prior off" in model_notes(comparison)[0]
 
 
 def test_one_model_in_two_guises_is_named() -> None:
     runs = [network_run(2, log_z=-30.0, constraint=name) for name in ("none", "ordered")]
-    assert "unconstrained and ordered are one model" in compare_models(runs).notes[0]
+    assert "unconstrained and ordered are one model" in model_notes(compare_models(runs))[0]
     signed = [network_run(2, log_z=-30.0, constraint=n) for n in ("none", "ordered-signed")]
     assert compare_models(signed).notes == ()  # of sigmoid units, signs are no exact symmetry
 
@@ -350,10 +351,10 @@ def test_other_inputs_of_the_same_rows_are_a_choice_of_the_model() -> None:
     one = network_run(2)
     assert check_same_data([one, network_run(3)]) == ()
     [scaled] = check_same_data([one, network_run(2, x=3 * X + 1)])
-    assert "scales its inputs otherwise" in scaled
+    assert "scales its inputs otherwise" in note_text(scaled)
     wider = np.column_stack([X, RNG.normal(size=40)])
     [more] = check_same_data([one, network_run(2, x=wider)])
-    assert "shares 2 of its 3 columns" in more
+    assert "shares 2 of its 3 columns" in note_text(more)
     classes = network_run(2, likelihood="categorical", outputs=2)  # numbered from 1 in its data
     assert check_same_data([one, classes]) == ()
 
@@ -367,11 +368,11 @@ def test_data_of_other_programs_are_compared_by_name() -> None:
     one = own(N=3, y=y, x=[1, 2, 3], scale=2.0)
     assert check_same_data([one, own(N=3, y=y, x=[1, 2, 3], scale=5.0)]) == ()
     [other_x] = check_same_data([one, own(N=3, y=y, x=[1, 4, 9])])
-    assert "another x than" in other_x
+    assert "another x than" in note_text(other_x)
     [unchecked] = check_same_data([one, own(N=3, y=y)])
-    assert "agree in y; only one of them has x, which was not checked" in unchecked
+    assert "agree in y; only one of them has x, which was not checked" in note_text(unchecked)
     [apart] = check_same_data([one, own(N=3, z=[1, 2, 3])])
-    assert "share no array of data" in apart
+    assert "share no array of data" in note_text(apart)
     for other, said in (
         (own(N=4, y=[*y, 1.0]), "has 4 observations"),
         (own(N=3, y=[0.1, 0.2, 0.5]), "the targets y"),
@@ -380,7 +381,9 @@ def test_data_of_other_programs_are_compared_by_name() -> None:
         with pytest.raises(InputError, match=said):
             check_same_data([one, other])
     network = network_run(2)
-    assert "only one of them has X" in check_same_data([network, own(N=40, y=Y.tolist())])[0]
+    assert "only one of them has X" in note_text(
+        check_same_data([network, own(N=40, y=Y.tolist())])[0]
+    )
 
 
 # ---------------------------------------------------------------- names and directories
@@ -445,7 +448,7 @@ def test_other_held_out_rows_are_not_compared() -> None:
     ]
     comparison = compare_models(runs)
     assert comparison.n_held_out == 0
-    assert "Different rows were held out" in comparison.notes[0]
+    assert "Different rows were held out" in model_notes(comparison)[0]
 
 
 # ---------------------------------------------------------------- page and figures

@@ -158,6 +158,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
 def models_text(comparison: ModelComparison) -> str:
     """Return a comparison of models as text: the answer, one line a model, what to be wary of."""
     from manymodes.report import evidence_cells, models_answer, prediction_cells
+    from manymodes.report.model_remarks import model_cautions, model_notes
 
     runs = ("Run", *(" ".join(map(str, m.folders)) or "-" for m in comparison.models))
     evidence = [(*row, run) for row, run in zip(evidence_cells(comparison), runs, strict=True)]
@@ -173,7 +174,10 @@ def models_text(comparison: ModelComparison) -> str:
         f"  (log Z, log BF and LOO in nats, held out in nats a row; {comparison.n_obs} "
         f"observations, {comparison.n_held_out} held out)"
     ]
-    for label, texts in (("note", comparison.notes), ("careful", comparison.cautions)):
+    for label, texts in (
+        ("note", model_notes(comparison)),
+        ("careful", model_cautions(comparison)),
+    ):
         for said in texts:
             lines += textwrap.wrap(f"{label}: {said}", _COLUMNS, subsequent_indent="  ")
     return "\n".join(lines).translate(_TO_TERMINAL)
