@@ -172,18 +172,30 @@ class Comparison:
     def unassigned(self) -> float:
         """The share of the evidence in modes that have none of their own; 0 without nested runs.
 
-        As far as the nested runs saw of them, which is the least that it can be.
+        As far as the nested runs saw of them, which is the least that it can be. NaN where there
+        is no evidence, for the density has no finite integral.
         """
         if self.nested is None:
             return 0.0
+        if np.isnan(self.nested.log_z):
+            return float("nan")
         return max(0.0, 1.0 - float(np.nansum([mode.evidence.value for mode in self.summaries])))
 
     @property
     def unweighed(self) -> tuple[ModeSummary, ...]:
-        """The modes that chains found and the nested runs did not reach."""
+        """The modes that have no evidence though there are nested runs.
+
+        Those that the runs did not reach or, where the density has no finite integral, all.
+        """
         if self.nested is None:
             return ()
         return tuple(mode for mode in self.summaries if np.isnan(mode.evidence.value))
+
+    @property
+    def unreached(self) -> tuple[ModeSummary, ...]:
+        """The modes that chains found and the nested runs did not reach."""
+        reached = set(self.labels[self.modes.reached].tolist())
+        return tuple(mode for mode in self.unweighed if mode.id not in reached)
 
     @property
     def prominent_functions(self) -> int:
@@ -226,7 +238,7 @@ class Comparison:
             entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
         entry["unassigned"] = self.unassigned
         entry["modes"] = [_mode_entry(mode, self.nested) for mode in self.summaries]
-        entry["modes_only_chains_found"] = len(self.unweighed)
+        entry["modes_only_chains_found"] = len(self.unreached)
         entry["prominent_modes"] = len(self.prominent)
         entry["prominent_functions"] = self.prominent_functions
         entry["mode_disagreement"] = self.modes.disagreement

@@ -39,7 +39,8 @@ class EvidenceWeights:
     ----------
     log_z, shares : lists of M Estimate
         Log evidence (nats) and share of the evidence; NaN for a mode that the nested runs did
-        not reach, whose evidence is not known, unless it is the only one.
+        not reach, whose evidence is not known, unless it is the only one. NaN for all modes of
+        a density without a finite integral.
     point_weights : array of shape (n,)
         Posterior weights of the merged nested points, each mode by its own volume.
     share_draws : array of shape (M, B)
@@ -67,6 +68,10 @@ def evidence_weights(
         return EvidenceWeights(unknown, unknown, np.empty(0), np.empty((0, 0)))
     passes = _closing_passes(nested, modes)
     found = region_weights(nested.logl, nested.birth, modes.nested, passes, rng, _VOLUME_DRAWS)
+    point_weights = np.asarray(special.softmax(found.log_weights))
+    if nested.is_endless:
+        nothing = np.full_like(found.log_z_draws, np.nan)
+        return EvidenceWeights(unknown, unknown, point_weights, nothing)
     spread = _spread_between_runs(nested, modes, passes, found, rng)
     log_z = settled(found.log_z) + nested.log_shift
     shares = special.softmax(found.log_z)
@@ -85,7 +90,7 @@ def evidence_weights(
     return EvidenceWeights(
         estimates(log_z, spread * _sd(found.log_z_draws)),
         estimates(shares, _sd(share_draws)),
-        np.asarray(special.softmax(found.log_weights)),
+        point_weights,
         np.asarray(share_draws),
         spread,
     )

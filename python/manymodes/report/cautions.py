@@ -62,7 +62,7 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
         )
     texts += mode_notes(comparison)
     lowest = min((mode.height for mode in comparison.prominent), default=float("inf"))
-    missed = [mode.id for mode in comparison.unweighed if mode.height > lowest]
+    missed = [mode.id for mode in comparison.unreached if mode.height > lowest]
     if missed:
         texts.append(
             f"the nested runs did not reach {modes_named(missed)}, which chains found and which "

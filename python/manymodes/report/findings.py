@@ -72,8 +72,7 @@ def _tiles(comparison: Comparison) -> tuple[tuple[str, str], ...]:
     ]
     if (nested := comparison.nested) is not None:
         what = "log evidence (nats)" if nested.is_evidence else "log integral (nats), no evidence"
-        value = "none" if nested.is_endless else nats(Estimate(nested.log_z, nested.log_z_sd))
-        tiles.append((value, what))
+        tiles.append((nats(Estimate(nested.log_z, nested.log_z_sd)), what))
     elif comparison.chains is not None:
         n_chains = comparison.chains.n_chains
         tiles.append((f"{n_chains}", f"chain{'s' * (n_chains != 1)}"))
@@ -143,7 +142,7 @@ def _outside(comparison: Comparison) -> str:
     """Say which draws of the chains lie in modes that the evidence does not count."""
     if comparison.chains is None or comparison.nested is None:
         return ""
-    unweighed = comparison.unweighed
+    unreached = comparison.unreached
     weighed = _told(comparison)
     small = sum(m.occupancy.value for m in comparison.summaries if m.id not in weighed)
     texts = []
@@ -151,12 +150,12 @@ def _outside(comparison: Comparison) -> str:
         texts.append(
             f"{percent(Estimate(small))} of the draws lie in modes that are not prominent."
         )
-    if unweighed:
-        share = percent(Estimate(sum(mode.occupancy.value for mode in unweighed)))
-        which = "a mode" if len(unweighed) == 1 else things(len(unweighed), "mode")
+    if unreached:
+        share = percent(Estimate(sum(mode.occupancy.value for mode in unreached)))
+        which = "a mode" if len(unreached) == 1 else things(len(unreached), "mode")
         texts.append(
             f"{share} of the draws lie in {which} that the nested runs did not reach, so that "
-            f"{'its' if len(unweighed) == 1 else 'their'} evidence is not known."
+            f"{'its' if len(unreached) == 1 else 'their'} evidence is not known."
         )
     return " ".join(texts)
 
@@ -246,13 +245,10 @@ def _evidence(comparison: Comparison) -> str:
         return "Nested sampling was not run: there is no evidence to weigh the modes by."
     value = nats(Estimate(nested.log_z, nested.log_z_sd))
     runs = things(len(nested.runs), "nested run")
-    if nested.is_endless:
-        return f"There is no evidence: {what_log_z_is(nested)}."
     if not nested.is_evidence:
-        return (
-            f"There is no evidence: {what_log_z_is(nested)}. The log of that integral is {value} "
-            f"nats ({runs})."
-        )
+        text = f"There is no evidence: {what_log_z_is(nested)}."
+        known = math.isfinite(nested.log_z)
+        return f"{text} The log of that integral is {value} nats ({runs})." if known else text
     return f"The log evidence is {value} nats ({runs})."
 
 
@@ -337,7 +333,7 @@ def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:
 
 
 def _about_runs(name: str, nested: Nested) -> str:
-    if nested.is_endless:
+    if math.isnan(nested.log_z):
         return f"{name}: no evidence, for the density has no finite integral."
     what = "log evidence" if nested.is_evidence else "log integral of the density as written"
     text = f"{name}: {what} {nats(Estimate(nested.log_z, nested.log_z_sd))} nats"

@@ -82,7 +82,7 @@ def _listed(comparison: Comparison) -> tuple[ModeSummary, ...]:
 def _left_out(comparison: Comparison) -> str:
     rest = len(comparison.summaries) - len(_listed(comparison))
     text = "The prominent modes" if comparison.prominent else "No mode is prominent"
-    if comparison.unweighed:
+    if comparison.unreached:
         text += "; those without an evidence were not reached by the nested runs"
     if rest:
         text += f"; {things(rest, 'smaller one')} {'is' if rest == 1 else 'are'} left out"

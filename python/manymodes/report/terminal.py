@@ -43,8 +43,11 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         lines[-1] += f", {log_z_line(nested)}"
         if what_log_z_is(nested):
             lines += wrapped(f"{what_log_z_is(nested)}.")
-    endless = nested is not None and nested.is_endless
-    if nested is not None and not endless and nested.log_prior_inside[0] < 0:
+    if (
+        nested is not None
+        and nested.log_prior_inside[0] < 0
+        and math.isfinite(nested.log_z_restricted)
+    ):
         lines.append(
             f"  (relative to the prior where the density is above zero: log_z = "
             f"{nested.log_z_restricted:.2f} nats; that share of the prior is "
@@ -58,11 +61,9 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     for mode in shown:
         lines.append(
             f"  {mode.id:4d}  {mode.function:8d}  {mode.height:8.2f}  "
-            + ("none".rjust(14) if endless else f"{mode.log_z.value:7.2f} ± {mode.log_z.sd:4.2f}")
+            f"{mode.log_z.value:7.2f} ± {mode.log_z.sd:4.2f}"
             + "".join(
-                "none".rjust(15)
-                if endless and e is mode.evidence
-                else f"  {100 * e.value:5.1f} ± {100 * e.sd:4.1f}%"
+                f"  {100 * e.value:5.1f} ± {100 * e.sd:4.1f}%"
                 for e in (mode.evidence, mode.stacking, mode.occupancy)
             )
             + f"  {mode.chains:6d}"

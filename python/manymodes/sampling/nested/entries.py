@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,8 +48,6 @@ def nested_entry(nested: Nested) -> dict[str, Any]:
         entry["improper"] = list(nested.prior_integral.improper)
         entry["endless"] = list(nested.prior_integral.endless)
     entry["is_evidence"] = nested.is_evidence
-    if nested.is_endless:
-        entry |= dict.fromkeys(("log_z", "log_z_sd", "d_kl", "d_kl_sd"), math.nan)
     if nested.log_prior_inside[0] < 0:
         entry["log_z_restricted"] = nested.log_z_restricted
         entry["log_prior_inside"], entry["log_prior_inside_sd"] = nested.log_prior_inside
