@@ -29,7 +29,6 @@ from manymodes.models import (
 from manymodes.models.runs import names
 from manymodes.models.terms import loo_terms
 from manymodes.modes.held_out import HeldOut
-from manymodes.modes.mode_weights import Estimate
 from manymodes.networks.network import Network
 from manymodes.report import evidence_cells, models_answer, prediction_cells, write_models_report
 from manymodes.report.model_remarks import model_cautions, model_notes, note_text
@@ -37,6 +36,7 @@ from manymodes.report.plots import families, plot_models, plot_units
 from manymodes.report.terminal import models_text
 from manymodes.results.run_directory import save_posterior
 from manymodes.sampling.nested import run_nested
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.loo import psis_loo
 from manymodes.statistics.stacking import stack
 

@@ -44,7 +44,7 @@ from manymodes.modes.checks.basins import Basins, basins_of, density_of
 from manymodes.modes.checks.bridge_sampling import bridge_by_mode, bridge_whole, log_sum
 from manymodes.modes.checks.copies import Copies, Family, completed, find_copies, missing_copies
 from manymodes.modes.checks.laplace import laplace
-from manymodes.modes.comparison import Comparison, Estimate, compare
+from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.find import ModeSettings
 from manymodes.networks.network import Network
 from manymodes.report import write_report
@@ -56,6 +56,7 @@ from manymodes.results.run_directory import summarise
 from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import run_nested
+from manymodes.statistics.estimate import Estimate
 
 FEW = ModeSettings(climbs=40)
 

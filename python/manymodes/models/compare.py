@@ -38,9 +38,9 @@ from manymodes.models.result import Model, ModelComparison
 from manymodes.models.runs import ModelRun, Run, names, open_runs
 from manymodes.models.terms import held_out_terms, loo_terms, unreliable_terms
 from manymodes.modes.diagnosis import BAD_K
-from manymodes.modes.mode_weights import Estimate
 from manymodes.runtime.seeds import check_seed
 from manymodes.statistics.chain_weightings import weighings
+from manymodes.statistics.estimate import Estimate
 from manymodes.types import FloatArray
 
 _SIMULATIONS = 20_000

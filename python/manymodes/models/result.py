@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.models.remarks import Caution, Note
-from manymodes.modes.mode_weights import Estimate
 from manymodes.networks.network import Network
+from manymodes.statistics.estimate import Estimate
 from manymodes.types import FloatArray
 
 _NAN = float("nan")

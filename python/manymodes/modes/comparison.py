@@ -14,7 +14,6 @@ from manymodes.density.posterior import Posterior
 from manymodes.modes.active_units import ActiveUnits, posterior_active
 from manymodes.modes.find import Modes, ModeSettings, find_modes
 from manymodes.modes.held_out import HeldOut, held_out_lpd
-from manymodes.modes.mode_weights import Estimate as Estimate
 from manymodes.modes.mode_weights import chain_weights, evidence_weights, mode_shares, occupancies
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.chains.chains import Chains
@@ -27,6 +26,7 @@ from manymodes.sampling.nested.entries import (
 )
 from manymodes.statistics.chain_weightings import HeldOutScore, Weighing, score_weighings
 from manymodes.statistics.diagnostics import rhat, rhat_function
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.stacking import Stacking
 from manymodes.types import FloatArray, IntArray
 

@@ -11,6 +11,7 @@ from manymodes.modes.find import Modes
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.chain_weightings import Weighing, mode_evidence_weights, weighings
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.nested_volumes import RegionWeights, open_passes, region_weights, settled
 from manymodes.statistics.stacking import Stacking, stack
 from manymodes.types import FloatArray, IntArray
@@ -20,15 +21,6 @@ _RESAMPLES = 200
 _REPLICATIONS = 50
 _COUNTS = 1e-3
 _PRIOR_FREEDOM = 2.0
-_NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its standard error; both NaN where there is nothing to estimate from."""
-
-    value: float = _NAN
-    sd: float = _NAN
 
 
 @dataclass(frozen=True, eq=False)

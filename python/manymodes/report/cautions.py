@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from manymodes.density.labels import renamed_text
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import BAD_K
 from manymodes.report.findings import WORTH_TELLING
 from manymodes.report.format import modes_named, number, percent, sentence, things
 from manymodes.report.mode_notes import draw_notes, mode_notes
 from manymodes.report.nested_notes import nested_cautions
+from manymodes.statistics.estimate import Estimate
 from manymodes.wording import unfinished_lines
 
 _MUCH_DISAGREEMENT = 0.05

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Diagnosis, ModeHealth
 from manymodes.report.chain_sections import Diagnoses
 from manymodes.report.findings import called
@@ -15,6 +15,7 @@ from manymodes.report.page import Picture, Section, Table, picture
 from manymodes.report.plots import plot_accumulation
 from manymodes.report.sections import Found
 from manymodes.statistics.coverage import Coverage, chance_of_all, expected_chains
+from manymodes.statistics.estimate import Estimate
 
 _MOST_ROWS = 30
 _MOST_MODES = 20

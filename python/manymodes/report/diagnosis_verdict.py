@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
-from manymodes.statistics.chain_weightings import Score
 from manymodes.statistics.coverage import Coverage
+from manymodes.statistics.estimate import Estimate
 from manymodes.wording import joined, modes_named
 
 _NOTEWORTHY = 0.01
@@ -277,7 +277,7 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
     where = (
         "the held-out rows" if comparison.held_out else "observations left out (cross-validated)"
     )
-    better = [name for name, gap in gaps.items() if gap.value > _CERTAIN * gap.se]
+    better = [name for name, gap in gaps.items() if gap.value > _CERTAIN * gap.sd]
     if better:
         best = max(better, key=lambda name: gaps[name].value)
         return (
@@ -285,14 +285,14 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
             "better than stacking."
         )
     evidence = gaps.get("evidence")
-    if evidence is not None and evidence.value > -_CERTAIN * evidence.se:
+    if evidence is not None and evidence.value > -_CERTAIN * evidence.sd:
         return (
             "For predictions use evidence weights, which are probabilities too: on "
             f"{where} their score minus that of stacking is {_gap(evidence)} nats, no clear "
             "difference."
         )
     compared = joined([f"{name} {_gap(gap)}" for name, gap in gaps.items()])
-    worse = any(gap.value < -_CERTAIN * gap.se for gap in gaps.values())
+    worse = any(gap.value < -_CERTAIN * gap.sd for gap in gaps.values())
     none = "no weights score clearly better" if worse else "no weights differ clearly"
     return (
         f"For predictions use stacking weights: on {where} {none} (score minus that of stacking, "
@@ -300,7 +300,7 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
     )
 
 
-def _gap(score: Score) -> str:
+def _gap(score: Estimate) -> str:
     """Return a difference of scores with its error, and the digits that this warrants."""
-    digits = max(0, 1 - math.floor(math.log10(score.se))) if 0 < score.se < math.inf else 1
-    return f"{score.value:.{digits}f} ± {score.se:.{digits}f}".replace("-", "\u2212")
+    digits = max(0, 1 - math.floor(math.log10(score.sd))) if 0 < score.sd < math.inf else 1
+    return f"{score.value:.{digits}f} ± {score.sd:.{digits}f}".replace("-", "\u2212")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.modes.diagnosis import switching
 from manymodes.report.format import (
     count,
@@ -24,9 +24,10 @@ from manymodes.report.format import (
 from manymodes.report.mode_notes import why_none
 from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence
 from manymodes.report.page import Finding
-from manymodes.report.plots import Scores
+from manymodes.report.plots import ModeScores
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.nested.meaning import what_log_z_is
+from manymodes.statistics.estimate import Estimate
 
 _FEW = 3
 _CERTAIN = 2.0
@@ -40,7 +41,7 @@ def called(name: str, comparisons: Mapping[str, Comparison]) -> str:
 
 
 def finding(
-    name: str, comparisons: Mapping[str, Comparison], scores: Scores | None = None
+    name: str, comparisons: Mapping[str, Comparison], scores: ModeScores | None = None
 ) -> Finding:
     """Return the summary of one posterior."""
     comparison = comparisons[name]
@@ -269,7 +270,7 @@ def worst(rhat: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
     return float(defined.max()) if defined.size else float("nan")
 
 
-def prediction_sentence(scores: Scores, comparison: Comparison) -> str:
+def prediction_sentence(scores: ModeScores, comparison: Comparison) -> str:
     """Say on which side the whole is of each mode on the test sets.
 
     Empty without test sets, and where there is one mode, which is the whole.
@@ -307,7 +308,7 @@ def prediction_sentence(scores: Scores, comparison: Comparison) -> str:
     return text
 
 
-def _these(ids: Sequence[int], scores: Scores) -> str:
+def _these(ids: Sequence[int], scores: ModeScores) -> str:
     """Name modes, or say that it is all that were scored."""
     if len(ids) < len(scores.modes) - 1:
         return modes_named(ids)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from manymodes.modes.comparison import Estimate
+from manymodes.statistics.estimate import Estimate
 from manymodes.wording import count as count
 from manymodes.wording import joined as joined
 from manymodes.wording import modes_named as modes_named

@@ -41,9 +41,10 @@ from manymodes.modes.checks.result import (
     Check,
     Checks,
 )
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.nested import Nested
+from manymodes.statistics.estimate import Estimate
 from manymodes.wording import modes_named
 
 _THREE_SIGMA = 0.0027

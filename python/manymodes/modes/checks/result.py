@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from manymodes.modes.comparison import Estimate
+from manymodes.statistics.estimate import Estimate
 
 NESTED = "nested sampling"
 OTHER = "nested sampling over another base measure"

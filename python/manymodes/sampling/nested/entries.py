@@ -64,20 +64,20 @@ def weightings_entry(
     entry = {
         one.name: {
             "loo": one.loo.value,
-            "loo_se": one.loo.se,
+            "loo_se": one.loo.sd,
             "held_out": one.held_out.value,
-            "held_out_se": one.held_out.se,
+            "held_out_se": one.held_out.sd,
             "minus_stacking": one.difference.value,
-            "minus_stacking_se": one.difference.se,
+            "minus_stacking_se": one.difference.sd,
         }
         for one in weighings
     }
     for rows in held_out:
         entry[rows.name] |= {
             "held_out_rows": rows.score.value,
-            "held_out_rows_se": rows.score.se,
+            "held_out_rows_se": rows.score.sd,
             "held_out_rows_minus_stacking": rows.difference.value,
-            "held_out_rows_minus_stacking_se": rows.difference.se,
+            "held_out_rows_minus_stacking_se": rows.difference.sd,
         }
     return entry
 
