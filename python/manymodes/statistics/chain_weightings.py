@@ -324,12 +324,15 @@ def _score(terms: FloatArray) -> Estimate:
     """Return the sum of terms over observations (nats), and its error.
 
     The error is sqrt(N Var), with the variance of the terms: NaN for a single observation,
-    infinite where a term is.
+    infinite where a term is, or where the variance is beyond a double.
     """
     if not np.isfinite(terms).all():
         return Estimate(float(terms.sum()), np.inf)
-    sd = float(np.sqrt(len(terms)) * terms.std(ddof=1)) if len(terms) > 1 else np.nan
-    return Estimate(float(terms.sum()), sd)
+    if len(terms) == 1:
+        return Estimate(float(terms.sum()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sd = float(np.sqrt(len(terms)) * terms.std(ddof=1))
+        return Estimate(float(terms.sum()), sd if np.isfinite(sd) else np.inf)
 
 
 def _probabilities(weights: ArrayLike, n_chains: int) -> FloatArray:
