@@ -28,10 +28,10 @@ from manymodes.report.nested_notes import effort_lines, nested_cautions
 from manymodes.report.terminal import comparison_table
 from manymodes.runtime.storage import json_text
 from manymodes.sampling.nested import Nested, PriorIntegral, run_nested
-from manymodes.sampling.nested.attempts import runs_needed
 from manymodes.sampling.nested.entries import nested_entry
 from manymodes.sampling.nested.meaning import figure, log_z_line, what_log_z_is
-from manymodes.sampling.nested.settings import PolyChordSettings
+from manymodes.sampling.nested.runs import _runs_needed
+from manymodes.sampling.nested.settings import NestedSettings, PolyChordSettings
 
 FEW = ModeSettings(climbs=20)
 
@@ -126,7 +126,7 @@ def test_what_has_no_finite_integral_has_no_figure() -> None:
     assert all(math.isnan(value) for value in (found.log_z, found.log_z_sd, *found.log_z_by_run))
     assert all(math.isnan(value) for value in (found.log_z_volume_sd, found.log_z_between_sd))
     assert math.isnan(found.log_z_restricted)
-    assert runs_needed(found, 0.01, 8) == len(found.runs)
+    assert _runs_needed(found, NestedSettings(target_sd=0.01)) == len(found.runs)
     assert log_z_line(found) == "log_z = none: the density has no finite integral"
 
 
