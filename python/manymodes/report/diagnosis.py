@@ -259,14 +259,13 @@ def _weighting_scores(title: str, comparison: Comparison) -> Table:
         row: list[object] = [
             one.name,
             number(effective, 1),
-            with_error(*one.loo, most=2),
-            with_error(*one.held_out, most=2),
-            "" if first else with_error(*one.difference, most=2),
+            one.loo,
+            one.held_out,
+            "" if first else one.difference,
         ]
         if held_out:
             score = held_out[one.name]
-            row.append(with_error(*score.score, most=2))
-            row.append("" if first else with_error(*score.difference, most=2))
+            row += [score.score, "" if first else score.difference]
         rows.append(tuple(row))
     unseen = ("Held-out rows", "minus stacking") if held_out else ()
     columns = ("Weights", "Chains", "Leave-one-out", "Cross-validated", "minus stacking", *unseen)
