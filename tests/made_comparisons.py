@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from conftest import made_chains
-from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.modes.find import Modes
 from manymodes.networks.network import Network
 from manymodes.sampling.base_measures import LOGISTIC, BaseMeasure
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested, NestedRun
 from manymodes.statistics.chain_weightings import Weighing, weighings
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.stacking import stack
 
 N_OBS, DRAWS = 30, 60

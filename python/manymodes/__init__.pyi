@@ -26,6 +26,8 @@ from .networks.audit import evidence_shift as evidence_shift
 from .networks.network import Network as Network
 from .report import write_report as write_report
 from .report.audit_words import audit_text as audit_text
+from .report.checks_verdict import checks_verdict as checks_verdict
+from .report.terminal import models_text as models_text
 from .results.predict import Predictions as Predictions
 from .results.predict import predict_table as predict_table
 from .results.run_directory import Results as Results

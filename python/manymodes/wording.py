@@ -16,6 +16,7 @@ _WORDS = (
     "no one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
 )
 _LONGEST_SHOWN = 60
+_MOST_MODES, _FIRST_MODES = 8, 4
 _HARMLESS = frozenset("\n\t")
 _JOINERS = frozenset("\u200c\u200d")  # which scripts and emoji need
 
@@ -46,6 +47,13 @@ def joined(parts: Sequence[str]) -> str:
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def modes_named(ids: Sequence[int]) -> str:
+    """Return ``mode 3`` or ``modes 1, 2 and 5``; of many modes their number and the first few."""
+    if len(ids) > _MOST_MODES:
+        return f"{len(ids)} modes ({', '.join(map(str, ids[:_FIRST_MODES]))}, ...)"
+    return f"mode{'' if len(ids) == 1 else 's'} {joined([str(i) for i in ids])}"
 
 
 def quoted(text: object) -> str:

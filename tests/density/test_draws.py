@@ -33,6 +33,7 @@ from manymodes.sampling.chains.chains import load_chains, run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.one_chain import leave_one_out, rescored
 from manymodes.sampling.chains.trees import put, single
+from manymodes.statistics.chain_weightings import weighings
 from manymodes.statistics.loo import psis_loo
 from manymodes.statistics.stacking import stack
 
@@ -305,6 +306,29 @@ def test_differences_beyond_the_range_of_a_double_have_no_score() -> None:
     found = scores_of(log_lik)
     assert np.isfinite(found.lpd[0])
     assert np.isnan(found.lpd[1]) or found.lpd[1] <= 1.7e308
+
+
+def test_scores_too_large_for_an_error_are_named() -> None:
+    """Finite ones: the sum has a value, its error is beyond a double, and that is said."""
+    lpd = RNG.normal(-1, 0.3, size=(3, 12))
+    chains = made_chains(None, np.zeros((3, 4, 1)), lpd=lpd)
+    assert not chains.missing_log_lik.any
+    assert chains.missing_log_lik.as_dict()["extreme"] == []
+    lpd[1, 4], lpd[:, 7], lpd[:, 9] = -1e300, 1e300, -np.inf
+    absurd = made_chains(None, np.zeros((3, 4, 1)), lpd=lpd)
+    found = absurd.missing_log_lik
+    assert found.any
+    assert found.extreme == (4, 7)
+    assert found.as_dict()["extreme"] == [5, 8]
+    (said,) = found.sentences()
+    assert "of 2 of 12 observations are beyond" in said
+    assert "(number 5, number 8): sums of scores have no standard error" in said
+    assert found.sentences(scores=False) == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found_weighings = weighings(absurd.scored_lpd, rng=np.random.default_rng(1))
+    for one in found_weighings:
+        assert one.loo.sd == np.inf
 
 
 def test_chains_are_stacked_by_what_all_of_them_score() -> None:

@@ -14,7 +14,14 @@ import pytest
 from numpy.polynomial.hermite_e import hermegauss
 from scipy import special, stats
 
-from conftest import MODELS, QUICK_POLYCHORD, Y_NORMAL, closed_form, made_chains
+from conftest import (
+    MODELS,
+    QUICK_POLYCHORD,
+    Y_NORMAL,
+    closed_form,
+    made_chains,
+    needs_tools,
+)
 from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
@@ -29,13 +36,14 @@ from manymodes.models import (
 from manymodes.models.runs import names
 from manymodes.models.terms import loo_terms
 from manymodes.modes.held_out import HeldOut
-from manymodes.modes.mode_weights import Estimate
 from manymodes.networks.network import Network
 from manymodes.report import evidence_cells, models_answer, prediction_cells, write_models_report
+from manymodes.report.model_remarks import model_cautions, model_notes, note_text
 from manymodes.report.plots import families, plot_models, plot_units
 from manymodes.report.terminal import models_text
 from manymodes.results.run_directory import save_posterior
 from manymodes.sampling.nested import run_nested
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.loo import psis_loo
 from manymodes.statistics.stacking import stack
 from seeds import seeded
@@ -174,7 +182,7 @@ def test_models_are_stacked_by_their_own_terms(conjugate: ModelComparison) -> No
 
 def test_data_of_programs_are_compared_by_name(conjugate: ModelComparison) -> None:
     assert conjugate.notes == ()  # prior has two entries, not one a row: a setting
-    assert not any("prior" in text for text in conjugate.cautions)
+    assert not any("prior" in text for text in model_cautions(conjugate))
 
 
 # ---------------------------------------------------------------- leave-one-out
@@ -240,7 +248,7 @@ def test_models_are_compared_by_what_all_of_them_score() -> None:
         assert found[name].loo.value == pytest.approx(same[name].loo.value)
         assert found[name].stacking.value == pytest.approx(same[name].stacking.value, abs=1e-6)
     assert np.isnan([found["H=3"].loo.value, found["H=3"].stacking.value]).all()
-    said = " ".join(comparison.notes)
+    said = " ".join(model_notes(comparison))
     assert tells(said, "3 of 40 observations", "no leave-one-out score", "some model")
     assert tells(said, "no observation", "leave-one-out score")
     for run in runs[:2]:
@@ -269,7 +277,7 @@ def test_what_a_run_lacks_is_unknown_and_never_zero() -> None:
     assert np.isnan([m.held_out.value for m in comparison.models]).all()
     assert found["H=1"].stacking.value + found["H=3"].stacking.value == pytest.approx(1)
     assert found["H=1"].probability.value == pytest.approx(special.expit(-1))
-    assert any("H=3 is not known (no nested runs)" in text for text in comparison.notes)
+    assert any("H=3 is not known (no nested runs)" in text for text in model_notes(comparison))
     assert "Held out" not in prediction_cells(comparison)[0]
     assert evidence_cells(comparison)[3] == ("H=3", "13", "–", "–", "–")
     assert prediction_cells(comparison)[1] == ("H=2", "–", "–", "–")
@@ -286,10 +294,10 @@ def test_large_errors_are_said_to_decide_nothing() -> None:
     assert models_answer(sharp)[0].startswith("2 hidden units have 98.2")
     vague = [replace(network_run(h), nested=nested_of(z, 1.5)) for h, z in ((1, -20.0), (2, -19.0))]
     comparison = compare_models(vague)
-    assert tells(comparison.cautions[0], "too large", "probability of H")
+    assert tells(model_cautions(comparison)[0], "too large", "probability of H")
     assert tells(models_answer(comparison)[0], "errors of log Z", "open")
     doubtful = replace(network_run(1), nested=nested_of(-20.0, insertion_p=1e-4, runs=(0,)))
-    texts = compare_models([doubtful, network_run(2, log_z=-10.0)]).cautions
+    texts = model_cautions(compare_models([doubtful, network_run(2, log_z=-10.0)]))
     assert "H=1: the insertion-index test" in texts[0]
     assert "one nested run" in texts[1]
 
@@ -305,7 +313,7 @@ def test_unreliable_terms_count_by_the_weight_of_their_chain() -> None:
     found = {m.name: m.unreliable_loo for m in comparison.models}
     assert found["H=1"] == pytest.approx(0.25, abs=1e-3)
     assert found["H=2"] == 0
-    assert "Pareto k above 0.7: 25.0 % of H=1" in comparison.cautions[-1]
+    assert "Pareto k above 0.7: 25.0 % of H=1" in model_cautions(comparison)[-1]
 
 
 def test_a_prior_that_is_cut_off_is_put_right() -> None:
@@ -316,12 +324,12 @@ def test_a_prior_that_is_cut_off_is_put_right() -> None:
     for model in comparison.models:
         assert model.log_z.value == pytest.approx(-30.0)
         assert model.probability.value == pytest.approx(0.5)
-    assert "cuts its prior off" in comparison.notes[0]
+    assert "cuts its prior off" in model_notes(comparison)[0]
 
 
 def test_one_model_in_two_guises_is_named() -> None:
     runs = [network_run(2, log_z=-30.0, constraint=name) for name in ("none", "ordered")]
-    assert "unconstrained and ordered are one model" in compare_models(runs).notes[0]
+    assert "unconstrained and ordered are one model" in model_notes(compare_models(runs))[0]
     signed = [network_run(2, log_z=-30.0, constraint=n) for n in ("none", "ordered-signed")]
     assert compare_models(signed).notes == ()  # of sigmoid units, signs are no exact symmetry
 
@@ -352,10 +360,10 @@ def test_other_inputs_of_the_same_rows_are_a_choice_of_the_model() -> None:
     one = network_run(2)
     assert check_same_data([one, network_run(3)]) == ()
     [scaled] = check_same_data([one, network_run(2, x=3 * X + 1)])
-    assert "scales its inputs otherwise" in scaled
+    assert "scales its inputs otherwise" in note_text(scaled)
     wider = np.column_stack([X, RNG.normal(size=40)])
     [more] = check_same_data([one, network_run(2, x=wider)])
-    assert "shares 2 of its 3 columns" in more
+    assert "shares 2 of its 3 columns" in note_text(more)
     classes = network_run(2, likelihood="categorical", outputs=2)  # numbered from 1 in its data
     assert check_same_data([one, classes]) == ()
 
@@ -364,17 +372,18 @@ def own(**data: Any) -> ModelRun:
     return ModelRun(Posterior(Program(MODELS / "plain.stan"), data, "own"))
 
 
+@needs_tools
 def test_data_of_other_programs_are_compared_by_name() -> None:
     y = [0.1, 0.2, 0.4]
     one = own(N=3, y=y, x=[1, 2, 3], scale=2.0)
     assert check_same_data([one, own(N=3, y=y, x=[1, 2, 3], scale=5.0)]) == ()
     [other_x] = check_same_data([one, own(N=3, y=y, x=[1, 4, 9])])
-    assert "another x than" in other_x
+    assert "another x than" in note_text(other_x)
     [unchecked] = check_same_data([one, own(N=3, y=y)])
-    assert tells(unchecked, "agree in y")
-    assert tells(unchecked, "only one", "x", "not checked")
+    assert tells(note_text(unchecked), "agree in y")
+    assert tells(note_text(unchecked), "only one", "x", "not checked")
     [apart] = check_same_data([one, own(N=3, z=[1, 2, 3])])
-    assert "share no array of data" in apart
+    assert "share no array of data" in note_text(apart)
     for other, said in (
         (own(N=4, y=[*y, 1.0]), "has 4 observations"),
         (own(N=3, y=[0.1, 0.2, 0.5]), "the targets y"),
@@ -383,7 +392,9 @@ def test_data_of_other_programs_are_compared_by_name() -> None:
         with pytest.raises(InputError, match=said):
             check_same_data([one, other])
     network = network_run(2)
-    assert "only one of them has X" in check_same_data([network, own(N=40, y=Y.tolist())])[0]
+    assert "only one of them has X" in note_text(
+        check_same_data([network, own(N=40, y=Y.tolist())])[0]
+    )
 
 
 # ---------------------------------------------------------------- names and directories
@@ -448,7 +459,7 @@ def test_other_held_out_rows_are_not_compared() -> None:
     ]
     comparison = compare_models(runs)
     assert comparison.n_held_out == 0
-    assert "Different rows were held out" in comparison.notes[0]
+    assert "Different rows were held out" in model_notes(comparison)[0]
 
 
 # ---------------------------------------------------------------- page and figures

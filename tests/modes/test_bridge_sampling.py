@@ -18,7 +18,7 @@ from manymodes.modes.checks import bridge_sampling
 from manymodes.modes.checks import laplace as laplace_room
 from manymodes.modes.checks.bridge_sampling import BridgeEstimate, bridge, log_sum
 from manymodes.modes.checks.laplace import LaplaceEstimate, laplace
-from manymodes.modes.comparison import Estimate
+from manymodes.statistics.estimate import Estimate
 from seeds import seeded
 
 Array = NDArray[np.float64]

@@ -26,7 +26,8 @@ from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.findings import finding
 from manymodes.report.plots import plot_accumulation, plot_switching, plot_traces
 from manymodes.report.terminal import diagnosis_text
-from manymodes.statistics.chain_weightings import HeldOutScore, Score, weighings
+from manymodes.statistics.chain_weightings import HeldOutScore, weighings
+from manymodes.statistics.estimate import Estimate
 from seeds import seeded
 from sentences import tells
 
@@ -313,7 +314,9 @@ def test_the_verdict_names_the_weights_to_use() -> None:
     even = verdict(diagnose(apart(np.full((4, 60), -3.0) + 0.01 * normal(4, 60), evidence=True)))
     assert tells(even, "predictions", "evidence weights", "probabilities")
     scores = tuple(
-        HeldOutScore(one.name, Score(-90.0, 2.0), Score(9.0 if one.name == "uniform" else 0.0, 1.5))
+        HeldOutScore(
+            one.name, Estimate(-90.0, 2.0), Estimate(9.0 if one.name == "uniform" else 0.0, 1.5)
+        )
         for one in one_sided.weighings
     )
     text = verdict(diagnose(replace(one_sided, held_out=scores)))

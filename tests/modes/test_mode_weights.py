@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from conftest import made_chains
-from manymodes.modes.mode_weights import Estimate, chain_weights, mode_shares, occupancies
+from manymodes.modes.mode_weights import chain_weights, mode_shares, occupancies
+from manymodes.statistics.estimate import Estimate
 from seeds import seeded
 
 LABELS = np.array([[0, 0, 0, 0], [1, 1, -1, -1], [0, 0, 1, 1], [1, 1, 1, 1]])

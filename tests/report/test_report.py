@@ -14,7 +14,7 @@ import pytest
 from conftest import made_chains
 from made_comparisons import DRAWS, N_OBS, TWO_MODES, XOR, make, nested_run, several, summary
 from manymodes.errors import InputError, StorageError
-from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.networks.network import Network
 from manymodes.report import Table, write_report
 from manymodes.report.cautions import cautions
@@ -29,7 +29,8 @@ from manymodes.report.plots import (
 )
 from manymodes.report.plots.draws import pool_of
 from manymodes.report.terminal import comparison_table
-from manymodes.statistics.chain_weightings import HeldOutScore, Score
+from manymodes.statistics.chain_weightings import HeldOutScore
+from manymodes.statistics.estimate import Estimate
 from sentences import tells
 
 pytestmark = pytest.mark.slow  # each page draws all figures
@@ -199,7 +200,7 @@ def test_the_page_says_which_weights_predict_and_which_chains_were_cut(tmp_path:
         starts=np.array([0, 1, 0, -1]),
     )
     held_out = tuple(
-        HeldOutScore(one.name, Score(-12.5 - i, 3.0), Score(-1.0 * i, 0.25))
+        HeldOutScore(one.name, Estimate(-12.5 - i, 3.0), Estimate(-1.0 * i, 0.25))
         for i, one in enumerate(comparison.weighings)
     )
     page = write(

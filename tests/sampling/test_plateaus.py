@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from conftest import improper, needs_tools
+from conftest import improper, made_chains, needs_tools
 from manymodes import load
 from manymodes.cli.main import main
 from manymodes.errors import InputError
+from manymodes.modes.checks import NESTED, check
 from manymodes.modes.comparison import compare
 from manymodes.modes.find import ModeSettings
+from manymodes.report import write_report
 from manymodes.report.mode_notes import mode_notes
 from manymodes.report.nested_notes import effort_lines, nested_cautions
 from manymodes.report.terminal import comparison_table
@@ -28,7 +30,8 @@ from manymodes.runtime.storage import json_text
 from manymodes.sampling.nested import Nested, PriorIntegral, run_nested
 from manymodes.sampling.nested.entries import nested_entry
 from manymodes.sampling.nested.meaning import figure, log_z_line, what_log_z_is
-from manymodes.sampling.nested.settings import PolyChordSettings
+from manymodes.sampling.nested.runs import _runs_needed
+from manymodes.sampling.nested.settings import NestedSettings, PolyChordSettings
 from seeds import seeded
 
 pytestmark = needs_tools
@@ -123,7 +126,49 @@ def test_what_has_no_finite_integral_has_no_figure() -> None:
     found = replace(integrated(4, "peaks"), prior_integral=endless)
     entry = nested_entry(found)
     assert all(math.isnan(entry[name]) for name in ("log_z", "log_z_sd", "d_kl", "d_kl_sd"))
+    assert all(math.isnan(value) for value in (found.log_z, found.log_z_sd, *found.log_z_by_run))
+    assert all(math.isnan(value) for value in (found.log_z_volume_sd, found.log_z_between_sd))
+    assert math.isnan(found.log_z_restricted)
+    assert _runs_needed(found, NestedSettings(target_sd=0.01)) == len(found.runs)
     assert log_z_line(found) == "log_z = none: the density has no finite integral"
+
+
+@pytest.mark.parametrize("with_chains", [False, True])
+def test_modes_of_what_has_no_finite_integral_have_no_evidence(
+    tmp_path: Path, with_chains: bool
+) -> None:
+    """Their figures are null, as log_z is, and no sentence says that runs did not reach them."""
+    endless = PriorIntegral(math.inf, math.nan, ("b",), endless=("b",))
+    found = replace(integrated(4, "peaks"), prior_integral=endless)
+    posterior, chains = improper(4), None
+    if with_chains:
+        rng = np.random.default_rng(3)
+        eta = found.eta[rng.choice(len(found.weights), (4, 50), p=found.weights)]
+        chains = made_chains(posterior, eta, rows=posterior.constrain_rows(eta))
+    comparison = compare(posterior, nested=found, chains=chains, settings=FEW, quiet=True)
+    assert comparison.unweighed == comparison.summaries
+    assert comparison.unreached == ()
+    assert comparison.ranked_by == ("occupancy" if with_chains else "")
+    entry = json.loads(json_text(comparison.as_dict()))
+    assert entry["nested"]["log_z"] is entry["nested"]["log_z_volume_sd"] is None
+    assert entry["unassigned"] is None
+    assert entry["modes_only_chains_found"] == 0
+    for mode in entry["modes"]:
+        assert mode["log_z"] is mode["log_z_sd"] is None
+        assert mode["weight"]["evidence"] is mode["weight"]["evidence_sd"] is None
+        assert (mode["weight"]["occupancy"] is None) is not with_chains
+    table = comparison_table("endless", comparison)
+    assert "no mode has an evidence, for the density has no finite integral" in table
+    assert "nan" not in table
+    write_report(tmp_path / "report.html", {"endless": comparison}, title="Endless")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "the density has no finite integral" in page
+    assert "did not reach" not in page
+    assert ">nan" not in page
+    checks = check(comparison)
+    assert not any(NESTED in (one.first, one.second) for one in checks.agreements)
+    (row,) = (row for row in checks.rows if row.method == NESTED)
+    assert row.remark == "the density has no finite integral"
 
 
 @pytest.mark.parametrize("log_prior", [-1e300, -800.0, 710.0, 1e300])

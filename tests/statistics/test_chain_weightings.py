@@ -45,7 +45,7 @@ def test_names_weights_and_leave_one_out_scores() -> None:
     for one in found:
         terms = logsumexp(lpd, b=one.weights, axis=1)
         assert one.loo.value == pytest.approx(terms.sum())
-        assert one.loo.se == pytest.approx(np.sqrt(80) * terms.std(ddof=1))
+        assert one.loo.sd == pytest.approx(np.sqrt(80) * terms.std(ddof=1))
         assert one.loo.value <= found[0].loo.value + 1e-3
         assert one.mode_weights.size == one.mode_sd.size == 0
 
@@ -68,7 +68,7 @@ def test_held_out_scores_are_those_of_weights_fitted_without_the_fold() -> None:
         assert found[name].held_out == found[name].loo
         gap = fixed - terms
         assert found[name].difference.value == pytest.approx(gap.sum(), abs=1e-6)
-        assert found[name].difference.se == pytest.approx(np.sqrt(12) * gap.std(ddof=1), abs=1e-6)
+        assert found[name].difference.sd == pytest.approx(np.sqrt(12) * gap.std(ddof=1), abs=1e-6)
 
 
 def test_held_out_score_of_stacking_estimates_that_of_fresh_data() -> None:
@@ -137,8 +137,8 @@ def test_scores_on_observations_that_no_chain_has_seen() -> None:
         assert one.score.value == pytest.approx(terms.sum())
         assert one.difference.value == pytest.approx((terms - first).sum(), abs=1e-6)
         se = np.sqrt(31) * (terms - first).std(ddof=1)
-        assert one.difference.se == pytest.approx(se, abs=1e-6)
-    assert np.isnan(score_weighings(found, lpd_out[:1])[0].score.se)
+        assert one.difference.sd == pytest.approx(se, abs=1e-6)
+    assert np.isnan(score_weighings(found, lpd_out[:1])[0].score.sd)
 
 
 def test_evidence_is_spread_over_the_chains_of_its_mode() -> None:

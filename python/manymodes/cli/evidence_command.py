@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import shutil
 import sys
 from dataclasses import replace
@@ -70,8 +69,8 @@ def evidence_command(options: argparse.Namespace) -> int:
         if options.no_modes:
             what = "log_z" if nested.is_evidence else "log_integral"
             said = {
-                what: math.nan if nested.is_endless else nested.log_z,
-                f"{what}_sd": math.nan if nested.is_endless else nested.log_z_sd,
+                what: nested.log_z,
+                f"{what}_sd": nested.log_z_sd,
                 "runs": len(nested.runs),
             }
             return finish_without_modes(options, posterior, nested, said)

@@ -78,6 +78,7 @@ def models_command(options: argparse.Namespace) -> int:
 def _summary(comparison: ModelComparison, options: argparse.Namespace) -> dict[str, Any]:
     from manymodes._version import __version__
     from manymodes.report import models_answer
+    from manymodes.report.model_remarks import model_cautions, model_notes
 
     return {
         "manymodes": __version__,
@@ -85,6 +86,8 @@ def _summary(comparison: ModelComparison, options: argparse.Namespace) -> dict[s
         **_settings(options),
         "answer": [text.replace("\u00a0", " ") for text in models_answer(comparison)],
         **comparison.as_dict(),
+        "notes": list(model_notes(comparison)),
+        "cautions": list(model_cautions(comparison)),
     }
 
 

@@ -200,7 +200,7 @@ def finish(
     from manymodes.modes.diagnosis import diagnosed
     from manymodes.modes.held_out import kept_held_out
     from manymodes.report import write_report
-    from manymodes.report.diagnosis_verdict import add_verdicts
+    from manymodes.report.summary_words import add_verdicts
     from manymodes.results.run_directory import (
         REPORT,
         SUMMARY,
@@ -229,10 +229,10 @@ def finish(
     if comparison.nested is not None:
         write_nested_tree(comparison.nested, options.out, comparison, seed=options.seed)
     checks = _kept_checks(options.out, comparison, command, checked)
-    summary = summarise(comparisons, command=command, seed=options.seed, diagnoses=diagnoses)
-    add_verdicts(summary, diagnoses)
-    for name, one in checks.items():
-        summary["posteriors"][name]["checks"] = one.as_dict()
+    summary = summarise(
+        comparisons, command=command, seed=options.seed, diagnoses=diagnoses, checks=checks
+    )
+    add_verdicts(summary, diagnoses, checks)
     write_report(
         options.out / REPORT,
         comparisons,

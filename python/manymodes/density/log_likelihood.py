@@ -17,6 +17,7 @@ NAME = "log_lik"
 """What a program calls the log likelihood of each observation."""
 
 _MOST_NAMED = 5
+_EXTREME = 1e150  # nats: sums of squares of larger scores are beyond a double
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,9 @@ class Missing:
         Stan's message for the first of them.
     scored : int
         How many observations have a score.
+    extreme : tuple of int
+        The numbers, from 0, of the observations whose score is finite and yet so large that sums
+        of scores have no standard error.
     """
 
     draws: int
@@ -64,6 +68,7 @@ class Missing:
     threw: int
     message: str
     scored: int
+    extreme: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -90,7 +95,7 @@ class Missing:
     @property
     def any(self) -> bool:
         """Whether anything is missing."""
-        return bool(self.threw or self.count.any() or self.scored < len(self.count))
+        return bool(self.threw or self.count.any() or self.scored < len(self.count) or self.extreme)
 
     def sentences(self, of: str = "the chains", *, scores: bool = True) -> list[str]:
         """Return what is missing, why, and what follows for leave-one-out, in sentences.
@@ -130,6 +135,15 @@ class Missing:
                 f"Leave-one-out scores and stacking are of the {self.scored} of {total} "
                 "observations that every chain scores."
             )
+        if scores and self.extreme:
+            n = len(self.extreme)
+            named = ", ".join(f"number {i + 1}" for i in self.extreme[:_MOST_NAMED])
+            more = f", and {n - _MOST_NAMED} more" if n > _MOST_NAMED else ""
+            found.append(
+                f"The leave-one-out scores of {n} of {total} observations are beyond ±{_EXTREME:g} "
+                f"nats ({named}{more}): sums of scores have no standard error. Most likely the "
+                "program computes log_lik wrongly there."
+            )
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,8 +155,21 @@ class Missing:
             "draws": self.draws,
             "draws_that_threw": self.threw,
             "message": self.message,
+            "extreme": [i + 1 for i in self.extreme],
             "draws_without": {str(i + 1): int(self.count[i]) for i in own.tolist()},
         }
+
+
+def extreme_scores(lpd: FloatArray) -> tuple[int, ...]:
+    """Return which observations have, in some chain, a score that is finite and extreme.
+
+    Parameters
+    ----------
+    lpd : array of shape (C, N)
+        Leave-one-out scores of C chains (nats).
+    """
+    beyond = np.isfinite(lpd) & (np.abs(lpd) > _EXTREME)
+    return tuple(np.flatnonzero(beyond.any(axis=0)).tolist())
 
 
 def find_log_lik(model: Any, program: str) -> Variable:

@@ -27,13 +27,20 @@ from threadpoolctl import threadpool_limits
 from manymodes.errors import InputError
 from manymodes.models.cautions import cautions, evidence_notes
 from manymodes.models.data import check_same_data
+from manymodes.models.remarks import (
+    NothingScored,
+    OtherLengths,
+    OtherRowsHeldOut,
+    PartlyScored,
+    PredictionNote,
+)
 from manymodes.models.result import Model, ModelComparison
 from manymodes.models.runs import ModelRun, Run, names, open_runs
 from manymodes.models.terms import held_out_terms, loo_terms, unreliable_terms
 from manymodes.modes.diagnosis import BAD_K
-from manymodes.modes.mode_weights import Estimate
 from manymodes.runtime.seeds import check_seed
 from manymodes.statistics.chain_weightings import weighings
+from manymodes.statistics.estimate import Estimate
 from manymodes.types import FloatArray
 
 _SIMULATIONS = 20_000
@@ -141,7 +148,7 @@ def compare_models(
         loo[:, order],
         held_out[:, order],
         (*notes, *said, *heard),
-        cautions(ranked, models, called),
+        tuple(cautions(ranked, models, called)),
     )
 
 
@@ -208,14 +215,16 @@ def _log_z(model: ModelRun) -> Estimate:
     return Estimate(float(value), float(sd))
 
 
-def _loo(models: Sequence[ModelRun], rng: np.random.Generator) -> tuple[FloatArray, list[str]]:
+def _loo(
+    models: Sequence[ModelRun], rng: np.random.Generator
+) -> tuple[FloatArray, list[PredictionNote]]:
     """Return the leave-one-out terms, shape (N, M), and what keeps them from being compared.
 
     Of the observations that every chain of every model scores.
     """
     nothing = np.full((0, len(models)), np.nan)
-    notes = [
-        f"{model.called}: no observation has a leave-one-out score (log_lik is not finite)."
+    notes: list[PredictionNote] = [
+        NothingScored(model.called)
         for model in models
         if model.chains is not None and model.chains.lpd.size and not model.chains.scored.any()
     ]
@@ -223,18 +232,11 @@ def _loo(models: Sequence[ModelRun], rng: np.random.Generator) -> tuple[FloatArr
     if not scored:
         return nothing, notes
     if len(lengths := {chains.lpd.shape[1] for chains in scored.values()}) > 1:
-        told = " and ".join(map(str, sorted(lengths)))
-        note = (
-            f"The programs' log_lik have {told} entries: LOO is of different things, and left out."
-        )
-        return nothing, [*notes, note]
+        return nothing, [*notes, OtherLengths(tuple(sorted(lengths)))]
     common = np.all([chains.scored for chains in scored.values()], axis=0)
     n_obs = int(common.sum())
     if n_obs < len(common):
-        notes.append(
-            f"{len(common) - n_obs} of {len(common)} observations have no leave-one-out score in "
-            f"some model: LOO, and the weights that follow from it, are of the other {n_obs}."
-        )
+        notes.append(PartlyScored(n_obs, len(common)))
     if n_obs < 2:
         return nothing, notes
     most = max(chains.lpd.size for chains in scored.values())
@@ -245,7 +247,7 @@ def _loo(models: Sequence[ModelRun], rng: np.random.Generator) -> tuple[FloatArr
     return terms, notes
 
 
-def _held_out(models: Sequence[ModelRun]) -> tuple[FloatArray, str, list[str]]:
+def _held_out(models: Sequence[ModelRun]) -> tuple[FloatArray, str, list[PredictionNote]]:
     """Return the terms of held-out rows, shape (n, M), the engine they are under, and notes."""
     nothing = np.full((0, len(models)), np.nan)
     have = [m for m in models if m.network is not None and m.held_out is not None]
@@ -254,7 +256,7 @@ def _held_out(models: Sequence[ModelRun]) -> tuple[FloatArray, str, list[str]]:
     y = [m.held_out.y for m in have if m.held_out is not None]
     units = {round(m.held_out.log_unit, 9) for m in have if m.held_out is not None}
     if len(units) > 1 or not all(np.array_equal(one, y[0]) for one in y):
-        return nothing, "", ["Different rows were held out: there is no held-out score."]
+        return nothing, "", [OtherRowsHeldOut()]
     engine = max(("chains", "nested"), key=lambda e: sum(getattr(m, e) is not None for m in have))
     terms = np.full((len(y[0]), len(models)), np.nan)
     for i, model in enumerate(models):

@@ -15,6 +15,14 @@ import numpy.typing as npt
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.models.remarks import (
+    DataNote,
+    NoCommonData,
+    OtherData,
+    OtherInputs,
+    RescaledInputs,
+    UncheckedData,
+)
 from manymodes.models.runs import ModelRun
 from manymodes.networks.network import Network
 from manymodes.types import FloatArray
@@ -22,7 +30,7 @@ from manymodes.types import FloatArray
 _CLOSE = 1e-12  # of a correlation of 1: a scale that differs by about 1e-6 is another
 
 
-def check_same_data(models: Sequence[ModelRun]) -> tuple[str, ...]:
+def check_same_data(models: Sequence[ModelRun]) -> tuple[DataNote, ...]:
     """Refuse models of different data; each is compared with the first.
 
     Parameters
@@ -35,7 +43,7 @@ def check_same_data(models: Sequence[ModelRun]) -> tuple[str, ...]:
 
     Returns
     -------
-    tuple of str
+    tuple of DataNote
         What differs and is taken for a choice of the model, and what could not be checked.
 
     Raises
@@ -43,18 +51,17 @@ def check_same_data(models: Sequence[ModelRun]) -> tuple[str, ...]:
     InputError
         The data differ.
     """
-    notes: dict[str, None] = {}
+    notes: dict[DataNote, None] = {}
     first, *others = models
     for other in others:
         if first.network is not None and other.network is not None:
-            found = _networks(first, other, first.network, other.network)
+            notes |= dict.fromkeys(_networks(first, other, first.network, other.network))
         else:
-            found = _programs(first, other)
-        notes.update(dict.fromkeys(found))
+            notes |= dict.fromkeys(_programs(first, other))
     return tuple(notes)
 
 
-def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) -> list[str]:
+def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) -> list[DataNote]:
     if (net.likelihood == "normal") != (other_net.likelihood == "normal"):
         raise InputError(
             f"{other.called} has likelihood {other_net.likelihood}, {one.called} has "
@@ -73,23 +80,15 @@ def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) 
             "common: other rows, or the rows in another order"
         )
     if shared == a["X"].shape[1] == b["X"].shape[1]:
-        how = "scales its inputs otherwise, which makes the same prior another one"
-    else:
-        how = (
-            f"shares {shared} of its {b['X'].shape[1]} columns of inputs: that other columns are "
-            "of the same rows was not checked"
-        )
-    return [f"{other.called}, against {one.called}, {how}."]
+        return [RescaledInputs(other.called, one.called)]
+    return [OtherInputs(other.called, one.called, shared, b["X"].shape[1])]
 
 
-def _programs(one: ModelRun, other: ModelRun) -> list[str]:
+def _programs(one: ModelRun, other: ModelRun) -> list[DataNote]:
     a, b = _observed(one.posterior), _observed(other.posterior)
     common = [name for name in a if name in b]
     if not common:
-        return [
-            f"{one.called} and {other.called} share no array of data of one entry a row: that "
-            "they are of the same data was not checked."
-        ]
+        return [NoCommonData(other.called, one.called)]
     differ = [name for name in common if not _equal(a[name], b[name])]
     for name in differ:
         if name.startswith("y"):
@@ -100,18 +99,12 @@ def _programs(one: ModelRun, other: ModelRun) -> list[str]:
             f"the data of {other.called} differ from those of {one.called} in "
             f"{', '.join(differ)}, and no other array is in both"
         )
-    notes = []
+    notes: list[DataNote] = []
     if differ:
-        notes.append(
-            f"{other.called} has another {' and '.join(differ)} than {one.called}, which is taken "
-            "for a choice of the model."
-        )
-    unchecked = sorted(set(a) ^ set(b))
+        notes.append(OtherData(other.called, one.called, tuple(differ)))
+    unchecked = tuple(sorted(set(a) ^ set(b)))
     if unchecked:
-        notes.append(
-            f"{other.called} and {one.called} agree in {', '.join(sorted(set(common)))}; only one "
-            f"of them has {', '.join(unchecked)}, which was not checked."
-        )
+        notes.append(UncheckedData(other.called, one.called, tuple(sorted(common)), unchecked))
     return notes
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from manymodes.modes.mode_weights import Estimate
+from manymodes.models.remarks import Caution, Note
 from manymodes.networks.network import Network
+from manymodes.statistics.estimate import Estimate
 from manymodes.types import FloatArray
 
 _NAN = float("nan")
@@ -108,10 +109,10 @@ class ModelComparison:
     loo_terms, held_out_terms : arrays of shape (N, M) and (n, M)
         The terms behind the scores (nats), models as in ``models``; columns of NaN where they
         are not known. Stacking weights are those of ``manymodes.stack(loo_terms)``.
-    notes : tuple of str
-        What was checked, and what was taken for granted.
-    cautions : tuple of str
-        What casts doubt on the figures.
+    notes : tuple of Note
+        What was checked, and what was taken for granted; see `manymodes.models.remarks`.
+    cautions : tuple of Caution
+        What casts doubt on the figures. `manymodes.models_text` has words for both.
     """
 
     models: tuple[Model, ...]
@@ -121,11 +122,11 @@ class ModelComparison:
     prior: tuple[float, ...]
     loo_terms: FloatArray = field(repr=False)
     held_out_terms: FloatArray = field(repr=False)
-    notes: tuple[str, ...]
-    cautions: tuple[str, ...]
+    notes: tuple[Note, ...]
+    cautions: tuple[Caution, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, without the terms."""
+        """Return the figures of ``models.json`` as plain values, without the terms."""
         entries = [
             {**model.as_dict(), "prior_probability": prior}
             for model, prior in zip(self.models, self.prior, strict=True)
@@ -135,6 +136,4 @@ class ModelComparison:
             "n_held_out": self.n_held_out,
             "held_out_engine": self.held_out_engine or None,
             "models": entries,
-            "notes": list(self.notes),
-            "cautions": list(self.cautions),
         }

@@ -14,7 +14,6 @@ from manymodes.density.posterior import Posterior
 from manymodes.modes.active_units import ActiveUnits, posterior_active
 from manymodes.modes.find import Modes, ModeSettings, find_modes
 from manymodes.modes.held_out import HeldOut, held_out_lpd
-from manymodes.modes.mode_weights import Estimate as Estimate
 from manymodes.modes.mode_weights import chain_weights, evidence_weights, mode_shares, occupancies
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.chains.chains import Chains
@@ -27,6 +26,7 @@ from manymodes.sampling.nested.entries import (
 )
 from manymodes.statistics.chain_weightings import HeldOutScore, Weighing, score_weighings
 from manymodes.statistics.diagnostics import rhat, rhat_function
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.stacking import Stacking
 from manymodes.types import FloatArray, IntArray
 
@@ -172,18 +172,32 @@ class Comparison:
     def unassigned(self) -> float:
         """The share of the evidence in modes that have none of their own; 0 without nested runs.
 
-        As far as the nested runs saw of them, which is the least that it can be.
+        As far as the nested runs saw of them, which is the least that it can be. NaN where there
+        is no evidence, for the density has no finite integral.
         """
         if self.nested is None:
             return 0.0
+        if np.isnan(self.nested.log_z):
+            return float("nan")
         return max(0.0, 1.0 - float(np.nansum([mode.evidence.value for mode in self.summaries])))
 
     @property
     def unweighed(self) -> tuple[ModeSummary, ...]:
-        """The modes that chains found and the nested runs did not reach."""
+        """The modes that have no evidence though there are nested runs.
+
+        Those that the runs did not reach or, where the density has no finite integral, all.
+        """
         if self.nested is None:
             return ()
         return tuple(mode for mode in self.summaries if np.isnan(mode.evidence.value))
+
+    @property
+    def unreached(self) -> tuple[ModeSummary, ...]:
+        """The modes that chains found and the nested runs did not reach."""
+        if self.nested is None or not self.nested.is_endless:
+            return self.unweighed
+        reached = set(self.labels[self.modes.reached].tolist())
+        return tuple(mode for mode in self.unweighed if mode.id not in reached)
 
     @property
     def prominent_functions(self) -> int:
@@ -226,7 +240,7 @@ class Comparison:
             entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
         entry["unassigned"] = self.unassigned
         entry["modes"] = [_mode_entry(mode, self.nested) for mode in self.summaries]
-        entry["modes_only_chains_found"] = len(self.unweighed)
+        entry["modes_only_chains_found"] = len(self.unreached)
         entry["prominent_modes"] = len(self.prominent)
         entry["prominent_functions"] = self.prominent_functions
         entry["mode_disagreement"] = self.modes.disagreement

@@ -11,6 +11,7 @@ from manymodes.modes.find import Modes
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.chain_weightings import Weighing, mode_evidence_weights, weighings
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.nested_volumes import RegionWeights, open_passes, region_weights, settled
 from manymodes.statistics.stacking import Stacking, stack
 from manymodes.types import FloatArray, IntArray
@@ -20,15 +21,6 @@ _RESAMPLES = 200
 _REPLICATIONS = 50
 _COUNTS = 1e-3
 _PRIOR_FREEDOM = 2.0
-_NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its standard error; both NaN where there is nothing to estimate from."""
-
-    value: float = _NAN
-    sd: float = _NAN
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +31,8 @@ class EvidenceWeights:
     ----------
     log_z, shares : lists of M Estimate
         Log evidence (nats) and share of the evidence; NaN for a mode that the nested runs did
-        not reach, whose evidence is not known, unless it is the only one.
+        not reach, whose evidence is not known, unless it is the only one. NaN for all modes of
+        a density without a finite integral.
     point_weights : array of shape (n,)
         Posterior weights of the merged nested points, each mode by its own volume.
     share_draws : array of shape (M, B)
@@ -67,6 +60,10 @@ def evidence_weights(
         return EvidenceWeights(unknown, unknown, np.empty(0), np.empty((0, 0)))
     passes = _closing_passes(nested, modes)
     found = region_weights(nested.logl, nested.birth, modes.nested, passes, rng, _VOLUME_DRAWS)
+    point_weights = np.asarray(special.softmax(found.log_weights))
+    if nested.is_endless:
+        nothing = np.full_like(found.log_z_draws, np.nan)
+        return EvidenceWeights(unknown, unknown, point_weights, nothing)
     spread = _spread_between_runs(nested, modes, passes, found, rng)
     log_z = settled(found.log_z) + nested.log_shift
     shares = special.softmax(found.log_z)
@@ -85,7 +82,7 @@ def evidence_weights(
     return EvidenceWeights(
         estimates(log_z, spread * _sd(found.log_z_draws)),
         estimates(shares, _sd(share_draws)),
-        np.asarray(special.softmax(found.log_weights)),
+        point_weights,
         np.asarray(share_draws),
         spread,
     )

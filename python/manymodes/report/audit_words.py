@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from manymodes.networks.audit.invariance import Invariance
-from manymodes.networks.audit.result import Audit, Estimate
+from manymodes.networks.audit.result import Audit, KnownEstimate
 from manymodes.networks.network import Network
 
 _WIDTH = 88
@@ -120,7 +120,7 @@ def number(value: float) -> str:
     return f"{value:.3g}" if value < 1000 or value >= 1e7 else f"{value:.1f}"
 
 
-def percent(share: Estimate) -> str:
+def percent(share: KnownEstimate) -> str:
     """Return the best value of a share in per cent."""
     value = 100 * share.best
     return "?" if math.isnan(value) else f"{value:.2f}%" if value >= 0.01 else f"{value:.1g}%"

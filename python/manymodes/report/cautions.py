@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from manymodes.density.labels import renamed_text
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import BAD_K
 from manymodes.report.findings import WORTH_TELLING
 from manymodes.report.format import modes_named, number, percent, sentence, things
 from manymodes.report.mode_notes import draw_notes, mode_notes
 from manymodes.report.nested_notes import nested_cautions
+from manymodes.statistics.estimate import Estimate
 from manymodes.wording import unfinished_lines
 
 _MUCH_DISAGREEMENT = 0.05
@@ -62,7 +63,7 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
         )
     texts += mode_notes(comparison)
     lowest = min((mode.height for mode in comparison.prominent), default=float("inf"))
-    missed = [mode.id for mode in comparison.unweighed if mode.height > lowest]
+    missed = [mode.id for mode in comparison.unreached if mode.height > lowest]
     if missed:
         texts.append(
             f"the nested runs did not reach {modes_named(missed)}, which chains found and which "

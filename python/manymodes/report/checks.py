@@ -20,6 +20,7 @@ from manymodes.modes.checks import (
     Checks,
 )
 from manymodes.modes.comparison import Comparison
+from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.findings import called
 from manymodes.report.format import NOTHING, nats, number, sentence
 from manymodes.report.page import Picture, Section, Table, picture
@@ -47,14 +48,13 @@ def checks_section(found: Found, checks: Mapping[str, Checks]) -> Section | None
         )
         parts.append(_table(name, found, comparison, one))
     several = len(found) > 1
+    verdicts = {name: checks_verdict(one) for name, one in checks.items()}
     return Section(
         "checks",
         "Independent checks of the evidence",
         tuple(
-            f"{sentence(called(name, found))}: {one.verdict[:1].lower()}{one.verdict[1:]}"
-            if several
-            else one.verdict
-            for name, one in checks.items()
+            f"{sentence(called(name, found))}: {said[:1].lower()}{said[1:]}" if several else said
+            for name, said in verdicts.items()
         ),
         reading=(
             "Nested sampling is compared with methods that share only the density with it. Bridge "

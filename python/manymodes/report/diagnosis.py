@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Diagnosis, ModeHealth
 from manymodes.report.chain_sections import Diagnoses
 from manymodes.report.findings import called
@@ -15,6 +15,7 @@ from manymodes.report.page import Picture, Section, Table, picture
 from manymodes.report.plots import plot_accumulation
 from manymodes.report.sections import Found
 from manymodes.statistics.coverage import Coverage, chance_of_all, expected_chains
+from manymodes.statistics.estimate import Estimate
 
 _MOST_ROWS = 30
 _MOST_MODES = 20
@@ -258,14 +259,13 @@ def _weighting_scores(title: str, comparison: Comparison) -> Table:
         row: list[object] = [
             one.name,
             number(effective, 1),
-            with_error(*one.loo, most=2),
-            with_error(*one.held_out, most=2),
-            "" if first else with_error(*one.difference, most=2),
+            one.loo,
+            one.held_out,
+            "" if first else one.difference,
         ]
         if held_out:
             score = held_out[one.name]
-            row.append(with_error(*score.score, most=2))
-            row.append("" if first else with_error(*score.difference, most=2))
+            row += [score.score, "" if first else score.difference]
         rows.append(tuple(row))
     unseen = ("Held-out rows", "minus stacking") if held_out else ()
     columns = ("Weights", "Chains", "Leave-one-out", "Cross-validated", "minus stacking", *unseen)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
-from manymodes.statistics.chain_weightings import Score
 from manymodes.statistics.coverage import Coverage
-from manymodes.wording import joined
+from manymodes.statistics.estimate import Estimate
+from manymodes.wording import joined, modes_named
 
 _NOTEWORTHY = 0.01
-_MOST_NAMED = 4
 _CERTAIN = 2.0  # standard errors
 _CONCENTRATED = 1.5  # times a mode's share of the draws
 
@@ -37,13 +35,6 @@ def verdict(diagnosis: Diagnosis) -> str:
     return " ".join(text for text in texts if text)
 
 
-def add_verdicts(summary: dict[str, Any], diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:
-    """Put the verdicts on the chains beside their figures in a summary; return it."""
-    for name, diagnosis in diagnoses.items():
-        summary["posteriors"][name]["chains"]["diagnosis"]["verdict"] = verdict(diagnosis)
-    return summary
-
-
 def _chains(n: int) -> str:
     return "one chain" if n == 1 else f"{n} chains"
 
@@ -55,14 +46,6 @@ def _percent(share: float) -> str:
     digits = 0 if value >= 10 else 1 if value >= 1 else 2
     text = f"{value:.{digits}f}"
     return f"less than {10**-digits:g} %" if float(text) == 0 else f"{text} %"
-
-
-def _modes_named(ids: Sequence[int]) -> str:
-    if len(ids) == 1:
-        return f"mode {ids[0]}"
-    if len(ids) <= _MOST_NAMED:
-        return f"modes {joined([str(i) for i in ids])}"
-    return f"{len(ids)} modes ({', '.join(map(str, ids[:_MOST_NAMED]))}, ...)"
 
 
 def _reached(spaces: Sequence[Agreement]) -> str:
@@ -176,7 +159,7 @@ def _unseen(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
         share = sum(mode.evidence.value for mode in missed)
         has = "has" if len(missed) == 1 else "have"
         texts.append(
-            f"No chain found {_modes_named([mode.id for mode in missed])}, which nested sampling "
+            f"No chain found {modes_named([mode.id for mode in missed])}, which nested sampling "
             f"did and which {has} {_percent(share)} of the evidence."
         )
     else:
@@ -242,7 +225,7 @@ def _divergences(diagnosis: Diagnosis) -> str:
             )
         often = [one.mode for one in diagnosis.modes if one.divergent > _NOTEWORTHY]
         if often:
-            text += f"; more than 1 % did in {_modes_named(often)}"
+            text += f"; more than 1 % did in {modes_named(often)}"
     return f"{text}."
 
 
@@ -255,11 +238,11 @@ def _limits(diagnosis: Diagnosis) -> str:
     deep = [one.mode for one in diagnosis.modes if one.at_depth_limit > _NOTEWORTHY]
     if deep:
         parts.append(
-            f"in {_modes_named(deep)} more than 1 % of the trajectories end at the largest depth"
+            f"in {modes_named(deep)} more than 1 % of the trajectories end at the largest depth"
         )
     low = [one.mode for one in diagnosis.modes if one.low_bfmi > 0]
     if low:
-        parts.append(f"some chains of {_modes_named(low)} have an E-BFMI below 0.3")
+        parts.append(f"some chains of {modes_named(low)} have an E-BFMI below 0.3")
     text = ", and ".join(parts)
     return f"{text[:1].upper()}{text[1:]}: their draws may miss tails of the mode." if text else ""
 
@@ -294,7 +277,7 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
     where = (
         "the held-out rows" if comparison.held_out else "observations left out (cross-validated)"
     )
-    better = [name for name, gap in gaps.items() if gap.value > _CERTAIN * gap.se]
+    better = [name for name, gap in gaps.items() if gap.value > _CERTAIN * gap.sd]
     if better:
         best = max(better, key=lambda name: gaps[name].value)
         return (
@@ -302,14 +285,14 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
             "better than stacking."
         )
     evidence = gaps.get("evidence")
-    if evidence is not None and evidence.value > -_CERTAIN * evidence.se:
+    if evidence is not None and evidence.value > -_CERTAIN * evidence.sd:
         return (
             "For predictions use evidence weights, which are probabilities too: on "
             f"{where} their score minus that of stacking is {_gap(evidence)} nats, no clear "
             "difference."
         )
     compared = joined([f"{name} {_gap(gap)}" for name, gap in gaps.items()])
-    worse = any(gap.value < -_CERTAIN * gap.se for gap in gaps.values())
+    worse = any(gap.value < -_CERTAIN * gap.sd for gap in gaps.values())
     none = "no weights score clearly better" if worse else "no weights differ clearly"
     return (
         f"For predictions use stacking weights: on {where} {none} (score minus that of stacking, "
@@ -317,7 +300,7 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
     )
 
 
-def _gap(score: Score) -> str:
+def _gap(score: Estimate) -> str:
     """Return a difference of scores with its error, and the digits that this warrants."""
-    digits = max(0, 1 - math.floor(math.log10(score.se))) if 0 < score.se < math.inf else 1
-    return f"{score.value:.{digits}f} ± {score.se:.{digits}f}".replace("-", "\u2212")
+    digits = max(0, 1 - math.floor(math.log10(score.sd))) if 0 < score.sd < math.inf else 1
+    return f"{score.value:.{digits}f} ± {score.sd:.{digits}f}".replace("-", "\u2212")

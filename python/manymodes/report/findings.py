@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.modes.diagnosis import switching
 from manymodes.report.format import (
     count,
@@ -24,9 +24,10 @@ from manymodes.report.format import (
 from manymodes.report.mode_notes import why_none
 from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence
 from manymodes.report.page import Finding
-from manymodes.report.plots import Scores
+from manymodes.report.plots import ModeScores
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.nested.meaning import what_log_z_is
+from manymodes.statistics.estimate import Estimate
 
 _FEW = 3
 _CERTAIN = 2.0
@@ -40,7 +41,7 @@ def called(name: str, comparisons: Mapping[str, Comparison]) -> str:
 
 
 def finding(
-    name: str, comparisons: Mapping[str, Comparison], scores: Scores | None = None
+    name: str, comparisons: Mapping[str, Comparison], scores: ModeScores | None = None
 ) -> Finding:
     """Return the summary of one posterior."""
     comparison = comparisons[name]
@@ -72,8 +73,7 @@ def _tiles(comparison: Comparison) -> tuple[tuple[str, str], ...]:
     ]
     if (nested := comparison.nested) is not None:
         what = "log evidence (nats)" if nested.is_evidence else "log integral (nats), no evidence"
-        value = "none" if nested.is_endless else nats(Estimate(nested.log_z, nested.log_z_sd))
-        tiles.append((value, what))
+        tiles.append((nats(Estimate(nested.log_z, nested.log_z_sd)), what))
     elif comparison.chains is not None:
         n_chains = comparison.chains.n_chains
         tiles.append((f"{n_chains}", f"chain{'s' * (n_chains != 1)}"))
@@ -143,7 +143,7 @@ def _outside(comparison: Comparison) -> str:
     """Say which draws of the chains lie in modes that the evidence does not count."""
     if comparison.chains is None or comparison.nested is None:
         return ""
-    unweighed = comparison.unweighed
+    unreached = comparison.unreached
     weighed = _told(comparison)
     small = sum(m.occupancy.value for m in comparison.summaries if m.id not in weighed)
     texts = []
@@ -151,12 +151,12 @@ def _outside(comparison: Comparison) -> str:
         texts.append(
             f"{percent(Estimate(small))} of the draws lie in modes that are not prominent."
         )
-    if unweighed:
-        share = percent(Estimate(sum(mode.occupancy.value for mode in unweighed)))
-        which = "a mode" if len(unweighed) == 1 else things(len(unweighed), "mode")
+    if unreached:
+        share = percent(Estimate(sum(mode.occupancy.value for mode in unreached)))
+        which = "a mode" if len(unreached) == 1 else things(len(unreached), "mode")
         texts.append(
             f"{share} of the draws lie in {which} that the nested runs did not reach, so that "
-            f"{'its' if len(unweighed) == 1 else 'their'} evidence is not known."
+            f"{'its' if len(unreached) == 1 else 'their'} evidence is not known."
         )
     return " ".join(texts)
 
@@ -246,13 +246,10 @@ def _evidence(comparison: Comparison) -> str:
         return "Nested sampling was not run: there is no evidence to weigh the modes by."
     value = nats(Estimate(nested.log_z, nested.log_z_sd))
     runs = things(len(nested.runs), "nested run")
-    if nested.is_endless:
-        return f"There is no evidence: {what_log_z_is(nested)}."
     if not nested.is_evidence:
-        return (
-            f"There is no evidence: {what_log_z_is(nested)}. The log of that integral is {value} "
-            f"nats ({runs})."
-        )
+        text = f"There is no evidence: {what_log_z_is(nested)}."
+        known = math.isfinite(nested.log_z)
+        return f"{text} The log of that integral is {value} nats ({runs})." if known else text
     return f"The log evidence is {value} nats ({runs})."
 
 
@@ -273,7 +270,7 @@ def worst(rhat: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
     return float(defined.max()) if defined.size else float("nan")
 
 
-def prediction_sentence(scores: Scores, comparison: Comparison) -> str:
+def prediction_sentence(scores: ModeScores, comparison: Comparison) -> str:
     """Say on which side the whole is of each mode on the test sets.
 
     Empty without test sets, and where there is one mode, which is the whole.
@@ -311,7 +308,7 @@ def prediction_sentence(scores: Scores, comparison: Comparison) -> str:
     return text
 
 
-def _these(ids: Sequence[int], scores: Scores) -> str:
+def _these(ids: Sequence[int], scores: ModeScores) -> str:
     """Name modes, or say that it is all that were scored."""
     if len(ids) < len(scores.modes) - 1:
         return modes_named(ids)
@@ -337,7 +334,7 @@ def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:
 
 
 def _about_runs(name: str, nested: Nested) -> str:
-    if nested.is_endless:
+    if math.isnan(nested.log_z):
         return f"{name}: no evidence, for the density has no finite integral."
     what = "log evidence" if nested.is_evidence else "log integral of the density as written"
     text = f"{name}: {what} {nats(Estimate(nested.log_z, nested.log_z_sd))} nats"

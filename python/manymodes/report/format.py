@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from manymodes.modes.comparison import Estimate
+from manymodes.statistics.estimate import Estimate
 from manymodes.wording import count as count
 from manymodes.wording import joined as joined
+from manymodes.wording import modes_named as modes_named
 from manymodes.wording import things as things
 
 NOTHING = "–"
@@ -65,11 +66,6 @@ def percent(estimate: Estimate) -> str:
     elif digits == 1 and value >= 10:
         text = number(value, 0)
     return f"{text}\u00a0%"
-
-
-def modes_named(ids: Sequence[int]) -> str:
-    """Return ``mode 3`` or ``modes 1, 2 and 5``."""
-    return f"mode{'' if len(ids) == 1 else 's'} {joined([str(i) for i in ids])}"
 
 
 def sentence(text: str) -> str:

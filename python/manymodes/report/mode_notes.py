@@ -6,6 +6,7 @@ neck of a funnel, or its peaks may lie far from where its mass is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +43,8 @@ def why_none(comparison: Comparison) -> str:
         "no mode has an evidence of its own: the nested runs stayed far below the peak of each, "
         "and how much of the evidence lies near the peaks is not known"
     )
+    if math.isnan(comparison.nested.log_z):
+        text = "no mode has an evidence, for the density has no finite integral"
     if comparison.ranked_by:
         return f"{text}; modes are ranked by the share of the chains' draws instead"
     return text

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from manymodes.models import Model, ModelComparison, too_wide
-from manymodes.modes.comparison import Estimate
 from manymodes.report.format import NOTHING, joined, nats, number, percent, sentence
+from manymodes.statistics.estimate import Estimate
 
 _SMALL = 4.0  # nats of LOO: errors of smaller differences are not to be relied on (Sivula 2020)
 _ERRORS = 2.0

@@ -9,6 +9,7 @@ from typing import Any
 
 from manymodes.models import ModelComparison
 from manymodes.report.format import NOTHING, sentence, things
+from manymodes.report.model_remarks import model_cautions, model_notes
 from manymodes.report.model_words import chance, evidence_cells, models_answer, prediction_cells
 from manymodes.report.page import Finding, Page, Section, Table, picture, render
 from manymodes.report.plots import families, plot_models, plot_units
@@ -62,11 +63,11 @@ def write_models_report(
             "predict observations that they were not given.",
         ),
         findings=(_finding(comparison),),
-        cautions=comparison.cautions,
+        cautions=model_cautions(comparison),
         sections=tuple(section for section in candidates if section is not None),
         references=model_references(comparison),
         licence=POLYCHORD_LICENCE if any(m.nested_runs for m in comparison.models) else "",
-        notes=comparison.notes,
+        notes=model_notes(comparison),
     )
     write_text(path, render(page))
 

@@ -36,7 +36,7 @@ def effort_lines(nested: Nested) -> list[str]:
     of = "the prior" if known else "the base measure"
     resumed = sum(run.resumed > 0 for run in nested.runs)
     base = f"base measure: {nested.base.reason or nested.base.source}"
-    if nested.is_endless:
+    if math.isnan(nested.log_z):
         return [base, f"{nested.evaluations} evaluations"]
     lines = [
         base,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.report.findings import called, evidence_sentences, prediction_sentence
 from manymodes.report.format import (
     count,
@@ -22,7 +22,7 @@ from manymodes.report.mode_notes import unassigned_share
 from manymodes.report.page import Picture, Section, Table, picture
 from manymodes.report.plots import (
     MOST_MODES,
-    Scores,
+    ModeScores,
     can_plot_predictions,
     corner_names,
     plot_corner,
@@ -31,6 +31,7 @@ from manymodes.report.plots import (
     plot_scores,
     plot_weights,
 )
+from manymodes.statistics.estimate import Estimate
 
 Found = Mapping[str, Comparison]
 
@@ -82,7 +83,7 @@ def _listed(comparison: Comparison) -> tuple[ModeSummary, ...]:
 def _left_out(comparison: Comparison) -> str:
     rest = len(comparison.summaries) - len(_listed(comparison))
     text = "The prominent modes" if comparison.prominent else "No mode is prominent"
-    if comparison.unweighed:
+    if comparison.unreached:
         text += "; those without an evidence were not reached by the nested runs"
     if rest:
         text += f"; {things(rest, 'smaller one')} {'is' if rest == 1 else 'are'} left out"
@@ -191,7 +192,7 @@ def corner_section(found: Found) -> Section | None:
     )
 
 
-def scores_section(found: Found, scores: Mapping[str, Scores]) -> Section | None:
+def scores_section(found: Found, scores: Mapping[str, ModeScores]) -> Section | None:
     """Return how well the whole and each mode predict."""
     if not scores:
         return None
@@ -229,7 +230,7 @@ def scores_section(found: Found, scores: Mapping[str, Scores]) -> Section | None
     )
 
 
-def _score_table(name: str, found: Found, scores: Scores) -> Table:
+def _score_table(name: str, found: Found, scores: ModeScores) -> Table:
     test = scores.n_test_sets > 0
     columns = ("", "Train", *(("Test", "Whole minus mode, test") if test else ()))
     rows = []

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
 from manymodes.report.nested_notes import effort_lines
@@ -42,8 +43,11 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         lines[-1] += f", {log_z_line(nested)}"
         if what_log_z_is(nested):
             lines += wrapped(f"{what_log_z_is(nested)}.")
-    endless = nested is not None and nested.is_endless
-    if nested is not None and not endless and nested.log_prior_inside[0] < 0:
+    if (
+        nested is not None
+        and nested.log_prior_inside[0] < 0
+        and math.isfinite(nested.log_z_restricted)
+    ):
         lines.append(
             f"  (relative to the prior where the density is above zero: log_z = "
             f"{nested.log_z_restricted:.2f} nats; that share of the prior is "
@@ -57,11 +61,9 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     for mode in shown:
         lines.append(
             f"  {mode.id:4d}  {mode.function:8d}  {mode.height:8.2f}  "
-            + ("none".rjust(14) if endless else f"{mode.log_z.value:7.2f} ± {mode.log_z.sd:4.2f}")
+            f"{mode.log_z.value:7.2f} ± {mode.log_z.sd:4.2f}"
             + "".join(
-                "none".rjust(15)
-                if endless and e is mode.evidence
-                else f"  {100 * e.value:5.1f} ± {100 * e.sd:4.1f}%"
+                f"  {100 * e.value:5.1f} ± {100 * e.sd:4.1f}%"
                 for e in (mode.evidence, mode.stacking, mode.occupancy)
             )
             + f"  {mode.chains:6d}"
@@ -157,6 +159,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
 def models_text(comparison: ModelComparison) -> str:
     """Return a comparison of models as text: the answer, one line a model, what to be wary of."""
     from manymodes.report import evidence_cells, models_answer, prediction_cells
+    from manymodes.report.model_remarks import model_cautions, model_notes
 
     runs = ("Run", *(" ".join(map(str, m.folders)) or "-" for m in comparison.models))
     evidence = [(*row, run) for row, run in zip(evidence_cells(comparison), runs, strict=True)]
@@ -172,7 +175,10 @@ def models_text(comparison: ModelComparison) -> str:
         f"  (log Z, log BF and LOO in nats, held out in nats a row; {comparison.n_obs} "
         f"observations, {comparison.n_held_out} held out)"
     ]
-    for label, texts in (("note", comparison.notes), ("careful", comparison.cautions)):
+    for label, texts in (
+        ("note", model_notes(comparison)),
+        ("careful", model_cautions(comparison)),
+    ):
         for said in texts:
             lines += textwrap.wrap(f"{label}: {said}", _COLUMNS, subsequent_indent="  ")
     return "\n".join(lines).translate(_TO_TERMINAL)
@@ -240,7 +246,7 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
         and math.isnan(row.log_z)
         and (row.scope != MODE or row.mode in {m.id for m in shown})
     ]
-    for text in (*dict.fromkeys(notes), checks.verdict):
+    for text in (*dict.fromkeys(notes), checks_verdict(checks)):
         lines += textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ from manymodes.report.diagnosis import coverage_section, health_section, weighti
 from manymodes.report.findings import called, finding
 from manymodes.report.format import NOTHING, flattened
 from manymodes.report.page import Page, Section, Table, render
-from manymodes.report.plots import Scores, score
+from manymodes.report.plots import ModeScores, score
 from manymodes.report.references import POLYCHORD_LICENCE, references
 from manymodes.runtime.storage import write_text
 from manymodes.toolchain import find
@@ -127,7 +127,7 @@ def write_report(
 def _scores(
     comparisons: Mapping[str, Comparison],
     test_sets: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
-) -> dict[str, Scores]:
+) -> dict[str, ModeScores]:
     found = {name: score(c, test_sets) for name, c in comparisons.items()}
     return {name: scores for name, scores in found.items() if scores is not None}
 

@@ -112,7 +112,7 @@ def _effective(source: Chains | Nested, rows: FloatArray) -> dict[str, FloatArra
 
 
 @dataclass(frozen=True)
-class Score:
+class TargetScore:
     """How well held-out targets were predicted.
 
     Attributes
@@ -156,7 +156,7 @@ class Predictions:
         Where they come from and how they are weighted.
     extra : tuple of str
         Columns of the table that were not used.
-    score : Score or None
+    score : TargetScore or None
         How well the table's targets were predicted, if it has them.
     """
 
@@ -165,7 +165,7 @@ class Predictions:
     draws: int
     described: str
     extra: tuple[str, ...] = ()
-    score: Score | None = None
+    score: TargetScore | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, without the predictions themselves."""
@@ -377,7 +377,7 @@ def _classes(
     return columns
 
 
-def _score(frame: pd.DataFrame, table: Table, y: FloatArray) -> Score:
+def _score(frame: pd.DataFrame, table: Table, y: FloatArray) -> TargetScore:
     log_density = frame["log_density"].to_numpy()
     n = len(log_density)
     error = float(log_density.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
@@ -388,7 +388,7 @@ def _score(frame: pd.DataFrame, table: Table, y: FloatArray) -> Score:
     else:
         wrong = frame["mean"].to_numpy() - table.target.scaling.invert(y)
         measure, value = "rmse", float(np.sqrt(np.mean(wrong**2)))
-    return Score(float(log_density.mean()), error, float(log_density.sum()), measure, value)
+    return TargetScore(float(log_density.mean()), error, float(log_density.sum()), measure, value)
 
 
 def _blocks(rows: int, numbers: int) -> Iterator[slice]:

@@ -21,32 +21,17 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from manymodes.errors import InputError
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.simplex import maximise
 from manymodes.statistics.stacking import Stacking, pseudo_bma_plus, stack, weight_errors
 from manymodes.types import FloatArray
 
-__all__ = ["HeldOutScore", "Score", "Weighing", "mode_evidence_weights", "score_weighings"]
+__all__ = ["HeldOutScore", "Weighing", "mode_evidence_weights", "score_weighings"]
 __all__ += ["weighings"]
 
 
 _INNER = 100  # replications of pseudo-BMA+ within one of the bootstrap of its weights
 _FAINT = 1e-12  # pull towards even weights, as a share of the evidence
-
-
-class Score(NamedTuple):
-    """A sum of log predictive densities, or of differences of them, and its error, in nats.
-
-    Attributes
-    ----------
-    value
-        The sum over observations.
-    se
-        Its standard error, sqrt(N Var) with the variance of the terms over observations; NaN
-        for a single observation, infinite where a term is.
-    """
-
-    value: float
-    se: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +45,8 @@ class Weighing:
     weights
         Weight of each chain, shape (K,), adding up to 1.
     loo
-        Leave-one-out score: sum_i log sum_k w_k exp(lpd_ik). The weights of stacking and of
+        Leave-one-out score: sum_i log sum_k w_k exp(lpd_ik), in nats as all scores, with its
+        standard error. The weights of stacking and of
         pseudo-BMA+ have seen what it sums.
     held_out
         The same sum, each term with weights that were fitted without its fold.
@@ -74,9 +60,9 @@ class Weighing:
 
     name: str
     weights: FloatArray
-    loo: Score
-    held_out: Score
-    difference: Score
+    loo: Estimate
+    held_out: Estimate
+    difference: Estimate
     mode_weights: FloatArray
     mode_sd: FloatArray
 
@@ -85,8 +71,8 @@ class HeldOutScore(NamedTuple):
     """Score of one weighting on held-out observations, and its difference from the first's."""
 
     name: str
-    score: Score
-    difference: Score
+    score: Estimate
+    difference: Estimate
 
 
 def weighings(
@@ -334,11 +320,19 @@ def _difference(terms: FloatArray, others: FloatArray) -> FloatArray:
         return np.where(terms == others, 0.0, terms - others)
 
 
-def _score(terms: FloatArray) -> Score:
+def _score(terms: FloatArray) -> Estimate:
+    """Return the sum of terms over observations (nats), and its error.
+
+    The error is sqrt(N Var), with the variance of the terms: NaN for a single observation,
+    infinite where a term is, or where the variance is beyond a double.
+    """
     if not np.isfinite(terms).all():
-        return Score(float(terms.sum()), np.inf)
-    se = float(np.sqrt(len(terms)) * terms.std(ddof=1)) if len(terms) > 1 else np.nan
-    return Score(float(terms.sum()), se)
+        return Estimate(float(terms.sum()), np.inf)
+    if len(terms) == 1:
+        return Estimate(float(terms.sum()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sd = float(np.sqrt(len(terms)) * terms.std(ddof=1))
+        return Estimate(float(terms.sum()), sd if np.isfinite(sd) else np.inf)
 
 
 def _probabilities(weights: ArrayLike, n_chains: int) -> FloatArray:

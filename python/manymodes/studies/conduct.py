@@ -12,7 +12,7 @@ from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.diagnosis import diagnosed
 from manymodes.report import write_report
-from manymodes.report.diagnosis_verdict import add_verdicts
+from manymodes.report.summary_words import add_verdicts
 from manymodes.results.run_directory import (
     REPORT,
     SUMMARY,

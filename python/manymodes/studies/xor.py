@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
 from manymodes.networks.network import Network
 from manymodes.report import Table
 from manymodes.runtime.seeds import check_seed
+from manymodes.statistics.estimate import Estimate
 from manymodes.studies import XOR_DATA_SEED
 from manymodes.studies.conduct import Effort, Findings, conduct
 from manymodes.types import FloatArray

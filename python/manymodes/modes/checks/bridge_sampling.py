@@ -40,8 +40,9 @@ from manymodes.modes.checks.basins import (
     density_of,
     halves,
 )
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
 from manymodes.statistics.ess import relative_ess
+from manymodes.statistics.estimate import Estimate
 from manymodes.types import BoolArray, FloatArray
 
 __all__ = [

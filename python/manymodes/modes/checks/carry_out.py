@@ -40,11 +40,12 @@ from manymodes.modes.checks.result import (
     Agreement,
     Check,
     Checks,
-    modes_named,
 )
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.nested import Nested
+from manymodes.statistics.estimate import Estimate
+from manymodes.wording import modes_named
 
 _THREE_SIGMA = 0.0027
 
@@ -107,6 +108,9 @@ def _nested_rows(comparison: Comparison) -> Iterator[Check]:
     if nested is None:
         yield Check(NESTED, WHOLE, 0, math.nan, math.nan, "there are no nested runs")
         return
+    if math.isnan(nested.log_z):
+        yield Check(NESTED, WHOLE, 0, math.nan, math.nan, "the density has no finite integral")
+        return
     for mode in comparison.summaries:
         remark = "" if math.isfinite(mode.log_z.value) else "the nested runs did not reach it"
         yield Check(NESTED, MODE, mode.id, mode.log_z.value, mode.log_z.sd, remark)
@@ -122,8 +126,10 @@ def _other_agreement(comparison: Comparison, other: Nested | None) -> Iterator[A
     """Compare two base measures on the whole."""
     nested = comparison.nested
     if nested is not None and other is not None:
-        sd = math.hypot(nested.log_z_sd, other.log_z_sd)
-        yield Agreement(NESTED, OTHER, (), other.log_z - nested.log_z, sd)
+        difference = other.log_z - nested.log_z
+        if not math.isnan(difference):
+            sd = math.hypot(nested.log_z_sd, other.log_z_sd)
+            yield Agreement(NESTED, OTHER, (), difference, sd)
 
 
 def _bridge_rows(

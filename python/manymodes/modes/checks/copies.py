@@ -21,9 +21,9 @@ import numpy as np
 from manymodes.density.posterior import Posterior
 from manymodes.modes.checks.basins import Basins
 from manymodes.modes.checks.bridge_sampling import log_sum
-from manymodes.modes.comparison import Estimate
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import act
+from manymodes.statistics.estimate import Estimate
 from manymodes.types import FloatArray
 
 __all__ = ["Copies", "Family", "completed", "find_copies"]

@@ -28,7 +28,8 @@ from scipy import optimize
 
 from manymodes.errors import DensityError, InputError
 from manymodes.modes.checks.basins import Basins, Density, Proposal, Region, basins_of, density_of
-from manymodes.modes.comparison import Comparison, Estimate
+from manymodes.modes.comparison import Comparison
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.loo import psis_weights
 from manymodes.types import FloatArray
 

@@ -1,13 +1,13 @@
-"""What checks of an evidence found, and what to say of it."""
+"""What checks of an evidence found."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from manymodes.modes.comparison import Estimate
+from manymodes.statistics.estimate import Estimate
 
 NESTED = "nested sampling"
 OTHER = "nested sampling over another base measure"
@@ -110,14 +110,27 @@ class Checks:
     @property
     def agree(self) -> bool | None:
         """Whether no difference is beyond the limit; None if nothing could be compared."""
-        if not self.agreements:
-            return None
-        return all(abs(one.z) <= self.limit for one in self.agreements)
+        return not self.beyond if self.agreements else None
 
     @property
-    def verdict(self) -> str:
-        """What came of it, in words."""
-        return " ".join(_verdict(self))
+    def beyond(self) -> tuple[Agreement, ...]:
+        """The differences beyond the limit, the largest first; empty where all methods agree."""
+        found = [one for one in self.agreements if not abs(one.z) <= self.limit]
+        return tuple(sorted(found, key=lambda one: -abs(one.z)))
+
+    @property
+    def pooling(self) -> Agreement | None:
+        """Bridge sampling of all draws at once beside the sum of its modes.
+
+        None where either is not known, or where there are not several modes.
+        """
+        total, pooled = self.row(BRIDGE, SUM), self.row(POOLED, WHOLE)
+        if total is None or pooled is None or not math.isfinite(total.log_z + pooled.log_z):
+            return None
+        if sum(row.method == BRIDGE and math.isfinite(row.log_z) for row in self.rows) <= 2:
+            return None
+        sd = math.hypot(total.log_z_sd, pooled.log_z_sd)
+        return Agreement(BRIDGE, POOLED, (), pooled.log_z - total.log_z, sd)
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Checks:
@@ -156,7 +169,6 @@ class Checks:
             return None if isinstance(value, float) and not math.isfinite(value) else value
 
         return {
-            "verdict": self.verdict,
             "agree": self.agree,
             "limit": self.limit,
             "copies": self.copies,
@@ -165,81 +177,3 @@ class Checks:
                 {**asdict(one), "modes": list(one.modes), "z": one.z} for one in self.agreements
             ],
         }
-
-
-def _verdict(checks: Checks) -> Iterator[str]:
-    methods = list(
-        dict.fromkeys(name for one in checks.agreements for name in (one.first, one.second))
-    )
-    if not checks.agreements:
-        yield "No two methods could be applied to the same mode: nothing is checked."
-    elif checks.agree:
-        n = len(checks.agreements)
-        worst = max(checks.agreements, key=lambda one: abs(one.z))
-        which = "the only difference" if n == 1 else f"the largest of {n} differences"
-        yield (
-            f"{_joined(methods)} agree within errors: {which} is {abs(worst.z):.1f} errors "
-            f"({worst.first} and {worst.second}, {_where(worst)})."
-        )
-    else:
-        beyond = sorted(
-            (one for one in checks.agreements if abs(one.z) > checks.limit),
-            key=lambda one: -abs(one.z),
-        )
-        for one in beyond:
-            yield (
-                f"{one.second} differs from {one.first} by {abs(one.z):.1f} errors "
-                f"({one.difference:+.2f} ± {one.sd:.2f} nats, {_where(one)})."
-            )
-        yield (
-            f"{len(checks.agreements) - len(beyond)} of {len(checks.agreements)} differences are "
-            f"within {checks.limit:.1f} errors."
-        )
-    yield from _on_visits(checks)
-    yield from _on_pooling(checks)
-
-
-def _on_visits(checks: Checks) -> Iterator[str]:
-    total = checks.row(BRIDGE, SUM)
-    full = checks.row(BRIDGE, COPIES)
-    if total is not None and total.remark:
-        text = f"The sum of bridge sampling is {total.remark}"
-        if full is not None:
-            text += (
-                f"; with {full.remark} it is {full.log_z:.2f} ± {full.log_z_sd:.2f} nats "
-                f"instead of {total.log_z:.2f}"
-            )
-        yield f"{text}."
-
-
-def _on_pooling(checks: Checks) -> Iterator[str]:
-    total, pooled = checks.row(BRIDGE, SUM), checks.row(POOLED, WHOLE)
-    if total is None or pooled is None or not math.isfinite(total.log_z + pooled.log_z):
-        return
-    off = pooled.log_z - total.log_z
-    errors = abs(off) / max(math.hypot(total.log_z_sd, pooled.log_z_sd), _NO_ERROR)
-    several = len([r for r in checks.rows if r.method == BRIDGE and math.isfinite(r.log_z)]) > 2
-    if several:
-        yield (
-            f"Bridge sampling of all draws at once, not by mode, is {off:+.2f} nats "
-            f"({errors:.1f} errors) from the sum of the modes, with an error "
-            f"{pooled.log_z_sd / max(total.log_z_sd, _NO_ERROR):.0f} times as large."
-        )
-
-
-def _where(one: Agreement) -> str:
-    if not one.modes:
-        return "the whole"
-    return modes_named(one.modes) if len(one.modes) == 1 else f"sum of {modes_named(one.modes)}"
-
-
-def modes_named(ids: Sequence[int]) -> str:
-    """Return some modes by their ids, or their number."""
-    if len(ids) > 8:
-        return f"{len(ids)} modes"
-    return f"mode{'s' * (len(ids) > 1)} {_joined([str(i) for i in ids], sentence=False)}"
-
-
-def _joined(parts: list[str], *, sentence: bool = True) -> str:
-    text = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-    return text[0].upper() + text[1:] if sentence else text

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from manymodes.networks.audit.carry_out import audit
 from manymodes.networks.audit.invariance import Invariance, invariance
-from manymodes.networks.audit.result import Audit, Estimate, Evidence
+from manymodes.networks.audit.result import Audit, Evidence, KnownEstimate
 from manymodes.networks.audit.shift import evidence_shift
 
 __all__ = [
     "Audit",
-    "Estimate",
     "Evidence",
     "Invariance",
+    "KnownEstimate",
     "audit",
     "evidence_shift",
     "invariance",

@@ -12,7 +12,7 @@ from manymodes.networks.audit.count import Booleans, count_copies, list_copies
 from manymodes.networks.audit.invariance import Invariance, invariance
 from manymodes.networks.audit.known import Known, known, region
 from manymodes.networks.audit.orders import Count, Draws
-from manymodes.networks.audit.result import Audit, Estimate, Evidence
+from manymodes.networks.audit.result import Audit, Evidence, KnownEstimate
 from manymodes.networks.constraint_mass import RegionMass
 from manymodes.networks.constraints import admits
 from manymodes.networks.network import Network
@@ -27,7 +27,7 @@ _MOST_LISTED = 400  # orbits
 _LARGEST_LISTED = 1_000  # group order
 _MOST_NUMBERS = 100_000_000  # weights of all draws
 _MEASURED_NUMBERS = 20_000_000  # weights of all copies whose prior is measured
-_NOT_COUNTED = Estimate(math.nan, math.nan)
+_NOT_COUNTED = KnownEstimate(math.nan, math.nan)
 
 
 def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
@@ -106,11 +106,11 @@ def _invariance(network: Network, weights: Draws) -> tuple[Invariance, ...]:
     return invariance(network, {name: value[:most] for name, value in weights.items()})
 
 
-def binomial(hits: Booleans, exact: float | None = None, exact_sd: float = 0.0) -> Estimate:
+def binomial(hits: Booleans, exact: float | None = None, exact_sd: float = 0.0) -> KnownEstimate:
     """Return the share of hits with a standard error that is positive even without any."""
     n, k = len(hits), int(np.count_nonzero(hits))
     smoothed = (k + 1) / (n + 2)
-    return Estimate(k / n, math.sqrt(smoothed * (1 - smoothed) / n), exact, exact_sd)
+    return KnownEstimate(k / n, math.sqrt(smoothed * (1 - smoothed) / n), exact, exact_sd)
 
 
 def _times(base: int, factor: float) -> float:
@@ -130,11 +130,13 @@ def _mean(values: FloatArray) -> tuple[float, float]:
 
 def _shares(
     count: Count, knowledge: Known
-) -> tuple[Estimate, Estimate, Estimate, tuple[tuple[int, float], ...]]:
+) -> tuple[KnownEstimate, KnownEstimate, KnownEstimate, tuple[tuple[int, float], ...]]:
     """Return the shares of orbits with no, one and several copies, and those of every number."""
     if not count.exact:
-        blank = (Estimate(math.nan, math.nan, exact) for exact in (knowledge.none, knowledge.one))
-        return *blank, Estimate(math.nan, math.nan, knowledge.several), ()  # type: ignore[return-value]
+        blank = (
+            KnownEstimate(math.nan, math.nan, exact) for exact in (knowledge.none, knowledge.one)
+        )
+        return *blank, KnownEstimate(math.nan, math.nan, knowledge.several), ()  # type: ignore[return-value]
     factors = Counter(count.supported.astype(int).tolist())
     histogram = tuple(
         (count.base * factor, times / len(count.supported))
@@ -150,7 +152,7 @@ def _shares(
     )
 
 
-def _copies(count: Count, knowledge: Known) -> Estimate:
+def _copies(count: Count, knowledge: Known) -> KnownEstimate:
     """Return the mean number of copies of orbits that have any."""
     if not count.exact and knowledge.none != 0:
         return _NOT_COUNTED
@@ -159,10 +161,10 @@ def _copies(count: Count, knowledge: Known) -> Estimate:
     exact = _times(count.base, mean) if alike and knowledge.one is not None else None
     if knowledge.several == 0:
         exact = 1.0
-    return Estimate(_times(count.base, mean), _times(count.base, sd), exact)
+    return KnownEstimate(_times(count.base, mean), _times(count.base, sd), exact)
 
 
-def _members(network: Network, count: Count, mass: RegionMass | None) -> Estimate:
+def _members(network: Network, count: Count, mass: RegionMass | None) -> KnownEstimate:
     """Return the mean number of admitted copies, whatever the support, and what it must be."""
     mean, sd = _mean(count.admitted)
     if mean == 0:  # as if there had been one; of samples this would say nothing
@@ -177,10 +179,10 @@ def _members(network: Network, count: Count, mass: RegionMass | None) -> Estimat
         log_mean = math.log(group_order(network)) + mass.log_mass
         exact = math.exp(log_mean) if log_mean < 700 else math.inf
         exact_sd = exact * mass.standard_error if mass.standard_error > 0 else 0.0
-    return Estimate(_times(count.base, mean), _times(count.base, sd), exact, exact_sd)
+    return KnownEstimate(_times(count.base, mean), _times(count.base, sd), exact, exact_sd)
 
 
-def _region(network: Network, weights: Draws, mass: RegionMass | None) -> Estimate:
+def _region(network: Network, weights: Draws, mass: RegionMass | None) -> KnownEstimate:
     if mass is None:
         return binomial(admits(network, weights))
     exact = math.exp(mass.log_mass)
@@ -188,7 +190,7 @@ def _region(network: Network, weights: Draws, mass: RegionMass | None) -> Estima
 
 
 def _domain(
-    count: Count, knowledge: Known, members: Estimate, continuum: bool
+    count: Count, knowledge: Known, members: KnownEstimate, continuum: bool
 ) -> tuple[bool, bool]:
     """Return whether every orbit has one copy, and whether that is certain."""
     if continuum:

@@ -8,10 +8,11 @@ from typing import Any
 
 from manymodes.networks.audit.invariance import Invariance
 from manymodes.networks.network import Network
+from manymodes.statistics.estimate import Estimate
 
 
 @dataclass(frozen=True)
-class Estimate:
+class KnownEstimate(Estimate):
     """A Monte Carlo estimate, and what is known of it without one.
 
     Attributes
@@ -24,8 +25,6 @@ class Estimate:
         Its own standard error, where it comes from an integral that was itself estimated.
     """
 
-    value: float
-    sd: float
     exact: float | None = None
     exact_sd: float = 0.0
 
@@ -103,22 +102,22 @@ class Audit:
         estimated from random members of the group, in which case the shares are NaN.
     why : str
         The argument, or what the numbers rest on.
-    none, one, several : Estimate
+    none, one, several : KnownEstimate
         Shares of orbits with so many admitted copies. The standard errors are binomial, at
         (k + 1)/(n + 2) for k of n, so that none is zero. `none` is the share of functions
         lost; where copies are also rescaled, the share is at most that.
-    lost_to_support : Estimate
+    lost_to_support : KnownEstimate
         Share of orbits whose every admitted copy lies outside of the prior's support, a part of
         `none`.
-    copies : Estimate
+    copies : KnownEstimate
         Mean number of admitted copies of the orbits that have any.
-    members : Estimate
+    members : KnownEstimate
         Mean number of admitted copies of an orbit, whatever the support; its exact value is
         `group_order` times the region's prior mass, where the prior is invariant in all that the
         constraint asks about.
     histogram : tuple of (number, share)
         Share of orbits for each number of admitted copies that occurred.
-    region : Estimate
+    region : KnownEstimate
         Share of the prior's mass that the constraint keeps.
     fundamental_domain : bool
         Whether the constraint keeps exactly one copy of almost every function.
@@ -139,14 +138,14 @@ class Audit:
     continuum: bool
     method: str
     why: str
-    none: Estimate
-    one: Estimate
-    several: Estimate
-    lost_to_support: Estimate
-    copies: Estimate
-    members: Estimate
+    none: KnownEstimate
+    one: KnownEstimate
+    several: KnownEstimate
+    lost_to_support: KnownEstimate
+    copies: KnownEstimate
+    members: KnownEstimate
     histogram: tuple[tuple[int, float], ...]
-    region: Estimate
+    region: KnownEstimate
     fundamental_domain: bool
     certain: bool
     enumerated: int
@@ -154,7 +153,7 @@ class Audit:
     evidence: Evidence
 
     @property
-    def shares(self) -> dict[str, Estimate]:
+    def shares(self) -> dict[str, KnownEstimate]:
         """The shares of orbits by name."""
         return {"none": self.none, "one": self.one, "several": self.several}
 

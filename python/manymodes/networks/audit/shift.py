@@ -10,11 +10,11 @@ import numpy.typing as npt
 from manymodes.errors import InputError
 from manymodes.networks.audit.count import count_copies
 from manymodes.networks.audit.known import region
-from manymodes.networks.audit.result import Estimate
 from manymodes.networks.constraints import admits
 from manymodes.networks.forward import Weights, flatten_draws
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import group_order
+from manymodes.statistics.estimate import Estimate
 
 
 def evidence_shift(

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from manymodes.models import Model, ModelComparison, network_facts
-from manymodes.modes.mode_weights import Estimate
 from manymodes.report.plots.style import POSTERIORS, WHOLE, new_figure, quiet_grid, styled, tint
+from manymodes.statistics.estimate import Estimate
 
 _WEIGHTS = {
     "probability": "posterior probability",

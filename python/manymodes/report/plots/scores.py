@@ -37,7 +37,7 @@ TestSet = tuple[npt.ArrayLike, npt.ArrayLike]
 
 
 @dataclass(frozen=True)
-class Scores:
+class ModeScores:
     """Scores of the whole (group 0) and of the prominent modes that are shown, in nats per datum.
 
     Attributes
@@ -84,7 +84,7 @@ def score(
     *,
     draws: int = _DRAWS,
     limit: int = MOST_MODES,
-) -> Scores | None:
+) -> ModeScores | None:
     """Score the whole and the prominent modes on the training data and on test sets.
 
     Parameters
@@ -101,7 +101,7 @@ def score(
 
     Returns
     -------
-    Scores or None
+    ModeScores or None
         None where the program cannot tell the log likelihood of a datum in every draw.
     """
     posterior = comparison.posterior
@@ -130,7 +130,7 @@ def score(
 
 def _scored(
     modes: list[int | None], told: list[LogLik], fresh: list[list[FloatArray]]
-) -> Scores | None:
+) -> ModeScores | None:
     """Score groups on the data that every draw of every group gives a finite log likelihood.
 
     Draws for which the generated quantities threw are left out, and then such data; None where
@@ -143,7 +143,7 @@ def _scored(
     if not kept.any():
         return None
     train = [values[:, kept] for values in train]
-    return Scores(
+    return ModeScores(
         tuple(modes),
         [values.mean(axis=1) for values in train],
         [np.concatenate(sets, axis=1).mean(axis=1) if sets else np.empty(0) for sets in fresh],
@@ -183,12 +183,12 @@ def _mean(values: FloatArray) -> tuple[float, float]:
 
 
 @styled
-def plot_scores(scores: Mapping[str, Scores]) -> Figure:
+def plot_scores(scores: Mapping[str, ModeScores]) -> Figure:
     """Plot violins of the mean log likelihood per datum on train and test data.
 
     Parameters
     ----------
-    scores : mapping of str to Scores
+    scores : mapping of str to ModeScores
         What `score` returned, by the name of the posterior.
 
     Returns
@@ -211,7 +211,7 @@ def plot_scores(scores: Mapping[str, Scores]) -> Figure:
     return figure
 
 
-def _violins(axes: Axes, scores: Scores) -> None:
+def _violins(axes: Axes, scores: ModeScores) -> None:
     shown = []
     for place, mode in enumerate(scores.modes):
         colour = WHOLE if mode is None else mode_colour(mode)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from manymodes.modes.comparison import Comparison, Estimate, ModeSummary
+from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.report.plots.style import (
     WHOLE,
     by_name,
@@ -20,6 +20,7 @@ from manymodes.report.plots.style import (
     styled,
     tint,
 )
+from manymodes.statistics.estimate import Estimate
 
 WEIGHTS = ("evidence", "stacking", "occupancy")
 _TINY = 0.01

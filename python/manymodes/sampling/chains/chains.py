@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from manymodes.density.log_likelihood import Missing
+from manymodes.density.log_likelihood import Missing, extreme_scores
 from manymodes.density.posterior import Posterior
 from manymodes.errors import ResultsError, SamplingError
 from manymodes.runtime.changes import changed
@@ -165,9 +165,11 @@ class Chains:
         """What all chains together lack of the log likelihood."""
         scored = int(self.scored.sum())
         if self.missing:
-            return Missing.in_all(self.missing, scored)
-        nothing = np.zeros(self.lpd.shape[1], dtype=np.intp)
-        return Missing(self.total_draws, nothing, 0, "", scored)
+            found = Missing.in_all(self.missing, scored)
+        else:
+            nothing = np.zeros(self.lpd.shape[1], dtype=np.intp)
+            found = Missing(self.total_draws, nothing, 0, "", scored)
+        return replace(found, extreme=extreme_scores(self.lpd))
 
     def flat(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return values of every draw, shape (C, S, ...), as those of the draws there are."""

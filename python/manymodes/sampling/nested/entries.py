@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,8 +48,6 @@ def nested_entry(nested: Nested) -> dict[str, Any]:
         entry["improper"] = list(nested.prior_integral.improper)
         entry["endless"] = list(nested.prior_integral.endless)
     entry["is_evidence"] = nested.is_evidence
-    if nested.is_endless:
-        entry |= dict.fromkeys(("log_z", "log_z_sd", "d_kl", "d_kl_sd"), math.nan)
     if nested.log_prior_inside[0] < 0:
         entry["log_z_restricted"] = nested.log_z_restricted
         entry["log_prior_inside"], entry["log_prior_inside_sd"] = nested.log_prior_inside
@@ -67,20 +64,20 @@ def weightings_entry(
     entry = {
         one.name: {
             "loo": one.loo.value,
-            "loo_se": one.loo.se,
+            "loo_se": one.loo.sd,
             "held_out": one.held_out.value,
-            "held_out_se": one.held_out.se,
+            "held_out_se": one.held_out.sd,
             "minus_stacking": one.difference.value,
-            "minus_stacking_se": one.difference.se,
+            "minus_stacking_se": one.difference.sd,
         }
         for one in weighings
     }
     for rows in held_out:
         entry[rows.name] |= {
             "held_out_rows": rows.score.value,
-            "held_out_rows_se": rows.score.se,
+            "held_out_rows_se": rows.score.sd,
             "held_out_rows_minus_stacking": rows.difference.value,
-            "held_out_rows_minus_stacking_se": rows.difference.se,
+            "held_out_rows_minus_stacking_se": rows.difference.sd,
         }
     return entry
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manymodes.sampling.nested.result import Nested
+from manymodes.sampling.nested.result import Nested, PriorIntegral
 from manymodes.wording import joined
 
 _MOST_DIGITS = 1e7
@@ -24,9 +24,11 @@ def log_z_line(nested: Nested) -> str:
 
 def what_log_z_is(nested: Nested) -> str:
     """Say what log_z is where it is no evidence, or may be none; empty where it is one."""
-    prior = nested.prior_integral
-    if prior is None:
-        return ""
+    return "" if nested.prior_integral is None else what_is_integrated(nested.prior_integral)
+
+
+def what_is_integrated(prior: PriorIntegral) -> str:
+    """Say the same of a density by what is known of the integral of its prior."""
     if prior.endless:
         return (
             f"the density has no finite integral: it does not fall off in {joined(prior.endless)}"

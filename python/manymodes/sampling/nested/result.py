@@ -177,7 +177,10 @@ class Nested:
 
     @property
     def is_endless(self) -> bool:
-        """Whether the density is known to have no finite integral, so that log_z means nothing."""
+        """Whether the density is known to have no finite integral.
+
+        Then there is no figure of it: every log evidence, and its error, is NaN.
+        """
         return self.prior_integral is not None and bool(self.prior_integral.endless)
 
     @property
@@ -200,20 +203,25 @@ class Nested:
     @cached_property
     def log_z_restricted(self) -> float:
         """Log evidence (nats) relative to the base measure where the density is above zero."""
-        return float(nested_volumes.settled(np.mean(self._by_volumes[0])))
+        return (
+            _NAN if self.is_endless else float(nested_volumes.settled(np.mean(self._by_volumes[0])))
+        )
 
     @property
     def log_shift(self) -> float:
         """What is added to `log_z_restricted`, and to that of any region, for `log_z` (nats).
 
         The log share of the base measure that is inside, less what Stan's transform of unit
-        vectors adds to the integral.
+        vectors adds to the integral. NaN where there is no finite integral.
         """
-        return self.log_prior_inside[0] - self.unit_vector_surplus
+        return _NAN if self.is_endless else self.log_prior_inside[0] - self.unit_vector_surplus
 
     @property
     def log_z(self) -> float:
-        """Log evidence: log of the density's integral over the constrained space (nats)."""
+        """Log evidence: log of the density's integral over the constrained space (nats).
+
+        NaN where the density is known to have no finite integral.
+        """
         return self.log_z_restricted + self.log_shift
 
     @cached_property
@@ -230,6 +238,8 @@ class Nested:
     @cached_property
     def log_z_volume_sd(self) -> float:
         """Error of ``log_z`` (nats) from sampled volumes, and from the rejection share."""
+        if self.is_endless:
+            return _NAN
         return float(
             nested_volumes.settled(
                 np.hypot(self._by_volumes[0].std(ddof=1), self.log_prior_inside[1])
@@ -289,9 +299,11 @@ class Nested:
         """Divergence of the posterior from the prior (nats), and its error.
 
         Where the base measure is not the prior it needs the data switch ``prior_only``: then the
-        mean log likelihood of draws, less the log evidence over the normalised prior. Otherwise
-        NaN.
+        mean log likelihood of draws, less the log evidence over the normalised prior. Otherwise,
+        and where there is no finite integral, NaN.
         """
+        if self.is_endless:
+            return _NAN, _NAN
         if self.base.exact:
             return self.d_kl_base
         if self.posterior.prior_only is not False:

@@ -370,7 +370,7 @@ def _runs_needed(nested: Nested, settings: NestedSettings) -> int:
     their number is at most doubled at a time.
     """
     planned = len(nested.runs) + len(nested.failures)
-    if settings.target_sd is None or nested.log_z_sd <= settings.target_sd:
+    if settings.target_sd is None or not nested.log_z_sd > settings.target_sd:  # NaN: no integral
         return planned
     wanted = math.ceil(len(nested.runs) * (nested.log_z_sd / settings.target_sd) ** 2)
     return min(settings.most_runs, max(planned + 1, min(wanted, 2 * planned)))
