@@ -11,6 +11,7 @@ chains    256 chains, scored, stacked and diagnosed, beside plain CmdStanPy
 many      64 to 1024 chains: time, overhead and memory of the whole commands
 warmup    shared warm-up: leapfrog steps of later chains, and their draws in each mode
 scores    PSIS-LOO and stacking beside ArviZ's and SLSQP, and 1000 chains x 10,000 observations
+arviz     every statistic that arviz-stats has too: values, times, odd cases
 
 Times are medians with their ranges, and depend on the machine and on what else it does; ratios
 depend on it less. The data are the study's with a noise variance of 0.5, as in the literature's
@@ -31,6 +32,7 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import beside_arviz
 import chains
 import evidence
 import kernel_runs
@@ -56,6 +58,7 @@ PARTS: dict[str, Any] = {
     "chains": chains.run,
     "many": many.run,
     "scores": scores.run,
+    "arviz": beside_arviz.run,
     "warmup": warmup.run,
 }
 CASES: dict[str, dict[str, Any]] = {"kernel": kernel.CASES, "kernel-runs": kernel_runs.CASES}

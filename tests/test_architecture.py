@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import runpy
 from collections.abc import Iterator
@@ -13,8 +12,8 @@ import pytest
 import manymodes
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "python" / "manymodes"
-HOUSE = ROOT / "docs" / "internals" / "house.py"
+DRAWN_BY = ROOT / "docs" / "internals" / "house.py"
+HOUSE = runpy.run_path(str(DRAWN_BY))
 ORDER = (
     "wording",
     "errors",
@@ -39,32 +38,13 @@ ORDER = (
 """The packages, and the few modules beside them: each imports only from those before it."""
 
 
-def modules() -> dict[str, Path]:
-    """Return the file of each module by its dotted name below the package."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-MODULES = modules()
+MODULES: dict[str, Path] = HOUSE["modules"]()
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Yield line and module of each import of one of our modules, at any depth of the file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            package, _, rest = name.partition(".")
-            if package == "manymodes":
-                assert rest, f"{path}:{node.lineno}: imports the package's face"
-                yield node.lineno, rest if rest in MODULES else rest.rpartition(".")[0]
+    for line, name in HOUSE["imported"](path):
+        yield line, name if name in MODULES else name.rpartition(".")[0]
 
 
 def test_every_package_has_its_place() -> None:
@@ -98,9 +78,30 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
 
 
 def test_the_picture_of_the_house_is_true() -> None:
-    house = runpy.run_path(str(HOUSE))
-    drawn = house["PICTURE"].read_text(encoding="utf-8")
-    assert drawn == house["svg"](), f"draw it again: python {HOUSE.relative_to(ROOT)}"
+    drawn = HOUSE["PICTURE"].read_text(encoding="utf-8")
+    assert drawn == HOUSE["svg"](), f"draw it again: python {DRAWN_BY.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("line", ["from . import errors", "from .errors import InputError"])
+def test_a_relative_import_is_refused(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(f"import math\n{line}\n")
+    with pytest.raises(ValueError, match=r"module\.py:2: a relative import"):
+        list(imported(file))
+
+
+@pytest.mark.parametrize("line", ["import manymodes", "import manymodes as mm"])
+def test_an_import_of_the_face_is_refused(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(line)
+    with pytest.raises(ValueError, match=r"module\.py:1: imports the package's face"):
+        list(imported(file))
+
+
+def test_imports_are_found_at_any_depth(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("import manymodes.errors\ndef f():\n    from manymodes.runtime import tasks\n")
+    assert list(imported(file)) == [(1, "errors"), (3, "runtime.tasks")]
 
 
 def test_no_public_name_is_that_of_a_package() -> None:

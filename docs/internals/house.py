@@ -22,13 +22,47 @@ INK, FILL, LINE = "#30343b", "#e6edf5", "#8a8f98"
 LETTERS, LINES = 40, 3  # below a package's name
 
 
+def modules() -> dict[str, Path]:
+    """Return the file of each module by its dotted name below the package, whose own is empty."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and dotted name of each import of ours, at any depth of a file.
+
+    The name is that of a module, or of something in one.
+
+    Raises
+    ------
+    ValueError
+        An import is relative, or takes the package itself.
+    """
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{path}:{node.lineno}: a relative import")
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == PACKAGE.name:
+                if not rest:
+                    raise ValueError(f"{path}:{node.lineno}: imports the package's face")
+                yield node.lineno, rest
+
+
 def rooms() -> dict[str, list[Path]]:
     """Return the files of each package, and of each module beside the packages."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).parts[0]
-        if name not in {"__init__.py", "__main__.py"}:
-            found.setdefault(name.removesuffix(".py"), []).append(path)
+    for name, path in modules().items():
+        if name not in {"", "__main__"}:
+            found.setdefault(name.partition(".")[0], []).append(path)
     return found
 
 
@@ -36,18 +70,10 @@ def arrows() -> dict[str, set[str]]:
     """Return what each package imports of ours, at any depth of its files."""
     packages = rooms()
     return {
-        name: {other for path in paths for other in _imported(path)} & packages.keys() - {name}
+        name: {other.partition(".")[0] for path in paths for _, other in imported(path)}
+        & packages.keys() - {name}
         for name, paths in packages.items()
     }
-
-
-def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                package, *rest = f"{node.module}.{alias.name}".split(".")
-                if package == "manymodes":
-                    yield rest[0]
 
 
 def floors(imports: Arrows) -> list[list[str]]:

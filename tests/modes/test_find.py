@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from conftest import QUICK_NUTS, needs_tools, two_peaks
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.modes import find
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.find import ModeSettings, find_modes
 from manymodes.modes.landscape import LOWEST, Landscape
@@ -43,6 +45,23 @@ def sample(posterior: Posterior, executor: Executor, chains: int = 8) -> Chains:
     return run_chains(
         posterior, chains=chains, nuts=QUICK_NUTS, seed=seeded(1), executor=executor, quiet=True
     )
+
+
+# ---------------------------------------------------------------- functions
+
+
+def test_functions_are_joined_through_what_lies_between() -> None:
+    """Modes 0, 2 and 3 predict 0, 1.2 and 0.6: the first two are too far apart by themselves."""
+    rng = np.random.default_rng(1)
+    centres = np.array([0.0, 5.0, 1.2, 0.6, 5.3])
+    labels = np.repeat(np.arange(5), 400)
+    draws = (centres[labels] + 0.5 * rng.normal(size=len(labels)))[:, None]
+    pool = find._Pool("chains", draws, draws, np.full(len(draws), 1 / len(draws)))
+    posterior: Any = SimpleNamespace(network=None, has_log_lik=True, log_lik=lambda eta: eta)
+    found = find._functions(posterior, [pool], [labels], 5, ModeSettings(), rng)
+    assert found.tolist() == [0, 1, 0, 0, 1]
+    near = ModeSettings(function_distance=0.1)
+    assert find._functions(posterior, [pool], [labels], 5, near, rng).tolist() == [0, 1, 2, 3, 4]
 
 
 # ---------------------------------------------------------------- two peaks

@@ -17,7 +17,6 @@ from manymodes.networks.symmetry import (
     canonical,
     generators,
     group_order,
-    log_group_order,
     members,
     orbit,
     random_members,
@@ -118,12 +117,11 @@ def test_the_orbit_has_as_many_different_copies_as_the_order_says(
         )
 
 
-def test_order_of_a_wide_network_is_exact_and_its_log_does_not_overflow() -> None:
+def test_order_of_a_wide_network_is_exact() -> None:
     network = Network(2, (200, 5), activation="tanh")
     order = math.factorial(200) * 2**200 * math.factorial(5) * 2**5
     assert group_order(network) == order
-    assert log_group_order(network) == pytest.approx(math.log(order), rel=1e-14)
-    assert log_group_order(Network(2, (3,), activation="relu")) == pytest.approx(math.log(6))
+    assert group_order(Network(2, (3,), activation="relu")) == 6
 
 
 @given(networks, st.integers(0, 1000))

@@ -25,8 +25,9 @@ from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import EngineError, InputError
 from manymodes.runtime.executors import dask_executor, mpi_executor
-from manymodes.runtime.tasks import Parcel, as_completed, run_tasks
+from manymodes.runtime.tasks import Parcel, as_completed
 from manymodes.toolchain import home
+from task_support import run_tasks
 
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
@@ -134,7 +135,7 @@ def test_a_package_that_is_missing_is_named(
 MPI_JOB = """
 import json, sys
 import far_tasks
-from manymodes.runtime.tasks import run_tasks
+from task_support import run_tasks
 from manymodes.errors import InputError
 from manymodes.runtime.executors import mpi_executor
 

@@ -22,7 +22,8 @@ import pytest
 
 from manymodes.errors import EngineError, InputError
 from manymodes.runtime import tasks, worker
-from manymodes.runtime.tasks import Outcome, Parcel, as_completed, cpu_count, run_tasks
+from manymodes.runtime.tasks import Outcome, Parcel, as_completed, cpu_count
+from task_support import run_tasks
 
 
 def square(x: int) -> int:

@@ -74,6 +74,31 @@ def test_agrees_with_arviz(kind: str, shape: tuple[int, int, int]) -> None:
         same(ess_tail(x), array_stats.ess(columns, method="tail", prob=(0.05, 0.95)))
 
 
+@pytest.mark.parametrize("odd", ["constant", "stuck", "nan", "cut short", "infinite", "infinities"])
+def test_agrees_with_arviz_where_draws_are_odd(odd: str) -> None:
+    x = autoregressive((4, 100, 3), 0.5)
+    match odd:
+        case "constant":
+            x[..., 1] = 2.5
+        case "stuck":
+            x[..., 1] = np.arange(4)[:, None]
+        case "nan":
+            x[1, 7, 1] = np.nan
+        case "cut short":
+            x[-1, 60:] = np.nan
+        case "infinite":
+            x[:, 7, 1] = np.inf
+        case _:
+            x[:, 7, 1], x[:, 8, 1] = np.inf, -np.inf
+    columns = np.moveaxis(x, 2, 0)
+    with np.errstate(all="ignore"):
+        expected = array_stats.rhat(columns)
+        assert np.isnan(expected).any() == (odd in {"constant", "nan", "cut short"})
+        np.testing.assert_allclose(rhat(x), expected, rtol=1e-7)  # of stuck chains: rounding
+        same(ess_bulk(x), array_stats.ess(columns, method="bulk"))
+        same(ess_tail(x), array_stats.ess(columns, method="tail", prob=(0.05, 0.95)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_r_eff_agrees_with_arviz(kind: str) -> None:
     x = np.abs(draws_of(kind, (1, 150, 6)).astype(float)) + 0.1

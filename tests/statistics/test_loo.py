@@ -44,6 +44,27 @@ def test_agrees_with_arviz(n_draws: int, r_eff: float) -> None:
     np.testing.assert_array_equal(k_of_weights, loo.pareto_k)
 
 
+@pytest.mark.parametrize(("chains", "n_draws"), [(4, 900), (4, 400), (16, 100)])
+def test_all_chains_as_one_sample_agree_with_arviz(chains: int, n_draws: int) -> None:
+    ll = log_lik(chains * n_draws, 12).reshape(chains, n_draws, 12)
+    elpd, k, _ = array_stats.loo(ll, r_eff=1.0, chain_axis=0, draw_axis=1)
+    pooled = psis_loo(ll.reshape(-1, 12))
+    np.testing.assert_allclose(pooled.elpd_i, elpd, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(pooled.pareto_k, k, rtol=0, atol=1e-9)
+
+
+def test_the_length_of_a_tail_is_all_that_sets_us_apart_from_arviz() -> None:
+    """3 sqrt(1000) is 94.9: 95 draws are smoothed here, and 94 there."""
+    ll = log_lik(1000)
+    elpd, k, _ = array_stats.loo(ll.T[:, None], r_eff=1.0)
+    loo = psis_loo(ll)
+    assert 1e-9 < np.abs(loo.elpd_i - elpd).max() < 0.2
+    assert 1e-9 < np.abs(loo.pareto_k - k).max() < 0.1
+    same_tail = psis_loo(ll, r_eff=1000 * (3 / 94) ** 2 * (1 + 1e-12))
+    np.testing.assert_allclose(same_tail.elpd_i, elpd, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(same_tail.pareto_k, k, rtol=0, atol=1e-9)
+
+
 def test_conjugate_normal_mean() -> None:
     """With known noise and a flat prior, y_i given the rest is N(mean of the rest, 1 + 1/(n-1))."""
     rng = np.random.default_rng(seeded(1))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import clarabel
 import numpy as np
 import pytest
+import xarray as xr
+from arviz_stats import compare
+from arviz_stats.utils import ELPDData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -145,6 +148,46 @@ def conic_optimum(lpd: np.ndarray, lam: float) -> float:
     ).solve()
     w = np.maximum(np.array(found.x[:k]), 1e-15)
     return objective(lpd, w / w.sum(), lam)
+
+
+def arviz_weights(lpd: np.ndarray, method: str) -> np.ndarray:
+    """Return the weights that arviz-stats gives chains of finished leave-one-out densities."""
+    chains = {
+        f"chain {k}": ELPDData(
+            kind="loo",
+            elpd=float(column.sum()),
+            se=float(np.sqrt(len(column) * column.var())),
+            p=0.0,
+            n_samples=1000,
+            n_data_points=len(column),
+            scale="log",
+            warning=False,
+            good_k=0.7,
+            elpd_i=xr.DataArray(column, dims=["observation"]),
+            pareto_k=xr.DataArray(np.zeros(len(column)), dims=["observation"]),
+        )
+        for k, column in enumerate(lpd.T)
+    }
+    return compare(chains, method=method)["weight"].loc[list(chains)].to_numpy(dtype=float)
+
+
+@pytest.mark.parametrize(("n", "k"), [(60, 2), (60, 8), (220, 10)])
+def test_at_least_as_good_as_arviz(n: int, k: int) -> None:
+    lpd = random_lpd(n, k, seed=k)
+    ours = stack(lpd, lam=1.0)
+    theirs = np.maximum(arviz_weights(lpd, "stacking"), 0)
+    reached = score(lpd, theirs / theirs.sum())
+    assert ours.score >= reached - 1e-6
+    assert ours.score == pytest.approx(reached, abs=0.01)
+    np.testing.assert_allclose(ours.weights, theirs, atol=0.02)
+
+
+def test_pseudo_bma_plus_agrees_with_arviz() -> None:
+    """With ArviZ's own random numbers: it seeds them with 124."""
+    lpd = 0.3 * random_lpd(60, 5, seed=3)
+    rng = np.random.RandomState(124)
+    ours = pseudo_bma_plus(lpd, n_boot=1000, rng=rng)
+    np.testing.assert_allclose(ours, arviz_weights(lpd, "BB-pseudo-BMA"), rtol=0, atol=1e-4)
 
 
 def hard_case(name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from manymodes.errors import ToolchainError
 from manymodes.toolchain import unpack, wheels
 from manymodes.toolchain.process import run_logged
 from manymodes.toolchain.progress import Progress
@@ -86,7 +87,7 @@ def state(pid: int) -> str:
 def test_progress_on_a_terminal_keeps_to_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("manymodes.toolchain.progress._LIVE_SECONDS", 0)
+    monkeypatch.setattr("manymodes.runtime.progress._LIVE_SECONDS", 0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     with Progress("work", 5, "steps") as progress:
         for done in range(8):
@@ -95,3 +96,23 @@ def test_progress_on_a_terminal_keeps_to_one_line(
     assert shown.count("\n") == 1
     assert "work: 5/5 steps" in shown
     assert "6/5" not in shown
+    assert re.search(r"\rwork: done \[\d+ s\] *\n$", shown)
+
+
+def test_progress_keeps_to_the_width_of_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manymodes.runtime.progress._LIVE_SECONDS", 0)
+    monkeypatch.setattr("manymodes.runtime.progress._columns", lambda _: 40)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Progress("a title with many words", 50_000, "files of a part") as progress:
+        progress.update(12_345)
+    states = capsys.readouterr().err.removeprefix("\r").rstrip("\n").split("\r")
+    assert [len(state.rstrip()) < 40 for state in states] == [True] * 3
+    assert states[1].startswith("a title with many words: 12345/")
+
+
+def test_a_step_that_fails_is_said_to_have_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ToolchainError), Progress("work", 5, "steps"):
+        raise ToolchainError("it failed")
+    assert re.fullmatch(r"work: begun \[0 s\]\nwork: stopped \[\d s\]\n", capsys.readouterr().err)

@@ -175,7 +175,7 @@ def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr()
     assert shown.out == ""
     for step in ("PolyChord 1.15.1: download", "CmdStan 2.27.0: unpack", "CmdStan 2.27.0: build"):
-        assert re.search(rf"^{step}: done after \d+ s$", shown.err, re.MULTILINE)
+        assert re.search(rf"^{step}: done \[(\d+ min )?\d+ s\]$", shown.err, re.MULTILINE)
     (toolchain.home() / "cmdstan-2.27.0/bin/stanc").unlink()
     toolchain.setup(quiet=True)
     assert capsys.readouterr() == ("", "")

@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 from scipy import special
+from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
 from manymodes.density.posterior import Posterior
@@ -374,13 +375,13 @@ def _functions(
         mean, variance = _known_moments(values)
         means.append(mean)
         variances.append(variance)
-    group = np.arange(n_modes)
+    alike = np.zeros((n_modes, n_modes), dtype=bool)
     for a, b in combinations(range(n_modes), 2):
         distance = _function_distance(means[a], means[b], variances[a] + variances[b])
-        if distance <= settings.function_distance and group[a] != group[b]:
-            low, high = sorted((group[a], group[b]))
-            group[group == high] = low
-    return np.unique(group, return_inverse=True)[1].astype(np.intp)
+        alike[a, b] = distance <= settings.function_distance
+    group = csgraph.connected_components(alike, directed=False)[1]
+    highest = np.unique(group, return_index=True)[1]  # modes are ordered by height
+    return np.unique(highest[group], return_inverse=True)[1].astype(np.intp)
 
 
 def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:

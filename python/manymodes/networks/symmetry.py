@@ -57,12 +57,6 @@ def group_order(network: Network) -> int:
     return orders << sum(_flips(network))
 
 
-def log_group_order(network: Network) -> float:
-    """Return the natural logarithm of the group's order, without overflow."""
-    orders = [math.lgamma(width + 1) for width in network.hidden] if network.active is None else []
-    return math.fsum(orders) + sum(_flips(network)) * math.log(2)
-
-
 def _flips(network: Network) -> tuple[int, ...]:
     return flippable(network.activation, network.hidden, network.active)
 

@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 from manymodes.wording import message
 
+_LIVE_SECONDS = 0.2  # between two states of a live line
+
 _open: Any = None  # the terminal on which a live line is not ended
 
 
@@ -53,7 +55,7 @@ class Progress:
         self._quiet = quiet or self._stream is None
         self._output = _notebook_output(label) if stream is None and not quiet else None
         self._live = self._output is None and not self._quiet and self._stream.isatty()
-        self._every = 0.2 if self._live or self._output is not None else every
+        self._every = every if not self._live and self._output is None else _LIVE_SECONDS
         self._begun = time.monotonic()
         self._last = -float("inf")
         self._width = 0

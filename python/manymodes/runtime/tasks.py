@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -123,45 +123,6 @@ def as_completed(
     else:
         with scratch_folder() as scratch:  # of workers that are killed, too
             yield from _on_local_pools(kind, workers or cpu_count(), scratch, function, queue)
-
-
-def run_tasks(
-    function: Callable[..., Value],
-    tasks: Mapping[Key, tuple[Any, ...]],
-    *,
-    executor: Executor | None = None,
-    kind: Literal["processes", "threads"] = "processes",
-    workers: int | None = None,
-    on_done: Callable[[Key, Outcome[Value]], None] | None = None,
-) -> dict[Key, Outcome[Value]]:
-    """Run ``function(*arguments)`` for every task and return the outcomes by key.
-
-    Parameters
-    ----------
-    function, executor, kind, workers
-        As for `as_completed`.
-    tasks : mapping
-        Arguments by key.
-    on_done : callable, optional
-        Called in this thread as ``on_done(key, outcome)`` after each task.
-
-    Raises
-    ------
-    EngineError, KeyboardInterrupt
-        As for `as_completed`.
-    """
-    outcomes: dict[Key, Outcome[Value]] = {}
-    done = as_completed(
-        function, deque(tasks.items()), executor=executor, kind=kind, workers=workers
-    )
-    try:
-        for key, outcome in done:
-            outcomes[key] = outcome
-            if on_done is not None:
-                on_done(key, outcome)
-    finally:
-        done.close()
-    return outcomes
 
 
 # ---------------------------------------------------------------- a caller's executor

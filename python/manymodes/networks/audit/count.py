@@ -17,7 +17,7 @@ from manymodes.networks.constraints import admits
 from manymodes.networks.forward import layers
 from manymodes.networks.network import Network
 from manymodes.networks.prior import Prior
-from manymodes.networks.symmetry import act, group_order, members, random_members
+from manymodes.networks.symmetry import act, group_order, orbit, random_members
 from manymodes.types import BoolArray, FloatArray, IntArray
 
 Booleans = BoolArray
@@ -77,8 +77,7 @@ def count_copies(network: Network, weights: Draws, rng: np.random.Generator) -> 
 def list_copies(network: Network, weights: Draws) -> Count:
     """Return the same, going through the whole group."""
     admitted, supported = (np.zeros(len(weights["b"])) for _ in range(2))
-    for permutations, signs in members(network):
-        copy = act(network, weights, permutations, signs)
+    for copy in orbit(network, weights):
         good = admits(network, copy)
         admitted += good
         supported += good & in_support(network, copy)
