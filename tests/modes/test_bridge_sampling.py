@@ -27,6 +27,11 @@ COVARIANCE = np.array([[4.0, 1.2, 0.0], [1.2, 1.0, -0.3], [0.0, -0.3, 0.5]])
 CENTRE = np.array([1.0, -2.0, 30.0])
 LOG_Z = -1234.5
 _FACTOR = np.linalg.cholesky(COVARIANCE)
+REPETITIONS = 60
+"""Of so many right scores, a standard deviation outside of 0.7 to 1.4 comes once in 2200 seeds.
+
+So does a mean beyond 3.5 of its errors. With 20 it would be once in 22.
+"""
 
 
 def normal(points: Array) -> Array:
@@ -76,16 +81,16 @@ def test_the_integral_of_a_normal(proposal: str) -> None:
 
 @pytest.mark.parametrize("memory", [0.0, 0.9])
 def test_its_error_is_calibrated(memory: float) -> None:
-    """Twenty seeds: autocorrelated draws have larger errors, and they are as large as told."""
+    """Autocorrelated draws have larger errors, and they are as large as told."""
     found = []
-    for seed in range(20):
+    for seed in range(REPETITIONS):
         rng = np.random.default_rng([seeded(seed), 1])
         found.append(
             bridge(skewed, list(to_gamma(walks(rng, 4, 500, 3, memory))), seed=(seeded(seed), 2))
         )
     scores = np.array([one.log_z / one.log_z_sd for one in found])
     assert 0.7 < scores.std() < 1.4
-    assert abs(scores.mean()) < 3 / math.sqrt(20)
+    assert abs(scores.mean()) < 3.5 / math.sqrt(REPETITIONS)
     n_eff = np.mean([one.n_eff for one in found]) / found[0].draws
     assert n_eff < 0.4 if memory else 0.8 < n_eff < 1.5
 
@@ -215,7 +220,7 @@ def test_laplace_is_exact_for_a_normal() -> None:
 
 
 def test_importance_sampling_corrects_laplace() -> None:
-    """Laplace misses a known part of a skewed density; twenty seeds of the correction."""
+    """Laplace misses a known part of a skewed density, which the correction restores."""
 
     def gradient(point: Array) -> tuple[float, Array]:
         return float(skewed(point[None])[0]), 0.5 - np.exp(point)
@@ -223,13 +228,13 @@ def test_importance_sampling_corrects_laplace() -> None:
     known = 3 * (0.5 * math.log(0.5) - 0.5 + 0.5 * math.log(4 * math.pi) - special.gammaln(0.5))
     found = [
         laplace(skewed, gradient, np.zeros(3), scale=2.0, draws=1000, seed=(seeded(seed), 3))
-        for seed in range(20)
+        for seed in range(REPETITIONS)
     ]
     assert found[0].log_z == pytest.approx(known, abs=1e-5)
     assert known < -0.4
     scores = np.array([one.corrected / one.corrected_sd for one in found])
     assert 0.7 < scores.std() < 1.4
-    assert abs(scores.mean()) < 3 / math.sqrt(20)
+    assert abs(scores.mean()) < 3.5 / math.sqrt(REPETITIONS)
     assert max(one.corrected_sd for one in found) < 0.1
 
 
