@@ -34,8 +34,8 @@ from manymodes.sampling.chains.chain_files import (
 from manymodes.sampling.chains.chains import load_chains
 from manymodes.sampling.claims import keep_versions
 from manymodes.sampling.nested import load_nested, run_file
-from manymodes.sampling.nested.kept import owner_of, read_base, write_run
 from manymodes.sampling.nested.polychord_run import RawRun
+from manymodes.sampling.nested.run_files import owner_of, read_base, write_run
 from manymodes.sampling.nested.settings import PolyChordSettings
 
 DIMS, WIDE, DRAWS = 2, 3, 5

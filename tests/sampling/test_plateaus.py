@@ -22,13 +22,13 @@ from manymodes.errors import InputError
 from manymodes.modes.checks import NESTED, check
 from manymodes.modes.comparison import compare
 from manymodes.modes.find import ModeSettings
+from manymodes.modes.summary_entries import nested_entry
 from manymodes.report import write_report
 from manymodes.report.mode_notes import mode_notes
 from manymodes.report.nested_notes import effort_lines, nested_cautions
 from manymodes.report.terminal import comparison_table
 from manymodes.runtime.storage import json_text
 from manymodes.sampling.nested import Nested, PriorIntegral, run_nested
-from manymodes.sampling.nested.entries import nested_entry
 from manymodes.sampling.nested.meaning import figure, log_z_line, what_log_z_is
 from manymodes.sampling.nested.runs import _runs_needed
 from manymodes.sampling.nested.settings import NestedSettings, PolyChordSettings

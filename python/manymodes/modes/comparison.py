@@ -15,15 +15,15 @@ from manymodes.modes.active_units import ActiveUnits, posterior_active
 from manymodes.modes.find import Modes, ModeSettings, find_modes
 from manymodes.modes.held_out import HeldOut, held_out_lpd
 from manymodes.modes.mode_weights import chain_weights, evidence_weights, mode_shares, occupancies
-from manymodes.runtime.seeds import check_seed
-from manymodes.sampling.chains.chains import Chains
-from manymodes.sampling.nested import Nested
-from manymodes.sampling.nested.entries import (
+from manymodes.modes.summary_entries import (
     nested_entry,
     unfinished_counts,
     weightings_entry,
     worst,
 )
+from manymodes.runtime.seeds import check_seed
+from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.nested import Nested
 from manymodes.statistics.chain_weightings import HeldOutScore, Weighing, score_weighings
 from manymodes.statistics.diagnostics import rhat, rhat_function
 from manymodes.statistics.estimate import Estimate

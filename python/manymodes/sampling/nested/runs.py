@@ -40,20 +40,7 @@ from manymodes.sampling.claims import (
     versions,
     warn_unfinished,
 )
-from manymodes.sampling.nested.base import check_reference
-from manymodes.sampling.nested.kept import (
-    PRIOR,
-    kept_base,
-    kept_prior_integral,
-    nlive_of,
-    owner_of,
-    read_base,
-    read_kept,
-    read_prior_integral,
-    run_file,
-    run_numbers,
-    write_run,
-)
+from manymodes.sampling.nested.choice_of_base import check_reference
 from manymodes.sampling.nested.meaning import log_z_line
 from manymodes.sampling.nested.polychord_run import (
     RUNNING,
@@ -66,6 +53,19 @@ from manymodes.sampling.nested.polychord_run import (
     run_polychord,
 )
 from manymodes.sampling.nested.result import Nested
+from manymodes.sampling.nested.run_files import (
+    PRIOR,
+    kept_base,
+    kept_prior_integral,
+    nlive_of,
+    owner_of,
+    read_base,
+    read_kept,
+    read_prior_integral,
+    run_file,
+    run_numbers,
+    write_run,
+)
 from manymodes.sampling.nested.settings import (
     MAX_RUN_SEED,
     REFERENCES,
