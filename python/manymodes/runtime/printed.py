@@ -300,7 +300,7 @@ _OWN = re.compile(
 
 
 class CmdStanConsole:
-    """Separates a program's prints, which it passes on, from CmdStan's own lines, which it keeps."""
+    """Separates a program's prints, which it passes on, from CmdStan's own lines."""
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=400)

@@ -333,7 +333,7 @@ def _collect(
     done: set[Future[Any]],
     lost: Callable[[Task[Key], BaseException], Outcome[Value] | None],
 ) -> list[tuple[Key, Outcome[Value]]]:
-    """Move finished tasks out of the running ones, so that only the returned outcome has a value."""
+    """Move finished tasks out of the running ones; only the returned outcomes hold values."""
     found: list[tuple[Key, Outcome[Value]]] = []
     for future in [future for future in running if future in done]:
         task = running.pop(future)
