@@ -178,8 +178,8 @@ def test_includes_of_includes_are_looked_for_beside_the_program(tmp_path: Path) 
         ({"m.stan": "#include sub", "sub/x": ""}, "m.stan: #include sub is a folder"),
         ({"m.stan": "#include "}, "m.stan: #include  is a folder"),
         ({"m.stan": "#include gone"}, "m.stan: #include gone is found neither"),
-        ({"m.stan": "#include loop"}, "m.stan: #include loop is no file that can be read"),
-        ({"m.stan": "#include pipe"}, "m.stan: #include pipe is no file that can be read"),
+        ({"m.stan": "#include loop"}, "m.stan: #include loop cannot be read as a file"),
+        ({"m.stan": "#include pipe"}, "m.stan: #include pipe cannot be read as a file"),
         ({"m.stan": "#include a", "a": b"// \xe9"}, "a, line 1: byte 0xe9 is not text in UTF-8"),
     ],
 )
