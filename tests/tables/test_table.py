@@ -103,8 +103,8 @@ def test_a_wrong_table_is_refused(
         (["u", "u"] * 15, "bernoulli", None, "the target 'y' is always 'u': there is nothing"),
         (["1.0", " 1.0"] * 15, "categorical", None, "the target 'y' is always '1.0'"),
         (["1.0", "1", "2"] * 10, "bernoulli", None, "3 different values (1, 1.0, 2), and a "
-         "bernoulli target must have two: use --likelihood categorical, or write values alike that "
-         "mean the same ('1' and '1.0' differ only in how a number is written)"),
+         "bernoulli target must have two: use --likelihood categorical, or write values that "
+         "mean the same alike ('1' and '1.0' differ only in how a number is written)"),
         (["3", "3.0"] * 15, "normal", None, "the target 'y' is always 3"),
         (["u", "v", "w"] * 10, "bernoulli", None, "has 3 different values (u, v, w), and a "
          "bernoulli target must have two: use --likelihood categorical"),
