@@ -41,9 +41,9 @@ def what_is_integrated(prior: PriorIntegral) -> str:
     if prior.certain:
         return (
             f"the prior of {names} is improper: it has no finite integral, so there is no "
-            "evidence, because its constant would be arbitrary. log_z is the integral of the density as "
-            "written and is not comparable with that of another program. Weights of modes do not "
-            "depend on it"
+            "evidence, because its constant would be arbitrary. log_z is the integral of the "
+            "density as written and is not comparable with that of another program. Weights of "
+            "modes do not depend on it"
         )
     return (
         f"{names} may have no prior: then there is no evidence, because its constant would be "
