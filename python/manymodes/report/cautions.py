@@ -66,8 +66,8 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
     missed = [mode.id for mode in comparison.unreached if mode.height > lowest]
     if missed:
         texts.append(
-            f"the nested runs did not reach {modes_named(missed)}. Chains found "
-            f"{'it, and it is' if len(missed) == 1 else 'them, and they are'} higher than some "
+            f"the nested runs did not reach {modes_named(missed)}, although chains found "
+            f"{'it and it is' if len(missed) == 1 else 'them and they are'} higher than some "
             "prominent mode: run again with more live points."
         )
     return [f"{sentence(name)}: {text}" for text in texts]

@@ -281,8 +281,8 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
     if better:
         best = max(better, key=lambda name: gaps[name].value)
         return (
-            f"For predictions use {best} weights: on {where} their score is {_gap(gaps[best])} "
-            "nats above that of stacking."
+            f"For predictions use {best} weights: on {where} they score {_gap(gaps[best])} nats "
+            "better than stacking."
         )
     evidence = gaps.get("evidence")
     if evidence is not None and evidence.value > -_CERTAIN * evidence.sd:

@@ -40,8 +40,8 @@ def why_none(comparison: Comparison) -> str:
     if comparison.nested is None or comparison.ranked_by == "evidence":
         return ""
     text = (
-        "no mode has an evidence of its own: the nested runs stayed far below all peaks, "
-        "and it is not known how much of the evidence lies near them"
+        "no mode has an evidence of its own: the nested runs stayed far below the peak of each, "
+        "and it is not known how much of the evidence lies near the peaks"
     )
     if math.isnan(comparison.nested.log_z):
         text = "no mode has an evidence, for the density has no finite integral"
