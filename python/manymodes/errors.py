@@ -30,7 +30,7 @@ class CompileError(ToolchainError):
 
 
 class KilledError(ToolchainError):
-    """A compiler was killed before it was done: that says nothing about the program."""
+    """A compiler was killed before it was done: this says nothing about the program."""
 
 
 class DensityError(ManymodesError, RuntimeError):
@@ -70,7 +70,7 @@ class ThreadsWarning(ManymodesWarning):
 
 
 class NamesWarning(ManymodesWarning):
-    """A variable has another name in what is written: another package has its name for itself."""
+    """A variable has another name in files, because another package reserves its name."""
 
 
 class KernelWarning(ManymodesWarning):
@@ -86,15 +86,15 @@ class UnfinishedWarning(ManymodesWarning):
 
 
 class StrayFileWarning(ManymodesWarning):
-    """A folder of results holds a file that is none of the run's, and is left out."""
+    """A folder of results holds a file that does not belong to the run; it is left out."""
 
 
 class UpgradeWarning(ManymodesWarning):
-    """A program that an earlier manymodes wrote is taken as it would be written today."""
+    """Today's text replaces that of a program that an earlier manymodes wrote."""
 
 
 class QuantitiesWarning(ManymodesWarning):
-    """Some quantities of a program have no place among its draws: they are left out by name."""
+    """Some quantities of a program cannot be among its draws: they are named and left out."""
 
 
 class TableWarning(ManymodesWarning):

@@ -1,8 +1,8 @@
 r"""Counts, and texts of the user, as a reader expects them in a sentence.
 
-A terminal obeys nothing of what is printed: escape sequences, other control characters and
-characters that turn the direction of writing are written out as Python does (``\x1b``,
-``\u202e``), in all output and in every error.
+A terminal must not obey printed names: escape sequences, other control characters and characters
+that turn the direction of writing are written out as in Python (``\x1b``, ``\u202e``), in all
+output and in every error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WORDS = (
 _LONGEST_SHOWN = 60
 _MOST_MODES, _FIRST_MODES = 8, 4
 _HARMLESS = frozenset("\n\t")
-_JOINERS = frozenset("\u200c\u200d")  # which scripts and emoji need
+_JOINERS = frozenset("\u200c\u200d")  # scripts and emoji need them
 
 
 def count(n: int) -> str:
@@ -27,11 +27,11 @@ def count(n: int) -> str:
 
 
 def unfinished_lines(unfinished: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Return a sentence for each engine of which there is less than was asked for."""
+    """Return a sentence for each engine with fewer results than were asked for."""
     nouns = {"chains": ("chains", "sample"), "nested": ("nested runs", "evidence")}
     return [
         f"Unfinished: only {finished} of {asked} {nouns[engine][0]} "
-        f"{'is' if finished == 1 else 'are'} finished, and all figures are of those; "
+        f"{'is' if finished == 1 else 'are'} finished, and all figures use only these; "
         f"manymodes {nouns[engine][1]} --resume runs the others."
         for engine, (finished, asked) in unfinished.items()
     ]
@@ -84,7 +84,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def as_argument(name: str) -> str:
-    """Return a name as one writes it behind an option, in a shell."""
+    """Return a name as an argument for a shell."""
     return shlex.quote(name) if name.isprintable() else f"$'{escaped(name)}'"
 
 
@@ -107,7 +107,7 @@ def visible(text: str, keep: frozenset[str] = frozenset()) -> str:
 
 
 def message(text: str) -> str:
-    """Return a text of several lines as a terminal is shown it."""
+    """Return a text of several lines that is safe to show in a terminal."""
     return visible(text, _HARMLESS)
 
 

@@ -374,7 +374,7 @@ def test_draws_that_fit_nowhere_are_refused(
     ChainSettings(chains=4, seed=1, nuts=NutsSettings()).check_room(posterior, tmp_path / "new")
     monkeypatch.setattr("shutil.disk_usage", lambda _: argparse.Namespace(free=100))
     check_room(12, "they", tmp_path / "not" / "yet" / "there")
-    with pytest.raises(InputError, match=r"they take 104 bytes at least, and .* has 100 bytes"):
+    with pytest.raises(InputError, match=r"they take at least 104 bytes, and .* has 100 bytes"):
         check_room(13, "they", tmp_path / "not" / "yet" / "there")
 
 

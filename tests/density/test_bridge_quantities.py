@@ -149,7 +149,7 @@ def test_they_are_named_in_one_line_and_stop_nothing(posterior: Posterior) -> No
     with pytest.warns(QuantitiesWarning) as said:
         named = posterior.constrain(eta)
     assert len(said) == 1
-    assert str(said[0].message).startswith("odd: t, at, z left out of what is shown: ")
+    assert str(said[0].message).startswith("odd: t, at, z left out of tables and figures, ")
     assert "\n" not in str(said[0].message)
     assert list(named) == ["mu", "twice"]
     assert named["twice"].tolist() == [0, 0]

@@ -110,7 +110,7 @@ def test_a_likelihood_that_a_user_wrote_is_said(
     with pytest.warns(KernelWarning) as told:
         open_posterior(tmp_path).compile()
     (said,) = (str(one.message) for one in told)
-    assert said.startswith(f"mlp: its own {edited} computes the likelihood, not the kernel")
+    assert said.startswith(f"mlp: its own {edited} computes the likelihood. The kernel")
     assert "\n" not in said
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -178,9 +178,9 @@ def test_includes_of_includes_are_looked_for_beside_the_program(tmp_path: Path) 
         ({"m.stan": "#include sub", "sub/x": ""}, "m.stan: #include sub is a folder"),
         ({"m.stan": "#include "}, "m.stan: #include  is a folder"),
         ({"m.stan": "#include gone"}, "m.stan: #include gone is found neither"),
-        ({"m.stan": "#include loop"}, "m.stan: #include loop is no file that can be read"),
-        ({"m.stan": "#include pipe"}, "m.stan: #include pipe is no file that can be read"),
-        ({"m.stan": "#include a", "a": b"// \xe9"}, "a, line 1: byte 0xe9 is no text in UTF-8"),
+        ({"m.stan": "#include loop"}, "m.stan: #include loop cannot be read as a file"),
+        ({"m.stan": "#include pipe"}, "m.stan: #include pipe cannot be read as a file"),
+        ({"m.stan": "#include a", "a": b"// \xe9"}, "a, line 1: byte 0xe9 is not text in UTF-8"),
     ],
 )
 def test_what_cannot_be_included_is_one_line(
@@ -202,10 +202,10 @@ def test_what_cannot_be_included_is_one_line(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("// dépendance\n".encode("latin-1"), "line 1: byte 0xe9 is no text in UTF-8"),
-        (b"//\r\n//\r// \x93x\x94\n", "line 3: byte 0x93 is no text in UTF-8"),
+        ("// dépendance\n".encode("latin-1"), "line 1: byte 0xe9 is not text in UTF-8"),
+        (b"//\r\n//\r// \x93x\x94\n", "line 3: byte 0x93 is not text in UTF-8"),
         ("// naïve\n".encode("utf-16"), "is in UTF-16: save it as UTF-8"),
-        (b"//\n\0", "line 2: a NUL byte is no text in UTF-8"),
+        (b"//\n\0", "line 2: a NUL byte is not text in UTF-8"),
     ],
 )
 def test_other_encodings_are_one_line(content: bytes, said: str, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_program_outside_its_folder_is_not_opened(name: str, kept: Path) -> No
     name = name.format(home=kept.parents[1])
     description = (kept / "posterior.json").read_text()
     (kept / "posterior.json").write_text(description.replace('"model.stan"', f'"{name}"'))
-    with pytest.raises(ResultsError, match="is no file of its folder") as caught:
+    with pytest.raises(ResultsError, match="is not a file of its folder") as caught:
         open_posterior(kept)
     assert "\n" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
@@ -313,7 +313,7 @@ def test_a_program_outside_its_folder_is_not_opened(name: str, kept: Path) -> No
 def test_a_program_without_a_name_is_not_opened(name: str, kept: Path) -> None:
     description = (kept / "posterior.json").read_text()
     (kept / "posterior.json").write_text(description.replace('"model.stan"', name))
-    with pytest.raises(ResultsError, match="is no file of its folder"):
+    with pytest.raises(ResultsError, match="is not a file of its folder"):
         open_posterior(kept)
 
 

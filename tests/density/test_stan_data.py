@@ -211,7 +211,7 @@ def test_json_is_read_as_cmdstan_reads_it(
         ('{"t": {"1": 2, "1": 3}}', "'1' stands there twice"),
         ("[" * 100_000, "not a JSON data file"),
         ('{"N": ' + "9" * 5000 + "}", "not a JSON data file"),
-        ('{"nom": "é"}'.encode("latin-1"), "line 1: byte 0xe9 is no text in UTF-8"),
+        ('{"nom": "é"}'.encode("latin-1"), "line 1: byte 0xe9 is not text in UTF-8"),
         ('{"N": 3}'.encode("utf-16"), "is in UTF-16: save it as UTF-8"),
         (b'{"N": 3\0}', "line 1: a NUL byte"),
     ],

@@ -107,7 +107,7 @@ def test_a_sum_is_split_at_binary_signs_outside_brackets() -> None:
     [
         ({"m": "parameters { real x; "}, "line 1: '{' is not closed"),
         ({"m": "parameters { real x[2); }"}, r"line 1: '\)' closes another bracket"),
-        ({"m": "\nparameter { real x; }"}, "line 2: 'parameter' begins no block"),
+        ({"m": "\nparameter { real x; }"}, "line 2: no block begins with 'parameter'"),
         ({"m": "parameters { real<lower=0 x; }"}, "'<' is not closed"),
         ({"m": "parameters { real; }"}, "a declaration without a name"),
         ({"m": "parameters"}, "a bracket is missing"),

@@ -349,7 +349,7 @@ def test_networks_of_other_data_are_refused() -> None:
     order = RNG.permutation(40)
     refused(network_run(1, x=X[order], y=Y[order]), "the same values in another order")
     refused(network_run(1, x=RNG.normal(size=(40, 2))), "no column of inputs in common")
-    refused(network_run(1, likelihood="normal"), "a density does not compare with a probability")
+    refused(network_run(1, likelihood="normal"), "a density is not comparable with a probability")
     t = RNG.normal(size=40)
     numbers = [network_run(1, y=v, likelihood="normal") for v in (t, 3 * t + 2)]
     with pytest.raises(InputError, match="in other units; make both with, or without, --no-stand"):
@@ -422,9 +422,9 @@ def test_names_say_what_differs() -> None:
 
 def test_what_is_no_comparison_is_refused(tmp_path: Path) -> None:
     one = network_run(2, log_z=-3.0)
-    with pytest.raises(InputError, match="there is one model in them; give at least two"):
+    with pytest.raises(InputError, match="they hold one model; give at least two"):
         compare_models([one])
-    with pytest.raises(InputError, match="there is no model"):
+    with pytest.raises(InputError, match="they hold no model"):
         compare_models([])
     with pytest.raises(ResultsError, match="holds no run"):
         compare_models([tmp_path, one])

@@ -188,7 +188,7 @@ def test_it_says_why_there_is_no_estimate(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_arguments_out_of_range_are_refused() -> None:
     x = [np.zeros((10, 2))]
-    with pytest.raises(InputError, match=r"^chains: there is none"):
+    with pytest.raises(InputError, match=r"^chains: the sequence is empty"):
         bridge(normal, [])
     with pytest.raises(InputError, match=r"^proposal: 'cauchy' is not one of: normal, student"):
         bridge(normal, x, proposal="cauchy")
@@ -294,4 +294,4 @@ def test_a_large_pareto_k_is_told() -> None:
 
     found = laplace(density, gradient, np.full(2, 0.01), seed=seeded(3))
     assert found.pareto_k > laplace_room.TRUSTED_K
-    assert found.remark == f"Pareto k {found.pareto_k:.2f}: not to be trusted"
+    assert found.remark == f"Pareto k {found.pareto_k:.2f}: unreliable"

@@ -339,7 +339,7 @@ def test_what_cannot_be_diagnosed_is_said() -> None:
         diagnose(moved_chains(), max_treedepth=0)
     one = diagnose(compared(normal(1, 20, 2), np.zeros((1, 20), dtype=int)))
     assert one.spaces == ()
-    assert verdict(one).startswith("R-hat takes two chains")
+    assert verdict(one).startswith("R-hat needs two chains")
     assert one.mode_coverage.unseen_upper == 1
 
 

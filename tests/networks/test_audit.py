@@ -376,7 +376,7 @@ def test_words_for_the_study_of_xor() -> None:
     said = " ".join(audit_text(audit(network, orbits=1_000)).split())
     assert "8 sets of weights compute the same function" in said
     assert "Fundamental domain: no" in said
-    assert "at most 63.889 % of functions have any" in said
+    assert "at most 63.889 % of functions have one" in said
     assert "Lost: 49.42% of functions" in said
     assert "lowers log_z by 2.5275 nats" in said
     assert "flip of a unit, layer 1 no" in said

@@ -350,7 +350,7 @@ def test_what_is_no_symmetry_changes_the_density_and_is_refused() -> None:
         act(network, weights, [[0, 1, 2]], [[1, -1, 1]])
     with pytest.raises(InputError, match="audit the network with active None"):
         audit(network)
-    with pytest.raises(InputError, match="goes with constraint 'none' alone"):
+    with pytest.raises(InputError, match="goes only with constraint 'none'"):
         evidence_shift(network, weights)
 
 

@@ -169,7 +169,7 @@ def test_a_tree_knows_the_modes(xor_comparison: Comparison, xor_nested: Nested) 
 
 
 def test_a_tree_refuses_what_does_not_fit(xor_comparison: Comparison, mean: Nested) -> None:
-    with pytest.raises(InputError, match="comparison: it is not one of these nested runs"):
+    with pytest.raises(InputError, match="comparison: it is of other nested runs"):
         nested_datatree(mean, xor_comparison, seed=1)
     with pytest.raises(InputError, match="draws: 0 is not 1 or more"):
         nested_datatree(mean, draws=0, seed=1)
@@ -243,7 +243,7 @@ def test_statistics_stand_where_polychords_readers_look(mean: Nested, tmp_path: 
 
 @pytest.mark.parametrize("root", ["", "a/b", "a b", ".hidden", "-x"])
 def test_a_root_that_is_no_file_name_is_refused(mean: Nested, tmp_path: Path, root: str) -> None:
-    with pytest.raises(InputError, match=r"^root: '.*' is no beginning of a file name"):
+    with pytest.raises(InputError, match=r"^root: '.*' cannot begin a file name"):
         write_polychord_files(mean, tmp_path / "out", root=root)
     assert not (tmp_path / "out").exists()
 

@@ -405,7 +405,7 @@ def test_wrong_options_are_refused(
 def test_wrong_tables_and_runs_are_refused(run: Path, tmp_path: Path) -> None:
     held = pd.read_csv(run / "net" / "holdout.csv")
     for table, said in (
-        (held.drop(columns="a"), "no column 'a', which the network was trained on"),
+        (held.drop(columns="a"), "no column 'a'; the network was trained on it"),
         (held.assign(c="new"), "column 'c' has the level 'new' in row 0, 1"),
         (held.assign(a=[None, *held["a"][1:]]), "missing values (NaN) in row 0 (counted"),
         (held.assign(t=["maybe", *held["t"][1:]]), "column 't' has the class 'maybe' in row 0"),

@@ -191,7 +191,7 @@ def test_overwriting_removes_results_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     before = contents(tmp_path)
     with (
-        pytest.raises(InputError, match=r"holds notes\.txt, which is no result"),
+        pytest.raises(InputError, match=r"holds notes\.txt, which is not a result"),
         run_directory(tmp_path, overwrite=True),
     ):
         pass

@@ -71,7 +71,7 @@ def test_something_visible_beside_the_results_is_refused(run: Path, name: str) -
     fill(run, (name,))
     before = files(run)
     with (
-        pytest.raises(InputError, match=f"holds {Path(name).parts[0]}, which is no result"),
+        pytest.raises(InputError, match=f"holds {Path(name).parts[0]}, which is not a result"),
         run_directory(run, overwrite=True),
     ):
         pass
@@ -150,7 +150,7 @@ def test_home_and_root_are_no_run_directories(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for folder in (Path("/"), tmp_path, Path()):
-        with pytest.raises(InputError, match="name a directory for the results"):
+        with pytest.raises(InputError, match="name a directory only for the results"):
             run_directory(folder, overwrite=True).__enter__()
     assert list(tmp_path.iterdir()) == []
 
@@ -193,13 +193,13 @@ def test_a_network_is_replaced_on_demand_only(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="replace it with --overwrite"):
         network_directory(tmp_path).__enter__()
     table = tmp_path / "holdout.csv"
-    with pytest.raises(InputError, match="is what is read"):
+    with pytest.raises(InputError, match="is a file that is read"):
         network_directory(tmp_path, overwrite=True, reads=[table]).__enter__()
     assert files(tmp_path) == before
     with network_directory(tmp_path, overwrite=True):
         assert files(tmp_path) == {"notes.txt"}
     fill(tmp_path, ("data.json",))
-    with pytest.raises(InputError, match="is no network's"):
+    with pytest.raises(InputError, match="which manymodes did not write"):
         network_directory(tmp_path, overwrite=True).__enter__()
     assert files(tmp_path) == {"notes.txt", "data.json"}
 

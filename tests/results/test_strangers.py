@@ -203,6 +203,6 @@ def test_a_strangers_program_is_announced_before_it_runs(
     library = closed_form().program.library()
     monkeypatch.setattr("manymodes.density.program.Program.library", lambda _: library)
     opened = load(home / "run").posterior()
-    with pytest.warns(UserWarning, match=r"model\.stan came with its folder and is not") as told:
+    with pytest.warns(UserWarning, match=r"model\.stan came with its folder and is new") as told:
         assert np.isfinite(opened.log_density([0.3]))
     assert "\n" not in str(told[0].message)

@@ -89,7 +89,7 @@ def test_a_dask_scheduler_that_is_killed_ends_the_run(
     ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("manymodes.runtime.executors.__version__", "9.9")
-            with pytest.raises(InputError, match=r"worker at \S+ has not manymodes 9\.9: 0"):
+            with pytest.raises(InputError, match=r"worker at \S+ does not have manymodes 9\.9: 0"):
                 dask_executor(cluster.address).__enter__()
         queue = deque((i, (i,)) for i in range(30))
         run = as_completed(far_tasks.slowly, queue, executor=executor)

@@ -419,7 +419,7 @@ def test_a_task_that_is_lost_each_time_costs_only_itself() -> None:
 
 
 def test_an_executor_that_cancels_everything_ends_the_run() -> None:
-    with pytest.raises(EngineError, match=r"cancels what it is given.*--resume"):
+    with pytest.raises(EngineError, match=r"cancels its tasks.*--resume"):
         run_tasks(square, {1: (1,)}, executor=Losing({1: 99}, None))
 
 

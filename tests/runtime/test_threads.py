@@ -84,9 +84,9 @@ def test_tasks_share_the_cores(
 @pytest.mark.parametrize(
     ("at_once", "given", "said"),
     [
-        (4, 2, "threads_per_chain: 3 is too many, each task has 2: 4 at a time, of 8 cores"),
-        (8, 1, "3 is too many, each task has 1: 8 at a time, of 8 cores"),
-        (None, 1, "each task has 1: how many tasks an executor runs at once on a machine is not"),
+        (4, 2, "threads_per_chain: 3 is too many, each task gets 2: 4 at a time, of 8 cores"),
+        (8, 1, "3 is too many, each task gets 1: 8 at a time, of 8 cores"),
+        (None, 1, "each task gets 1: it is not known how many tasks an executor runs at once"),
     ],
 )
 def test_what_the_cores_do_not_leave_is_not_given(

@@ -115,7 +115,7 @@ def test_a_measure_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{}", "is no base measure"),
+        ("{}", "is not a base measure"),
         ("[]", r"is damaged \(not a JSON object\): it must be a JSON object with 'components'"),
         ("{", "it must be a JSON object with 'components'"),
         ('{"components": []}', "there is none"),
@@ -258,7 +258,7 @@ def assert_same_heights(nested: Nested) -> None:
 
 
 def test_an_unknown_reference_is_refused() -> None:
-    said = "reference: 'posterior' is none of auto, prior, chains, peaks, cube, nor a file"
+    said = "reference: 'posterior' is neither one of auto, prior, chains, peaks, cube nor"
     with pytest.raises(InputError, match=said):
         choose_base(closed_form(), "posterior")
 

@@ -142,7 +142,7 @@ def test_a_base_measure_of_chains_says_what_chains_missed() -> None:
     left = starts.select(starts.eta[:, :, 0].mean(axis=1) < 0)
     nested = run(posterior, reference="chains", chains=left)
     assert 0.3 < nested.missed_share < 0.9
-    assert any("chains have not been where" in text for text in nested_cautions(nested))
+    assert any("chains did not visit" in text for text in nested_cautions(nested))
 
 
 @needs_tools

@@ -95,7 +95,7 @@ def test_a_density_without_a_bound_says_so() -> None:
     assert any(
         "no maximum" in text and "sigma downwards" in text for text in mode_notes(comparison)
     )
-    assert "no maximum as far as was searched" in table
+    assert "no maximum in the searched box" in table
 
 
 def test_an_improper_prior_leaves_no_evidence(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_the_command_line_ends_with_a_report(
     command = [str(posterior.program.stan_file), str(data), "--nlive", "20", "--out", str(out)]
     assert main(["evidence", *command, "--runs", "1", "--quiet", "--seed", "2147483647"]) == 0
     page = (out / "report.html").read_text()
-    assert "no maximum as far as was searched" in page
+    assert "no maximum in the searched box" in page
     run = load(out)
     (entry,) = run.summary["posteriors"].values()
     assert entry["unassigned"] == pytest.approx(0.0)

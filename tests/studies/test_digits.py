@@ -150,7 +150,7 @@ def test_what_is_written(run: tuple[Path, dict[str, Any]]) -> None:
             assert text in report
             assert text in said
     assert mm.load(out).chains["posterior"]["W"].sizes["chain"] == 3
-    with pytest.raises(ResultsError, match="modes were not looked for"):
+    with pytest.raises(ResultsError, match="no modes were searched"):
         _ = mm.load(out).modes
 
 

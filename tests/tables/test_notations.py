@@ -361,7 +361,7 @@ def test_another_encoding_is_told_with_its_conversion(tmp_path: Path, encoding: 
         (b"a,y\n1,\0\n", "zero bytes"),
         (b"a\tb\ty\n1\t2\t0\n", "not by '\\t'"),
         (b"a,y\n1,0,\n2,1,\n", "remove the commas at its end"),
-        (b"a,b,y\n1,5,2,5,0\n", "where a comma is the decimal mark"),
+        (b"a,b,y\n1,5,2,5,0\n", "if a comma is the decimal mark"),
         (b'a,y\n1,0\n2,"1\n3,0\n', "is a quotation mark of line 3 not closed?"),
     ],
 )

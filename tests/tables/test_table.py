@@ -103,8 +103,8 @@ def test_a_wrong_table_is_refused(
         (["u", "u"] * 15, "bernoulli", None, "the target 'y' is always 'u': there is nothing"),
         (["1.0", " 1.0"] * 15, "categorical", None, "the target 'y' is always '1.0'"),
         (["1.0", "1", "2"] * 10, "bernoulli", None, "3 different values (1, 1.0, 2), and a "
-         "bernoulli target must have two: use --likelihood categorical, or write values alike that "
-         "mean the same ('1' and '1.0' differ only in how a number is written)"),
+         "bernoulli target must have two: use --likelihood categorical, or write values that "
+         "mean the same alike ('1' and '1.0' differ only in how a number is written)"),
         (["3", "3.0"] * 15, "normal", None, "the target 'y' is always 3"),
         (["u", "v", "w"] * 10, "bernoulli", None, "has 3 different values (u, v, w), and a "
          "bernoulli target must have two: use --likelihood categorical"),
@@ -115,7 +115,7 @@ def test_a_wrong_table_is_refused(
         (["u", "v"] * 15, "normal", None, "has 'u' in line 2, which is not a number; for classes "
          "use --likelihood bernoulli (two) or categorical"),
         (["true", "FALSE"] * 15, "normal", None, "is true or false: use --likelihood bernoulli"),
-        (["u", "v"] * 15, "bernoulli", "x", "--positive: 'x' is no class of 'y': u or v"),
+        (["u", "v"] * 15, "bernoulli", "x", "--positive: 'x' is not a class of 'y': u or v"),
         (["u", "v"] * 15, "categorical", "u", "--positive is for the bernoulli likelihood"),
         (["u", "v"] * 15, "poisson", None, "likelihood: 'poisson' is unknown"),
     ],
@@ -219,7 +219,7 @@ def test_a_new_table_may_differ_in_order_and_have_more(mixed: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.drop(columns=["size", "shop"]), "no column 'size', 'shop', which the network"),
+        (lambda t: t.drop(columns=["size", "shop"]), "no column 'size', 'shop'; the network"),
         (lambda t: t.replace({"shop": {"south": "east"}}), "column 'shop' has the level 'east' in "
          "row 1, 3, 5 (counted from 0), which the training part did not have; it had north, south"),
         (lambda t: t.assign(ripe="maybe"), "column 'ripe' has 'maybe' in row 0, 1, 2, 3, 4 ..."),

@@ -1,4 +1,4 @@
-"""A parser of arguments whose complaints are one line, with the name that was meant."""
+"""A parser of arguments with errors of one line that suggest the nearest name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
             args = sys.argv[1:]
         if self._subparsers is None:
             words = args[: args.index("--")] if "--" in args else args
-        else:  # what follows a command is the command's
+        else:  # arguments after a command belong to the command
             words = list(takewhile(lambda text: text.startswith("--"), args))
         if words:
             strange = [text.partition("=")[0] for text in words if text.startswith("--")]
@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
         return found, extra
 
     def _refuse(self, extra: Sequence[str], options: Iterable[str]) -> None:
-        """Complain of arguments that mean nothing, with the option that may be meant."""
+        """Report unknown arguments, with the option that may be meant."""
         if not extra:
             return
         by_word = {name.lstrip("-"): name for name in options}
@@ -72,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Raise `InputError`; for a word that is none of those allowed, name the nearest."""
+        """Raise `InputError`; for a word that is not allowed, suggest the nearest."""
         choice = _INVALID_CHOICE.search(message)
         if choice is not None:
             message += nearest(choice.group(2), re.findall(r"[\w-]+", choice.group(3)))
@@ -100,7 +100,7 @@ def _plain(value: Any) -> str:
 
 
 def whole(least: int | None, most: int = MOST) -> Callable[[str], int]:
-    """Return what reads a whole number, from ``least`` (if there is one) to ``most``."""
+    """Return a reader of whole numbers from ``least`` (if there is one) to ``most``."""
 
     def read(text: str) -> int:
         try:

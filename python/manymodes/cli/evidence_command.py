@@ -92,7 +92,7 @@ def evidence_command(options: argparse.Namespace) -> int:
 
 
 def _other_reference(nested: Nested, *, has_chains: bool) -> str | None:
-    """Return another base measure to integrate over; None where there is none to tell it from."""
+    """Return another base measure to integrate over; None if there is no other."""
     if nested.base.source in ("prior", "cube"):
         return "chains" if has_chains else "peaks"
     has_prior = nested.posterior.prior_only is not None and nested.is_evidence

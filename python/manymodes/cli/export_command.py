@@ -1,4 +1,4 @@
-"""The command that writes what a run holds as other programs do: ``export``."""
+"""The command ``export``, which writes a run in the files of other programs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def export_command(options: argparse.Namespace) -> int:
 
 
 def _posterior_folders(run: Path) -> list[Path]:
-    """Return the folders of a run's posteriors: a study has one for each."""
+    """Return the folders of a run's posteriors; a study has one folder for each."""
     if (run / "posterior").is_dir():
         return [run]
     folders = sorted(path.parent for path in run.glob("*/posterior") if path.is_dir())

@@ -1,4 +1,4 @@
-"""Errors that nobody raised on purpose: what a user is told, and where the traceback is kept."""
+"""Unexpected errors: the line for the user, and the file that keeps the traceback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from manymodes._version import __version__
 from manymodes.toolchain.paths import home
 
 TRACEBACK = "traceback-"
-"""How the names of files with a traceback begin."""
+"""The beginning of the names of files with a traceback."""
 
 VARIABLE = "MANYMODES_TRACEBACK"
 """The environment variable that shows every traceback, if it is neither empty nor 0."""
@@ -26,7 +26,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def of_full_disk(error: BaseException) -> bool:
-    """Whether an error, or what led to it, is that there is no room left."""
+    """Whether an error, or its cause, is a full disk."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in _FULL:
@@ -36,15 +36,15 @@ def of_full_disk(error: BaseException) -> bool:
 
 
 def unexpected(error: BaseException, folders: Sequence[Path]) -> str:
-    """Return the one line about an error that nobody raised on purpose; keep its traceback.
+    """Return one line about an unexpected error, and keep its traceback.
 
     Parameters
     ----------
     error : BaseException
         The error.
     folders : sequence of Path
-        Where the file may go, the first that takes it; then the user's directory of manymodes,
-        then the system's for temporary files.
+        Folders for the file; the first that can be written is used, then the user's directory of
+        manymodes, then the system's for temporary files.
     """
     said = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
@@ -61,8 +61,8 @@ def unexpected(error: BaseException, folders: Sequence[Path]) -> str:
 
 
 def keep_traceback(error: BaseException, folders: Sequence[Path]) -> Path | None:
-    """Write a traceback to a new file, in the first folder that takes it; None if none does."""
-    with suppress(Exception):  # what is wrong is told in any case
+    """Write a traceback to a new file in the first writable folder; None if there is none."""
+    with suppress(Exception):  # the error itself is reported in any case
         text = (
             f"manymodes {__version__}, Python {platform.python_version()}, "
             f"{platform.platform()}\n{' '.join(sys.argv)}\n\n"
@@ -76,7 +76,7 @@ def keep_traceback(error: BaseException, folders: Sequence[Path]) -> Path | None
 
 
 def logs() -> Path:
-    """Return the folder for what goes to no run."""
+    """Return the folder for files that belong to no run."""
     return home() / "logs"
 
 

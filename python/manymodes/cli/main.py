@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _status(arguments: Sequence[str] | None) -> int:
-    # The samplers fill the cores; linear algebra on more threads only gets in their way.
+    # One thread, because the samplers fill the cores and threads of linear algebra slow them down.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     options = argparse.Namespace()
     with plain_streams():
@@ -75,7 +75,7 @@ def _status(arguments: Sequence[str] | None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run a command; nothing that a Stan program prints gets between its results."""
+    """Run a command; the prints of Stan programs stay out of its results."""
     with warnings_as_lines(logs() / "warnings.log"), silence() as printed:
         status = _COMMANDS[options.command](options)
         said = printed()
@@ -86,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _owned_process(options: argparse.Namespace) -> Iterator[None]:
-    """Do what only the process of a command may: take its signals and its temporary files."""
+    """Take over signals and temporary files, which only the process of a command may do."""
     with ending_signals(_interrupted(options)):
         from manymodes.toolchain import home, sweep_setup
         from manymodes.toolchain.build_cache import sweep_builds
@@ -99,7 +99,7 @@ def _owned_process(options: argparse.Namespace) -> Iterator[None]:
 
 
 def _interrupted(options: argparse.Namespace) -> str:
-    kept = "; what is finished is kept: go on with --resume" * hasattr(options, "resume")
+    kept = "; finished work is kept: go on with --resume" * hasattr(options, "resume")
     return f"manymodes: error: interrupted{kept}"
 
 
@@ -110,7 +110,7 @@ def _failed(error: Exception, options: argparse.Namespace) -> int:
         flush_output()
     except (BrokenPipeError, StorageError) as lost:
         error = error if isinstance(error, ManymodesError) else lost
-    if isinstance(error, BrokenPipeError):  # whoever reads our output has read enough
+    if isinstance(error, BrokenPipeError):  # the reader of our output has read enough
         abandon_output()
         return 1
     if isinstance(error, ManymodesError):

@@ -24,7 +24,7 @@ def is_of_models(folders: Sequence[Path]) -> bool:
 
 
 def refuse_model_options(options: argparse.Namespace) -> None:
-    """Refuse the options that one run has no use for.
+    """Refuse the options that make no sense for a single run.
 
     Raises
     ------

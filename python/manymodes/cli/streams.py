@@ -19,13 +19,13 @@ _PLAIN = {
     "\u00b2": "^2", "\u00b3": "^3", "\u03c3": "sigma", "\u03b1": "alpha", "\u03b2": "beta",
     "\u03b3": "gamma", "\u03bd": "nu", "\u03c1": "rho", "\u0394": "Delta", "\u00b5": "u",
 }  # fmt: skip
-"""What stands for a character that an output cannot show."""
+"""The replacement of a character that an output cannot show."""
 
 
 def hold_streams() -> None:
-    """Open what was closed of standard input, output and error, towards nothing.
+    """Open closed standard streams (input, output, error) on the null device.
 
-    Otherwise the next file that is opened takes its number, and what a program prints goes there.
+    Otherwise the next file that is opened takes the stream's number, and prints go into it.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -68,7 +68,7 @@ def plain_streams() -> Iterator[None]:
 
 
 def flush_output() -> None:
-    """Write what is left of the standard output; afterwards nothing of it can fail any more.
+    """Write the rest of the standard output, so that a later write cannot fail.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def flush_output() -> None:
 
 
 def abandon_output() -> None:
-    """Lead the standard output nowhere, so that the end of the process does not write to it."""
+    """Discard further standard output, so that the end of the process does not write to it."""
     with suppress(OSError, ValueError, AttributeError):
         opened = os.open(os.devnull, os.O_WRONLY)
         os.dup2(opened, sys.stdout.fileno())

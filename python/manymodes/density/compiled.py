@@ -1,4 +1,4 @@
-"""Compiled programs: made side by side, and loaded with data."""
+"""Compiled programs: they are compiled side by side and loaded with data."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def load_model(program: Program, data_json: str, data_file: Path | None) -> Any:
     data_json : str
         Its data.
     data_file : Path, optional
-        Where they are from, for messages.
+        The file of the data, for messages.
 
     Raises
     ------
     InputError
-        The data do not fit the program, the message is Stan's; or leave it without parameters.
+        The data do not fit the program (the message is Stan's) or leave it without parameters.
     CompileError
         The program does not compile.
     ToolchainError
-        What was compiled cannot be loaded.
+        The compiled library cannot be loaded.
     """
     import bridgestan
 
     _warn_of_foreign([program])
     library = program.library()
 
-    def load() -> Any:  # transformed data may loop without end
+    def load() -> Any:  # a separate call, because transformed data may loop without end
         capture(library)
         return bridgestan.StanModel(str(library), data_json, capture_stan_prints=False)
 
@@ -67,7 +67,7 @@ def load_model(program: Program, data_json: str, data_file: Path | None) -> Any:
 
 
 class _Posterior(Protocol):
-    """What is compiled of a posterior, and asked of it."""
+    """The posterior's program, and what the compilation needs of it."""
 
     @property
     def program(self) -> Program: ...
@@ -84,7 +84,7 @@ def compile_posteriors(posteriors: Iterable[_Posterior], *, quiet: bool = False)
     Parameters
     ----------
     posteriors : iterable of Posterior
-        What is in the cache already costs nothing.
+        Programs that are in the cache are not compiled again.
     quiet : bool
         Show no progress.
 
@@ -99,7 +99,7 @@ def compile_posteriors(posteriors: Iterable[_Posterior], *, quiet: bool = False)
     Raises
     ------
     InputError
-        A program has no parameters, or a whole number of its data is none for Stan.
+        A program has no parameters, or a whole number of its data is too large for Stan.
     CompileError
         A program does not compile.
     """
@@ -117,7 +117,7 @@ def compile_programs(programs: Iterable[Program], *, quiet: bool = False) -> Non
     Parameters
     ----------
     programs : iterable of Program
-        What is in the cache already costs nothing.
+        Programs that are in the cache are not compiled again.
     quiet : bool
         Show no progress.
 
@@ -141,7 +141,7 @@ def compile_programs(programs: Iterable[Program], *, quiet: bool = False) -> Non
 
 
 def _warn_of_foreign(programs: Iterable[Program]) -> None:
-    """Say that programs that came in folders are compiled and run, where they are new here."""
+    """Say that programs that came in folders are compiled and run, if they are new here."""
     for said in sorted(filter(None, {program.foreign for program in programs})):
         warnings.warn(said, ManymodesWarning, stacklevel=4)
 

@@ -1,8 +1,8 @@
-"""What compilers and compiled programs say, in the user's own names of files.
+"""Messages of compilers and compiled programs, with the user's own names of files.
 
-A program is compiled from a copy in a scratch folder, of which nothing is left when its messages
-are read. stanc names the copies, and so do the messages of a running program; g++ names the C++
-that stanc has made, whose statements say which line of the program they come from.
+A program is compiled from a copy in a scratch folder, which is gone when the user reads the
+messages. stanc and a running program name the copies; g++ names the C++ code that stanc made, and
+the statements in it say which line of the program they come from.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def with_users_names(message: str, main: str, shown: Mapping[str, str]) -> str:
     Parameters
     ----------
     message : str
-        It names files as in ``'model.stan', line 5``.
+        The message; it names files as in ``'model.stan', line 5``.
     main : str
-        What the user calls the program itself, which stands for every name that is not known: a
-        compiled program may have been made from a copy of another name.
+        The user's name of the program itself. It replaces every unknown name, because a compiled
+        program may have been made from a copy with another name.
     shown : mapping of str to str
-        What the user calls the files that are included, by the names that they are carried under.
+        The user's names of the included files, by the names of their copies.
     """
     known = set(shown.values())
     shown = {_SCRATCH.sub("", name): called for name, called in shown.items()}
@@ -47,16 +47,16 @@ def with_users_names(message: str, main: str, shown: Mapping[str, str]) -> str:
 
 
 def first_complaint(name: str, output: str, scratch: Path | None = None) -> str:
-    """Return what a compiler said that matters, on few lines.
+    """Return the important part of a compiler's output, on few lines.
 
     Parameters
     ----------
     name : str
-        What does not compile.
+        The program that does not compile.
     output : str
-        All that make printed.
+        The whole output of make.
     scratch : Path, optional
-        The folder of the C++ that stanc made: an error in it is traced to the program's line.
+        The folder of the C++ code that stanc made: an error in it is traced to the program's line.
     """
     lines = [line for line in re.split(r"\s*\n|(?=make\S*: \*\*\*)", output) if line.strip()]
     chatter = re.compile(r"make(\[\d+\])?:|Command \[")

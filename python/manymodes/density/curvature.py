@@ -1,4 +1,4 @@
-"""A density as a hill: what an optimiser descends, and the curvature at a place."""
+"""A density as a hill: the function that an optimiser descends, and the curvature at a point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from manymodes.errors import DensityError
 from manymodes.types import FloatArray
 
 FAILED = 1e300
-"""What `descent` returns where the density cannot be evaluated."""
+"""The value of `descent` where the density cannot be evaluated."""
 
 
 def descent(posterior: Posterior) -> Callable[[FloatArray], tuple[float, FloatArray]]:
@@ -35,16 +35,16 @@ def hessian(posterior: Posterior, x: FloatArray, step: float = 1e-5) -> FloatArr
     Parameters
     ----------
     posterior : Posterior
-        Whose density.
+        The posterior with the density.
     x : array of shape (D,)
-        The place, on the unconstrained scale.
+        The point, in the unconstrained space.
     step : float
-        Of the differences, relative to 1 + |x|.
+        Step of the differences, relative to 1 + |x|.
 
     Raises
     ------
     DensityError
-        The gradient cannot be evaluated beside the place.
+        The gradient cannot be evaluated near the point.
     """
     rows = []
     for i, value in enumerate(x):

@@ -1,8 +1,8 @@
-"""Our Stan files as an earlier manymodes wrote them: known by their text, and brought up to date.
+"""Our Stan files of earlier versions: they are recognised by their text and brought up to date.
 
-The folder of a network, and that of a run, holds copies of our files. Where one of them has
-changed since, and its density has not, ``earlier_files`` keeps the text that it had at first. By
-these texts a copy is recognised, whatever it is called; a file that was edited has none of them.
+The folder of a network, and the folder of a run, hold copies of our files. If the text of a file
+has changed since then, but not its density, ``earlier_files`` keeps its first text. These texts
+identify a copy under any name; a file that was edited matches none of them.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def brought_up_to_date(name: str, sources: Mapping[str, str]) -> dict[str, str]:
     Parameters
     ----------
     name : str
-        The program's.
+        The program's name.
     sources : mapping of str to str
-        The program and what it includes, by the name it is included under.
+        The program and its included files, by the name under which they are included.
 
     Returns
     -------
     dict of str to str
-        As they were where one of our files of functions was edited: others may rely on what it
-        defines.
+        The new sources; they are unchanged if one of our files of functions was edited, because
+        other files may rely on its definitions.
 
     Warns
     -----
@@ -63,8 +63,8 @@ def brought_up_to_date(name: str, sources: Mapping[str, str]) -> dict[str, str]:
     changed = [file for file, text in sources.items() if text in today]
     if changed:
         warnings.warn(
-            f"{name}: an earlier manymodes wrote {', '.join(changed)}: taken as this one writes "
-            "them, the same density for every Stan (the files stay as they are)",
+            f"{name}: an earlier manymodes wrote {', '.join(changed)}; this run uses today's "
+            "versions, the same density for every Stan (the files stay as they are)",
             UpgradeWarning,
             stacklevel=3,
         )
@@ -74,8 +74,8 @@ def brought_up_to_date(name: str, sources: Mapping[str, str]) -> dict[str, str]:
 def as_at_first(sources: Mapping[str, str]) -> dict[str, str]:
     """Return a program's sources with the text that each of our files had at first.
 
-    Programs that differ in nothing but the version of our files, so that they have the same
-    density, are the same here.
+    So programs that differ only in the version of our files, and have the same density, have the
+    same sources here.
     """
     first = {now: then for then, now in _today().items()}
     return {file: first.get(text, text) for file, text in sources.items()}
@@ -83,7 +83,7 @@ def as_at_first(sources: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def naming_the_remedy(sources: Mapping[str, str], stan: str | None) -> Iterator[None]:
-    """Add to the error of a program what to write for the words that Stan took from our files.
+    """Add to the error of a program what to write for the words that Stan no longer takes.
 
     Parameters
     ----------
@@ -113,11 +113,11 @@ def _remedy(sources: Mapping[str, str]) -> str:
                 said.append(f"in {file} write {instead} for {word}")
     if not said:
         return ""
-    return f"This Stan no longer takes what an earlier manymodes wrote: {'; '.join(said)}"
+    return f"This Stan no longer takes words that an earlier manymodes wrote: {'; '.join(said)}"
 
 
 def _edited(sources: Mapping[str, str]) -> bool:
-    """Whether a file of functions has the name of one of ours, but no text that it ever had."""
+    """Whether a file of functions has the name of one of ours, but none of its known texts."""
     ours = _texts("functions")
     known = {*ours.values(), *_today()}
     return any(_plain(file) in ours and text not in known for file, text in sources.items())
@@ -138,7 +138,7 @@ def _texts(*folders: str) -> dict[str, str]:
 
 @cache
 def _today() -> dict[str, str]:
-    """Return the texts that have changed: from the first one of each file to today's."""
+    """Return the texts that have changed, each with today's text of the same file."""
     now = _texts("functions", "models")
     return {
         path.read_text(encoding="utf-8"): now[path.name.removesuffix(".txt")]

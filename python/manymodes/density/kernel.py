@@ -1,10 +1,10 @@
 """The kernel: a network's likelihood in C++ with its analytic gradient, in place of Stan's.
 
-A Stan program is the definition, and stays what is saved and compared. Where it includes a file
-that ``stan/kernels`` has too, and has it as ``stan/functions`` has it, the one in ``stan/kernels``
-can take its place: that only declares the functions, which a C++ user header defines (stanc's
-``--allow-undefined``). Where it has one of them otherwise, none is replaced: that one may rely on
-how the others are written.
+The Stan program is the definition; it is saved, and runs are compared by it. If it includes a file
+of ``stan/functions`` unchanged, and ``stan/kernels`` has a file of the same name, the latter can
+take its place: it only declares the functions, and a C++ user header defines them (stanc's
+``--allow-undefined``). If one of these files was edited, none is replaced, because the edited file
+may rely on the text of the others.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def with_kernel(sources: Mapping[str, str]) -> dict[str, str] | None:
     Parameters
     ----------
     sources : mapping of str to str
-        The program and what it includes, by the name it is included under.
+        The program and its included files, by the name under which they are included.
 
     Returns
     -------
     dict of str to str or None
-        None if nothing of it can be replaced: the program has no such likelihood, or another one.
+        None if no file can be replaced: the program has no such likelihood, or an edited one.
     """
     replaced = {}
     for path in sorted(_folder().glob("*.stanfunctions")):
@@ -77,8 +77,8 @@ def instruction_set() -> str:
     Returns
     -------
     {"avx512", "avx2", "baseline"}
-        What every program of the machine's kind has is the baseline. Where the processor's
-        abilities cannot be read (no ``/proc/cpuinfo``) that is what is returned.
+        The baseline is the set that every processor of this kind has. It is also returned if the
+        processor's abilities cannot be read (no ``/proc/cpuinfo``).
     """
     found: set[str] = set()
     if sys.platform == "linux" and os.uname().machine == "x86_64":
@@ -92,42 +92,42 @@ def instruction_set() -> str:
 
 
 def too_deep(data: Mapping[str, Any]) -> str:
-    """Return why the kernel cannot compute a network of given data; empty where it can."""
+    """Return why the kernel cannot compute a network of given data; empty if it can."""
     layers = data.get("hidden")
     n = len(layers) if isinstance(layers, list | tuple | np.ndarray) else 0
     if n <= MOST_HIDDEN_LAYERS:
         return ""
     return (
-        f"the kernel takes {MOST_HIDDEN_LAYERS} hidden layers and there are {n}, so that the Stan "
+        f"the kernel takes {MOST_HIDDEN_LAYERS} hidden layers and there are {n}, so the Stan "
         "program computes the likelihood: the same density, several times slower"
     )
 
 
 def caution(name: str, sources: Mapping[str, str], failure: str | None, record: Path) -> str | None:
-    """Return the line that a user reads where the kernel is not what runs.
+    """Return the line that a user reads if the kernel does not run.
 
     Parameters
     ----------
     name : str
-        The program's.
+        The program's name.
     sources : mapping of str to str
-        The program and what it includes, by the name it is included under.
+        The program and its included files, by the name under which they are included.
     failure : str or None
         The compiler's error, its first complaint on the second line; None if there was none.
     record : Path
-        The file that keeps it, without which the kernel is tried again.
+        The file that keeps the failure; without it the kernel is tried again.
 
     Returns
     -------
     str or None
-        None where the kernel runs, and where the program has no part for it.
+        None if the kernel runs, or if the program has no part for it.
     """
     if failure is None:
         own = _own(sources)
         return own and (
-            f"{name}: its own {own} computes the likelihood, not the kernel, which is several "
-            "times faster but stands for the file as this manymodes writes it alone "
-            "(--no-kernel says that this is meant)"
+            f"{name}: its own {own} computes the likelihood. The kernel is several times faster, "
+            "but it replaces only the file that this manymodes writes (--no-kernel says that your "
+            "file is meant)"
         )
     complaint = " ".join((failure.splitlines()[1:] or [failure])[0].split())[:200]
     return (
@@ -138,7 +138,7 @@ def caution(name: str, sources: Mapping[str, str], failure: str | None, record: 
 
 
 def _own(sources: Mapping[str, str]) -> str | None:
-    """Return the files that define what the kernel does and are not as we ship them."""
+    """Return the edited files among those that the kernel would replace."""
     found = [
         path.name
         for path in sorted(_folder().glob("*.stanfunctions"))

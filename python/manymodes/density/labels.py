@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 _OF_ARVIZ = {"chain", "draw", "sample", "source_chain", "source_draw"}
-"""Coordinates of our trees, and what ArviZ calls chain and draw together."""
+"""Coordinates of our trees, and ArviZ's name for chain and draw together."""
 _OF_ARVIZ |= {"summary", "ci_bound", "column", "plot_axis"}
-"""Dimensions that its statistics and figures add: they fail on a variable of that name."""
+"""Dimensions that ArviZ's statistics and figures add; they fail on variables of these names."""
 _OF_ANESTHETIC = {"logL", "logL_birth", "nlive", "insertion"}
 """Columns that every table of nested samples has, or gets."""
 
@@ -33,17 +33,16 @@ def stan_name(flat: str) -> str:
 
 
 def exported_names(variables: Iterable[Variable]) -> dict[str, str]:
-    """Return what each variable is called in files and objects of other packages.
+    """Return the name of each variable in files and objects of other packages.
 
-    Stan allows names that ArviZ or anesthetic have for something of their own: dimensions
-    (``chain``, ``draw``, ``theta_dim_0``) and columns (``logL``). A variable of such a name would
-    be lost, and has an underscore added until no other variable has the name. It is called the
-    same in everything that is written.
+    Stan allows names that ArviZ or anesthetic reserve: dimensions (``chain``, ``draw``,
+    ``theta_dim_0``) and columns (``logL``). A variable of such a name would be lost. So underscores
+    are added until no other variable has the name. All files use the same name.
 
     Parameters
     ----------
     variables : iterable of Variable
-        All of a program that are written.
+        All variables of a program that are written.
 
     Returns
     -------
@@ -74,11 +73,11 @@ def renamed_text(names: Mapping[str, str]) -> str:
     changed = [f"{name} is called {new}" for name, new in names.items() if name != new]
     if not changed:
         return ""
-    return f"{', '.join(changed)} in what is written: ArviZ or anesthetic has the name itself"
+    return f"{', '.join(changed)} in all files, because ArviZ or anesthetic reserves the name"
 
 
 def renamed_flat(flat: str, names: Mapping[str, str]) -> str:
-    """Return a flat name (``draw.1``) as it is called outside."""
+    """Return the outside name of a flat name (``draw.1``)."""
     name, dot, indexes = flat.partition(".")
     return f"{names.get(name, name)}{dot}{indexes}"
 
@@ -86,9 +85,9 @@ def renamed_flat(flat: str, names: Mapping[str, str]) -> str:
 def tex_label(flat: str) -> str:
     r"""Return a flat name in TeX, without dollar signs: ``W_{1,2}`` for ``W.1.2``.
 
-    Greek letters are spelt out in Stan and become letters; what follows an underscore, digits at
-    the end of a letter, and indexes go below: ``\sigma_{\mathrm{raw},3}`` for ``sigma_raw.3``.
-    Words stay words, ``\mathrm{rate}``, but for a logarithm: ``\log \sigma`` for ``log_sigma``.
+    Spelt-out Greek letters become letters. Words after an underscore, digits after a letter, and
+    indexes become subscripts: ``\sigma_{\mathrm{raw},3}`` for ``sigma_raw.3``. Words stay words,
+    ``\mathrm{rate}``, except a logarithm: ``\log \sigma`` for ``log_sigma``.
     """
     name, *indexes = flat.split(".")
     head, *below = [part for part in re.split("[_:]+", name) if part]
@@ -129,7 +128,7 @@ def anesthetic_samples(
     logl, birth : arrays of shape (n,)
         Log likelihood of each point and of the contour it was born on (nats).
     name : str
-        What legends call the run.
+        The run's name in legends.
     """
     from anesthetic import NestedSamples
 

@@ -14,7 +14,7 @@ from manymodes.errors import InputError
 from manymodes.types import BoolArray, FloatArray, IntArray
 
 NAME = "log_lik"
-"""What a program calls the log likelihood of each observation."""
+"""The name of the log likelihood of each observation in a program."""
 
 _MOST_NAMED = 5
 _EXTREME = 1e150  # nats: sums of squares of larger scores are beyond a double
@@ -29,7 +29,7 @@ class LogLik:
     values : array of shape (S, N)
         In nats; NaN in draws for which the generated quantities throw, as in CmdStan.
     threw : bool array of shape (S,)
-        Which draws these are.
+        The draws for which they throw.
     message : str
         Stan's message for the first of them; empty if there is none.
     """
@@ -41,19 +41,19 @@ class LogLik:
 
 @dataclass(frozen=True, eq=False)
 class Missing:
-    """What a set of draws lacks of the log likelihood.
+    """Counts of missing values in the log likelihood of a set of draws.
 
-    An observation whose log likelihood is NaN or infinite under some draw has no leave-one-out
-    score: no weights of the draws say what they predict without it.
+    If the log likelihood of an observation is NaN or infinite under some draw, the observation has
+    no leave-one-out score, because no weights of the draws give a prediction without it.
 
     Attributes
     ----------
     draws : int
-        How many draws there are.
+        The number of draws.
     count : int array of shape (N,)
-        In how many of them each observation has no finite log likelihood.
+        The number of draws without a finite log likelihood, for each observation.
     threw : int
-        In how many the generated quantities throw: no observation has one there.
+        The number of draws for which the generated quantities throw; they have no log likelihood.
     message : str
         Stan's message for the first of them.
     scored : int
@@ -74,7 +74,7 @@ class Missing:
     def of(
         cls, values: FloatArray, told: LogLik | None = None, scored: BoolArray | None = None
     ) -> Missing:
-        """Count what values of shape (S, N) lack; `scored` says which observations have a score."""
+        """Count missing values, shape (S, N); `scored` says which observations have a score."""
         lost = ~np.isfinite(values)
         kept = ~lost.any(axis=0) if scored is None else scored
         threw = 0 if told is None else int(told.threw.sum())
@@ -83,7 +83,7 @@ class Missing:
 
     @classmethod
     def in_all(cls, parts: Sequence[Missing], scored: int) -> Missing:
-        """Add up what several chains lack; `scored` observations have a score in every chain."""
+        """Add up the counts of several chains; `scored` observations have a score in all."""
         return cls(
             sum(part.draws for part in parts),
             np.sum([part.count for part in parts], axis=0),
@@ -98,20 +98,20 @@ class Missing:
         return bool(self.threw or self.count.any() or self.scored < len(self.count) or self.extreme)
 
     def sentences(self, of: str = "the chains", *, scores: bool = True) -> list[str]:
-        """Return what is missing, why, and what follows for leave-one-out, in sentences.
+        """Return sentences on missing values, the reason, and the effect on leave-one-out scores.
 
         Parameters
         ----------
         of : str
-            Whose draws they are.
+            The owner of the draws.
         scores : bool
-            Whether there are leave-one-out scores to speak of.
+            Whether leave-one-out scores are used.
         """
         found, total = [], len(self.count)
         if self.threw:
             found.append(
-                f"The generated quantities threw in {self.threw} of {self.draws} draws of {of}, "
-                f"which have no log_lik. The first message was: {self.message.rstrip('.')}."
+                f"The generated quantities threw in {self.threw} of {self.draws} draws of {of}; "
+                f"these have no log_lik. The first message was: {self.message.rstrip('.')}."
             )
         own = np.flatnonzero(self.count > self.threw)
         if len(own):
@@ -128,11 +128,11 @@ class Missing:
             found.append("No observation has a leave-one-out score: chains are not stacked.")
         elif scores and self.scored == 1 < total:
             found.append(
-                f"One of {total} observations is scored by every chain: chains are not stacked."
+                f"Every chain scores only one of {total} observations: chains are not stacked."
             )
         elif scores and self.scored < total:
             found.append(
-                f"Leave-one-out scores and stacking are of the {self.scored} of {total} "
+                f"Leave-one-out scores and stacking use only the {self.scored} of {total} "
                 "observations that every chain scores."
             )
         if scores and self.extreme:
@@ -173,7 +173,7 @@ def extreme_scores(lpd: FloatArray) -> tuple[int, ...]:
 
 
 def find_log_lik(model: Any, program: str) -> Variable:
-    """Return where a row with generated quantities has its ``log_lik``.
+    """Return the place of ``log_lik`` in a row with generated quantities.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def find_log_lik(model: Any, program: str) -> Variable:
     Raises
     ------
     InputError
-        It has none, or it has no entries or is not made of real numbers.
+        The program has no ``log_lik``, or it has no entries or is not made of real numbers.
     """
     names = model.param_names(include_tp=True, include_gq=True)
     own = (f"{NAME}.", f"{NAME}:")  # of an array, and of a tuple
@@ -193,7 +193,7 @@ def find_log_lik(model: Any, program: str) -> Variable:
     if not at or at[0] < model.param_num():
         raise InputError(
             f"the program {program} has no '{NAME}' in generated quantities, which leave-one-out "
-            f"scores need; add a vector {NAME} of one entry a datum"
+            f"scores need; add a vector {NAME} with one entry for each datum"
         )
     first, last = at[0], at[-1] + 1
     parts = [name.split(".") for name in names[first:last]]

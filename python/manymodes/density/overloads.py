@@ -1,9 +1,9 @@
-"""One name for several functions, for a Stan compiler that takes one function a name.
+"""One name for several functions, for a Stan compiler that takes one function for each name.
 
-Stan takes overloaded functions since 2.29. For an older compiler each of them gets a name of its
-own, and each call the name of the one that fits. Which one fits depends on the types of the
-arguments, which the compiler knows: where it finds a call ill-typed, the next function of as many
-arguments is tried there, until the program passes.
+Stan takes overloaded functions since 2.29. For an older compiler each of them gets its own name,
+and each call gets the name of the function that fits. The types of the arguments decide which one
+fits, and the compiler knows them: if it rejects the types of a call, the next function with the
+same number of arguments is tried there, until the program passes.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class _Function:
 def without_overloads(
     sources: Mapping[str, str], complaint: Callable[[Mapping[str, str]], str]
 ) -> dict[str, str]:
-    """Return a program in which every function has a name of its own.
+    """Return a program in which every function has its own name.
 
     Parameters
     ----------
     sources : mapping of str to str
         The program's text, first, and that of each file that it includes, by name.
     complaint : callable
-        Takes such sources, has the compiler check them, and returns its first complaint; empty
-        if it has none. It names files as `sources` does, lines from 1, columns from 0.
+        Takes such sources, lets the compiler check them, and returns its first error; empty
+        if there is none. The error names files as `sources` does, lines from 1, columns from 0.
 
     Returns
     -------
     dict of str to str
-        `sources` themselves where no name stands for several functions. Where no choice of
-        functions passes, that of the last complaint, for the compiler to complain of.
+        `sources` themselves if no name stands for several functions. If no choice of functions
+        passes, the last choice is returned, so that the compiler reports its error.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def _type(argument: tuple[Token, ...]) -> str:
 def _renamed(
     sources: Mapping[str, str], names: Mapping[Token, str]
 ) -> tuple[dict[str, str], dict[tuple[str, int, int], Token]]:
-    """Return sources with other names in places, and which token stands where in them."""
+    """Return sources with other names in some places, and the token at each place in them."""
     written = {file: text.split("\n") for file, text in sources.items()}
     places: dict[tuple[str, int, int], Token] = {}
     shift: dict[tuple[str, int], int] = {}

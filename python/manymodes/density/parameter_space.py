@@ -1,4 +1,4 @@
-r"""What Stan's constraining transforms do to a normalised density, and which spaces are a cube.
+r"""The effect of Stan's constraining transforms on a normalised density; spaces that are a cube.
 
 A density of constrained parameters is taken with respect to Lebesgue measure on their free
 elements. For nearly all of Stan's types the log Jacobian that Stan adds is that of the map from
@@ -19,15 +19,15 @@ cholesky_factor_cov      the lower triangle, its diagonal positive; with M rows 
 cholesky_factor_corr     the lower triangle without its diagonal
 =======================  =========================================================
 
-A unit_vector is the exception. It has K unconstrained coordinates y, of which x = y / |y| uses
-the direction alone, and Stan adds the kernel -\|y\|^2 / 2, no Jacobian. A density p(x) that is
-normalised with respect to the surface of the sphere, which is what a flat prior of
-Gamma(K/2) / (2 pi^(K/2)) is, gets the integral of r^(K - 1) exp(-r^2 / 2) over the radius r,
+A unit_vector is the exception. It has K unconstrained coordinates y, and x = y / |y| uses only
+their direction. Stan adds the kernel -\|y\|^2 / 2 and no Jacobian. If a density p(x) is
+normalised with respect to the surface of the sphere, like a flat prior of
+Gamma(K/2) / (2 pi^(K/2)), it gets the integral of r^(K - 1) exp(-r^2 / 2) over the radius r,
 
     2^(K/2 - 1) Gamma(K/2),
 
-which is 1 only for K = 2: `log_unit_vector_surplus`. So it is in Stan since 2.10; before, hyper-
-spherical coordinates were used.
+which is 1 only for K = 2: `log_unit_vector_surplus`. Stan does so since 2.10; earlier versions
+used hyperspherical coordinates.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _CLOSE = 1e-9
 
 
 def log_unit_vector_surplus(posterior: Posterior) -> float:
-    """Return what all unit vectors of a posterior add to the log of its integral (nats).
+    """Return the surplus of all unit vectors of a posterior in the log of its integral (nats).
 
     Subtract it from log_z. It is 0 for a posterior without unit vectors, and for those of 2
     elements.
@@ -59,8 +59,8 @@ def log_unit_vector_surplus(posterior: Posterior) -> float:
 
     Notes
     -----
-    Unit vectors are told from other types by what their transform does at random points, so that
-    no declaration has to be read: as many coordinates as elements, and norm 1.
+    Unit vectors are recognised by their transform at random points, so that no declaration has to
+    be read: they have as many coordinates as elements, and norm 1.
     """
     surplus = 0.0
     for part, _, values in _probed(posterior):
@@ -75,7 +75,7 @@ def log_unit_vector_surplus(posterior: Posterior) -> float:
 
 
 def off_unit_cube(posterior: Posterior) -> tuple[str, ...]:
-    """Return the parameters that do not live on (0, 1), each of their elements.
+    """Return the parameters of which some element does not live on (0, 1).
 
     Parameters
     ----------
@@ -84,10 +84,9 @@ def off_unit_cube(posterior: Posterior) -> tuple[str, ...]:
 
     Notes
     -----
-    A parameter lives on (0, 1) where its elements are the inverse logit of its unconstrained
-    coordinates, one by one, which is Stan's transform for ``<lower=0, upper=1>`` and for no other
-    declaration; it is tried at random points. Bounds that are data, 0 and 1 by their values,
-    count.
+    A parameter lives on (0, 1) if its elements are the inverse logit of its unconstrained
+    coordinates, one by one. Only ``<lower=0, upper=1>`` has this transform in Stan. It is tried at
+    random points, so that bounds that are data with the values 0 and 1 count, too.
     """
     off = []
     for part, eta, values in _probed(posterior):

@@ -41,11 +41,11 @@ class Posterior:
     data : mapping
         Its data, as for CmdStan's JSON.
     name : str
-        What the posterior is called in results.
+        The posterior's name in results.
     network : Network, optional
-        The network that the program describes; gives predictions.
+        The network that the program describes; it gives predictions.
     data_file : Path, optional
-        Where the data were read from, for messages.
+        The file of the data, for messages.
 
     Notes
     -----
@@ -62,7 +62,7 @@ class Posterior:
     data_file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Take the program without the kernel where that cannot compute the network."""
+        """Take the program without the kernel if the kernel cannot compute the network."""
         if self.depth_caution and self.program.kernel:
             object.__setattr__(self, "program", self.program.definition)
 
@@ -70,7 +70,7 @@ class Posterior:
     def from_files(
         cls, stan_file: str | Path, data_file: str | Path | None = None, *, kernel: bool = True
     ) -> Posterior:
-        """Make a posterior from a ``.stan`` and a ``.json`` file, which a program may do without.
+        """Make a posterior from a ``.stan`` file and a ``.json`` file, if the program has data.
 
         With `kernel` the likelihood of a network's program is computed in C++.
 
@@ -96,7 +96,7 @@ class Posterior:
     ) -> Posterior:
         """Make the posterior of a network given inputs X, shape (N, M), and targets y, (N,).
 
-        With `kernel` its likelihood is computed in C++ where that can be compiled.
+        With `kernel` its likelihood is computed in C++ if this can be compiled.
         """
         return cls(
             Program(network.program, kernel),
@@ -106,13 +106,13 @@ class Posterior:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the loaded library behind: the other process loads its own."""
+        """Leave the loaded library out: the other process loads its own."""
         fields = ("program", "data", "name", "network", "data_file")
         return {name: self.__dict__[name] for name in fields}
 
     @property
     def depth_caution(self) -> str:
-        """Why the kernel has no part in a deep network's posterior; empty for any other."""
+        """Why the kernel cannot compute a very deep network; empty for any other posterior."""
         why = too_deep(self.data)
         return f"{self.name}: {why}" if why and with_kernel(self.program.sources) else ""
 
@@ -124,24 +124,24 @@ class Posterior:
         return self
 
     def check(self) -> None:
-        """Refuse, before anything is compiled, what no engine could run.
+        """Refuse a posterior that no engine could run, before anything is compiled.
 
         Raises
         ------
         InputError
-            The program has no parameters, or a whole number of the data is none for Stan.
+            The program has no parameters, or a whole number of the data is too large for Stan.
         """
         self.program.check_parameters()
         self.data_json  # noqa: B018
 
     @cached_property
     def data_json(self) -> str:
-        """The data as JSON text, without what the program does not declare and Stan cannot read.
+        """The data as JSON text, without undeclared items that Stan cannot read.
 
         Raises
         ------
         InputError
-            A whole number is out of the range of an int, or a value is nothing for Stan.
+            A whole number is out of the range of an int, or Stan cannot take a value.
         """
         source = "data" if self.data_file is None else str(self.data_file)
         return stan_json(self.data, self.program.data_items, source)
@@ -150,7 +150,7 @@ class Posterior:
     def identity(self) -> dict[str, str]:
         """Short hashes of the program's text and of the data: equal for equal posteriors.
 
-        Whatever version of manymodes our files are of, their text counts as it was at first.
+        Our own files count with their first text, whatever version of manymodes wrote them.
         """
         return {
             "program": digest("\0".join(as_at_first(self.program.sources).values())),
@@ -168,7 +168,7 @@ class Posterior:
         CompileError
             The program does not compile.
         ToolchainError
-            What was compiled cannot be loaded.
+            The compiled library cannot be loaded.
         """
         self.check()
         return load_model(self.program, self.data_json, self.data_file)
@@ -191,14 +191,14 @@ class Posterior:
         """
         names = self.model.param_names(include_tp=True)
         if absent := left_out(names):
-            said = f"{self.program.name}: {', '.join(absent)} left out of what is shown: draws of "
-            said += "complex numbers and of tuples have no table or figure"
+            said = f"{self.program.name}: {', '.join(absent)} left out of tables and figures, "
+            said += "which cannot show complex numbers and tuples"
             warnings.warn(said, QuantitiesWarning, stacklevel=2)
         return variables_of(names)
 
     @cached_property
     def exported_names(self) -> dict[str, str]:
-        """What each variable is called in files and trees (see `density.labels`)."""
+        """The name of each variable in files and trees (see `density.labels`)."""
         return exported_names(self.variables)
 
     @cached_property
@@ -217,8 +217,8 @@ class Posterior:
     def log_density(self, eta: npt.ArrayLike) -> float:
         """Return the log density (nats) at an unconstrained point, shape (D,).
 
-        It is -inf outside the support: where Stan itself rejects the point. Whatever else goes
-        wrong is raised.
+        It is -inf outside the support, where Stan itself rejects the point. All other errors are
+        raised.
 
         Raises
         ------
@@ -251,7 +251,7 @@ class Posterior:
         return float(value), np.asarray(gradient)
 
     def _point(self, eta: npt.ArrayLike) -> FloatArray:
-        """Return one unconstrained point; raise `InputError` if it is none."""
+        """Return one unconstrained point; raise `InputError` if it does not fit."""
         try:
             point = np.asarray(eta, dtype=float)
         except (TypeError, ValueError) as error:
@@ -280,7 +280,7 @@ class Posterior:
         if self.prior_only is None:
             raise InputError(
                 f"the program {self.program.name} has no data item '{PRIOR_SWITCH}' "
-                "(0 or 1: leave the likelihood out), from which the prior is read; add one"
+                "(0 or 1: leave the likelihood out), which is needed to read the prior; add one"
             )
         return replace(self, data={**self.data, PRIOR_SWITCH: 1}, name=f"{self.name} prior")
 
@@ -336,7 +336,7 @@ class Posterior:
 
     @cached_property
     def _with_log_lik(self) -> Posterior:
-        """The same posterior with its ``log_lik`` switched on, where it has a switch."""
+        """The same posterior with its ``log_lik`` switched on, if it has a switch."""
         if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is None:
             return self
         return replace(self, data={**self.data, LOG_LIK_SWITCH: 1})
@@ -347,7 +347,7 @@ class Posterior:
 
     @cached_property
     def has_log_lik(self) -> bool:
-        """Whether the program can tell the log likelihood of each observation."""
+        """Whether the program has the log likelihood of each observation."""
         self._with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
         try:
             return self._log_lik_variable.size > 0
@@ -362,7 +362,7 @@ class Posterior:
     def log_lik(self, eta: npt.ArrayLike) -> FloatArray:
         """Return the log likelihood of each observation, shape (..., N), in nats.
 
-        NaN where the generated quantities throw: `log_lik_told` says why.
+        It is NaN if the generated quantities throw: `log_lik_told` says why.
 
         Parameters
         ----------
@@ -379,7 +379,7 @@ class Posterior:
         return values.reshape(*points.shape[:-1], -1)
 
     def log_lik_told(self, eta: FloatArray) -> LogLik:
-        """Return the log likelihood at points, shape (S, D), and where and why it is missing.
+        """Return the log likelihood at points, shape (S, D), with the reasons for missing values.
 
         Raises
         ------
@@ -401,16 +401,16 @@ class Posterior:
         Returns
         -------
         array
-            What `Network.predict` gives: (..., N) or, for categorical targets, (..., N, C).
+            The result of `Network.predict`: (..., N) or, for categorical targets, (..., N, C).
 
         Raises
         ------
         InputError
-            The posterior is not a network's.
+            The posterior is not that of a network.
         """
         return self._need_network().predict(self.unpack(rows), np.asarray(X, dtype=float))
 
     def _need_network(self) -> Network:
         if self.network is None:
-            raise InputError(f"the posterior '{self.name}' is not a network's: no predictions")
+            raise InputError(f"the posterior '{self.name}' has no predictions: it has no network")
         return self.network

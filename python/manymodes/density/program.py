@@ -4,8 +4,8 @@ A program is found in the cache under a hash of everything that changes its mach
 own text, every file that it includes, the compiler flags and the toolchain. Each compiled file
 is recorded with its own digest, so that a damaged cache is reported instead of executed.
 
-A network's program has two forms of the same density: its definition in Stan, and one with the
-likelihood in C++ (`manymodes.density.kernel`), which is what runs wherever it can be compiled.
+A network's program has two forms of the same density: its definition in Stan, and a form with the
+likelihood in C++ (`manymodes.density.kernel`). The second runs wherever it can be compiled.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ class Program:
     Parameters
     ----------
     stan_file : Path
-        The program. Its includes are looked for beside it and in manymodes' own
+        The program. Its includes are searched beside it and in manymodes' own
         ``stan/functions``.
     kernel : bool
-        Compute a network's likelihood in C++ where that can be compiled, otherwise, and in
-        programs that have none, as the Stan program says.
+        Compute a network's likelihood in C++ if this can be compiled. Otherwise, and in programs
+        without such a likelihood, the Stan program computes it.
     confined : bool
         The program came in a folder, of a run or a network, that somebody else may have made:
-        nothing outside that folder is read (but for ``stan/functions``), and `foreign` says so
+        nothing outside that folder is read (except ``stan/functions``), and `foreign` says so
         before it is compiled here for the first time.
 
     Notes
     -----
-    Sources are read once. A pickled program carries them: where it is opened it is found in
-    that machine's cache, or compiled into it with that machine's toolchain.
+    Sources are read once. A pickled program carries them: the machine that opens it finds it in
+    its own cache, or compiles it into the cache with its own toolchain.
     """
 
     stan_file: Path
@@ -88,15 +88,15 @@ class Program:
         object.__setattr__(self, "stan_file", path.resolve())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Carry the sources: another machine has neither the file nor, maybe, its includes.
+        """Carry the sources: another machine may have neither the file nor its includes.
 
-        What belongs to this machine (toolchain, cache folder) is found anew over there.
+        Toolchain and cache folder belong to this machine and are found anew there.
         """
         carried = ("stan_file", "kernel", "confined", "called")
         return {**{name: self.__dict__[name] for name in carried}, "_files": self._files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the carried sources for the program, whatever is at their path here."""
+        """Take the carried sources as the program, even if a file at its path here differs."""
         self.__dict__.update(state)
 
     @property
@@ -116,9 +116,9 @@ class Program:
 
     @property
     def sources(self) -> dict[str, str]:
-        """The program and everything it includes, by name; our earlier files as they are today.
+        """The program and all its includes, by name; our earlier files have today's text.
 
-        What lies elsewhere has a name of its own, in the includes too: see
+        Files from other places have names of their own, in the includes too: see
         `manymodes.density.program_files`.
         """
         return self._files.texts
@@ -139,7 +139,7 @@ class Program:
         """Raise `InputError` if the program declares no parameter: it has nothing to sample."""
         if self._source is not None and not self._source.parameters:
             raise InputError(
-                f"{self.called}: the program has no parameters, so that there is nothing to sample"
+                f"{self.called}: the program has no parameters, so there is nothing to sample"
             )
 
     def users_words(self, message: str) -> str:
@@ -148,7 +148,7 @@ class Program:
 
     @contextmanager
     def in_users_words(self) -> Iterator[None]:
-        """Give the user's names of files to the errors of what runs inside."""
+        """Put the user's names of files into errors that are raised inside the block."""
         try:
             yield
         except ManymodesError as error:
@@ -159,20 +159,20 @@ class Program:
     def foreign(self) -> str | None:
         """The line that a user reads before a program that came in a folder is first compiled.
 
-        None for a program that is compiled here already, whose file the user named, or that
-        manymodes ships.
+        None if the program is already compiled here, if the user named its file, or if manymodes
+        ships it.
         """
         if not self.confined or is_shipped(self.sources) or self.is_compiled():
             return None
         return (
-            f"{self.called} came with its folder and is not compiled on this machine: it is "
+            f"{self.called} came with its folder and is new on this machine: it is "
             "compiled and run now; interrupt this if you do not know who made it"
         )
 
     def fingerprint(self, toolchain: Toolchain) -> str:
         """Return a hash of sources and toolchain, under which the compiled forms are kept.
 
-        The program's own file name does not count, so that copies share what is compiled.
+        The program's own file name does not count, so that copies share the compiled forms.
 
         Raises
         ------
@@ -204,7 +204,7 @@ class Program:
 
     @cached_property
     def _kernel_sources(self) -> dict[str, str] | None:
-        """What is compiled with the kernel; None where it has no part."""
+        """The sources with the kernel; None if the kernel replaces nothing."""
         return with_kernel(self.sources) if self.kernel else None
 
     @cached_property
@@ -212,13 +212,13 @@ class Program:
         """The program as it is written, without the kernel."""
         if not self.kernel:
             return self
-        definition = object.__new__(Program)  # there need be no file here
+        definition = object.__new__(Program)  # avoids the check for a file, which may not exist
         definition.__setstate__({**self.__getstate__(), "kernel": False})
         return definition
 
     @property
     def kernel_failure(self) -> str | None:
-        """Why the form with the kernel did not compile here; None if it did, or was not tried."""
+        """Why the form with the kernel did not compile here; None if it did or was not tried."""
         if self._kernel_sources is None:
             return None
         try:
@@ -228,18 +228,18 @@ class Program:
 
     @property
     def uses_kernel(self) -> bool:
-        """Whether the likelihood that runs is the kernel's (or will be, if that compiles)."""
+        """Whether the kernel computes the likelihood (or will, if it compiles)."""
         return self._kernel_sources is not None and self.kernel_failure is None
 
     @property
     def kernel_state(self) -> str | None:
-        """What computes the likelihood on this machine.
+        """The kernel's state on this machine.
 
         Returns
         -------
         str or None
-            The kernel's instruction set (``avx512``, ``avx2`` or ``baseline``); ``off`` where the
-            kernel is not wanted, ``not built`` where it did not compile; None for a program
+            The kernel's instruction set (``avx512``, ``avx2`` or ``baseline``); ``off`` if the
+            kernel is not wanted, ``not built`` if it did not compile; None for a program
             that has no part for it.
         """
         if with_kernel(self.sources) is None:
@@ -250,25 +250,25 @@ class Program:
 
     @property
     def kernel_caution(self) -> str | None:
-        """The line that a user reads where the kernel is not what runs; None if there is none."""
+        """The line that a user reads if the kernel does not run; None if there is none."""
         if not self.kernel:
             return None
         return caution(self.name, self.sources, self.kernel_failure, self.folder / _NO_KERNEL)
 
     @property
     def _compiled(self) -> Program:
-        """The form that runs: this one, or its definition where the kernel did not compile."""
+        """The form that runs: this one, or its definition if the kernel did not compile."""
         return self if self.kernel_failure is None else self.definition
 
     def _with_fallback(self, build: Callable[[Program], Path]) -> Path:
-        """Build the program with the kernel or, where that fails, its definition."""
+        """Build the program with the kernel or, if this fails, its definition."""
         with naming_the_remedy(self.sources, self._toolchain.cmdstan.version):
             try:
                 return build(self._compiled)
             except CompileError as error:
                 if not self.uses_kernel:
                     raise
-                built = build(self.definition)  # or its error, which is the program's own
+                built = build(self.definition)  # an error here is the program's own
                 write_text(self.folder / _NO_KERNEL, str(error))
                 return built
 
@@ -277,8 +277,8 @@ class Program:
     def executable(self) -> Path:
         """Return the CmdStan executable, compiling it if the cache has none.
 
-        Our own BridgeStan home makes it with the library, from one object: a program is compiled
-        once, and both engines run the same machine code.
+        Our own BridgeStan home makes executable and library from one object file: a program is
+        compiled once, and both engines run the same machine code.
 
         Raises
         ------
@@ -302,7 +302,7 @@ class Program:
         return self._with_fallback(Program._library)
 
     def compile(self) -> None:
-        """Have both compiled forms in the cache.
+        """Make sure that both compiled forms are in the cache.
 
         Raises
         ------
@@ -350,7 +350,7 @@ class Program:
         return write(sources)
 
     def _check(self, stan_file: Path) -> str:
-        """Return what stanc has to say against a program, files called as in its sources."""
+        """Return stanc's errors on a program, with file names as in its sources."""
         stanc = f"{self._toolchain.cmdstan.path}/bin/stanc"
         command = [stanc, "--o=/dev/null", f"--include-paths={stan_file.parent}", str(stan_file)]
         command += ["--allow-undefined"] * (self._kernel_sources is not None)

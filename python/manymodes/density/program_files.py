@@ -1,10 +1,10 @@
 """The files of a Stan program: read once, and carried under names that stay in one folder.
 
-A program may include files from anywhere, as stanc allows: by a relative path, also one that
-leaves the program's folder, by an absolute path, by a quoted name with spaces. What is compiled,
-saved and sent to other machines is a copy in one folder. There an included file that lies in the
-program's own folder, or in ``stan/functions``, keeps the name under which it is included. Every
-other one gets a name of its own, and the includes of the copies say so.
+A program may include files from anywhere, as stanc allows: by a relative path, which may leave the
+program's folder, by an absolute path, or by a quoted name with spaces. A copy in one folder is
+compiled, saved and sent to other machines. There an included file that lies in the program's own
+folder, or in ``stan/functions``, keeps the name under which it is included. Every other file gets
+a new name, and the includes in the copies use it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from manymodes.toolchain import stan_dir
 _PROGRAM_ENDINGS = (".stan", ".stanfunctions")
 _TAKEN_ENDINGS = {"", ".json", ".npz", ".csv", ".lock", ".partial"}
 _TAKEN_ENDINGS |= {".hpp", ".h", ".gch", ".cpp", ".o", ".d", ".so", ".a", ".exe"}
-"""Of files that stand, or may be made, beside a program's copies."""
+"""Names of files that stand, or may be made, beside a program's copies."""
 
 
 @dataclass(frozen=True)
 class ProgramFiles:
-    """What was read.
+    """The texts of a program's files.
 
     Attributes
     ----------
     texts : dict of str to str
-        The program's text, first, and that of each file that it includes, by the name that it is
-        carried under, which is the name in the includes.
+        The program's text, first, and that of each file that it includes, by the name of the copy,
+        which is the name in the includes.
     shown : dict of str to str
-        What a user calls each of them: its path as given, or as it was found.
+        The user's name of each of them: its path as given, or as it was found.
     """
 
     texts: dict[str, str]
@@ -44,9 +44,9 @@ class ProgramFiles:
 
 
 def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramFiles:
-    """Read a program and all that it includes.
+    """Read a program and all its includes.
 
-    Includes are looked for beside the program and in manymodes' own ``stan/functions``.
+    Includes are searched beside the program and in manymodes' own ``stan/functions``.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramF
     given : Path
         Its path as the user wrote it.
     confined : bool
-        Read nothing but what lies in the program's folder, links followed, and in
-        ``stan/functions``: for a folder that may come from somebody else.
+        Read only files in the program's folder, links followed, and in ``stan/functions``. This
+        is for a folder that may come from somebody else.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramF
 
 
 def is_shipped(texts: Mapping[str, str]) -> bool:
-    """Whether a program, and all that it includes, is one of manymodes' own, unchanged."""
+    """Whether a program, with all its includes, is one of manymodes' own, unchanged."""
     main, *included = texts
     models = (path.read_text(encoding="utf-8") for path in (stan_dir() / "models").glob("*.stan"))
     functions = {path.name: path for path in (stan_dir() / "functions").glob("*.stanfunctions")}
@@ -99,7 +99,7 @@ def is_shipped(texts: Mapping[str, str]) -> bool:
 
 
 def _located(name: str, path: Path, given: Path, source: str, confined: bool) -> tuple[Path, str]:
-    """Return where an included file is, and what a user calls it."""
+    """Return the path of an included file, and the user's name for it."""
     ours = stan_dir() / "functions"
     for folder, called in ((path.parent, str(given.parent / name)), (ours, name)):
         found = folder / name
@@ -110,7 +110,7 @@ def _located(name: str, path: Path, given: Path, source: str, confined: bool) ->
         if os.path.isdir(found):
             raise InputError(f"{source} is a folder")
         if not os.path.isfile(found):
-            raise InputError(f"{source} is no file that can be read (a link to nothing?)")
+            raise InputError(f"{source} cannot be read as a file (is it a link to nothing?)")
         return found, called
     raise InputError(f"{source} is found neither beside the program nor in stan/functions")
 
@@ -131,7 +131,7 @@ def _refuse_circles(includes: Mapping[str, list[str]], shown: Mapping[str, str],
 
 
 def _carried(names: Iterable[str], main: str) -> dict[str, str]:
-    """Return the names under which files are carried, by those under which they are included."""
+    """Return the names of the copies by the names under which files are included."""
     carried = {name: name for name in names if name == main or _stays(name)}
     taken = {name.lower() for name in carried}
     for name in names:

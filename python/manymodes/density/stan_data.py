@@ -1,9 +1,9 @@
-"""Data for Stan: read from JSON, or given in Python, and written as the JSON that Stan is given.
+"""Data for Stan: read from JSON, or given in Python, and written as JSON for Stan.
 
-Stan's own reader (CmdStan's, until 2.31 or so) takes 3000000000 for -1294967296, without a word,
-and stops at the first text. So whole numbers that are out of an int's range are refused here, and
-written as real numbers where a real one is declared; and items that the program does not declare,
-which Stan does not look at, are left out where its reader would stop.
+Stan's own reader (CmdStan's, until 2.31 or so) silently takes 3000000000 for -1294967296, and
+stops at the first text. So whole numbers out of an int's range are refused here, and written as
+real numbers if a real item is declared. Items that the program does not declare do not matter to
+Stan; they are left out if its reader would stop at them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from manymodes.errors import InputError
 from manymodes.runtime.storage import read_utf8
 
 _LEAST, _LARGEST = -(2**31), 2**31 - 1
-"""Of a Stan int."""
+"""The range of a Stan int."""
 _LEAST_OF_C, _LARGEST_OF_C = -(2**63), 2**64 - 1
-"""Whole numbers outside are read as real numbers whatever the declaration."""
+"""Stan reads whole numbers outside as real numbers, whatever the declaration."""
 _WORDS = {"Inf", "Infinity", "-Inf", "-Infinity", "NaN"}
 """The texts that every Stan takes for numbers."""
 _STRING_OR_INF = re.compile(r'"(?:[^"\\]|\\.)*"|\bInf\b')
@@ -62,15 +62,15 @@ def read_data(path: Path) -> dict[str, Any]:
 def data_switch(
     items: Mapping[str, Parameter] | None, data: Mapping[str, Any], name: str
 ) -> bool | None:
-    """Return the value of a data item that is a switch; None where there is no such switch.
+    """Return the value of a data item that is a switch; None if there is no such switch.
 
-    A switch is an ``int``, declared in the data block and given as 0 or 1: an item that only has
-    the name of one is left alone, as is one that the program does not read.
+    A switch is an ``int``, declared in the data block and given as 0 or 1. An item that only has
+    the name of a switch does not count, and neither does an item that the program does not read.
 
     Parameters
     ----------
     items : mapping, optional
-        What the data block declares; None where it could not be read.
+        The declarations of the data block; None if it could not be read.
     data : mapping
         The data.
     name : str
@@ -91,7 +91,7 @@ def _parsed(text: str, path: Path) -> Any:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{path}: '{twice}' stands there twice: leave one of them")
+            raise InputError(f"{path}: '{twice}' stands there twice: remove one of them")
         return found
 
     return json.loads(text, object_pairs_hook=named)
@@ -100,23 +100,23 @@ def _parsed(text: str, path: Path) -> Any:
 def stan_json(
     data: Mapping[str, Any], items: Mapping[str, Parameter] | None, source: str = "data"
 ) -> str:
-    """Return data as the JSON text that Stan is given.
+    """Return data as JSON text for Stan.
 
     Parameters
     ----------
     data : mapping of str to value
-        Numbers, lists, NumPy arrays, pandas objects, and what NumPy takes for an array; tuples
-        are arrays, but for an item that is declared as a tuple.
+        Numbers, lists, NumPy arrays, pandas objects, and other objects that NumPy takes for an
+        array. Tuples are arrays, except for an item that is declared as a tuple.
     items : mapping of str to Parameter, optional
-        What the program's data block declares; nothing is checked or left out without it.
+        The declarations of the data block; without them nothing is checked or left out.
     source : str
-        Where the data are from, for messages.
+        The source of the data, for messages.
 
     Raises
     ------
     InputError
-        A whole number does not fit an item that is declared int, or a value is nothing that can
-        be written as JSON.
+        A whole number does not fit an item that is declared int, or a value cannot be written
+        as JSON.
     """
     written: dict[str, Any] = {}
     for name, value in data.items():
@@ -138,7 +138,7 @@ def stan_json(
 
 
 def _plain(value: Any, *, tuples: bool) -> Any:
-    """Return a value in the types of JSON; raise `TypeError`, with what it is, if it has none."""
+    """Return a value in the types of JSON; raise `TypeError`, which names its type, if it fails."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int):  # also True and False
@@ -184,7 +184,7 @@ def _check_whole(value: Any, name: str, source: str) -> None:
         whole = isinstance(one, int) or (isinstance(one, float) and one.is_integer())
         if whole and not _LEAST <= one <= _LARGEST:
             raise InputError(
-                f"{source}: {where} is {one!s:.40}, and a whole number of Stan (int) lies between "
+                f"{source}: {where} is {one!s:.40}, but a whole number of Stan (int) lies between "
                 f"{_LEAST} and {_LARGEST}"
             )
         if isinstance(one, float):
@@ -197,7 +197,7 @@ def _check_whole(value: Any, name: str, source: str) -> None:
 def _is_wrapped(value: Any) -> bool:
     """Whether Stan's reader takes a real item for whole numbers, some of them out of range.
 
-    It does until it has met the first number that is not whole.
+    It does so until it meets the first number that is not whole.
     """
     for one, _ in _leaves(value):
         if not isinstance(one, int) or not _LEAST_OF_C <= one <= _LARGEST_OF_C:
@@ -220,7 +220,7 @@ def _real(value: Any, as_float: bool) -> Any:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """Return the shape of an array of numbers; None for what Stan's reader would stop at."""
+    """Return the shape of an array of numbers; None for a value at which Stan's reader stops."""
     if isinstance(value, int | float) or (isinstance(value, str) and value in _WORDS):
         return ()
     if not isinstance(value, list):

@@ -1,8 +1,8 @@
 """A Stan program as text: its tokens, its blocks, and the parameters that it declares.
 
-`stanc --info` tells names and dimensions, but neither constraints nor lines, so that the text
-itself is read: comments are stripped, strings kept whole, includes put in their place, brackets
-matched. Nothing here knows a meaning of names but for the words of a declaration: a type of a
+`stanc --info` gives names and dimensions, but neither constraints nor lines. Therefore the text
+itself is read: comments are removed, strings kept whole, includes put in their place, brackets
+matched. This module knows no meaning of names except the words of a declaration: a type of a
 later Stan is a type like any other.
 """
 
@@ -29,8 +29,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-"""What stanc's lexer tells apart. Of the ways to write an include the longest wins there: a name is
-quoted where a space, or the end, follows the quotes or where it holds a space itself."""
+"""The tokens of stanc's lexer. It takes the longest way to write an include: a name is quoted if
+a space, or the end, comes after the quotes, or if the name itself holds a space."""
 _BLOCKS = (
     "functions",
     "transformed data",
@@ -51,9 +51,9 @@ class Token:
     Attributes
     ----------
     text, kind : str
-        What it says; ``word``, ``number``, ``string`` or ``sign``.
+        Its text; ``word``, ``number``, ``string`` or ``sign``.
     file, line, column : str, int, int
-        Where it stands: the file's name, its line from 1, the character of that line from 0.
+        Its place: the file's name, the line from 1, the character of that line from 0.
     """
 
     text: str
@@ -65,7 +65,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Include:
-    """An ``#include``, anywhere but in a comment or a string.
+    """An ``#include`` outside of comments and strings.
 
     Attributes
     ----------
@@ -89,12 +89,12 @@ class Parameter:
     name, base : str
         Its name, and its type without sizes: ``real``, ``vector``, ``simplex``, ...
     sizes, array : tuple of str
-        The expressions that size the type and the array, outermost first; empty for a scalar
-        and for what is no array.
+        The expressions that size the type and the array, outermost first; `sizes` is empty for a
+        scalar, and `array` for a variable that is not an array.
     lower, upper, offset, multiplier : str
-        The constraint's expressions; empty where there is none.
+        The constraint's expressions; empty if there is none.
     file, line : str, int
-        Where it is declared.
+        The place of its declaration.
     """
 
     name: str
@@ -116,9 +116,9 @@ class Source:
     Attributes
     ----------
     blocks : dict of str to tuple of Token
-        What stands between the braces of each block, by the block's name.
+        The tokens between the braces of each block, by the block's name.
     parameters, data : tuple of Parameter
-        What these blocks declare, in order.
+        The declarations of these blocks, in order.
     """
 
     blocks: Mapping[str, tuple[Token, ...]]
@@ -139,7 +139,7 @@ def read_source(sources: Mapping[str, str]) -> Source:
     ------
     InputError
         Brackets do not match, an include is missing or includes itself, or a declaration has no
-        name: nothing that stanc would take.
+        name: stanc would not take the program.
     """
     blocks: dict[str, tuple[Token, ...]] = {}
     tokens = tokens_of(sources)
@@ -147,7 +147,7 @@ def read_source(sources: Mapping[str, str]) -> Source:
     while at < len(tokens):
         name = next((b for b in _BLOCKS if _spells(tokens, at, b.split())), None)
         if name is None:
-            raise _unreadable(tokens[at], f"'{tokens[at].text}' begins no block")
+            raise _unreadable(tokens[at], f"no block begins with '{tokens[at].text}'")
         at += len(name.split())
         end = closing(tokens, at)
         blocks[name] = tuple(tokens[at + 1 : end])
@@ -183,7 +183,7 @@ def functions_of(source: Source) -> Iterator[tuple[Token, tuple[tuple[Token, ...
             at = closing(tokens, at)
         elif tokens[at].text == "(":
             end = closing(tokens, at)
-            if tokens[at - 1].text != "tuple":  # else it is a type that is returned
+            if tokens[at - 1].text != "tuple":  # otherwise it is the type of a returned value
                 yield tokens[at - 1], tuple(split(tokens[at + 1 : end], ","))
             at = end
         at += 1
@@ -218,7 +218,7 @@ def _tokens(sources: Mapping[str, str], file: str, above: tuple[str, ...]) -> It
 
 
 def closing(tokens: Sequence[Token], at: int) -> int:
-    """Return where the bracket that opens at `at` is closed.
+    """Return the place where the bracket that opens at `at` is closed.
 
     Raises
     ------
@@ -244,8 +244,8 @@ def closing(tokens: Sequence[Token], at: int) -> int:
 def split(tokens: Iterable[Token], *signs: str) -> list[tuple[Token, ...]]:
     """Split tokens at signs that stand outside all brackets.
 
-    A sign ``+`` or ``-`` goes with what follows it, and splits only where it is binary; other
-    signs are left out. What is empty is left out.
+    A sign ``+`` or ``-`` stays with the tokens after it, and splits only if it is binary; other
+    signs are left out. Empty parts are left out.
     """
     parts: list[list[Token]] = [[]]
     depth = 0
@@ -278,7 +278,7 @@ def _declarations(tokens: Sequence[Token]) -> Iterator[Parameter]:
 
 
 def _declared(tokens: list[Token]) -> Iterator[Parameter]:
-    """Yield what one declaration declares: ``array[N] T<...>[K] x`` or ``T<...>[K] x[N], y``."""
+    """Yield the variables of one declaration: ``array[N] T<...>[K] x`` or ``T<...>[K] x[N], y``."""
     first = tokens[0]
     array: tuple[str, ...] = ()
     if _spells(tokens, 0, ["array", "["]):
@@ -310,7 +310,7 @@ def _declared(tokens: list[Token]) -> Iterator[Parameter]:
         raise _unreadable(first, "a declaration without a name")
     for words in names:
         if words[0].kind != "word":
-            raise _unreadable(words[0], f"'{words[0].text}' is no name")
+            raise _unreadable(words[0], f"'{words[0].text}' is not a name")
         own = _texts(words[2:-1]) if len(words) > 1 and words[1].text == "[" else array
         yield replace(declared, name=words[0].text, array=own, line=words[0].line)
 

@@ -43,7 +43,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Part:
-    """What numbers a variable is made of: all its own, or those at one place of its tuples.
+    """The numbers of a variable: all of them, or those at one place of its tuples.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Part:
         The variable's name; of a tuple, with its places (``t:2``); of a complex number, with
         its part (``z.real``).
     shape : tuple of int
-        Of all indexes together, those of arrays of tuples first.
+        Sizes of all indexes together, those of arrays of tuples first.
     columns : tuple of int
         Columns in a flat row, the last index fastest.
     """
@@ -81,7 +81,7 @@ def part_name(flat_name: str) -> str:
 
 
 def parts_of(flat_names: Iterable[str]) -> tuple[Part, ...]:
-    """Group BridgeStan's flat names into what variables are made of, in order."""
+    """Group BridgeStan's flat names into the parts of variables, in order."""
     places: dict[str, dict[tuple[int, ...], int]] = {}
     for column, flat_name in enumerate(flat_names):
         indexes = tuple(int(index) for index in _INDEX.findall(flat_name))

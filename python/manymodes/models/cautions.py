@@ -1,4 +1,4 @@
-"""What casts doubt on a comparison of models, and what its evidences are relative to."""
+"""Sentences on what casts doubt on a comparison of models, and on the priors of its evidences."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The comparison of models: several posteriors on the same data, by evidence and by prediction.
 
-Evidence says how probable the data made each model: with prior probabilities that gives the
-posterior probability of each. Leave-one-out, stacking and held-out rows ask how each predicts.
-The two may well disagree: evidence is about the prior too, predictions are not.
+Together with prior probabilities the evidence gives the posterior probability of each model.
+Leave-one-out, stacking and held-out rows ask how well each model predicts. The two may disagree,
+because the evidence depends on the prior and predictions hardly do.
 
 References
 ----------
@@ -46,7 +46,7 @@ from manymodes.types import FloatArray
 _SIMULATIONS = 20_000
 _INTERVAL = (0.05, 0.95)
 _FEWEST_PARTS = 10
-_EFFORT = 5_000_000  # of the leave-one-out scores of a model, as often as they are stacked
+_EFFORT = 5_000_000  # leave-one-out scores of a model, times the number of stackings
 _NAN = float("nan")
 
 
@@ -58,17 +58,18 @@ def compare_models(
     Parameters
     ----------
     runs : sequence of path, Results, Comparison or ModelRun
-        Run directories; that of a study counts as its posteriors. Chains and nested runs of one
-        posterior in different directories are one model. A `Comparison` brings no held-out rows.
+        Run directories; the directory of a study counts as its posteriors. Chains and nested runs
+        of one posterior in different directories are one model. A `Comparison` has no held-out
+        rows.
     prior : sequence of float, optional
         Prior odds of the models, in the order of ``runs``; equal by default.
     seed : int
-        Decides folds, simulations and bootstraps.
+        Seed of folds, simulations and bootstraps.
 
     Returns
     -------
     ModelComparison
-        The models with their probabilities, scores and weights, and what casts doubt on them.
+        The models with their probabilities, scores and weights, and cautions about them.
 
     Raises
     ------
@@ -80,24 +81,24 @@ def compare_models(
     Notes
     -----
     Probabilities as in [1]_; their errors come from normal errors of each log_z, simulated. The
-    standard error of a LOO difference is too small where models predict much alike or
-    observations are few [4]_: differences below four nats tell nothing.
+    standard error of a LOO difference is too small if models predict nearly alike or
+    observations are few [4]_: differences below four nats say nothing.
 
     Stacking has two levels. Chains are stacked within their model [3]_, which gives the model's
     own predictive distribution; models are stacked by the leave-one-out terms of these [2]_. A
-    single stacking of all chains of all models, summed by model, has at least the score on the
-    same terms, but weighs pieces of models: one good chain would give weight to a model whose
-    posterior as a whole predicts badly, and a model with more chains has more to choose from. So
-    here the weight of a model is that of the distribution whose LOO stands beside it. Each
-    observation's term is under chain weights that were fitted without it (in large problems,
-    without one part of the observations, down to tenths): weights that had seen it would favour
-    models with many different chains.
+    single stacking of all chains of all models, summed by model, has at least the same score on
+    the same terms, but it weighs pieces of models: one good chain would give weight to a model
+    whose posterior as a whole predicts badly, and a model with more chains has more to choose
+    from. So here the weight of a model belongs to the distribution whose LOO stands beside it. Each
+    observation's term uses chain weights that were fitted without the observation (in large
+    problems, without a part of the observations, down to tenths), because weights that had seen it
+    would favour models with many different chains.
     """
     check_seed(seed)
     models = open_runs(runs)
     if len(models) < 2:
         raise InputError(
-            f"runs: there {'is one model' if models else 'is no model'} in them; give at least two"
+            f"runs: they hold {'one model' if models else 'no model'}; give at least two"
         )
     called = names(models)
     odds = _odds(prior, called)
@@ -160,7 +161,7 @@ def probabilities(
     Parameters
     ----------
     log_z : sequence of M Estimate
-        Log evidences and their errors (nats); NaN where one is not known.
+        Log evidences and their errors (nats); NaN if one is not known.
     prior : array of shape (M,)
         Prior probabilities.
     rng : numpy.random.Generator
@@ -169,8 +170,8 @@ def probabilities(
     Returns
     -------
     probability, interval
-        Among the models whose evidence is known; NaN for the others, and for all where there
-        are fewer than two. Values are those at the estimates, errors are standard deviations
+        Probabilities among the models with a known evidence; NaN for the others, and for all if
+        there are fewer than two. Values are those at the estimates, errors are standard deviations
         over simulated evidences.
     """
     values, sds = np.array([(z.value, z.sd) for z in log_z]).T
@@ -203,8 +204,8 @@ def _odds(prior: Sequence[float] | None, called: Sequence[str]) -> FloatArray:
 def _log_z(model: ModelRun) -> Estimate:
     """Return a log evidence relative to a prior that adds up to 1.
 
-    The program of ``pd-skew:reject`` cuts its prior off without renormalising it; its prior mass,
-    which is known, is put right.
+    The program of ``pd-skew:reject`` cuts its prior off without renormalising it; this is
+    corrected by its prior mass, which is known.
     """
     if model.nested is None:
         return Estimate()
@@ -220,7 +221,7 @@ def _loo(
 ) -> tuple[FloatArray, list[PredictionNote]]:
     """Return the leave-one-out terms, shape (N, M), and what keeps them from being compared.
 
-    Of the observations that every chain of every model scores.
+    The terms are of the observations that every chain of every model scores.
     """
     nothing = np.full((0, len(models)), np.nan)
     notes: list[PredictionNote] = [
@@ -274,7 +275,7 @@ def _scores(terms: FloatArray, times: int) -> tuple[list[Estimate], list[Estimat
     best = max(np.flatnonzero(known), key=lambda k: terms[:, k].mean())
     for k in np.flatnonzero(known):
         scores[k] = _mean(terms[:, k], times)
-        with np.errstate(invalid="ignore"):  # -inf minus -inf: both have density zero there
+        with np.errstate(invalid="ignore"):  # -inf minus -inf, if both have density zero
             gap = np.where(terms[:, k] == terms[:, best], 0.0, terms[:, k] - terms[:, best])
         differences[k] = _mean(gap, times)
     return scores, differences

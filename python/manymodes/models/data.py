@@ -1,8 +1,8 @@
-"""Whether models are of the same data: evidences are only then comparable.
+"""A check that models have the same data: only then are evidences comparable.
 
-log_z is the log density of the targets, so two of them compare if the targets are the same
-numbers in the same units. Inputs are given, not predicted: a model may scale them otherwise or
-look at other columns. They only tell whether the rows are the same rows.
+log_z is the log density of the targets, so two values are comparable if the targets are the same
+numbers in the same units. Inputs are given, not predicted: a model may scale them differently or
+use other columns. They only show whether the rows are the same.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def check_same_data(models: Sequence[ModelRun]) -> tuple[DataNote, ...]:
     Parameters
     ----------
     models : sequence of ModelRun
-        Two or more. Of networks, the number of rows, the targets, and the columns of X up to
-        their scale are compared. Of other programs, each array of one entry an observation (of
-        several entries, where there is none) that both have under the same name; one whose name
-        begins with y must agree, and of the others at least one.
+        Two or more. For networks, the number of rows, the targets, and the columns of X up to
+        their scale are compared. For other programs, each array that both have under the same name
+        is compared, if it has one entry for each observation (several, if there is no such array).
+        Arrays with names that begin with y must agree, and at least one of the others.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) 
     if (net.likelihood == "normal") != (other_net.likelihood == "normal"):
         raise InputError(
             f"{other.called} has likelihood {other_net.likelihood}, {one.called} has "
-            f"{net.likelihood}: a density does not compare with a probability"
+            f"{net.likelihood}: a density is not comparable with a probability"
         )
     a, b = _observed(one.posterior), _observed(other.posterior)
     _check_rows(one, other, len(a["y"]), len(b["y"]))
@@ -77,7 +77,7 @@ def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) 
     if shared == 0 and net.likelihood != "normal":
         raise InputError(
             f"{other.called} and {one.called} have the same targets but no column of inputs in "
-            "common: other rows, or the rows in another order"
+            "common: they have other rows, or the rows in another order"
         )
     if shared == a["X"].shape[1] == b["X"].shape[1]:
         return [RescaledInputs(other.called, one.called)]
@@ -109,7 +109,7 @@ def _programs(one: ModelRun, other: ModelRun) -> list[DataNote]:
 
 
 def _observed(posterior: Posterior) -> dict[str, FloatArray]:
-    """Return the data of one entry a row by name; of networks, X and y, classes from 0."""
+    """Return the data with one entry for each row by name; for networks X and y, classes from 0."""
     data, network = posterior.data, posterior.network
     if network is not None:
         if network.likelihood == "normal":
@@ -124,7 +124,7 @@ def _observed(posterior: Posterior) -> dict[str, FloatArray]:
 
 
 def _array(value: Any) -> FloatArray:
-    """Return numbers as an array; nothing where a value is not made of numbers."""
+    """Return numbers as an array; nothing if a value is not made of numbers."""
     try:
         return np.asarray(value, dtype=float)
     except (TypeError, ValueError):  # tuples and ragged arrays: not compared

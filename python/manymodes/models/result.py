@@ -1,4 +1,4 @@
-"""What a comparison of models found."""
+"""The results of a comparison of models."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _UNKNOWN = Estimate()
 
 @dataclass(frozen=True)
 class Model:
-    """One of several posteriors on the same data. What its run does not tell is NaN.
+    """One of several posteriors on the same data. Figures that its run lacks are NaN.
 
     Attributes
     ----------
     name : str
         Its name among the others.
     folders : tuple of Path
-        The run directories that it is from.
+        Its run directories.
     network : Network or None
-        What it is, if it is a network.
+        Its network, if it has one.
     dims : int
         The dimension of its unconstrained space.
     chains, nested_runs : int

@@ -1,1 +1,1 @@
-"""Which mode, which function, and how heavy: what chains and nested runs found, side by side."""
+"""Modes and functions with their weights: the results of chains and nested runs side by side."""

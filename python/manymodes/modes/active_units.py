@@ -1,12 +1,12 @@
-"""What draws of a network of variable size say of the number K of its active units.
+"""The posterior of the number K of active units, from draws of a network of variable size.
 
 With weights w, P(K | y) is the posterior mean of p_active = P(K | w, y), and
 
     log_z(K) = log_z + log P(K | y) - log P(K)
 
-is the log evidence of the network of K units: one run gives that of every size up to H. A size
-with little of the posterior is known from few effective draws, which its error and
-``effective_draws`` show; a prior that favours it, or a run of its own, makes it precise.
+is the log evidence of the network of K units: one run gives the evidence of every size up to H. The
+estimate for a size with little posterior probability rests on few effective draws; its error and
+``effective_draws`` show this. A prior that favours the size, or a separate run, makes it precise.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class ActiveUnits:
         P(K | y) and its standard error.
     log_z, log_z_sd : array
         Log evidence of the network of K units (nats) and its standard error; NaN from chains,
-        which tell no evidence.
+        which give no evidence.
     effective_draws : array
-        Of how many draws of equal weight the estimate for K is: (sum a)^2 / sum a^2, where a is
-        a draw's weight times its ``p_active[K]``.
+        The number of draws of equal weight that the estimate for K is worth: (sum a)^2 / sum a^2,
+        where a is a draw's weight times its ``p_active[K]``.
     """
 
     log_prior: FloatArray
@@ -76,12 +76,12 @@ def posterior_active(draws: Chains | Nested) -> ActiveUnits:
     Parameters
     ----------
     draws : Chains or Nested
-        Of a network of variable size.
+        Draws of a network of variable size.
 
     Returns
     -------
     ActiveUnits
-        From nested runs with the evidence of every number of units.
+        Nested runs also give the evidence of every number of units.
 
     Raises
     ------
@@ -90,14 +90,14 @@ def posterior_active(draws: Chains | Nested) -> ActiveUnits:
 
     Notes
     -----
-    Nested runs: errors of log_z are by random volumes (Skilling 2006) or by the scatter of runs,
-    the larger, as in `Nested.log_z_sd`. Those of probabilities follow from them as if they were
-    independent. They are not: sizes share the volumes; but to take that into account says far too
-    little, since points of slice sampling are not independent, which volumes do not know. (The
-    probability of 2 units in a network 1-3-1 scattered by 0.04 over four seeds of 2 runs of 200
-    points, where volumes say 0.01 and this 0.05.) A size that no point gives any probability has
-    log_z -inf and error NaN. Chains count by their draws, and errors are by the scatter of
-    chains, or by the effective sample size of the only one.
+    Nested runs: errors of log_z are the larger of the errors by random volumes (Skilling 2006) and
+    by the scatter of runs, as in `Nested.log_z_sd`. Errors of probabilities follow from them as if
+    they were independent. They are not, because sizes share the volumes. But errors that take
+    this into account are far too small, because points of slice sampling are not independent, as
+    random volumes assume. (The probability of 2 units in a network 1-3-1 scattered by 0.04 over
+    four seeds of 2 runs of 200 points, where volumes give 0.01 and this rule gives 0.05.) A size
+    without probability at any point has log_z -inf and error NaN. Chains count by their draws, and
+    errors are by the scatter of chains, or by the effective sample size of a single chain.
     """
     network = variable_network(draws.posterior)
     if isinstance(draws, Nested):
@@ -111,7 +111,7 @@ def active_evidence(nested: Nested) -> tuple[FloatArray, FloatArray]:
     Parameters
     ----------
     nested : Nested
-        Of a network of variable size.
+        Nested runs of a network of variable size.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def variable_network(posterior: Posterior) -> Network:
     Raises
     ------
     InputError
-        It has none, or one of fixed size.
+        It has no network, or one of fixed size.
     """
     network = posterior.network
     if network is None or network.active is None:
@@ -150,18 +150,18 @@ def by_size(
     Parameters
     ----------
     network : Network
-        Of variable size.
+        A network of variable size.
     weights : array of shape (S,)
-        Of the draws.
+        The weights of the draws.
     values : dict of arrays of shape (S, ...)
         Their effective weights, by name.
 
     Returns
     -------
     network : Network
-        With all units active.
+        The network with all units active.
     weights : array of shape (S',)
-        Those of the draws times ``p_active``; the sum is the same.
+        The weights of the draws times ``p_active``; the sum is the same.
     values : dict of arrays of shape (S', ...)
         Effective weights of the new draws.
     """
@@ -204,7 +204,7 @@ def _of_nested(nested: Nested, network: Network) -> ActiveUnits:
 def _log_sums(
     logl: FloatArray, birth: FloatArray, p: FloatArray, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Return log sums of likelihood x volume, (B,), and of it times p, (H, B), some volumes."""
+    """Return log sums of likelihood x volume, (B,), and of this times p, (H, B), over points."""
     log_w = nested_volumes.random_log_weights(logl, birth, rng, _AT_ONCE)
     top = log_w.max(axis=0)
     relative = np.exp(log_w - top)

@@ -31,7 +31,7 @@ from manymodes.statistics.stacking import Stacking
 from manymodes.types import FloatArray, IntArray
 
 PROMINENT = 1e-3
-"""A mode is prominent when its evidence is more than this of the largest (Yallup et al. 2022)."""
+"""A mode is prominent if its evidence exceeds this share of the largest (Yallup et al. 2022)."""
 
 _AT_ONCE = 8_000_000  # predictions held at once while R-hat is computed
 _NAN = float("nan")
@@ -57,7 +57,7 @@ class ModeSummary:
     chains : int
         How many chains have most of their draws in it.
     runs : tuple of int
-        The numbers of the nested runs, from 1, that found it: came near enough to its peak.
+        The numbers, from 1, of the nested runs that found it, which came near enough to its peak.
     """
 
     id: int
@@ -73,12 +73,12 @@ class ModeSummary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that was found out about one posterior.
+    """The modes of one posterior and their weights, with the draws behind them.
 
     Attributes
     ----------
     posterior : Posterior
-        What was sampled.
+        The posterior that was sampled.
     chains, nested : optional
         The draws of either engine.
     modes : Modes
@@ -89,7 +89,7 @@ class Comparison:
         The id of each of the basins of ``modes``.
     nested_weights : array of shape (n,)
         Posterior weights of the merged nested points, each mode by its own volume; they differ
-        from `Nested.weights` where the live points of separate modes have drifted.
+        from `Nested.weights` if the live points of separate modes have drifted.
     stacking : Stacking or None
         Weights of the chains.
     rhat_weights : float array of shape (P',)
@@ -100,13 +100,14 @@ class Comparison:
         Evidence shares of the modes, as ``summaries`` lists them, for random volumes: the
         error of any sum over modes is the spread of the sum.
     evidence_spread : float
-        By how much the modes' shares scatter between nested runs, in units of what random volumes
-        say, 1 at least; the errors of modes are already multiplied by it.
+        The scatter of the modes' shares between nested runs, in units of the error by random
+        volumes, at least 1; the errors of modes are already multiplied by it.
     weighings : tuple of Weighing
         Stacking, pseudo-BMA+, uniform and evidence weights of the chains, with the modes of
         ``modes`` as columns; empty without leave-one-out scores.
     held_out : tuple of HeldOutScore
-        How each of these scores rows that the posterior was not given; empty without such rows.
+        Scores of these weightings on rows that the posterior was not given; empty without such
+        rows.
     """
 
     posterior: Posterior
@@ -131,9 +132,9 @@ class Comparison:
 
     @cached_property
     def start_modes(self) -> IntArray:
-        """The mode id that the start of each chain climbs to, shape (C,); 0 where it is none.
+        """The id of the mode that each chain's start climbs to, shape (C,); 0 if there is none.
 
-        Empty where the starts were not climbed.
+        Empty if the starts were not climbed.
         """
         return self._ids(self.modes.starts)
 
@@ -148,9 +149,9 @@ class Comparison:
 
     @property
     def ranked_by(self) -> str:
-        """What makes modes prominent: evidence or, where no mode has one, occupancy.
+        """The weight that makes modes prominent: evidence or, if no mode has one, occupancy.
 
-        Empty where there is neither: nested runs reached no mode, and there are no chains.
+        Empty if there is neither: nested runs reached no mode, and there are no chains.
         """
         for by in ("evidence", "occupancy"):
             if any(np.isfinite(getattr(mode, by).value) for mode in self.summaries):
@@ -159,7 +160,7 @@ class Comparison:
 
     @property
     def prominent(self) -> tuple[ModeSummary, ...]:
-        """The prominent modes, by `ranked_by`; none where nothing ranks them."""
+        """The prominent modes, by `ranked_by`; empty if nothing ranks them."""
         if not self.ranked_by:
             return ()
         shares = np.array([getattr(mode, self.ranked_by).value for mode in self.summaries])
@@ -170,7 +171,7 @@ class Comparison:
 
     @property
     def unassigned(self) -> float:
-        """The share of the evidence in modes that have none of their own; 0 without nested runs.
+        """The share of the evidence in modes without a known evidence; 0 without nested runs.
 
         As far as the nested runs saw of them, which is the least that it can be. NaN where there
         is no evidence, for the density has no finite integral.
@@ -217,7 +218,7 @@ class Comparison:
 
     @property
     def unfinished(self) -> dict[str, tuple[int, int]]:
-        """By engine, of what finished and was asked for; of the runs that were interrupted."""
+        """How many chains or runs finished and were asked for, by engine, if some are missing."""
         return unfinished_counts(self.chains, self.nested)
 
     def as_dict(self) -> dict[str, Any]:
@@ -289,15 +290,15 @@ def compare(
     Parameters
     ----------
     posterior : Posterior
-        What was sampled.
+        The posterior that was sampled.
     chains, nested : optional
         Draws of either engine; at least one of the two.
     held_out : HeldOut, optional
         Rows that a network's posterior was not given, to score the weightings of chains on.
     settings : ModeSettings, optional
-        How modes are told apart.
+        How modes are distinguished.
     seed : int
-        Decides which draws climb, and the resamples behind the errors.
+        Seed of the choice of draws that climb, and of the resamples behind the errors.
     quiet : bool
         Show no progress.
 
@@ -307,7 +308,7 @@ def compare(
         There are no draws, or the seed is not allowed.
     """
     check_seed(seed)
-    # Its matrices are small, and threads of linear algebra only get in each other's way.
+    # One thread, because the matrices are small and threads of linear algebra slow them down.
     with threadpool_limits(limits=1, user_api="blas"):
         return _compare(posterior, chains, nested, held_out, settings, seed, quiet)
 

@@ -1,9 +1,9 @@
 """Which basin a draw belongs to, for the draws of both engines, and which basins are one function.
 
 A mode is a local maximum of the density with respect to the prior; a draw belongs to the mode
-that it climbs to. Two maxima are one mode when a path between them falls less than a nat below
-the lower one. Some draws climb; the others follow their nearest neighbour that climbed, and the
-share of climbed draws whose nearest neighbour disagrees is reported.
+that it climbs to. Two maxima are one mode if a path between them falls less than a nat below
+the lower one. Some draws climb; each other draw takes the mode of its nearest neighbour that
+climbed. The share of climbed draws whose nearest neighbour disagrees is reported.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from manymodes.sampling.nested import Nested
 from manymodes.types import BoolArray, FloatArray, IntArray
 
 _NEGLIGIBLE = 1e-9
-_MOST_UNSEEN = 0.1  # of a mode's evidence above a run's last point, for the run to have reached it
+_MOST_UNSEEN = 0.1  # largest share of a mode above a run's last point, if the run reached it
 _HOPELESS = 300.0
 _STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
 @dataclass(frozen=True)
 class ModeSettings:
-    """How modes are told apart.
+    """How modes are distinguished.
 
     Parameters
     ----------
     climbs : int
         How many draws of each engine climb.
     barrier : float
-        Two maxima are one mode when a path falls at most this much below the lower (nats).
+        Two maxima are one mode if a path falls at most this much below the lower one (nats).
     function_distance : float
-        Two modes are one function when the root mean square over the inputs of the difference
+        Two modes are one function if the root mean square over the inputs of the difference
         of their mean predictions, in units of their joint posterior spread, is at most this.
     """
 
@@ -65,17 +65,17 @@ class Modes:
     heights : array of shape (M,)
         The log of posterior over prior there (nats).
     chains : int array of shape (C, S)
-        The mode of each draw of the chains, -1 where a chain that was cut short has none; empty
-        without chains.
+        The mode of each draw of the chains, -1 if a chain that was cut short has no such draw;
+        empty without chains.
     starts : int array of shape (C,)
-        The mode that each chain's starting point climbs to, -1 where it is none of those with
-        draws; empty without chains, or with so many that not all were climbed.
+        The mode that each chain's starting point climbs to, -1 if that mode holds no draws; empty
+        without chains, or with so many that not all were climbed.
     nested : int array of shape (n,)
         The mode of each merged point of the nested runs; empty without them.
     reached_by_run : bool array of shape (M, R)
         Whether each nested run came near enough to the peak to hold the mode's typical set, or
-        left little of the mode's evidence above its last point; where it did neither, its points
-        say nothing of the mode's evidence.
+        left little of the mode's evidence above its last point; if it did neither, its points
+        say nothing about the mode's evidence.
     functions : int array of shape (M,)
         The function that each mode belongs to, numbered by its highest mode.
     disagreement : float
@@ -85,11 +85,11 @@ class Modes:
         How many draws climbed.
     passes : array of shape (M, M)
         The level (log likelihood against the base measure, nats) of the highest pass known
-        between two modes, a lower bound, since a better path may exist (-1e10 where none was
-        looked for); on the diagonal that of the peaks. Empty without nested runs.
+        between two modes, a lower bound, because a better path may exist (-1e10 if none was
+        searched); the diagonal has the levels of the peaks. Empty without nested runs.
     runaway : int array of shape (M, D)
-        -1 or 1 where the climb to a peak went down or up an unconstrained coordinate to the end
-        of the box that is searched: there is no maximum in it; 0 elsewhere.
+        -1 or 1 if the climb to a peak went down or up an unconstrained coordinate to the end
+        of the searched box, so that there is no maximum in it; 0 otherwise.
     """
 
     peaks: FloatArray
@@ -129,13 +129,13 @@ def find_modes(
     Parameters
     ----------
     posterior : Posterior
-        What was sampled.
+        The posterior that was sampled.
     chains, nested : optional
         Draws; at least one of the two.
     settings : ModeSettings, optional
         Thresholds and effort.
     seed : int
-        Decides which draws climb.
+        Seed of the choice of draws that climb.
     quiet : bool
         Show no progress.
 
@@ -200,7 +200,7 @@ def find_modes(
 def _landscape(
     posterior: Posterior, chains: Chains | None, nested: Nested | None, seed: int
 ) -> Landscape:
-    """Return what is climbed, in the scales of the prior or, where nothing tells it, of draws."""
+    """Return the landscape to climb, in the scales of the prior or, if unknown, of the draws."""
     if chains is None and nested is None:
         raise InputError("modes: neither chains nor nested runs were given")
     if nested is not None and len(nested.base.components) == 1:
@@ -235,7 +235,7 @@ class _Pool:
     weights: FloatArray
 
     def choose(self, size: int, rng: np.random.Generator) -> IntArray:
-        """Choose draws to climb: half by weight, half favouring what has little of it.
+        """Choose draws to climb: half by weight, and half among those with little weight.
 
         The second half finds the small modes that the first would miss.
         """
@@ -247,7 +247,7 @@ class _Pool:
         return np.unique(picks)
 
     def share(self, picks: IntArray) -> FloatArray:
-        """Return the weight that each pick speaks for."""
+        """Return the weight that each pick stands for."""
         weights = self.weights[picks]
         return np.asarray(weights / weights.sum())
 
@@ -290,7 +290,7 @@ def _starts(
 
 
 def _by_chain(chains: Chains, labels: IntArray) -> IntArray:
-    """Arrange the modes of the draws there are by chain, shape (C, S), -1 for missing draws."""
+    """Arrange the modes of draws by chain, shape (C, S), with -1 for missing draws."""
     modes = np.full(chains.present.shape, -1, dtype=np.intp)
     modes[chains.present] = labels
     return modes
@@ -314,8 +314,8 @@ def _reached(
 
     Around a peak of D dimensions the height of a draw falls short of it by D/2 on average,
     with standard deviation sqrt(D/2) (half a chi-squared with D degrees of freedom). Under an
-    informative prior draws lie further below the peak of likelihood over prior: then it counts
-    whether the run left little of the mode above its last point.
+    informative prior draws lie further below this peak: then a run also reached the mode if it
+    left little of the mode above its last point.
     """
     heights = joined.heights
     if nested is None:
@@ -337,9 +337,10 @@ def _reached(
 def _unseen_share(nested: Nested, members: IntArray, top: float, dims: int) -> float:
     """Return the share of a mode's evidence in a run that may lie above its last point there.
 
-    Down from a peak of D dimensions the volume grows as the D/2-th power of the depth. With the
-    last point at depth d, and as much volume above it as its shell has, that volume holds
-    e^d d^(-D/2) gamma(D/2 + 1) P(D/2, d) times what it would at the last point's likelihood.
+    Below a peak of D dimensions the volume grows as the D/2-th power of the depth. Let the last
+    point be at depth d, with as much volume above it as its shell has. Then this volume holds
+    e^d d^(-D/2) gamma(D/2 + 1) P(D/2, d) times the evidence that it would hold if it had the last
+    point's likelihood everywhere.
     """
     if not len(members):
         return np.inf
@@ -385,9 +386,9 @@ def _functions(
 
 
 def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and variance over draws of each column, shape (S, n); NaN where none is finite.
+    """Return mean and variance over draws of each column, shape (S, n); NaN if none is finite.
 
-    Draws that have no finite value in a column do not count there: a log likelihood may be NaN.
+    Draws without a finite value in a column do not count there: a log likelihood may be NaN.
     """
     known = np.isfinite(values)
     count = known.sum(axis=0)
@@ -400,7 +401,7 @@ def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _function_distance(mean: FloatArray, other: FloatArray, variance: FloatArray) -> float:
     """Return the distance of two functions in units of their spread.
 
-    It is infinite where something is known of one only, or of neither.
+    It is infinite if the mean of only one, or of neither, is known.
     """
     known = np.isfinite(mean)
     if not known.any() or (known != np.isfinite(other)).any():
@@ -411,7 +412,7 @@ def _function_distance(mean: FloatArray, other: FloatArray, variance: FloatArray
 
 
 def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:
-    """Return what a draw says of the data, shape (S, anything): its function on the inputs."""
+    """Return each draw's function on the inputs of the data, shape (S, anything)."""
     if posterior.network is None:
         return posterior.log_lik(eta)
     values = posterior.predict(posterior.constrain_rows(eta), np.asarray(posterior.data["X"]))

@@ -21,7 +21,7 @@ _NAMES = ("holdout.csv", "holdout.parquet")
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Held-out rows as a network takes them.
+    """Held-out rows in the form that a network takes.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class HeldOut:
     y : array of shape (N,)
         Targets: class numbers, or standardised values.
     log_unit : float
-        Added to the log density of a target (nats), it is that in the units of the table.
+        Added to the log density of a target (nats), it gives the density in the table's units.
     """
 
     X: FloatArray
@@ -44,7 +44,7 @@ def keep_held_out(table: Table, source: Path, target: Path) -> None:
     Parameters
     ----------
     table : Table
-        How the network takes a table.
+        How the network reads a table.
     source : Path
         The network's folder, with ``holdout.csv`` or ``holdout.parquet`` if rows were held out.
     target : Path
@@ -98,7 +98,7 @@ def held_out_lpd(chains: Chains, rows: HeldOut) -> FloatArray:
     Parameters
     ----------
     chains : Chains
-        Of a network's posterior.
+        Chains of a network's posterior.
     rows : HeldOut
         The rows.
 
@@ -110,14 +110,14 @@ def held_out_lpd(chains: Chains, rows: HeldOut) -> FloatArray:
     Raises
     ------
     InputError
-        The posterior is not a network's, or the rows do not fit it.
+        The posterior has no network, or the rows do not fit it.
     """
     network = chains.posterior.network
     if network is None:
-        raise InputError(f"the posterior '{chains.posterior.name}' is not a network's: no rows fit")
+        raise InputError(f"the posterior '{chains.posterior.name}' has no network: no rows fit")
     if rows.X.shape[1] != network.inputs:
         raise InputError(
-            f"the held-out rows have {rows.X.shape[1]} inputs, and the network takes "
+            f"the held-out rows have {rows.X.shape[1]} inputs, but the network takes "
             f"{network.inputs}: they are of another run"
         )
     lpd = np.empty((len(rows.y), chains.n_chains))

@@ -1,8 +1,8 @@
 """The density with respect to the prior, as a landscape to climb: peaks, saddles, barriers.
 
-The height at a point is the log of posterior over prior, that is the log likelihood, wherever
-the program can leave its likelihood out; so peaks and barriers do not depend on how the
-parameters are written down.
+The height at a point is the log of posterior over prior, which is the log likelihood, if the
+program can leave its likelihood out. So peaks and barriers do not depend on the
+parameterisation.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _AT_THE_END = 1e-3
 LOWEST = -1e10
 """The height where the density is zero (nats)."""
 _STRETCH = 30.0
-"""The optimiser's first step has length 1, which would jump over barriers: it is made a thirtieth
-of the base measure's scale."""
+"""The optimiser's first step has length 1 and would jump over barriers. With this unit it is a
+thirtieth of the base measure's scale."""
 _CLIMBS = 5
 _NO_GAIN = 1e-3
-"""The optimiser at times stops on a slope. It is started again where it stopped, until that gains
-less than this (nats), so often at most."""
+"""The optimiser sometimes stops on a slope. It is started again at its end until it gains less than
+this (nats), at most so often."""
 _PATH_NODES = 17
 _RELAXATIONS = 80
 
@@ -46,9 +46,9 @@ class Landscape:
     Attributes
     ----------
     posterior : Posterior
-        Its density over that of its prior is the height.
+        The height is its density over that of its prior.
     base : BaseMeasure
-        What levels are relative to.
+        Levels are relative to it.
     climbing_frame : Component, optional
         Places and scales of the coordinates, of which only the diagonal counts; by default the
         first component of ``base``.
@@ -92,10 +92,10 @@ class Landscape:
         return np.asarray(self._frame.location + self._scale * z)
 
     def runaway(self, peaks: FloatArray) -> IntArray:
-        """Return where peaks, shape (M, D), lie at the end of the box, shape (M, D): -1 or 1.
+        """Return whether peaks, shape (M, D), lie at an end of the box, shape (M, D): -1 or 1.
 
-        0 elsewhere, and at the bounds of a coordinate that is climbed on the unit interval, where
-        the parameter itself ends.
+        It is 0 elsewhere, and at the bounds of a coordinate that is climbed on the unit interval,
+        because the parameter itself ends there.
         """
         far = (peaks >= self.bounds.ub - _AT_THE_END).astype(np.intp)
         far -= peaks <= self.bounds.lb + _AT_THE_END
@@ -176,8 +176,7 @@ class Landscape:
     def level(self, x: FloatArray) -> float:
         """Return the log likelihood against the base measure (nats) at climbing coordinates x.
 
-        This is what nested sampling orders its points by; with an exact base measure it is the
-        height.
+        Nested sampling orders its points by it; with an exact base measure it is the height.
         """
         eta = self.unconstrained(x)
         value = self.posterior.log_density(eta) - float(self.base.log_density(eta))
@@ -191,7 +190,7 @@ class Landscape:
         """Relax a path from a to b uphill.
 
         The string method (E, Ren, Vanden-Eijnden 2007): nodes between the ends climb across
-        the path and are spread evenly along it again. Stops as soon as the height falls by at
+        the path and are spread evenly along it again. It stops as soon as the height falls by at
         most ``enough``.
 
         Returns

@@ -25,7 +25,7 @@ _PRIOR_FREEDOM = 2.0
 
 @dataclass(frozen=True, eq=False)
 class EvidenceWeights:
-    """What nested sampling says of each mode.
+    """The evidence of each mode by nested sampling.
 
     Attributes
     ----------
@@ -39,8 +39,8 @@ class EvidenceWeights:
         Shares for random volumes, spread as far as the runs scatter: the error of any sum of
         shares is the spread of the sum.
     spread : float
-        By how much the modes' shares scatter between runs, in units of what random volumes say;
-        1 at least. All errors of modes are multiplied by it.
+        The scatter of the modes' shares between runs, in units of the error by random volumes, at
+        least 1. All errors of modes are multiplied by it.
     """
 
     log_z: list[Estimate]
@@ -71,7 +71,7 @@ def evidence_weights(
     middle = log_shares.mean(axis=1, keepdims=True)
     share_draws = special.softmax(middle + spread * (log_shares - middle), axis=0)
 
-    known = modes.reached | (n_modes == 1)  # an only mode holds whatever was found
+    known = modes.reached | (n_modes == 1)  # a single mode holds the whole evidence
 
     def estimates(values: FloatArray, sd: FloatArray) -> list[Estimate]:
         return [
@@ -93,7 +93,7 @@ def _sd(draws: FloatArray) -> FloatArray:
 
 
 def _closing_passes(nested: Nested, modes: Modes) -> FloatArray:
-    """Return up to which contour points cross between two modes, (M, M).
+    """Return the contours up to which points cross between two modes, (M, M).
 
     Over a base measure of several components, slices lead from one mode into another at any
     contour, and no pass ever closes.
@@ -110,12 +110,12 @@ def _spread_between_runs(
     whole: RegionWeights,
     rng: np.random.Generator,
 ) -> float:
-    """Return by how much shares of modes scatter between runs, relative to random volumes.
+    """Return how much the shares of modes scatter between runs, relative to random volumes.
 
-    The root mean square of differences between runs in units of their errors, over all modes
-    that hold some of the evidence, with two degrees of freedom that agree with the errors added:
-    few modes and few runs say little. Random volumes take every point for a fair draw; points
-    that descend from one another are not, and families drift.
+    It is the root mean square of differences between runs in units of their errors, over all modes
+    that hold some of the evidence. Two degrees of freedom that agree with the errors are added,
+    because few modes and few runs say little. Random volumes assume that every point is a fair
+    draw; points that descend from one another are not, and families drift.
     """
     everywhere = modes.reached_by_run.all(axis=1)
     counted = everywhere & (special.softmax(whole.log_z) > _COUNTS)
@@ -135,7 +135,7 @@ def _spread_between_runs(
     mean = (precision * shares).sum(axis=0) / precision.sum(axis=0)
     statistic = float((precision * (shares - mean) ** 2).sum())
     freedom = (n_runs - 1) * (n_modes - 1)
-    # Shares sum to one, so that of M modes M - 1 are free.
+    # Shares sum to one, so M modes have M - 1 free shares.
     statistic *= (n_modes - 1) / n_modes
     return float(np.sqrt(max(1.0, (statistic + _PRIOR_FREEDOM) / (freedom + _PRIOR_FREEDOM))))
 
@@ -146,7 +146,7 @@ def mode_shares(labels: IntArray, n_modes: int) -> FloatArray:
     Parameters
     ----------
     labels : int array of shape (C, S)
-        Modes from 0; -1 where a chain has no draw.
+        Modes from 0; -1 if a chain has no draw.
     n_modes : int
         The number M of modes.
     """

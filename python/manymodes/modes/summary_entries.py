@@ -85,7 +85,7 @@ def weightings_entry(
 def unfinished_counts(chains: Chains | None, nested: Nested | None) -> dict[str, tuple[int, int]]:
     """Return, by engine, how many chains or runs finished, and how many were asked for.
 
-    Of the engines alone whose run was interrupted.
+    Only engines with an interrupted run are listed.
     """
     engines = {"chains": chains, "nested": nested}
     return {
@@ -96,5 +96,5 @@ def unfinished_counts(chains: Chains | None, nested: Nested | None) -> dict[str,
 
 
 def worst(values: FloatArray) -> float:
-    """Return the largest value; NaN marks what is constant in every chain and does not count."""
+    """Return the largest value; NaN, which marks a constant coordinate, does not count."""
     return float(np.nanmax(values)) if np.isfinite(values).any() else float("nan")

@@ -1,1 +1,1 @@
-"""Architecture, symmetry and constraints of networks: all that needs no density."""
+"""Architecture, symmetry and constraints of networks, without a density."""

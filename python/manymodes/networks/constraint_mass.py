@@ -121,7 +121,7 @@ def region_mass(
 
 
 def _closed_form(size: int, family: str) -> float | None:
-    """Return the mass where it is known exactly, otherwise None."""
+    """Return the mass if it is known exactly, otherwise None."""
     known = {
         (2, "uniform"): 23 / 288,
         (2, "normal"): (2 - np.sqrt(2)) / 8,
@@ -131,7 +131,7 @@ def _closed_form(size: int, family: str) -> float | None:
 
 
 def _factor(size: int, family: str, nu: float, draws: int, rng: np.random.Generator) -> FloatArray:
-    """Return draws, shape (draws,), of what is averaged."""
+    """Return draws, shape (draws,), of the product that is averaged."""
     shape = (draws, size)
     power = (size - 1) / 2
     half = (size + 1) / 4

@@ -1,4 +1,4 @@
-"""The identifiability constraints: their Stan programs, what they ask for, what they hold."""
+"""The identifiability constraints: their Stan programs, their requirements, their prior mass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROGRAMS = {
 def check_constraint(
     constraint: str, inputs: int, hidden: tuple[int, ...], activation: str, prior: Prior
 ) -> None:
-    """Refuse a constraint that makes no sense for a network, with the alternative.
+    """Refuse a constraint that does not suit a network, and name the alternative.
 
     Raises
     ------

@@ -1,11 +1,11 @@
 """Which weights a constraint admits: the region that its Stan program's parameters can reach.
 
-What each constraint asks of the effective weights, almost everywhere:
+The conditions of each constraint on the effective weights, almost everywhere:
 
 - ``none``: nothing.
 - ``ordered``: biases increase within every hidden layer.
-- ``ordered-signed``: besides, weights to the first unit of what follows each hidden layer are
-  positive.
+- ``ordered-signed``: biases increase, and weights from each hidden layer to the first unit of the
+  next layer are positive.
 - ``unit-norm``: biases increase once every relu unit's incoming weights have unit norm.
   Weights are admitted up to that rescaling, since the program's own have unit norm already.
 - ``pd-skew`` and its variants: for every hidden layer's matrix W, (W + W')/2 is positive definite
@@ -33,7 +33,7 @@ Booleans = BoolArray
 def admits(network: Network, weights: Weights) -> Booleans:
     """Return whether the network's constraint admits weights.
 
-    Bounds of a uniform prior are no part of the constraint: `Network.log_prior` knows them.
+    Bounds of a uniform prior are not part of the constraint: `Network.log_prior` checks them.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def admits(network: Network, weights: Weights) -> Booleans:
     Returns
     -------
     bool ndarray, shape (...,)
-        On the region's boundary, which has prior probability zero, false.
+        False on the region's boundary, which has prior probability zero.
     """
     draws = {
         name: numbers(name, weights[name]) for name in network.weight_shapes if name in weights
@@ -59,13 +59,13 @@ def pd_skew(matrix: npt.ArrayLike) -> Booleans:
     Parameters
     ----------
     matrix : array_like, shape (..., N, N)
-        Matrices W: (W + W')/2 is to be positive definite, (W - W')/2 positive above its diagonal.
+        Matrices W: (W + W')/2 must be positive definite, (W - W')/2 positive above its diagonal.
     """
     w = np.asarray(matrix, dtype=float)
     transposed = np.swapaxes(w, -1, -2)
     i, j = np.triu_indices(w.shape[-1], 1)
     good = np.array((w[..., i, j] > w[..., j, i]).all(axis=-1))
-    # The smallest eigenvalue is the costly part, and most matrices have failed by now.
+    # The smallest eigenvalue is the costly part, so it comes last: most matrices failed before.
     good[good] = np.linalg.eigvalsh((w + transposed)[good])[..., 0] > 0
     return good
 
@@ -92,14 +92,14 @@ def svd(matrix: npt.ArrayLike) -> Booleans:
 def pivots(frame: npt.ArrayLike) -> FloatArray:
     """Return the pivots of orthonormal columns.
 
-    The Givens rotations that turn column 1 onto the first axis, element 2 to zero first, then
-    3, ..., are applied to all columns; then those that turn what is left of column 2 onto the
-    second axis; and so on. The pivot of column i is its i-th element when its turn comes, the
-    product of the cosines of its angles. Columns before it count with the sign that makes their
-    own pivots positive, so that changing the sign of a column changes the sign of its pivot alone.
+    Givens rotations turn column 1 onto the first axis: element 2 becomes zero first, then element
+    3, and so on. They are applied to all columns. Then rotations turn the rest of column 2 onto the
+    second axis, and so on. The pivot of column i is its i-th element when its turn comes, which is
+    the product of the cosines of its angles. Earlier columns count with the sign that makes their
+    own pivots positive, so that changing the sign of a column changes only the sign of its pivot.
 
-    All angles lie in (-pi/2, pi/2) if and only if all pivots are positive, which is the case if and
-    only if all leading principal minors are.
+    All angles lie in (-pi/2, pi/2) if and only if all pivots are positive, and they are if and only
+    if all leading principal minors are.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def check_outputs(likelihood: str, outputs: int) -> None:
     Raises
     ------
     InputError
-        If it does not go with the likelihood.
+        If the number does not fit the likelihood.
     """
     if likelihood == "categorical" and outputs < 2:
         raise InputError(
@@ -78,7 +78,7 @@ def checked_target(y: npt.ArrayLike, length: int, likelihood: str, outputs: int)
     Raises
     ------
     InputError
-        They have another shape, or one is not what the likelihood allows, naming the first.
+        They have another shape, or the likelihood does not allow one; the message names the first.
     """
     target = numbers("y", y)
     if target.shape != (length,):

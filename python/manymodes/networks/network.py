@@ -13,9 +13,8 @@ weights, which have the same names in every program:
 ========  ====================  ==============================================================
 
 A prior with `ard` adds ``input_scale``, shape (inputs,), which predictions do not need. A network
-of variable size (`manymodes.networks.variable_size`) has besides ``p_active``, shape (hidden[0],):
-the probabilities of 1, 2, ... active units given weights and data, over which predictions are
-averaged.
+of variable size (`manymodes.networks.variable_size`) also has ``p_active``, shape (hidden[0],): the
+probabilities of 1, 2, ... active units given weights and data. Predictions are averaged over them.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ class Network:
         with this standard deviation, and for the weights from input m with a sampled one,
         half-Student-t with 4 degrees of freedom and this scale.
     constraint : str
-        What is asked of the hidden layers; the prior is that of ``none``, restricted to the
+        The condition on the hidden layers; the prior is that of ``none``, restricted to the
         region and renormalised.
 
         ``none``
@@ -83,8 +82,8 @@ class Network:
         ``ordered``
             Biases increase within each hidden layer.
         ``ordered-signed``
-            And weights to the first output, or the first unit of the next layer, are positive
-            (Chen, Lu and Hecht-Nielsen 1993).
+            Biases increase, and weights to the first output, or to the first unit of the next
+            layer, are positive (Chen, Lu and Hecht-Nielsen 1993).
         ``unit-norm``
             Relu only: weights into each unit have unit length, its scale is in the weights that
             leave it, and biases increase (Pourzanjani, Jiang and Petzold 2017). The same model as
@@ -101,9 +100,9 @@ class Network:
     sigma_scale : float
         Scale of the half-normal prior on the noise of the normal likelihood.
     active : str or None
-        Prior of the number of active units, the first ones of the one hidden layer:
-        ``geometric:ALPHA`` or ``uniform``, as `manymodes.networks.variable_size.ActivePrior` has
-        them. None: all are active.
+        Prior of the number of active units, which are the first units of the one hidden layer:
+        ``geometric:ALPHA`` or ``uniform``, as `manymodes.networks.variable_size.ActivePrior`
+        defines them. With None all units are active.
 
     Raises
     ------
@@ -192,20 +191,21 @@ class Network:
     def region(self) -> RegionMass:
         """Log mass, in nats, of the constrained region under the prior of ``none``.
 
-        The programs are renormalised by it, but for ``pd-skew:reject``, whose log evidence lies
-        lower by it, and ``pd-skew:lu``, whose prior is another one (its mass is given as 0).
+        The programs are renormalised by it, except ``pd-skew:reject``, whose log evidence is
+        lower by it, and ``pd-skew:lu``, which has a different prior (its mass is given as 0).
         """
         return constraint_mass(self.constraint, self.inputs, self.hidden, Prior.parse(self.prior))
 
     def sample_prior(self, rng: np.random.Generator, draws: int) -> dict[str, FloatArray]:
         """Return draws of the prior of ``none``, whatever the constraint.
 
-        ``p_active`` is the prior of the number of active units, which no weight tells.
+        ``p_active`` is the prior of the number of active units, because weights alone do not
+        change it.
 
         Parameters
         ----------
         rng : numpy.random.Generator
-            Where randomness comes from.
+            Source of randomness.
         draws : int
             Number n of draws.
 
@@ -228,8 +228,8 @@ class Network:
         Parameters
         ----------
         weights : mapping of str to array_like, shape (..., *weight_shapes[name])
-            Effective weights; ``sigma`` and ``p_active`` are not needed. Under an `ard` prior with
-            ``input_scale``, shape (..., inputs), given which the density is.
+            Effective weights; ``sigma`` and ``p_active`` are not needed. Under an `ard` prior they
+            include ``input_scale``, shape (..., inputs), and the density is conditional on it.
 
         Returns
         -------
@@ -254,7 +254,7 @@ class Network:
 
     @classmethod
     def from_dict(cls, arguments: Mapping[str, Any]) -> Network:
-        """Make a network from what `to_dict` returned.
+        """Make a network from the result of `to_dict`.
 
         Raises
         ------
@@ -361,8 +361,9 @@ class Network:
     def log_lik(self, weights: Weights, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
         """Return the log likelihood of each observation under each draw of the weights.
 
-        Of variable size, it is log sum_K p_active[K] p(y | first K units): the predictive density
-        of new observations, one by one. (Those of the data decided ``p_active`` already.)
+        For variable size it is log sum_K p_active[K] p(y | first K units): the predictive density
+        of new observations, one by one. (The observations of the data already decided
+        ``p_active``.)
 
         Parameters
         ----------

@@ -74,7 +74,7 @@ class Prior:
         return self.scale if self.family == "uniform" else math.inf
 
     def log_density(self, weight: npt.ArrayLike) -> FloatArray:
-        """Return the log density (nats) of weights, elementwise; of those without sampled scale."""
+        """Return the log density (nats), elementwise, of weights without a sampled scale."""
         return np.asarray(self.distribution.logpdf(np.asarray(weight, dtype=float)))
 
     def sample(self, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:

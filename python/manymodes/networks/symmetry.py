@@ -1,4 +1,4 @@
-"""Changes of a network's weights that leave its function unchanged: the group, copies, one of them.
+"""Changes of a network's weights that keep its function: the group, copies, canonical form.
 
 Hidden units of a layer can be permuted. A tanh unit can also be flipped, since tanh is odd:
 (w, b, v) becomes (-w, -b, -v). So can a sigmoid unit, since sigmoid(-z) = 1 - sigmoid(z), but then
@@ -9,10 +9,10 @@ irreducible tanh networks there are no others, Sussmann 1992), and several layer
 A relu unit has no flip but a rescaling, (w, b, v) to (r w, r b, v / r) for any r > 0. It is
 continuous, and so no part of the group whose order is counted here.
 
-Units of a network of variable size (`manymodes.networks.variable_size`) are not alike, since the
-first ones are active: none are exchanged. Nor are its sigmoid units flipped but for unit 1: the
-others' v would move to the output bias of smaller networks too, which are without the unit. Flips
-of tanh units and rescalings of relu units change none of the networks of 1, 2, ... units.
+Units of a network of variable size (`manymodes.networks.variable_size`) differ, because the first
+ones are active; so they are not exchanged. Of its sigmoid units only unit 1 is flipped: the v of
+another unit would also move to the output bias of smaller networks, which do not have the unit.
+Flips of tanh units and rescalings of relu units change none of the networks of 1, 2, ... units.
 
 A member of the group is, for each hidden layer, a permutation and signs: arrays of shape
 (..., units), whose leading dimensions broadcast against those of the weights. One member moves
@@ -46,7 +46,7 @@ MAX_ORBIT = 50_000
 def group_order(network: Network) -> int:
     """Return the order of the group, exactly: the product over layers of H! or H! 2^H.
 
-    Of variable size, 2^H with tanh, 2 with sigmoid and 1 with relu units.
+    For variable size it is 2^H with tanh, 2 with sigmoid and 1 with relu units.
 
     Parameters
     ----------
@@ -164,8 +164,8 @@ def act(
     Raises
     ------
     InputError
-        If permutations or signs do not fit the layers, a unit is to be flipped or moved that
-        cannot be, or weights are missing or of the wrong shape.
+        If permutations or signs do not fit the layers, if they flip or move a unit that cannot be
+        flipped or moved, or if weights are missing or have the wrong shape.
     """
     orders = [np.asarray(order, dtype=np.intp) for order in permutations]
     flips = [np.asarray(sign, dtype=float) for sign in signs]
@@ -201,7 +201,9 @@ def rescale(
     """
     scales = [np.asarray(factor, dtype=float) for factor in factors]
     if network.activation != "relu":
-        raise InputError(f"activation: {network.activation} units cannot be rescaled; only relu's")
+        raise InputError(
+            f"activation: {network.activation} units cannot be rescaled; only relu units can"
+        )
     fits = [scale.shape[-1:] for scale in scales] == [(width,) for width in network.hidden]
     if not fits or not all((np.isfinite(scale) & (scale > 0)).all() for scale in scales):
         raise InputError(
@@ -269,20 +271,20 @@ def canonical(
     """Return the same function's canonical weights: one set for all copies of a draw.
 
     - tanh: from the last layer to the first, each unit is flipped so that its weight to the first
-      unit of what follows is positive, and the layer is ordered by its biases. This is the domain
+      unit of the next layer is positive, and the layer is ordered by its biases. This is the domain
       of the constraint ``ordered-signed`` (Chen, Lu, Hecht-Nielsen 1993).
-    - sigmoid: ordered by biases. With ``approximate``, flipped first as for tanh: the
-      function is the same, but biases of the next layer move, so that the prior density is not. A
-      layer after the first is then ordered by b + (sum of its incoming weights) / 2, which flips
-      below it do not move, and not by b, which they do.
+    - sigmoid: each layer is ordered by its biases. With ``approximate``, units are first flipped as
+      for tanh: the function stays the same, but biases of the next layer move, so that the prior
+      density changes. A layer after the first is then ordered by b + (sum of its incoming
+      weights) / 2, which flips below it do not change; they change b.
     - relu: from the first layer to the last, each unit's incoming weights are rescaled to unit
       norm and the layer is ordered by its biases: the domain of ``unit-norm``.
-    - of variable size: flipped or rescaled as these, of sigmoid units only the first, and not
-      ordered.
+    - variable size: units are flipped or rescaled in the same way (of sigmoid units only the
+      first), and not ordered.
 
-    Of the copies of almost every draw there is one such. The exceptions have prior probability
-    zero: units of equal biases keep their order, one whose weight to the first unit of what
-    follows is zero is not flipped, and one whose incoming weights are all zero is not rescaled.
+    Almost every draw has exactly one such copy. The exceptions have prior probability zero: units
+    of equal biases keep their order, a unit whose weight to the first unit of the next layer is
+    zero is not flipped, and a unit whose incoming weights are all zero is not rescaled.
 
     Parameters
     ----------
@@ -363,7 +365,7 @@ def _copied(
 
 
 def _around(network: Network, weights: dict[str, FloatArray]) -> tuple[list[Step], list[Step]]:
-    """Return matrix and bias of each hidden layer, and those of what follows it: views."""
+    """Return matrix and bias of each hidden layer and of the layer after it, as views."""
     steps = [*layers(network.hidden, weights), (weights["V"], weights["c"])]
     return steps[:-1], steps[1:]
 

@@ -52,7 +52,7 @@ class ActivePrior:
     alpha : float or None
         Probability that the next unit is active if the one before is: with H units
         P(K) = (1 - alpha) alpha^(K - 1) for K < H, and P(H) = alpha^(H - 1), what a geometric
-        distribution has from H on. None: 1 / H each.
+        distribution has from H on. With None each number has the probability 1 / H.
     """
 
     alpha: float | None
@@ -87,11 +87,11 @@ class ActivePrior:
 
 
 def check_active(active: str, hidden: tuple[int, ...], constraint: str) -> None:
-    """Refuse what a network of variable size cannot be, with the alternative.
+    """Refuse arguments that a network of variable size cannot have, and name the alternative.
 
-    The units are not alike: unit 1 is always active, and the order of the biases, which other
-    constraints ask for, would make the K lowest of H biases the active ones: another prior than
-    that of a network of K units.
+    The units differ: unit 1 is always active. Other constraints ask for ordered biases, and then
+    the units with the K lowest of H biases would be active, under a prior that differs from the
+    prior of a network of K units.
 
     Raises
     ------
@@ -106,16 +106,16 @@ def check_active(active: str, hidden: tuple[int, ...], constraint: str) -> None:
         )
     if constraint != "none":
         raise InputError(
-            f"constraint: '{constraint}' takes the units for alike, which those of a network of"
-            " variable size are not; use constraint 'none', or leave active out"
+            f"constraint: '{constraint}' assumes that units are exchangeable, but those of a"
+            " network of variable size are not; use constraint 'none', or leave active out"
         )
 
 
 def flippable(activation: str, hidden: tuple[int, ...], active: str | None) -> tuple[int, ...]:
     """Return how many units of each layer, the first ones, can be flipped.
 
-    The flip of a sigmoid unit moves its outgoing weights to the next biases, which the networks
-    without the unit have as well: of variable size, only unit 1 is in all of them.
+    The flip of a sigmoid unit moves its outgoing weights to the next biases. Smaller networks
+    without the unit have these biases as well; only unit 1 is in all of them.
     """
     if activation == "relu":
         return (0,) * len(hidden)
@@ -141,7 +141,7 @@ def over_draws(
         Takes outputs before the link, shape (draws, N, K), and their weights; returns values of
         shape (draws, *last).
     weights, shapes
-        As `flatten_draws` has them. With ``p_active`` in the shapes, values are averaged over the
+        As in `flatten_draws`. With ``p_active`` in the shapes, values are averaged over the
         number of active units.
     inputs : array of shape (N, M)
         Inputs.

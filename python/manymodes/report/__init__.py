@@ -1,4 +1,4 @@
-"""One self-contained HTML page that tells what was found."""
+"""One self-contained HTML page that says what was found."""
 
 from __future__ import annotations
 

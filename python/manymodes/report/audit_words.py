@@ -21,26 +21,26 @@ ASKS = {
     "none": "asks for nothing.",
     "ordered": "asks that biases increase within every hidden layer.",
     "ordered-signed": (
-        "asks that biases increase within every hidden layer, and that its units' weights to the "
-        "first unit of what follows are positive."
+        "asks that biases increase within every hidden layer, and that the weights of its units to "
+        "the first unit of the next layer are positive."
     ),
     "unit-norm": (
         "asks that the incoming weights of every unit have norm 1 (its scale goes to the outgoing "
         "weights) and that biases increase within every hidden layer."
     ),
     "pd-skew": (
-        "asks of every hidden layer's matrix W that (W + W')/2 be positive definite and "
-        "(W - W')/2 positive above its diagonal."
+        "asks that (W + W')/2 is positive definite and (W - W')/2 is positive above its diagonal, "
+        "for the matrix W of every hidden layer."
     ),
     "svd": (
-        "asks of every hidden layer's matrix W = U diag(s) V' that the pivots of U be positive, "
-        "where those of V are: it fixes the orientation of the singular vectors."
+        "asks that the pivots of U are positive like those of V, for the matrix W = U diag(s) V' "
+        "of every hidden layer: this fixes the orientation of the singular vectors."
     ),
 }
 
 
 def audit_text(audit: Audit) -> str:
-    """Return an audit as text: the group, what the constraint keeps, loses and leaves."""
+    """Return an audit as text: the group, and which copies the constraint keeps and loses."""
     network = audit.network
     title = (
         f"{shape(network)} network, {network.activation}, {network.likelihood}; "
@@ -99,7 +99,7 @@ def side_by_side(audits: Sequence[Audit], refused: Mapping[str, str]) -> str:
         lines.append("? not counted: a function has too many copies.")
     if any(audit.continuum for audit in audits):
         lines.append(
-            "* times a continuum: every relu unit can still be rescaled. That may bring back a\n"
+            "* times a continuum: every relu unit can still be rescaled. This may bring back a\n"
             "  function that has no copy here, so that 'none' is an upper limit."
         )
     lines += [_paragraph(f"{name}:", f"refused: {why}") for name, why in refused.items()]
@@ -112,7 +112,7 @@ def shape(network: Network) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with as many digits as one reads."""
+    """Return a number with about three digits; whole numbers in full."""
     if not math.isfinite(value):
         return "more than 10^308"
     if value == round(value) and value < 1e7:
@@ -231,22 +231,21 @@ def _domain(audit: Audit) -> str:
         words = "yes. Exactly one copy of every function is kept."
     elif audit.fundamental_domain:
         words = (
-            f"none of {audit.orbits} random functions had no copy or several. That is no proof: "
+            f"each of {audit.orbits} random functions had exactly one copy. This is no proof: "
             f"at most {100 * audit.at_most:.3g} % of functions are exceptions (95 % limit)."
         )
     else:
-        words = "no. That would be exactly one copy of every function."
+        words = "no. A fundamental domain holds exactly one copy of every function."
         if audit.continuum:
-            words += " Copies that differ by a rescaling of units are all left."
+            words += " All copies that differ by a rescaling of units are left."
         elif audit.members.exact is not None and audit.members.exact < 1 - 1e-9:
             words += (
-                f" There is not enough room: with {_digits(audit.members.exact)} copies in the "
-                f"mean, at most {_digits(100 * audit.members.exact)} % of functions have any."
+                f" There is not enough room: with {_digits(audit.members.exact)} copies on "
+                f"average, at most {_digits(100 * audit.members.exact)} % of functions have one."
             )
     if audit.enumerated:
         words += (
-            f" ({_counted(audit.enumerated, 'orbit')} gone through copy by copy "
-            "gave the same numbers.)"
+            f" (Counting {_counted(audit.enumerated, 'orbit')} copy by copy gave the same numbers.)"
         )
     return words
 
@@ -284,12 +283,12 @@ def _lost(audit: Audit) -> str:
 def _left(audit: Audit) -> str:
     copies = audit.copies
     if math.isnan(copies.value) and audit.method != "sample":
-        return "no function was found that has a copy left."
+        return "no function with a copy left was found."
     if math.isnan(copies.value) and math.isnan(audit.members.value):
         words = "not counted; no random member of the group gave a copy that is admitted."
     elif math.isnan(copies.value):
         words = (
-            f"not counted; in the mean, random members of the group give "
+            f"not counted; on average, random members of the group give "
             f"{number(audit.members.value)} ± {number(audit.members.sd)} copies of any function."
         )
     elif copies.best == 1:
@@ -298,18 +297,19 @@ def _left(audit: Audit) -> str:
     else:
         words = (
             f"{number(copies.best)} copies of each kept function"
-            f"{'' if copies.exact is not None or copies.sd == 0 else ', in the mean'}: "
-            "its modes come in so many copies still."
+            f"{'' if copies.exact is not None or copies.sd == 0 else ' on average'}: "
+            "each of its modes still comes in that many copies."
         )
     if audit.continuum:
         words += (
-            " And a continuum of each: units can be rescaled. Constraint 'unit-norm' ends that."
+            " Each copy lies in a continuum, because units can be rescaled. Constraint 'unit-norm' "
+            "removes the continuum."
         )
     return words
 
 
 def _priors(audit: Audit) -> str:
-    """Return a table of the moves, those of one kind and layer in one line."""
+    """Return a table of the moves: one line for each kind and layer."""
     groups: dict[str, list[Invariance]] = {}
     for move in audit.invariance:
         layer = move.name.rsplit(" of ", 1)[1]
@@ -351,7 +351,7 @@ def _evidence(audit: Audit) -> str:
         words = f"log_z need not be that of constraint 'none': {evidence.reason}."
     if evidence.largest_rise is not None:
         words += (
-            f" It rises by {evidence.largest_rise:.3f} nats at most, if the data prefer functions "
+            f" It rises by at most {evidence.largest_rise:.3f} nats if the data prefer functions "
             "that are kept, and falls without limit if they prefer functions that are lost."
         )
     if math.isfinite(evidence.rejection) and evidence.rejection < 0:
@@ -361,5 +361,5 @@ def _evidence(audit: Audit) -> str:
             f"{-evidence.rejection:.4f}{error} nats, the log of the region's prior mass."
         )
         if audit.network.constraint == "pd-skew:reject":
-            words += " That is what this program does."
+            words += " This program does so."
     return words

@@ -1,4 +1,4 @@
-"""What casts doubt on the figures, in plain sentences."""
+"""Facts that cast doubt on the figures, in plain sentences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MUCH_DISAGREEMENT = 0.05
 
 
 def cautions(name: str, comparison: Comparison) -> list[str]:
-    """Return what casts doubt on the figures of one posterior; empty if nothing does."""
+    """Return sentences on what casts doubt on one posterior's figures; empty if nothing does."""
     texts = unfinished_lines(comparison.unfinished)
     texts += draw_notes(comparison)
     if renamed := renamed_text(comparison.posterior.exported_names):
@@ -66,10 +66,8 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
     missed = [mode.id for mode in comparison.unreached if mode.height > lowest]
     if missed:
         texts.append(
-            f"the nested runs did not reach {modes_named(missed)}, which chains found and which "
-            "stand higher than some prominent mode: run again with more live points."
-            if len(missed) > 1
-            else f"the nested runs did not reach {modes_named(missed)}, which chains found and "
-            "which stands higher than some prominent mode: run again with more live points."
+            f"the nested runs did not reach {modes_named(missed)}, although chains found "
+            f"{'it and it is' if len(missed) == 1 else 'them and they are'} higher than some "
+            "prominent mode: run again with more live points."
         )
     return [f"{sentence(name)}: {text}" for text in texts]

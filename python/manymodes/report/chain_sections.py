@@ -36,20 +36,21 @@ def rhat_section(found: Found, diagnoses: Diagnoses) -> Section | None:
         parts += [figure, *_space_tables(diagnoses)]
     return Section(
         "rhat",
-        "What the chains say of themselves",
+        "What the chains say about themselves",
         tuple(
             verdict(one) if len(found) == 1 else f"{sentence(called(name, found))}: {verdict(one)}"
             for name, one in diagnoses.items()
         ),
         reading=(
             "R-hat compares how far chains are apart with how far each of them moves; 1 means that "
-            "they cannot be told apart. In weight space, chains in two copies of one function "
-            "disagree although they predict the same. In canonical weight space every draw is "
-            "replaced by one and the same of its symmetric copies; in function space, predictions "
-            "at the data take the place of weights. What remains there is disagreement that "
-            "matters. The effective sample size says how many independent draws all chains are "
-            "worth, for the middle of a distribution (bulk) and for its ends (tail); it is small "
-            "where chains disagree. No such number can prove that all modes were found."
+            "the chains agree. In weight space, chains in two copies of one function "
+            "disagree although they predict the same. In canonical weight space one fixed "
+            "representative among its symmetric copies replaces every draw; in function space, "
+            "predictions at the data take the place of weights. Disagreement that remains in "
+            "these two spaces matters. The effective sample size says how many independent draws "
+            "all chains are worth, for the middle of a distribution (bulk) and for its ends "
+            "(tail); it is small if chains disagree. No such number can prove that all modes were "
+            "found."
         ),
         parts=tuple(parts),
     )
@@ -80,7 +81,7 @@ def _space_tables(diagnoses: Diagnoses) -> list[Table]:
     rhats = ("R-hat, median", "largest", "limit")
     columns = ("Posterior", "Space", "Values", *rhats, "Bulk ESS", "Tail ESS")
     cut = sum(d.cut for d in diagnoses.values())
-    left_out = f" {sentence(things(cut, 'chain'))} cut short by the time limit left out." * (
+    left_out = f" {sentence(things(cut, 'chain'))} cut short by the time limit did not count." * (
         cut > 0
     )
     tables = [
@@ -88,9 +89,9 @@ def _space_tables(diagnoses: Diagnoses) -> list[Table]:
             "R-hat and effective sample size",
             columns,
             tuple(rows),
-            "Rank-normalised split R-hat over all chains. The limit is what chains that agree stay "
-            "below: 1.01, or up to 1.05 for chains of few effective draws. Effective sample sizes: "
-            f"the least and, in brackets, the median.{left_out}",
+            "Rank-normalised split R-hat over all chains. Chains that agree stay below the limit: "
+            "1.01, or up to 1.05 for chains of few effective draws. Effective sample sizes: "
+            f"the smallest and, in brackets, the median.{left_out}",
         )
     ]
     if nested:
@@ -99,15 +100,15 @@ def _space_tables(diagnoses: Diagnoses) -> list[Table]:
                 "Nested R-hat",
                 ("Posterior", "Space", "Largest", "Of stationary chains"),
                 tuple(nested),
-                "Chains that share a start are compared with those of other starts; far above the "
-                "last column, a chain still shows where it started.",
+                "Chains that share a start are compared with those of other starts. If the value "
+                "is far above the last column, a chain still shows where it started.",
             )
         )
     return tables
 
 
 def traces_section(found: Found, diagnoses: Diagnoses) -> Section | None:
-    """Return where chains began and ended, and the traces of chains that jump or do not."""
+    """Return where chains began and ended, and traces of some that jump and some that stay."""
     sampled = {name: c for name, c in found.items() if c.chains is not None}
     if not sampled:
         return None
@@ -136,15 +137,16 @@ def traces_section(found: Found, diagnoses: Diagnoses) -> Section | None:
         "Chains that left their mode",
         ("Posterior", "Chains", "Stayed", "Ever left", "Ended elsewhere", "Most changes"),
         tuple(rows),
-        "Of the mode of the first draw after warm-up. “Most changes” is the largest number of "
-        "changes of mode between neighbouring draws in one chain.",
+        "A chain left its mode if a draw lies in another mode than the first draw after warm-up. "
+        "“Most changes” is the largest number of changes of mode between neighbouring draws in "
+        "one chain.",
     )
     return Section(
         "traces",
         "Do the chains move between modes?",
         reading=(
-            "A chain that never leaves its mode tells how that mode looks and nothing of the "
-            "others: its weight among the chains is decided by where chains start. If chains "
+            "A chain that never leaves its mode describes that mode and none of the others: the "
+            "starting points of the chains decide the mode's occupancy. If chains "
             "jump often, occupancy comes near to probability; a few jumps are not enough. Many "
             "short changes back and forth come from draws on the ridge between two modes."
         ),

@@ -43,7 +43,7 @@ def checks_section(found: Found, checks: Mapping[str, Checks]) -> Section | None
                 f"Log evidence of each prominent mode of {called(name, found)} and of the whole by "
                 "every method, with errors; the values are in the table below.",
                 f"{sentence(called(name, found))}: log evidence by every method, with one standard "
-                "error. Laplace’s approximation has none.",
+                "error. Laplace’s approximation has no error.",
             )
         )
         parts.append(_table(name, found, comparison, one))
@@ -61,11 +61,11 @@ def checks_section(found: Found, checks: Mapping[str, Checks]) -> Section | None
             "sampling takes the chains’ draws in a mode and those of a normal fitted to them. "
             "Laplace’s approximation takes the height and the curvature of the density at the "
             "mode’s maximum; importance sampling from there corrects it and gives it an error. "
-            "Each has its own way to fail: live points can miss a mode, no chain may have gone to "
-            "it, or a mode that leans on a bound of the prior is nothing like a normal. Bridge "
+            "Each has its own way to fail: live points can miss a mode, perhaps no chain went to "
+            "it, or a mode at a bound of the prior does not resemble a normal. Bridge "
             "sampling must be done mode by mode and summed. From all draws at once it fails twice: "
-            "no normal fits many modes, and chains divide among modes by where they started, not "
-            "by evidence. Its own error tells of the first at most."
+            "no normal fits many modes, and the number of chains in a mode depends on where they "
+            "started, not on the evidence. Its own error shows the first failure at most."
         ),
         parts=tuple(parts),
     )
@@ -98,7 +98,7 @@ def _table(name: str, found: Found, comparison: Comparison, checks: Checks) -> T
 
 
 def _of(checks: Checks, method: str) -> Check | None:
-    """Return what stands for a method that could not be applied."""
+    """Return a method's check of the whole; None if it made none."""
     return checks.row(method, WHOLE)
 
 

@@ -1,4 +1,4 @@
-"""The sections on the health of each mode, on what is unseen, and on how to weigh the chains."""
+"""The sections on the health of each mode, on unseen modes, and on weights of the chains."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ def health_section(found: Found, diagnoses: Diagnoses) -> Section | None:
         shown = sorted(diagnosis.modes, key=lambda one: -one.draws)[:_MOST_ROWS]
         shown.sort(key=lambda one: one.mode)
         rest = len(diagnosis.modes) - len(shown)
-        caption = f"The {len(shown)} modes with the most draws; {rest} more." if rest else ""
+        caption = (
+            f"The {len(shown)} modes with the most draws; {rest} are left out." if rest else ""
+        )
         parts += [_sampler(name, found, shown, caption), _stayed(name, found, shown, caption)]
     return Section(
         "health",
         "How the sampler fared in each mode",
         reading=(
             "A transition diverges where the posterior bends more sharply than the step size can "
-            "follow: draws near there are missing. Trajectories that end at the largest depth were "
-            "cut off, and E-BFMI below 0.3 says that a chain’s energy changes too slowly to reach "
-            "the tails. Chains that stayed in a mode should agree with each other within it: R-hat "
-            "there is about the mode’s own shape, whatever happens between modes. A Pareto "
-            "k above 0.7 marks a leave-one-out term that is not to be relied on."
+            "follow, so that draws are missing near there. Trajectories that end at the largest "
+            "depth were cut off. E-BFMI below 0.3 says that a chain’s energy changes too slowly to "
+            "reach the tails. Chains that stayed in a mode should agree with each other within it: "
+            "R-hat within a mode is about its own shape, whatever happens between modes. A Pareto "
+            "k above 0.7 marks an unreliable leave-one-out term."
         ),
         parts=tuple(parts),
     )
@@ -92,10 +94,10 @@ def _stayed(name: str, found: Found, shown: list[ModeHealth], caption: str) -> T
     scores = ("Pareto k", "above 0.7", "r_eff")
     columns = ("Mode", "Chains", "Stayed", "R-hat", "Bulk ESS", "Tail ESS", *scores)
     said = (
-        "“Chains” have most of their draws in the mode, those that “stayed” have all of them there "
-        "and ran to their end; R-hat and effective sample sizes are theirs, the worst over the "
-        "unconstrained coordinates. The largest Pareto k, the share above 0.7 and the median "
-        "relative efficiency r_eff are over chains and data."
+        "“Chains” counts the chains with most of their draws in the mode. Chains that “stayed” "
+        "have all their draws in it and ran to their end; R-hat and effective sample sizes are of "
+        "these chains, the worst over the unconstrained coordinates. The largest Pareto k, the "
+        "share above 0.7 and the median relative efficiency r_eff are over chains and data."
     )
     return Table(
         f"{sentence(called(name, found))}: within the modes",
@@ -106,7 +108,7 @@ def _stayed(name: str, found: Found, shown: list[ModeHealth], caption: str) -> T
 
 
 def coverage_section(found: Found, diagnoses: Diagnoses) -> Section | None:
-    """Return how much may be unseen."""
+    """Return estimates of how many modes and functions no chain has found."""
     if not diagnoses:
         return None
     parts: list[Picture | Table] = []
@@ -128,8 +130,8 @@ def coverage_section(found: Found, diagnoses: Diagnoses) -> Section | None:
             rows,
             "Once: found from one start only. Unseen: Good and Turing’s estimate of the "
             "probability that a new start ends in something not found yet (with superchains: of "
-            "how many such it brings), with its standard error, and the upper 95 % limit. In all: "
-            "Chao’s estimate of how many there are, a lower bound.",
+            "how many new ones it brings), with its standard error, and the upper 95 % limit. In "
+            "all: Chao’s estimate of how many there are, a lower bound.",
         )
     )
     parts.append(_coupons(diagnoses))
@@ -137,12 +139,12 @@ def coverage_section(found: Found, diagnoses: Diagnoses) -> Section | None:
         "coverage",
         "What have the chains not found?",
         reading=(
-            "If many modes were found by one chain only, more chains would find more of them; if "
+            "If many modes were found by one chain only, more chains would find more modes. If "
             "every mode was found often, few are left to be found in this way. The curve shows how "
-            "many modes fewer chains would have found, and dashed what as many again should add. "
-            "All of this counts starting points and not posterior mass: a mode whose basin no "
-            "start falls into is invisible here, however large its mass. Nested sampling, which "
-            "starts from the whole prior, looks in another way."
+            "many modes fewer chains would have found; its dashed part shows what as many chains "
+            "again should add. All of this counts starting points and not posterior mass: if no "
+            "start falls into the basin of a mode, the mode is invisible here, however large its "
+            "mass. Nested sampling starts from the whole prior and may find it."
         ),
         parts=tuple(parts),
     )
@@ -195,9 +197,9 @@ def _coupons(diagnoses: Diagnoses) -> Table:
         columns,
         tuple(rows),
         "The coupon collector: starts needed on average to find so many equally likely modes, the "
-        "chance that this many starts find them all, and the most modes for which that chance is "
-        "95\u00a0%. Sure share: a single mode that more than this share of starts lead to would "
-        "have been missed with a probability below 5\u00a0%.",
+        "chance that this many starts find them all, and the largest number of modes for which "
+        "this chance is 95\u00a0%. Sure share: if more than this share of starts lead to a mode, "
+        "it would have been missed with a probability below 5\u00a0%.",
     )
 
 
@@ -217,13 +219,14 @@ def weightings_section(found: Found) -> Section | None:
         "weightings",
         "How to weigh the chains",
         reading=(
-            "Chains that do not mix must be weighed before they are put together. Stacking looks "
-            "for the weights whose mixture predicts left-out observations best; pseudo-BMA+ weighs "
-            "each chain by how it predicts them on its own; evidence gives every mode its "
-            "probability; uniform weights leave every mode what its basin catches. The "
-            "leave-one-out score flatters the two that were fitted to it. The cross-validated "
-            "score does not: each fold of the observations is scored with weights that were fitted "
-            "without it. A difference of less than two standard errors says little."
+            "Chains that do not mix must be weighed before they are put together. Stacking finds "
+            "the weights with which the mixture predicts left-out observations best; pseudo-BMA+ "
+            "weighs each chain by how it predicts them on its own; evidence gives every mode its "
+            "probability; uniform weights give every mode the share of chains that its basin "
+            "caught. The leave-one-out score is too good for the two weightings that were fitted "
+            "to it. The cross-validated score is fair: each fold of the observations is scored "
+            "with weights that were fitted without it. A difference of less than two standard "
+            "errors says little."
         ),
         parts=tuple(parts),
     )
@@ -246,7 +249,7 @@ def _weights_by_mode(title: str, comparison: Comparison) -> Table:
     rest = len(comparison.labels) - len(order)
     caption = "Weights of the chains, summed by mode, with one standard error."
     if rest:
-        caption += f" The {len(order)} modes with the most weight in any column; {rest} more."
+        caption += f" The {len(order)} modes with the most weight; {rest} are left out."
     return Table(title, ("Mode", *(one.name for one in comparison.weighings)), rows, caption)
 
 

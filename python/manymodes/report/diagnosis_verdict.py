@@ -18,7 +18,7 @@ _CONCENTRATED = 1.5  # times a mode's share of the draws
 
 
 def verdict(diagnosis: Diagnosis) -> str:
-    """Return what the diagnosis means for whoever uses the chains."""
+    """Return what the diagnosis means for a user of the chains."""
     comparison = diagnosis.comparison
     texts = [
         _mixing(diagnosis),
@@ -57,7 +57,7 @@ def _reached(spaces: Sequence[Agreement]) -> str:
 
 def _mixing(diagnosis: Diagnosis) -> str:
     if not diagnosis.spaces:
-        return "R-hat takes two chains that ran to their end."
+        return "R-hat needs two chains that ran to their end."
     weights = diagnosis.spaces[0]
     n = weights.n_chains
     if math.isnan(weights.worst_rhat):
@@ -84,7 +84,7 @@ def _cut(cut: int) -> str:
 
 
 def _copies(comparison: Comparison, diagnosis: Diagnosis) -> str:
-    """Say whether what differs is more than symmetric copies."""
+    """Say whether the chains differ by more than symmetric copies."""
     canonical, function = diagnosis.space("canonical"), diagnosis.space("function")
     if not diagnosis.spaces or diagnosis.spaces[0].agree or canonical is None or function is None:
         return ""
@@ -96,8 +96,8 @@ def _copies(comparison: Comparison, diagnosis: Diagnosis) -> str:
         )
     if function.agree:
         return (
-            f"They predict alike all the same: R-hat is {function.worst_rhat:.2f} in function "
-            f"space, while {canonical.worst_rhat:.2f} in canonical weight space says that their "
+            f"Nevertheless they predict alike: R-hat is {function.worst_rhat:.2f} in function "
+            f"space. It is {canonical.worst_rhat:.2f} in canonical weight space, so their "
             "weights differ by more than symmetric copies."
         )
     functions = {mode.function for mode in comparison.summaries if mode.chains}
@@ -151,8 +151,8 @@ def _unseen(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
     if modes.total >= modes.found + 0.5:
         low, high = modes.total_interval
         texts.append(
-            f"At least about {modes.total:.0f} modes are there to be found from such starts "
-            f"({low:.0f} to {high:.0f}; {modes.found} were)."
+            f"At least about {modes.total:.0f} modes can be found from such starts "
+            f"({low:.0f} to {high:.0f}); {modes.found} were found."
         )
     missed = [mode for mode in comparison.prominent if mode.occupancy.value == 0]
     if missed:
@@ -164,18 +164,18 @@ def _unseen(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
         )
     else:
         texts.append(
-            "This is about starting points, not about posterior mass: a mode of large mass and a "
-            "small basin leaves no trace in it."
+            "This is about starting points, not about posterior mass: a mode with a large mass and "
+            "a small basin leaves no trace in it."
         )
     return texts
 
 
 def _chance(known: Coverage, noun: str) -> str:
-    """Say how probable it is that the next chain ends in something unseen."""
+    """Say how probable it is that the next chain ends in an unseen mode or function."""
     upper = f"at most {_percent(known.unseen_upper)} with 95 % confidence"
     if known.once == 0:
         return (
-            f"Every {noun} that was found was found more than once, so the next chain ends in an "
+            f"Every known {noun} was found more than once, so the next chain ends in an "
             f"unseen {noun} with a probability of {upper}."
         )
     return (
@@ -186,11 +186,11 @@ def _chance(known: Coverage, noun: str) -> str:
 
 
 def _yield(known: Coverage, noun: str) -> str:
-    """Say how many things unseen the next superchain brings."""
+    """Say how many unseen modes or functions the next superchain brings."""
     upper = f"at most {known.unseen_upper:.2g}"
     if known.once == 0:
         return (
-            f"Every {noun} that was found was found from more than one start, so the next "
+            f"Every known {noun} was found from more than one start, so the next "
             f"superchain brings {upper} unseen {noun}s on average (with 95 % confidence)."
         )
     return (
@@ -259,9 +259,9 @@ def _occupancy(diagnosis: Diagnosis) -> str:
             "predictions may use all draws alike."
         )
     if len(diagnosis.modes) < 2:
-        return "All draws lie in one mode: longer chains, not weights, are what is missing."
+        return "All draws lie in one mode: the chains need to be longer; weights do not help."
     return (
-        "So the share of draws in a mode tells how often starts fall into its basin, and is not "
+        "So the share of draws in a mode says how often starts fall into its basin, and is not "
         "its probability."
     )
 
@@ -288,7 +288,7 @@ def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
     if evidence is not None and evidence.value > -_CERTAIN * evidence.sd:
         return (
             "For predictions use evidence weights, which are probabilities too: on "
-            f"{where} their score minus that of stacking is {_gap(evidence)} nats, no clear "
+            f"{where} their score minus that of stacking is {_gap(evidence)} nats: no clear "
             "difference."
         )
     compared = joined([f"{name} {_gap(gap)}" for name, gap in gaps.items()])

@@ -36,7 +36,7 @@ WORTH_TELLING = 0.01
 
 
 def called(name: str, comparisons: Mapping[str, Comparison]) -> str:
-    """Return how a sentence calls a posterior: by its name only where there are several."""
+    """Return a posterior's name in a sentence: its own name only if there are several."""
     return f"the {name} posterior" if len(comparisons) > 1 else "the posterior"
 
 
@@ -105,7 +105,7 @@ def _how_many(name: str, comparison: Comparison) -> str:
 
 
 def _told(comparison: Comparison) -> set[int]:
-    """Return the ids of the modes that are prominent, or have no evidence to be so by."""
+    """Return the ids of the modes that are prominent or have no known evidence."""
     return {mode.id for mode in (*comparison.prominent, *comparison.unweighed)}
 
 
@@ -217,8 +217,8 @@ def _given(mode: ModeSummary) -> str:
 def together(members: Sequence[ModeSummary], everyone: Sequence[ModeSummary]) -> ModeSummary:
     """Return several modes as one.
 
-    Their errors add as if independent, or those of the other modes do if that is less: the
-    shares of both sum to nearly one.
+    Their errors add as if independent. If the errors of the other modes add up to less, these
+    are taken, because the shares of both groups sum to nearly one.
     """
 
     def total(kind: str) -> Estimate:
@@ -273,7 +273,7 @@ def worst(rhat: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
 def prediction_sentence(scores: ModeScores, comparison: Comparison) -> str:
     """Say on which side the whole is of each mode on the test sets.
 
-    Empty without test sets, and where there is one mode, which is the whole.
+    Empty without test sets, and if there is only one mode, which is the whole.
     """
     sets = scores.n_test_sets
     if sets == 0 or len(scores.modes) < 3:
@@ -297,7 +297,7 @@ def prediction_sentence(scores: ModeScores, comparison: Comparison) -> str:
         own = "its" if len(better + worse) == 1 else "their"
         text = f"On {where} the whole predicts {joined(parts)} on {own} own"
         if level:
-            text += f"; its difference from {_these(level, scores)} is within two standard errors"
+            text += f"; its difference from {_these(level, scores)} is below two standard errors"
     else:
         text = f"On {where} the whole differs from {_these(level, scores)} by less than two "
         text += "standard errors"
@@ -341,8 +341,8 @@ def _about_runs(name: str, nested: Nested) -> str:
     if len(nested.runs) > 1:
         runs = joined([number(z, 2) for z in nested.log_z_by_run])
         text += (
-            f". The runs on their own give {runs}, whose scatter puts the error of the merged "
-            f"figure at {number(nested.log_z_between_sd, 2)} nats"
+            f". The runs on their own give {runs}; by their scatter the error of the merged "
+            f"figure is {number(nested.log_z_between_sd, 2)} nats"
         )
     if math.isnan(nested.insertion_p):
         text += f". There is no insertion-index test: {NO_INSERTIONS}."
@@ -358,8 +358,8 @@ def _about_runs(name: str, nested: Nested) -> str:
     if share < 0:
         restricted = Estimate(nested.log_z_restricted, math.nan)
         text += (
-            f" Relative to the part of the base measure that the program does not reject it is "
-            f"{nats(restricted)} nats; that part is e^({with_error(share, share_sd)}) of the whole."
+            f" Relative to the part of the base measure that the program does not reject, it is "
+            f"{nats(restricted)} nats; this part is e^({with_error(share, share_sd)}) of the whole."
         )
     return text
 

@@ -31,7 +31,7 @@ def number(value: float, digits: int) -> str:
 
 
 def with_error(value: float, sd: float, *, most: int = 2, least: int = 0) -> str:
-    """Return value ± error with the digits that the error warrants; no error where it is NaN."""
+    """Return value ± error with the digits that the error warrants; without an error if NaN."""
     if not math.isfinite(value):
         return number(value, 0)
     if not math.isfinite(sd):
@@ -69,7 +69,7 @@ def percent(estimate: Estimate) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return a text with its first letter large."""
+    """Return a text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 

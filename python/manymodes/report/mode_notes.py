@@ -1,7 +1,7 @@
-"""What a user should know of the modes themselves, in sentences: why one has no evidence, or none.
+"""Sentences on the modes themselves: why some mode, or every mode, has no evidence.
 
-A posterior need not have a mode that anything reaches: its density may have no bound, as at the
-neck of a funnel, or its peaks may lie far from where its mass is.
+It can be that no engine reaches a mode: the density may have no bound, as at the neck of a
+funnel, or its peaks may lie far from its mass.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.wording import things
 
 WORTH_TELLING = 1e-3
-"""The share of the evidence from which on it is told that modes with it have no evidence."""
+"""If the shown weights lack more than this share of the evidence, a sentence says so."""
 
 _MOST_NAMES = 4
 _UNBOUNDED = (
-    "It may have no bound, as at the neck of a funnel, or where a component of a mixture shrinks "
+    "It may have no bound, as at the neck of a funnel, or if a component of a mixture shrinks "
     "to one point: then heights of peaks say little, and draws lie far below them. A "
     "parameterisation without a neck (non-centred), or a prior that keeps scales away from zero, "
     "mends that."
 )
 _UNBOUNDED_NETWORK = (
-    "The network fits the data the better, the larger these weights are, and the prior alone "
-    "holds them: heights of such peaks say little, and draws lie far below them."
+    "The larger these weights are, the better the network fits the data, and only the prior "
+    "limits them: heights of such peaks say little, and draws lie far below them."
 )
 
 
 def mode_notes(comparison: Comparison) -> list[str]:
-    """Return what is the matter with the modes, in sentences; empty where nothing is."""
+    """Return sentences on what is unusual about the modes; empty if nothing is."""
     return [*_without_evidence(comparison), *_without_maximum(comparison)]
 
 
 def why_none(comparison: Comparison) -> str:
-    """Say why no mode has an evidence; empty where one has, or nested sampling was not run."""
+    """Say why no mode has an evidence; empty if one has, or if nested sampling was not run."""
     if comparison.nested is None or comparison.ranked_by == "evidence":
         return ""
     text = (
         "no mode has an evidence of its own: the nested runs stayed far below the peak of each, "
-        "and how much of the evidence lies near the peaks is not known"
+        "and it is not known how much of the evidence lies near the peaks"
     )
     if math.isnan(comparison.nested.log_z):
         text = "no mode has an evidence, for the density has no finite integral"
@@ -51,7 +51,7 @@ def why_none(comparison: Comparison) -> str:
 
 
 def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> str:
-    """Say what is missing from the evidence weights of some modes; empty where nothing is."""
+    """Say how much evidence the weights of the shown modes lack; empty if they lack none."""
     if comparison.nested is None:
         return ""
     missing = comparison.unassigned
@@ -74,14 +74,14 @@ def _without_evidence(comparison: Comparison) -> list[str]:
     only = len(comparison.summaries) == 1 and not comparison.modes.reached.any()
     if comparison.nested is not None and only:
         return [
-            "the nested runs stayed far below the peak of the only mode: log_z is what they found "
-            "there, and whether much more lies near the peak is not known."
+            "the nested runs stayed far below the peak of the only mode: log_z counts what they "
+            "found there, and it is not known whether much more lies near the peak."
         ]
     return []
 
 
 def _without_maximum(comparison: Comparison) -> list[str]:
-    """Say which peaks the climbs never came to."""
+    """Say which peaks the climbs never reached."""
     runaway, labels = comparison.modes.runaway, comparison.labels
     told = {mode.id for mode in (*comparison.prominent, *comparison.unweighed)}
     away = [m for m in np.argsort(labels).tolist() if labels[m] in told and _any(runaway, m)]
@@ -99,8 +99,8 @@ def _without_maximum(comparison: Comparison) -> list[str]:
     which = ", ".join(str(labels[mode]) for mode in away) if few else things(len(away), "mode")
     subject = which if not few else f"mode{'s' * (len(away) > 1)} {which}"
     return [
-        f"{subject} {'has' if len(away) == 1 else 'have'} no maximum as far as was searched: the "
-        "density with respect to the prior or base measure still rises at the end, in the "
+        f"{subject} {'has' if len(away) == 1 else 'have'} no maximum in the searched box: the "
+        "density with respect to the prior or base measure still rises at its edge, in the "
         f"unconstrained {', '.join([*list(ends)[:_MOST_NAMES], *more])}. "
         + (_UNBOUNDED if comparison.posterior.network is None else _UNBOUNDED_NETWORK)
     ]
@@ -115,7 +115,7 @@ def _percent(share: float) -> str:
 
 
 def draw_notes(comparison: Comparison) -> list[str]:
-    """Return what the draws lack of the log likelihood, in sentences."""
+    """Return sentences on draws and observations without a log likelihood."""
     notes = []
     if comparison.chains is not None:
         notes += comparison.chains.missing_log_lik.sentences()

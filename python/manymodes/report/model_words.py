@@ -1,4 +1,4 @@
-"""What a comparison of models found, in plain sentences."""
+"""The findings of a comparison of models, in plain sentences."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from manymodes.models import Model, ModelComparison, too_wide
 from manymodes.report.format import NOTHING, joined, nats, number, percent, sentence
 from manymodes.statistics.estimate import Estimate
 
-_SMALL = 4.0  # nats of LOO: errors of smaller differences are not to be relied on (Sivula 2020)
+_SMALL = 4.0  # nats of LOO: errors of smaller differences are unreliable (Sivula 2020)
 _ERRORS = 2.0
 _NEARLY = 1e-4
 _WORTH_TELLING = 0.02
 
 
 def models_answer(comparison: ModelComparison) -> tuple[str, ...]:
-    """Return the answer to which model: by evidence, by prediction, by stacking."""
+    """Return sentences on which model is best: by evidence, by prediction, by stacking."""
     return tuple(
         text
         for text in (_by_evidence(comparison), *_by_prediction(comparison), _stacked(comparison))
@@ -25,7 +25,7 @@ def models_answer(comparison: ModelComparison) -> tuple[str, ...]:
 
 
 def counts_units(comparison: ModelComparison) -> bool:
-    """Return whether the models differ in the units of their one hidden layer and nothing else."""
+    """Return whether the models differ only in the units of their one hidden layer."""
     shapes = set()
     for model in comparison.models:
         if model.network is None or len(model.network.hidden) > 1:
@@ -35,7 +35,7 @@ def counts_units(comparison: ModelComparison) -> bool:
 
 
 def chance(estimate: Estimate) -> str:
-    """Return a probability in per cent; nearly 0 and nearly 1 as such, without an error of zero."""
+    """Return a probability in per cent; nearly 0 and nearly 1 are limits, without an error."""
     if not estimate.sd > _NEARLY:
         if estimate.value < _NEARLY:
             return "<\u202f0.01\u00a0%"
@@ -45,7 +45,7 @@ def chance(estimate: Estimate) -> str:
 
 
 def _said(models: Sequence[Model], comparison: ModelComparison) -> str:
-    """Return how a sentence names models: by their units where they differ in nothing else."""
+    """Return models' names for a sentence: their units if they differ in nothing else."""
     if not counts_units(comparison):
         return joined([model.name for model in models])
     units = [model.network.hidden[0] for model in models if model.network is not None]
@@ -54,7 +54,7 @@ def _said(models: Sequence[Model], comparison: ModelComparison) -> str:
 
 
 def _briefly(model: Model, comparison: ModelComparison) -> str:
-    """Return what names a model where others follow that are named in full."""
+    """Return a short name of a model, for a sentence that names other models in full."""
     if counts_units(comparison) and model.network is not None:
         return str(model.network.hidden[0])
     return model.name
@@ -80,7 +80,7 @@ def _by_evidence(comparison: ModelComparison) -> str:
     low, high = best.interval
     ends = f"{number(100 * low, 0)} to {number(100 * high, 0)}\u00a0%"
     if too_wide(best):
-        text += f", but the errors of log Z leave that open ({ends})"
+        text += f", but the errors of log Z leave this open ({ends})"
     elif high - low > _WORTH_TELLING:
         text += f" ({ends} within the errors)"
     follow = "follow" if _plural([second], comparison) else "follows"
@@ -106,7 +106,7 @@ def _by_prediction(comparison: ModelComparison) -> list[str]:
         if ties:
             verb = "do" if several else "does"
             texts.append(
-                f"{sentence(joined(labels))} {verb} not tell {_briefly(best, comparison)} from "
+                f"{sentence(joined(labels))} {verb} not separate {_briefly(best, comparison)} and "
                 f"{_said(ties, comparison)}."
             )
         else:
@@ -116,9 +116,9 @@ def _by_prediction(comparison: ModelComparison) -> list[str]:
 
 
 def _leaders(comparison: ModelComparison, which: str, small: float) -> list[Model]:
-    """Return the best model by a score, and those that the score does not tell from it.
+    """Return the best model by a score, and the models that the score does not separate from it.
 
-    Empty where fewer than two models have the score.
+    Empty if fewer than two models have the score.
     """
     known = [m for m in comparison.models if not math.isnan(getattr(m, which).value)]
     if len(known) < 2:
@@ -140,8 +140,8 @@ def _stacked(comparison: ModelComparison) -> str:
     text = f"Stacking gives {_said([best], comparison)} the weight {percent(best.stacking)}"
     others = [m for m in known if m is not best and m.stacking.value >= 0.05]
     if others:
-        told = joined([f"{_said([m], comparison)} {percent(m.stacking)}" for m in others])
-        text += f", and {told}"
+        rest = joined([f"{_said([m], comparison)} {percent(m.stacking)}" for m in others])
+        text += f", and {rest}"
     return f"{text}."
 
 
@@ -150,7 +150,7 @@ PREDICTION = ("Model", "Stacking", "LOO", "difference", "Held out", "difference"
 
 
 def evidence_cells(comparison: ModelComparison) -> list[tuple[str, ...]]:
-    """Return what evidence says of each model as text, headings first; a dash for the unknown."""
+    """Return a table of the models by evidence, headings first; a dash for unknown figures."""
     rows = [
         (
             model.name,
@@ -165,7 +165,7 @@ def evidence_cells(comparison: ModelComparison) -> list[tuple[str, ...]]:
 
 
 def prediction_cells(comparison: ModelComparison) -> list[tuple[str, ...]]:
-    """Return how each model predicts, in the same way."""
+    """Return a table of the models by prediction, in the same form."""
     rows = [
         (
             model.name,
@@ -181,13 +181,13 @@ def prediction_cells(comparison: ModelComparison) -> list[tuple[str, ...]]:
 
 
 def _known(table: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Leave out the columns of which nothing is known."""
+    """Leave out the columns without any known figure."""
     kept = [k for k, column in enumerate(zip(*table, strict=True)) if set(column[1:]) != {NOTHING}]
     return [tuple(row[k] for k in kept) for row in table]
 
 
 def _nats_a_row(estimate: Estimate) -> str:
-    """Return nats a row, with three decimals; a dash where it is not known."""
+    """Return nats a row, with three decimals; a dash if the figure is not known."""
     if not math.isfinite(estimate.value):
         return number(estimate.value, 0)
     text = number(estimate.value, 3)

@@ -33,11 +33,11 @@ def write_models_report(
     path : Path
         The file; it is replaced in one step.
     comparison : ModelComparison
-        What `manymodes.compare_models` returned.
+        The result of `manymodes.compare_models`.
     settings : mapping, optional
-        Of the comparison.
+        The settings of the comparison.
     toolchain : mapping, optional
-        What `Toolchain.as_dict` returned; looked up if not given.
+        The result of `Toolchain.as_dict`; looked up if not given.
 
     Raises
     ------
@@ -58,9 +58,9 @@ def write_models_report(
     page = Page(
         title=f"{sentence(things(len(comparison.models), 'model'))} of the same data",
         introduction=(
-            "Several posteriors are compared on the same data in two ways: by their evidence, "
-            "which with prior probabilities gives the probability of each, and by how well they "
-            "predict observations that they were not given.",
+            "Several posteriors of the same data are compared in two ways: by their evidence, "
+            "which together with prior probabilities gives the probability of each, and by how "
+            "well they predict observations that they were not given.",
         ),
         findings=(_finding(comparison),),
         cautions=model_cautions(comparison),
@@ -103,11 +103,11 @@ def _table(comparison: ModelComparison) -> Section:
     reading = (
         "log Z is the log evidence: the log of the mean likelihood under the prior. log BF is its "
         "difference from the largest, the log of a Bayes factor. The probability follows from it "
-        "and the prior probabilities. LOO is the log predictive density of each observation given "
-        "the others, summed, under the chains of a model, stacked. A difference of less than "
-        "about four nats, or two of its errors, tells little. Stacking mixes the models so that "
-        "the mixture predicts best: a weight says what a model adds to the others, not how "
-        "probable it is."
+        "and the prior probabilities. LOO is the sum over observations of the log predictive "
+        "density of each, given the others, under the stacked chains of a model. A difference of "
+        "less than about four nats, or two of its errors, says little. Stacking mixes the models "
+        "so that the mixture predicts best: a weight says what a model adds to the others, not "
+        "how probable it is."
     )
     return Section("models", "The models", reading=reading, parts=tuple(tables))
 
@@ -125,10 +125,10 @@ def _weights(comparison: ModelComparison) -> Section | None:
         "weights",
         "Three weights for every model",
         reading=(
-            "Posterior probability asks which model the data came from, if one of these; it "
-            "depends on the priors of the weights, and a wide prior is a cost. Stacking and "
-            "pseudo-BMA+ ask which predictions to rely on. Where none of the models is true, they "
-            "need not agree."
+            "Posterior probability asks which model the data came from, if they came from one of "
+            "these; it depends on the priors of the weights, and a wide prior is a cost. Stacking "
+            "and pseudo-BMA+ ask which predictions to rely on. If none of the models is true, "
+            "they need not agree."
         ),
         parts=(
             picture(
@@ -147,16 +147,17 @@ def _units(comparison: ModelComparison) -> Section | None:
         "units",
         "How many hidden units",
         reading=(
-            "The evidence weighs fit against the volume of the prior, so it often falls where more "
-            "units no longer add to the fit; predictions of a well-averaged posterior need not get "
-            "worse. Where the curve is flat, the data do not say."
+            "The evidence weighs fit against the volume of the prior, so it often falls when more "
+            "units no longer improve the fit; predictions of a well-averaged posterior need not "
+            "get worse. Where the curve is flat, the data do not decide."
         ),
         parts=(
             picture(
                 plot_units(comparison),
                 "Curves of scores against hidden units; the values are in the table of the models.",
-                "Scores against the number of hidden units. Errors are one standard error: of log "
-                "evidence its own, of the other scores that of the difference from the best model.",
+                "Scores against the number of hidden units, with one standard error. For the log "
+                "evidence it is its own error; for the other scores it is the error of the "
+                "difference from the best model.",
             ),
         ),
     )

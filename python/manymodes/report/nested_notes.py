@@ -1,4 +1,4 @@
-"""What a user should know of nested runs, in sentences: how they went, and what is wrong."""
+"""Sentences on nested runs: how they went, and what may be wrong."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from manymodes.sampling.nested.meaning import figure, what_log_z_is
 from manymodes.wording import things
 
 UNLIKELY = 0.01
-"""The p-value below which a test is told of."""
+"""The p-value below which a caution names a test."""
 
 NO_INSERTIONS = "no live point was drawn above the contour of another"
 """Why there is no insertion-index test."""
 
 _MOST_SHOWN = 700.0
-"""The logarithm of a number that is shown as such: beyond, it has no double."""
+"""The largest logarithm of a number that is shown itself: beyond, a double overflows."""
 
 MOST_MISSED = 0.05
 """The share of the posterior that chains may have missed under a base measure fitted to them."""
@@ -28,7 +28,7 @@ MOST_AT_THE_EDGE = 0.02
 
 
 def effort_lines(nested: Nested) -> list[str]:
-    """Return how the evidence was found: base measure, information, effort, test."""
+    """Return lines on how the evidence was found: base measure, information, effort, test."""
     d_kl, d_kl_sd = nested.d_kl
     known = math.isfinite(d_kl)
     if not known:
@@ -62,7 +62,7 @@ def _insertion_test(nested: Nested) -> str:
 
 
 def plateau_sentence(nested: Nested) -> str:
-    """Say that the runs ended on a plateau, or saw nothing else; empty where they did not."""
+    """Say that the runs ended on a plateau, or saw nothing else; empty if neither is so."""
     top, points = nested.on_top
     if top == points:
         where = "where it is not zero, " if nested.log_prior_inside[0] < 0 else ""
@@ -71,13 +71,13 @@ def plateau_sentence(nested: Nested) -> str:
         return ""
     return (
         f"the nested runs ended on a plateau: {top} live points had the same likelihood, and none "
-        f"a higher one; a part of less than about {300 / top:.2g} % of the plateau that stands "
-        "higher would not have been seen"
+        f"had a higher one; if less than about {300 / top:.2g} % of the plateau is higher, the "
+        "runs would not have seen it"
     )
 
 
 def nested_cautions(nested: Nested) -> list[str]:
-    """Return what may be wrong with the evidence, and what to do about it."""
+    """Return sentences on what may be wrong with the evidence, and on the remedy."""
     texts = [*_prior_cautions(nested), *_base_cautions(nested)]
     if nested.insertion_p < UNLIKELY:
         texts.append(
@@ -122,8 +122,8 @@ def _prior_cautions(nested: Nested) -> list[str]:
     return [
         *texts,
         f"the prior is not normalised: without the likelihood the program integrates to "
-        f"e^({figure(prior.log_z, 3)}{error}){shown}, not to 1. Over the "
-        f"normalised prior, log_z is {figure(nested.log_z - prior.log_z)} ± "
+        f"e^({figure(prior.log_z, 3)}{error}){shown}, not to 1. With the prior "
+        f"normalised, log_z is {figure(nested.log_z - prior.log_z)} ± "
         f"{math.hypot(nested.log_z_sd, prior.log_z_sd):.2f} nats. To mend the program: truncate "
         "priors of bounded parameters (T[...]), and give every parameter a prior.",
     ]
@@ -132,9 +132,9 @@ def _prior_cautions(nested: Nested) -> list[str]:
 def _base_cautions(nested: Nested) -> list[str]:
     if nested.missed_share > MOST_MISSED:
         return [
-            f"{nested.base.source} have not been where {100 * nested.missed_share:.0f} % of the "
-            "posterior lies, which the base measure covers by its small share of the "
-            "prior only: the evidence rests on few live points. Use --reference prior."
+            f"{nested.base.source} did not visit {100 * nested.missed_share:.0f} % of the "
+            "posterior; the base measure covers this part only by its small share of the "
+            "prior, so that the evidence rests on few live points. Use --reference prior."
         ]
     shares = nested.edge_shares
     worst = int(shares.argmax())

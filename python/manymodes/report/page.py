@@ -27,9 +27,9 @@ class Table:
     columns : tuple of str
         Column headings.
     rows : tuple of tuples
-        Cells: text, numbers, or None for nothing. The first cell of a row names it.
+        Cells: text, numbers, or None for an empty cell. The first cell of a row names it.
     caption : str
-        What the reader should know.
+        Explanations for the reader.
     """
 
     title: str
@@ -57,9 +57,9 @@ class Section:
     anchor, title : str
         Its place in the page and its heading.
     paragraphs : tuple of str
-        What was found, in sentences.
+        The findings, in sentences.
     reading : str
-        How to read it, for a student: shown apart.
+        How to read the section, for a student; it is set off from the findings.
     parts : tuple of Picture or Table
         In the order in which they are shown.
     """
@@ -73,12 +73,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one posterior, in a few sentences and figures.
+    """The findings on one posterior, in a few sentences and figures.
 
     Attributes
     ----------
     heading : str
-        The posterior; empty where there is only one.
+        The posterior's name; empty if there is only one.
     tiles : tuple of (str, str)
         Values and what they are.
     opening, closing : tuple of str
@@ -109,7 +109,7 @@ class Page:
 
 
 def picture(figure: Figure, alt: str, caption: str) -> Picture:
-    """Turn a figure into an inline SVG; its dense layers are rasterised already."""
+    """Turn a figure into an inline SVG; its dense layers are already rasterised."""
     buffer = io.BytesIO()
     with rc_context({"svg.fonttype": "path", "svg.hashsalt": "manymodes"}):
         figure.savefig(buffer, format="svg", dpi=_DOTS_PER_INCH, metadata={"Date": None})

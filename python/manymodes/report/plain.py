@@ -1,4 +1,4 @@
-"""The page on a run whose modes were not looked for: sentences and tables."""
+"""The page on a run without a search for modes: sentences and tables."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def write_plain_report(
     tiles : sequence of (str, str)
         Figures and what they are.
     opening : sequence of str
-        What was found, in sentences.
+        The findings, in sentences.
     tables : sequence of Table
         The results.
     notes : sequence of str
         Remarks on the data or the set-up.
     settings, toolchain : mapping
-        Of the run; what `Toolchain.as_dict` returned.
+        Of the run; the result of `Toolchain.as_dict`.
 
     Raises
     ------

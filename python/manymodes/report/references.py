@@ -1,4 +1,4 @@
-"""What a report that used an engine or a method should cite."""
+"""The references that a report cites for its engines and methods."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ POLYCHORD_LICENCE = (
 
 
 def references(comparisons: Iterable[Comparison], *, checked: bool = False) -> tuple[str, ...]:
-    """Return what to cite for the engines and methods that were used."""
+    """Return the references for the engines and methods that were used."""
     found = list(comparisons)
     cited = [_STAN, _BRIDGESTAN]
     if any(c.chains is not None for c in found):
@@ -101,7 +101,7 @@ def references(comparisons: Iterable[Comparison], *, checked: bool = False) -> t
 
 
 def model_references(comparison: ModelComparison) -> tuple[str, ...]:
-    """Return what to cite for a comparison of models."""
+    """Return the references for a comparison of models."""
     cited = [_STAN, _BRIDGESTAN]
     if any(model.chains for model in comparison.models):
         cited += _CHAINS[:2]
@@ -113,5 +113,5 @@ def model_references(comparison: ModelComparison) -> tuple[str, ...]:
 
 
 def chain_references() -> tuple[str, ...]:
-    """Return what to cite for chains, stacked."""
+    """Return the references for stacked chains."""
     return (_STAN, _BRIDGESTAN, *_CHAINS, *_STACKING)

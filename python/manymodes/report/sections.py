@@ -1,4 +1,4 @@
-"""The sections of the page: each returns None where there is nothing to show."""
+"""The sections of the page: each returns None if there is nothing to show."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def modes_section(found: Found) -> Section:
             "evidence of the peak’s surroundings, both in nats. Modes with one function number "
             "make the same predictions within their spread: a network computes one function in "
             "many ways. Modes are numbered within each posterior, so mode 1 of one need not be "
-            "mode 1 of another. “Chains” counts those with most of their draws in the mode."
+            "mode 1 of another. “Chains” counts the chains with most of their draws in the mode."
         ),
         parts=tables,
     )
@@ -114,11 +114,12 @@ def weights_section(found: Found) -> Section | None:
         reading=(
             "The evidence weight is the mode’s share of the posterior: the probability that the "
             "data and the prior give it. Occupancy is the share of the chains’ draws that lie in "
-            "it: how large its basin of attraction is from where chains start. It is not a "
-            "probability of anything, and more chains do not bring it nearer to one. Stacking "
+            "it: it says how often starting points fall into the mode’s basin. It is not a "
+            "probability, and more chains do not bring it nearer to one. Stacking "
             "chooses weights that predict left-out data best; it may give a poor mode nothing and "
-            "split duplicates of a good one as it likes, so it is not a probability of the mode "
-            "either. Where the three agree, it is by luck or because there is one function only."
+            "split the weight of a good mode arbitrarily among its copies, so it is not a "
+            "probability of the mode either. If the three agree, they agree by luck or because "
+            "there is only one function."
         ),
         parts=parts,
     )
@@ -175,12 +176,13 @@ def corner_section(found: Found) -> Section | None:
         caption += f" Colours are the posteriors: {joined(list(found))}."
     reading = (
         f"Every dot is a draw, equally weighted; the diagonal shows each of the {what} alone. "
-        "Separate clouds are separate modes, as far as these two coordinates can tell them apart."
+        "Separate clouds are separate modes, as far as these two coordinates show them apart."
     )
     if network:
         reading += (
-            " W[j,i] is the weight from input i to hidden unit j. A pattern that repeats under an "
-            "exchange of units or a change of sign is the symmetry of the network, not information."
+            " W[j,i] is the weight from input i to hidden unit j. If a pattern repeats under an "
+            "exchange of units or a change of sign, it shows the symmetry of the network and "
+            "carries no information."
         )
     return Section(
         "corner",
@@ -204,14 +206,14 @@ def scores_section(found: Found, scores: Mapping[str, ModeScores]) -> Section | 
     weighting = (
         "weighted by evidence"
         if all(found[name].nested is not None for name in scores)
-        else "weighted by evidence where nested sampling was run, otherwise by stacking"
+        else "weighted by evidence if nested sampling was run, otherwise by stacking"
     )
     violins = picture(
         plot_scores(scores),
         "Violins of the mean log likelihood per datum, for the whole and for each mode; the "
         "scores are in the tables below.",
-        "Violins: the draws’ mean log likelihood per datum, training data on the left and, where "
-        "there are some, test sets on the right. Diamonds: log predictive density.",
+        "Violins: the draws’ mean log likelihood per datum, training data on the left and, if "
+        "there are any, test sets on the right. Diamonds: log predictive density.",
     )
     tables = tuple(_score_table(name, found, score) for name, score in scores.items())
     return Section(
@@ -222,9 +224,9 @@ def scores_section(found: Found, scores: Mapping[str, ModeScores]) -> Section | 
             "Each draw of the weights gives every datum a log likelihood; its mean over the data "
             f"is one point of a violin. The whole holds the draws of all modes, {weighting}. "
             "The log predictive density first averages the likelihood over the draws, and then "
-            "takes the log: it scores the average prediction, which is what one would use, and is "
-            "never below the mean of the violin. Training data flatter: a mode that scores high "
-            "on them has fitted them, which need not help with new data."
+            "takes the log: it scores the average prediction, which one would use, and is "
+            "never below the mean of the violin. Scores on training data are too good: a mode "
+            "with a high score has fitted them, which need not help with new data."
         ),
         parts=(violins, *tables),
     )
@@ -275,20 +277,20 @@ def evidence_section(found: Found) -> Section | None:
         "Log evidences",
         tuple(evidence_sentences(found)),
         reading=(
-            "The evidence Z is the likelihood averaged over the prior: how well the model "
+            "The evidence Z is the likelihood averaged over the prior: it says how well the model "
             "predicted the data before seeing them. It is the sum of the modes’ evidences, so log "
-            "Z of the whole lies above that of every mode. The error comes from how unevenly live "
-            "points shrink the prior volume; independent runs check it, because a run that "
-            "misses a mode does not know. The insertion-index test asks whether new live points "
-            "fall evenly among the old ones: a small p means that they do not. A large p does not "
-            "prove that every mode was found."
+            "Z of the whole lies above that of every mode. The error arises because live points "
+            "shrink the prior volume unevenly. Independent runs check it, because a single run "
+            "cannot notice that it misses a mode. The insertion-index test asks whether new live "
+            "points fall evenly among the old ones: a small p means that they do not. A large p "
+            "does not prove that every mode was found."
         ),
         parts=(figure, _runs_table(found), *_recovery_tables(found)),
     )
 
 
 def _runs_table(found: Found) -> Table:
-    """Return the evidence of each run and of all, with what it rests on."""
+    """Return the evidence of each run and of all runs, with the draws and tests behind it."""
     rows: list[tuple[object, ...]] = []
     for name, comparison in found.items():
         if (nested := comparison.nested) is None:
@@ -330,7 +332,7 @@ def _runs_table(found: Found) -> Table:
 
 
 def _recovery_tables(found: Found) -> tuple[Table, ...]:
-    """Return which runs found which modes, where some run missed one."""
+    """Return which runs found which modes, if some run missed one."""
     tables = []
     for name, comparison in found.items():
         if comparison.nested is None:
@@ -351,8 +353,9 @@ def _recovery_tables(found: Found) -> tuple[Table, ...]:
                         )
                         for mode in missed
                     ),
-                    "A mode that a run missed is weighed by the runs that found it, against the "
-                    "volume that all runs explored; its error says how little that may be.",
+                    "If a run missed a mode, the runs that found it give its weight, relative to "
+                    "the volume that all runs explored; a large error says that few points "
+                    "found it.",
                 )
             )
     return tuple(tables)

@@ -1,4 +1,4 @@
-"""What the command line says in words: results as lines of text."""
+"""Results as lines of text, for the command line."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         and math.isfinite(nested.log_z_restricted)
     ):
         lines.append(
-            f"  (relative to the prior where the density is above zero: log_z = "
-            f"{nested.log_z_restricted:.2f} nats; that share of the prior is "
+            f"  (relative to the part of the prior with a density above zero: log_z = "
+            f"{nested.log_z_restricted:.2f} nats; this part is "
             f"{100 * math.exp(nested.log_prior_inside[0]):.2f} %)"
         )
     lines.append(
@@ -103,9 +103,9 @@ def wrapped(text: str) -> list[str]:
 
 
 def _shown(comparison: Comparison) -> list[ModeSummary]:
-    """Return the modes of a table: prominent ones, those with a chain or, without any, all.
+    """Return the modes of a table: prominent modes and modes with a chain; all if there are none.
 
-    At most ten of those that nothing ranks.
+    At most ten are returned if nothing ranks them.
     """
     prominent = comparison.prominent
     shown = [mode for mode in comparison.summaries if mode in prominent or mode.chains]
@@ -113,7 +113,7 @@ def _shown(comparison: Comparison) -> list[ModeSummary]:
 
 
 def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:
-    """Return a line for each number of active units, by engine, if it varies."""
+    """Return a line for each number of active units, by engine, if the number varies."""
     if not active:
         return []
     heads = "".join(f"  {f'by {name}':>15}" for name in active)
@@ -157,7 +157,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
 
 
 def models_text(comparison: ModelComparison) -> str:
-    """Return a comparison of models as text: the answer, one line a model, what to be wary of."""
+    """Return a comparison of models as text: the answer, one line a model, the cautions."""
     from manymodes.report import evidence_cells, models_answer, prediction_cells
     from manymodes.report.model_remarks import model_cautions, model_notes
 
@@ -185,7 +185,7 @@ def models_text(comparison: ModelComparison) -> str:
 
 
 def _aligned(table: Sequence[Sequence[str]], *, last_left: bool = False) -> list[str]:
-    """Return lines of columns, the first of text, the others of figures; the last may be text."""
+    """Return lines of columns: the first is text, the others are figures; the last may be text."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for row in table:
@@ -198,7 +198,7 @@ def _aligned(table: Sequence[Sequence[str]], *, last_left: bool = False) -> list
 
 
 def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
-    """Return the evidences by every method, one line a mode, and whether they agree."""
+    """Return the evidences by every method, one line for each mode, and whether they agree."""
     from manymodes.modes.checks import (
         BRIDGE,
         COPIES,
@@ -257,7 +257,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | None) -> str:
-    """Return what ``manymodes network`` wrote, and how it took the target."""
+    """Return lines on the files of ``manymodes network`` and on how it read the target."""
     target = parts.table.target
     lines = [
         f"{folder / 'model.stan'} and {folder / 'data.json'}: {counted(len(parts.train), 'row')}, "
@@ -278,7 +278,7 @@ def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | 
 
 
 def prediction_text(found: Predictions, out: Path | None) -> str:
-    """Return where predictions come from and how well they did."""
+    """Return lines on the source of predictions and on their scores."""
     kept = "" if out is None else f"{out}: "
     lines = [
         f"{kept}{counted(len(found.frame), 'row')} predicted by {found.described}; "

@@ -46,22 +46,22 @@ def write_report(
     diagnoses: Mapping[str, Diagnosis] | None = None,
     checks: Mapping[str, Checks] | None = None,
 ) -> None:
-    """Write one self-contained HTML page on what was found.
+    """Write one self-contained HTML page on the findings.
 
     Parameters
     ----------
     path : Path
         The file; it is replaced in one step.
     comparisons : mapping of str to Comparison
-        What was found about each posterior, by name.
+        The comparison of each posterior, by name.
     title : str
         Of the page.
     introduction : str
-        Plain text; blank lines part its paragraphs.
+        Plain text; blank lines separate its paragraphs.
     settings : mapping, optional
         Of the run; may be nested.
     toolchain : mapping, optional
-        What `Toolchain.as_dict` returned; looked up if not given.
+        The result of `Toolchain.as_dict`; looked up if not given.
     test_sets : sequence of (X, y)
         Fresh data to score predictions on; used for networks only.
     notes : sequence of str
@@ -69,9 +69,10 @@ def write_report(
     appendix : sequence of Table
         Further tables.
     diagnoses : mapping of str to Diagnosis, optional
-        Of the chains, by the posterior's name; computed now if not given.
+        The diagnosis of the chains, by the posterior's name; computed now if not given.
     checks : mapping of str to Checks, optional
-        Of the evidence, by the posterior's name; not made if not given, since they take time.
+        The checks of the evidence, by the posterior's name; they are not made now because they
+        take time.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def write_report(
         There is no comparison, or the file cannot be written.
     """
     if not comparisons:
-        raise InputError("comparisons: there is none to report on; give at least one")
+        raise InputError("comparisons: the mapping is empty; give at least one comparison")
     scores = _scores(comparisons, test_sets)
     if diagnoses is None:
         diagnoses = diagnosed(comparisons)
@@ -141,7 +142,7 @@ def _record(
     settings: Mapping[str, Any],
     toolchain: Mapping[str, Any],
 ) -> Section:
-    """Return settings, versions and times: what it takes to do it again."""
+    """Return settings, versions and times, so that the run can be repeated."""
     tables = (sections.effort_table(comparisons), *record_tables(settings, toolchain))
     return Section("record", "Settings, versions and times", parts=tables)
 
@@ -166,8 +167,8 @@ def record_tables(settings: Mapping[str, Any], toolchain: Mapping[str, Any]) -> 
             versions.append((package, metadata.version(package), "Python package"))
         except metadata.PackageNotFoundError:
             continue
-    told = [Table("Settings", ("Setting", "Value"), tuple(flattened(settings)))] if settings else []
-    return [*told, Table("Versions", ("Part", "Version", "Source"), tuple(versions))]
+    made = [Table("Settings", ("Setting", "Value"), tuple(flattened(settings)))] if settings else []
+    return [*made, Table("Versions", ("Part", "Version", "Source"), tuple(versions))]
 
 
 def _licence(comparisons: Mapping[str, Comparison]) -> str:

@@ -1,1 +1,1 @@
-"""Run directories, and what one does with a run: open, stack, predict, export."""
+"""Run directories: write and open them, stack, predict and export their draws."""

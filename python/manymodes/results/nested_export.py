@@ -1,4 +1,4 @@
-"""Nested runs as other tools take them: an ArviZ DataTree, and files in PolyChord's own layout."""
+"""Nested runs for other tools: an ArviZ DataTree, and files in PolyChord's own layout."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IntArray = npt.NDArray[np.int64]
 _ENDINGS = (
     ".stats", ".paramnames", ".properties.ini", ".txt", "_equal_weights.txt", "_dead-birth.txt"
 )  # fmt: skip
-_LOG_ZERO = -1e30  # how PolyChord writes the birth contour of a draw of the prior
+_LOG_ZERO = -1e30  # PolyChord's value for the birth contour of a draw of the prior
 
 
 # ------------------------------------------------------------------------- equal weights
@@ -43,16 +43,16 @@ def equal_draws(weights: FloatArray, draws: int | None, rng: np.random.Generator
     weights : array of shape (n,)
         Posterior weights, adding up to 1.
     draws : int, optional
-        How many; by default as many as there can be without using a point twice, the inverse of
-        the largest weight. That is never more than the effective sample size 1 / sum(w^2), and
-        0.7 of it where the weights rise and fall as a normal curve does.
+        How many; by default the most that use no point twice, the inverse of the largest weight.
+        This is never more than the effective sample size 1 / sum(w^2), and 0.7 of it if the
+        weights rise and fall like a normal curve.
     rng : numpy.random.Generator
         Source of randomness.
 
     Returns
     -------
     array of shape (draws,)
-        Which points, in random order. Point i is there draws x w_i times, rounded up or down at
+        The points, in random order. Point i occurs draws x w_i times, rounded up or down at
         random (systematic resampling).
 
     Raises
@@ -86,29 +86,28 @@ def nested_datatree(
     nested : Nested
         The merged run.
     comparison : Comparison, optional
-        What was found out about its modes: draws then follow its weights, in which each mode
-        has its own volume, and know their modes.
+        The comparison with its modes: draws then follow its weights, in which each mode has its
+        own volume, and carry their modes.
     draws : int, optional
-        How many draws; as many as there can be without using a point twice by default
-        (`equal_draws`).
+        How many draws; by default the most that use no point twice (`equal_draws`).
     seed : int
-        Decides which draws, and their order.
+        Seed of the choice of draws and of their order.
     log_likelihood : bool
-        Include the log likelihood of every draw and observation, if the program tells it.
+        Include the log likelihood of every draw and observation, if the program has it.
 
     Returns
     -------
     DataTree
         Group ``posterior``: the variables, in one chain of independent draws in random order.
         Group ``sample_stats``: ``lp``, the log density on the unconstrained space; ``logl``, the
-        log likelihood against the base measure, which is the data's where the base measure is
+        log likelihood against the base measure, which is that of the data if the base measure is
         the prior (nats); ``run`` and ``point``, the run that the draw comes from and its place
         in the merged run, both from 0; with a comparison ``mode``, its id. Group
-        ``log_likelihood``, in single precision where that holds it. The root's attributes are the
+        ``log_likelihood``, in single precision if this can hold it. The root's attributes are the
         evidence: ``log_z``, ``log_z_sd``, ``log_z_volume_sd``, ``log_z_between_sd`` (NaN for one
         run), ``d_kl`` (of the posterior from the base measure; all in nats), ``evaluations``,
         ``nlive`` (of each run), ``runs``, ``insertion_p``, ``effective_samples``,
-        ``log_prior_inside``. With a comparison group ``modes`` has those of each mode, by its
+        ``log_prior_inside``. With a comparison group ``modes`` has the figures of each mode, by its
         id: ``log_z``, ``log_z_sd`` (nats), ``evidence``, ``evidence_sd`` (its share) and
         ``function``; NaN for a mode that only chains found.
 
@@ -125,7 +124,7 @@ def nested_datatree(
     check_seed(seed)
     if comparison is not None and comparison.nested is not nested:
         raise InputError(
-            f"comparison: it is not one of these nested runs of {nested.posterior.name}"
+            f"comparison: it is of other nested runs than these of {nested.posterior.name}"
         )
     weights = nested.weights if comparison is None else comparison.nested_weights
     point = equal_draws(weights, draws, np.random.default_rng(seed))
@@ -206,25 +205,25 @@ def write_polychord_files(
     nested : Nested
         The merged run.
     folder : path
-        Where the files go; made if need be.
+        The folder for the files; it is made if it does not exist.
     root : str, optional
-        How their names begin; the posterior's name by default.
+        The beginning of their names; by default the posterior's name.
     seed : int
-        Decides which points have equal weights.
+        Seed of the choice of equally weighted points.
     overwrite : bool
-        Replace files of these names that are there.
+        Replace existing files of these names.
 
     Returns
     -------
     tuple of Path
-        What was written: ``.stats`` (the evidence), ``.paramnames`` (names, labels),
+        The files: ``.stats`` (the evidence), ``.paramnames`` (names, labels),
         ``.properties.ini``, ``.txt`` (weight, -2 logL, parameters), ``_equal_weights.txt``, and
         ``_dead-birth.txt`` (parameters, logL, logL of the contour of its birth).
 
     Raises
     ------
     InputError
-        The root is no beginning of a file name, or a file cannot be written, or is there.
+        The root cannot begin a file name, or a file cannot be written, or exists already.
 
     Warns
     -----
@@ -234,15 +233,15 @@ def write_polychord_files(
     Notes
     -----
     All points of a finished run are dead, so there is no file of live points. logL is against
-    the base measure. Where the density is zero on a part of it, the evidence in these files is
-    relative to the rest, as it is in PolyChord's own (`Nested.log_prior_inside` is the log of
-    that share). The only local evidence is that of the whole: PolyChord's numbers of clusters
-    are no numbers of modes. Formats: PolyChordLite's
-    README, and its ``read_write.F90``.
+    the base measure. If the density is zero on a part of the base measure, the evidence in these
+    files is relative to the rest, as in PolyChord's own (`Nested.log_prior_inside` is the log of
+    the share of the rest). The only local evidence is that of the whole, because PolyChord's
+    numbers of clusters are not numbers of modes. PolyChordLite's README and its
+    ``read_write.F90`` describe the formats.
     """
     root = re.sub(r"[^\w.-]+", "_", nested.posterior.name) if root is None else root
     if not root or re.search(r"[\s/\\]", root) or root[0] in ".-":
-        raise InputError(f"root: '{root}' is no beginning of a file name")
+        raise InputError(f"root: '{root}' cannot begin a file name")
     check_seed(seed)
     target = ensure_folder(Path(folder))
     refuse_existing((target / f"{root}{ending}" for ending in _ENDINGS), overwrite)
@@ -282,7 +281,7 @@ def _table(*columns: FloatArray) -> str:
 
 
 def _stats_text(nested: Nested, n_parameters: int, n_posterior: int, n_equal: int) -> str:
-    """Return the text of the file of statistics, whose lines are read by their number."""
+    """Return the text of the file of statistics; readers find its lines by their number."""
     evidence = f"= {nested.log_z_restricted: .16E} +/- {nested.log_z_sd: .16E}"
     mean = nested.weights @ nested.rows
     sd = np.sqrt(nested.weights @ (nested.rows - mean) ** 2)

@@ -2,9 +2,9 @@
 
 Every draw s of the weights makes a prediction, and the posterior predictive distribution is
 their mixture with weights w_s: a chain's weight, divided evenly over its draws, or the posterior
-weight of a nested point. A draw of a network of variable size counts as one for each number of
-active units, with the probabilities that it gives them. Intervals and densities are those of the
-mixture itself; nothing is simulated.
+weight of a nested point. A draw of a network of variable size counts as one draw for each number
+of active units, with the probability that it gives to this number. Intervals and densities are
+those of the mixture itself; nothing is simulated.
 
 References
 ----------
@@ -52,7 +52,7 @@ class Draws:
     values : dict of arrays of shape (S, ...)
         The effective weights by name, as `Network.predict` takes them.
     described : str
-        Where the draws come from and how they are weighted, in words.
+        The source of the draws and their weighting, in words.
     """
 
     weights: FloatArray
@@ -61,7 +61,7 @@ class Draws:
 
     @classmethod
     def of_chains(cls, chains: Chains, weights: str = "stacking", thin: int = 1) -> Draws:
-        """Weight chains by stacking [1]_, or all alike; take every ``thin``-th draw of each.
+        """Weight chains by stacking [1]_, or all alike, and take every ``thin``-th draw of each.
 
         Raises
         ------
@@ -107,7 +107,7 @@ def _effective(source: Chains | Nested, rows: FloatArray) -> dict[str, FloatArra
     network = source.posterior.network
     named = source.posterior.unpack(rows)
     if network is None:
-        raise InputError(f"the posterior '{source.posterior.name}' is not a network's")
+        raise InputError(f"the posterior '{source.posterior.name}' is not that of a network")
     return {name: np.ascontiguousarray(named[name]) for name in network.effective_names}
 
 
@@ -118,10 +118,10 @@ class TargetScore:
     Attributes
     ----------
     mean, sd_of_mean, sum : float
-        Log predictive density of the targets in nats, per unit of a normal target as the user
-        has it: its mean over rows, the standard error of that mean, and its sum.
+        Log predictive density of the targets in nats, per unit of a normal target in the user's
+        units: its mean over rows, the standard error of this mean, and its sum.
     measure : {"accuracy", "rmse"}
-        The share of rows whose most probable class is theirs, or the root mean square error of
+        The share of rows with the right most probable class, or the root mean square error of
         the predictive mean in the user's units.
     value : float
         Its value.
@@ -153,7 +153,7 @@ class Predictions:
     draws : int
         How many draws were mixed.
     described : str
-        Where they come from and how they are weighted.
+        The source of the draws and their weighting.
     extra : tuple of str
         Columns of the table that were not used.
     score : TargetScore or None
@@ -216,18 +216,18 @@ def predict_table(
     interval : float
         The share of the distribution inside the intervals.
     engine : {"chains", "nested"}, optional
-        Whose draws; the chains' by default, if there are any.
+        The engine with the draws; by default the chains, if there are any.
     weights : {"stacking", "uniform"}, optional
-        How chains are weighted, by stacking by default.
+        How chains are weighted; by stacking by default.
     thin : int
-        Use every so many-th draw of a chain.
+        Use every ``thin``-th draw of a chain.
     on_rows : callable, optional
         Called with the number of finished rows and of all.
 
     Returns
     -------
     Predictions
-        Of every row, in order.
+        The predictions of every row, in order.
 
     Raises
     ------
@@ -260,7 +260,7 @@ def predict_table(
     if chosen == "nested" and thin != 1:
         raise InputError("thin: only chains can be thinned")
     if chosen == "nested" and weights is not None:
-        raise InputError(f"weights: {weights} is for chains; points of nested sampling have theirs")
+        raise InputError(f"weights: {weights} is for chains; nested points have their own weights")
     draws: Draws | None = None
     if chosen == "chains" and (chains := load_chains(posterior, Path(run))) is not None:
         draws = Draws.of_chains(chains, weights or "stacking", thin)
@@ -283,7 +283,7 @@ def _check_table(table: Table, network: Network, path: Path) -> None:
     same = target.likelihood == network.likelihood and len(target.classes) == classes
     if len(table.input_names) != network.inputs or not same:
         raise ResultsError(
-            f"{path} is of another network than the run's posterior: restore it, or make the run "
+            f"{path} is not of the network of the run's posterior: restore it, or make the run "
             "again"
         )
 
@@ -305,9 +305,10 @@ def predict(
     network : Network
         The network.
     draws : Draws
-        Of its weights.
+        Draws of its weights.
     table : Table
-        How its inputs and targets were made; gives the names of classes and the user's units.
+        The table that made its inputs and targets; it has the names of classes and the user's
+        units.
     X : array of shape (N, M)
         Inputs, as `Table.inputs` makes them.
     y : array of shape (N,), optional

@@ -1,4 +1,4 @@
-"""Run directories: what a run leaves on disk, and how to open it again.
+"""Run directories: the files of a run, and how to open them again.
 
 The directory of one posterior holds ``posterior/`` (program and data), ``chains/`` and
 ``nested/`` (the raw outputs, one file for each chain and each run), ``chains.nc`` (ArviZ
@@ -83,14 +83,14 @@ def save_posterior(posterior: Posterior, folder: Path, file_name: str | None = N
 
 
 def open_posterior(folder: Path, *, kernel: bool | None = None) -> Posterior:
-    """Open what `save_posterior` wrote.
+    """Open a posterior that `save_posterior` wrote.
 
     Parameters
     ----------
     folder : Path
-        Where.
+        Its folder.
     kernel : bool, optional
-        Whether the kernel computes a network's likelihood; as it was saved by default.
+        Whether the kernel computes a network's likelihood; by default the saved choice.
 
     Raises
     ------
@@ -129,8 +129,8 @@ def write_chains(chains: Chains, folder: Path) -> bool:
     Returns
     -------
     bool
-        Whether it holds the log likelihood of every draw and observation; with more than 1e8 of
-        these values it does not, and `Posterior.log_lik` gives them when they are needed.
+        Whether it holds the log likelihood of every draw and observation. It does not if there are
+        more than 1e8 of these values; then `Posterior.log_lik` gives them when they are needed.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def write_stacked(chains: Chains, weights: FloatArray, folder: Path, *, seed: in
 
 
 def _write_tree(tree: xr.DataTree, path: Path, engine: str) -> None:
-    """Write a tree that names the run which it is of, if the folder holds one."""
+    """Write a tree with the name of its run, if the folder holds one."""
     encoding = {
         group: {name: {"zlib": True, "complevel": 1} for name in tree[group].data_vars}
         for group in ("/log_likelihood",)
@@ -168,7 +168,7 @@ def _write_tree(tree: xr.DataTree, path: Path, engine: str) -> None:
     with atomic(path) as partial:
         try:
             tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
-        except (OSError, RuntimeError) as error:  # HDF5 says in words what went wrong
+        except (OSError, RuntimeError) as error:  # HDF5 gives its errors as text
             number = _ERRNO.search(str(error))
             code = int(number[1]) if number else getattr(error, "errno", None) or errno.EIO
             raise OSError(code, os.strerror(code)) from error
@@ -192,12 +192,12 @@ def write_nested_tree(
 ) -> None:
     """Write ``nested.nc``, equally weighted draws with the evidence, in one step.
 
-    It is without the log likelihood of draws and observations where that is more than 1e8 values.
+    It leaves the log likelihood of draws and observations out if there are more than 1e8 values.
 
     Parameters
     ----------
     comparison : Comparison, optional
-        Adds the modes, and takes its weights: see
+        The comparison with the modes and the weights: see
         `manymodes.results.nested_export.nested_datatree`.
 
     Raises
@@ -211,7 +211,7 @@ def write_nested_tree(
 
 
 def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
-    """Write the draws of both engines, and those of the stacked chains, as far as there are any.
+    """Write the draws of both engines and of the stacked chains, if there are any.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def summarise(
 
 
 def summary_head(command: str, seed: int) -> dict[str, Any]:
-    """Return how every ``summary.json`` begins: versions, the command and its seed."""
+    """Return the first entries of every ``summary.json``: versions, the command and its seed."""
     toolchain = find().as_dict()
     return {
         "manymodes": __version__,
@@ -312,7 +312,7 @@ class Results:
 
     @cached_property
     def stacked(self) -> xr.DataTree:
-        """Draws of the chains stacked: groups ``posterior`` and, of a network, ``predictions``.
+        """Draws of the stacked chains: groups ``posterior`` and, for a network, ``predictions``.
 
         With several posteriors, each has a branch of its own under its name.
         """
@@ -353,7 +353,7 @@ class Results:
         except (KeyError, TypeError, AttributeError) as error:
             raise damaged(self.folder / SUMMARY, error) from error
         raise ResultsError(
-            f"{self.folder}: modes were not looked for: manymodes compare {self.folder}"
+            f"{self.folder}: no modes were searched: run manymodes compare {self.folder}"
         )
 
     def posterior(self, name: str | None = None) -> Posterior:
@@ -391,7 +391,7 @@ def load(folder: Path | str) -> Results:
         for name, entry in posteriors.items()
     ):
         raise ResultsError(
-            f"{path / SUMMARY} is damaged (no 'posteriors', or one that cannot be): "
+            f"{path / SUMMARY} is damaged (no 'posteriors', or an impossible one): "
             f"write it anew with manymodes compare {path}"
         )
     found = Results(path, summary)
@@ -401,5 +401,5 @@ def load(folder: Path | str) -> Results:
 
 
 def _is_folder(name: str) -> bool:
-    """Whether a name is one of a folder, and cannot lead out of the run."""
+    """Whether a name is that of a folder and cannot lead out of the run."""
     return Path(name).name == name and name not in ("", "..")

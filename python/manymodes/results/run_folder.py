@@ -1,7 +1,7 @@
-"""What manymodes writes into a directory, by name: what it may replace, and nothing else.
+"""The names of all files that manymodes writes into a directory; it replaces only these.
 
-A directory is that of a run if a file in it says so. In any other directory a file that is called
-as one of ours is the user's, and is refused.
+A directory is that of a run if a file in it says so. In any other directory a file with one of our
+names is the user's, and is refused.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _FOLDERS = {POSTERIOR, "checks", *_ENGINES}
 _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
 _LOCKS = (".chains.lock", ".nested.lock")
 _PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
-"""How studies call the folders of their posteriors."""
+"""The names of the folders of posteriors in studies."""
 _TRACEBACKS = re.compile(r"traceback-\d{8}-\d{6}-\d+(-\d+)?\.txt")
 _MOST_NAMED = 5
 
 
-# ------------------------------------------------------------------------------ what is ours
+# ------------------------------------------------------------------------------ our own files
 
 
 def is_run(folder: Path) -> bool:
@@ -80,7 +80,7 @@ def _is_study(folder: Path) -> bool:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; nothing where there is none that can be read."""
+    """Return the content of a JSON file; nothing if it cannot be read."""
     try:
         return read_json(path)
     except ResultsError:
@@ -88,14 +88,14 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def our_files(folder: Path) -> Iterator[Path]:
-    """Yield what manymodes may have written into a run directory, as far as it is there."""
+    """Yield the existing files that manymodes may have written into a run directory."""
     yield from _run_files(folder)
     if not (folder / POSTERIOR).is_dir() or _is_study(folder):
         yield from _study_files(folder)
 
 
 def _run_files(folder: Path) -> Iterator[Path]:
-    """Yield what is there of a run of one posterior."""
+    """Yield the existing files of a run of one posterior."""
     yield from _present(folder, _RESULTS)
     yield from posterior_files(folder / POSTERIOR)
     for parent in (folder, folder / "checks"):
@@ -105,7 +105,7 @@ def _run_files(folder: Path) -> Iterator[Path]:
 
 
 def _study_files(folder: Path) -> Iterator[Path]:
-    """Yield what is there of a study: its own files, and those of its posteriors."""
+    """Yield the existing files of a study: its own files, and those of its posteriors."""
     yield from _present(folder, _OF_STUDIES)
     for part in sorted(folder.iterdir()) if folder.is_dir() else ():
         if _PARTS.fullmatch(part.name) and part.is_dir() and not part.is_symlink():
@@ -115,13 +115,13 @@ def _study_files(folder: Path) -> Iterator[Path]:
 
 
 def posterior_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a saved posterior or network that are there."""
+    """Yield the existing files of a saved posterior or network."""
     yield from _present(folder, _OF_POSTERIOR)
     program = _content(folder / DESCRIBED).get("program")
     if not isinstance(program, str) or Path(program).name != program:
         return
     names = {program}
-    with suppress(ManymodesError, OSError, ValueError):  # gone or damaged: nothing more is known
+    with suppress(ManymodesError, OSError, ValueError):  # if damaged, its includes are unknown
         names |= Program(folder / program, confined=True).sources.keys()
     yield from _present(folder, sorted(name for name in names if ".." not in Path(name).parts))
 
@@ -134,7 +134,7 @@ def _present(folder: Path, names: Iterable[str]) -> Iterator[Path]:
 
 
 def _named(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
-    """Yield what a folder holds under names of ours; a link to another folder is not followed."""
+    """Yield the files in a folder with names of ours; a link to another folder is not followed."""
     if folder.is_symlink() or not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
@@ -150,15 +150,15 @@ def _named(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
 def run_directory(
     folder: Path, *, overwrite: bool = False, reads: Sequence[Path] = ()
 ) -> Iterator[Path]:
-    """Hold a run directory for this process alone, made if need be.
+    """Hold a run directory for this process alone; it is made if it does not exist.
 
     Parameters
     ----------
     folder : Path
         The directory.
     overwrite : bool
-        Remove the results of earlier runs from it first: what manymodes wrote, by name. Hidden
-        files, and what else is in the folders of results, stay and are named.
+        First remove the results of earlier runs: the files that manymodes wrote, by name. Hidden
+        files, and all other files in the folders of results, stay and are named.
     reads : sequence of Path
         Files and folders that the run reads: they stay too.
 
@@ -166,8 +166,8 @@ def run_directory(
     ------
     InputError
         It cannot be written, another process holds it, it is the home directory or the root of the
-        file system, a file of the user's is called as one of ours, or ``overwrite`` was asked for
-        and something else is in it that is no result and is not read.
+        file system, or a file of the user has one of our names. With ``overwrite`` also: something
+        else is in it that is neither a result nor read.
     """
     check_directory(folder)
     ensure_folder(folder)
@@ -187,14 +187,14 @@ def run_directory(
 def network_directory(
     folder: Path, *, overwrite: bool = False, reads: Sequence[Path] = ()
 ) -> Iterator[Path]:
-    """Hold the folder of a network for this process alone, made if need be.
+    """Hold the folder of a network for this process alone; it is made if it does not exist.
 
     Parameters
     ----------
     folder : Path
         The folder.
     overwrite : bool
-        Remove the network that is in it first.
+        First remove the network in it.
     reads : sequence of Path
         Files that the network is made from: they are never removed.
 
@@ -202,7 +202,7 @@ def network_directory(
     ------
     InputError
         It cannot be written, another process holds it, it holds a network already, or a file of
-        the user's is called as one of a network's.
+        the user has a name of a network's file.
     """
     check_directory(folder)
     ensure_folder(folder)
@@ -211,7 +211,7 @@ def network_directory(
         read = {path.resolve() for path in reads}
         for path in found:
             if path.resolve() in read:
-                raise InputError(f"--out: {path} is what is read, and would be replaced")
+                raise InputError(f"--out: {path} is a file that is read, and it would be replaced")
         if found and not overwrite:
             raise InputError(
                 f"{folder} holds {found[0].name}: replace it with --overwrite, or choose another "
@@ -219,7 +219,7 @@ def network_directory(
             )
         if found and not (folder / DESCRIBED).is_file():
             raise InputError(
-                f"{folder} holds {found[0].name}, which is no network's of manymodes: move it away "
+                f"{folder} holds {found[0].name}, which manymodes did not write: move it away "
                 "or choose another --out"
             )
         sweep_partials(folder)
@@ -229,7 +229,7 @@ def network_directory(
 
 
 def check_directory(folder: Path) -> None:
-    """Refuse directories that no run may be in.
+    """Refuse directories that may not hold a run.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def check_directory(folder: Path) -> None:
     whole = folder.resolve()
     if whole == Path(whole.anchor) or whole == Path.home().resolve():
         what = "the root of the file system" if whole.parent == whole else "your home directory"
-        raise InputError(f"--out: {folder} is {what}: name a directory for the results alone")
+        raise InputError(f"--out: {folder} is {what}: name a directory only for the results")
 
 
 def removed_by(folder: Path, paths: Iterable[Path]) -> Path | None:
@@ -249,7 +249,7 @@ def removed_by(folder: Path, paths: Iterable[Path]) -> Path | None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a directory in which files that are called as ours are none of a run's."""
+    """Refuse a directory in which files with our names do not belong to a run."""
     if is_run(folder):
         return
     found = (*our_files(folder), *sorted((folder / POSTERIOR).glob("*.stan*")))
@@ -262,7 +262,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _refuse_others(folder: Path, reads: Sequence[Path]) -> None:
-    """Refuse to empty a directory that holds something visible which is no result."""
+    """Refuse to empty a directory that holds a visible file or folder that is not a result."""
     read = {path.resolve() for path in reads}
     read |= {above for path in read for above in path.parents}
     for entry in sorted(folder.iterdir()):
@@ -270,7 +270,7 @@ def _refuse_others(folder: Path, reads: Sequence[Path]) -> None:
         ours = ours or _TRACEBACKS.fullmatch(entry.name)
         if not (ours or entry.name[0] == "." or entry.resolve() in read):
             raise InputError(
-                f"{folder} holds {entry.name}, which is no result of manymodes: "
+                f"{folder} holds {entry.name}, which is not a result of manymodes: "
                 "remove it yourself or choose another --out"
             )
 
@@ -281,7 +281,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _remove(folder: Path, reads: Sequence[Path]) -> None:
-    """Remove what manymodes wrote, and folders that are empty then; name what stays."""
+    """Remove the files that manymodes wrote, and folders that are then empty; name the rest."""
     kept = {path.resolve() for path in reads}
 
     def is_read(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The files of a run directory, read with every check: whole, of this run, and of all its draws."""
+"""The files of a run directory, read with every check: whole, of this run, and with all draws."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def owner_of(folder: Path) -> str | None:
 
 
 def unfinished_warnings(folder: Path) -> None:
-    """Warn of chains and nested runs of a run directory that are asked for and not finished."""
+    """Warn of chains and nested runs of a run directory that were asked for and not finished."""
     for engine, numbers, what, command in _ENGINES:
         kept = folder / engine
         if (kept / SETTINGS).is_file():
@@ -95,7 +95,7 @@ def read_nested(path: Path) -> NestedSamples:
 
 
 def damaged(path: Path, error: object) -> ResultsError:
-    """Return what a user is told of a file that cannot be read."""
+    """Return the error on a file that cannot be read."""
     said = error if isinstance(error, str) else " ".join(f"{type(error).__name__}: {error}".split())
     return ResultsError(
         f"{path} is damaged ({said}): remove it, and run the command that wrote it with --resume"
@@ -103,7 +103,7 @@ def damaged(path: Path, error: object) -> ResultsError:
 
 
 def present(path: Path) -> Path:
-    """Return a path; raise `ResultsError` if nothing is there."""
+    """Return a path; raise `ResultsError` if it does not exist."""
     if not path.exists():
         raise ResultsError(f"{path}: the run has no such file")
     return path

@@ -1,4 +1,4 @@
-"""Draws of a weighted mixture of chains, as ArviZ takes them."""
+"""Draws of a weighted mixture of chains, as an ArviZ tree."""
 
 from __future__ import annotations
 
@@ -35,40 +35,41 @@ def stack_draws(
     Parameters
     ----------
     chains : Chains
-        The chains; of one that was cut short, the draws that it has are used.
+        The chains; a chain that was cut short contributes the draws that it has.
     weights : array_like of shape (C,)
         Weight of each chain, adding up to 1, such as `Stacking.weights`.
     n : int
         How many draws of the mixture.
     seed : int
-        Decides which draws, and their order.
+        Seed of the choice of draws and of their order.
     X : array_like of shape (N, M), optional
         Inputs to predict at; the data's by default. Only for a network's posterior.
     weighting : str
-        How the weights were made, in a word, for the attributes.
+        The name of the weighting, for the attributes.
 
     Returns
     -------
     DataTree
         Group ``posterior``: the variables with one chain of ``n`` draws in random order, and
-        the coordinates ``source_chain`` and ``source_draw`` along ``draw``, where each comes
-        from (`Chains.index`, and the draw counted from 0). Group ``predictions``, for a
+        the coordinates ``source_chain`` and ``source_draw`` along ``draw`` with the source of each
+        (`Chains.index`, and the draw counted from 0). Group ``predictions``, for a
         network's posterior: ``mean``, the network's prediction of each draw at each input, in
-        single precision where that holds it; without ``X`` it is left out, and the attribute
-        ``predictions`` says so, where it would hold more than 50 million values. Group
+        single precision if this can hold it. Without ``X`` it is left out if it would hold more
+        than 50 million values, and the attribute ``predictions`` says so. Group
         ``weights``: ``weight`` of each source chain.
 
     Raises
     ------
     InputError
         ``n`` is not 1 or more, the seed is negative, the weights do not fit the chains or are
-        no probabilities, or ``X`` is given but the posterior is not a network's.
+        not probabilities, or ``X`` is given but the posterior has no network.
 
     Notes
     -----
     A chain has n times its weight of the draws, rounded up or down at random
     (`manymodes.statistics.stacking.draw_stacked`); its own draws are all used once before any is
-    used twice. Statistics of the sampler belong to the source chains, whose order is gone here.
+    used twice. Statistics of the sampler belong to the source chains, because their order is lost
+    here.
     """
     if n < 1:
         raise InputError(f"n: {n} is not 1 or more")
@@ -81,7 +82,7 @@ def stack_draws(
         )
     posterior = chains.posterior
     if X is not None and posterior.network is None:
-        raise InputError(f"X: the posterior '{posterior.name}' is not a network's: no predictions")
+        raise InputError(f"X: the posterior '{posterior.name}' has no network to predict with")
     chain, draw = draw_stacked(by_chain, chains.lengths, n, np.random.default_rng(seed))
     rows = chains.rows[chain, draw]
     groups: dict[str, dict[str, npt.NDArray[Any]]] = {}
@@ -107,7 +108,7 @@ def _with_sources(
     chain: npt.NDArray[np.int64],
     draw: npt.NDArray[np.int64],
 ) -> xr.DataTree:
-    """Add predictions, the weights of the chains, and where each draw comes from."""
+    """Add predictions, the weights of the chains, and the source of each draw."""
     import xarray as xr
     from arviz_base import from_dict
 

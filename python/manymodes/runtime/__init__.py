@@ -1,1 +1,1 @@
-"""Long work that survives faults: files, scratch, tasks, threads, progress, what is printed."""
+"""Long work that survives faults: files, scratch, tasks, threads, progress, printed output."""

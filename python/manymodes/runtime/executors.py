@@ -1,6 +1,6 @@
-"""Executors on other machines, for chains: the workers of Dask, an MPI pool.
+"""Executors on other machines: the workers of Dask, and an MPI pool.
 
-Either is a `concurrent.futures.Executor`. A worker needs manymodes and a toolchain of its own;
+Both are a `concurrent.futures.Executor`. A worker needs manymodes and its own toolchain;
 programs are sent to it as text and compiled into its own cache.
 """
 
@@ -36,15 +36,15 @@ WORKERLESS_SECONDS = 600.0
 """How long tasks wait on a Dask scheduler after it has lost its last worker."""
 
 FIRST_SECONDS = 5.0
-"""How long somebody may take to listen at a scheduler's address, at the start."""
+"""How long a scheduler may take until it listens at its address, at the start."""
 
 _SCHEMES = {"tcp": 8786, "tls": 8786, "ws": 8786, "wss": 8786, "ucx": None, "ucxx": None}
 _HANDSHAKE_SECONDS = 10.0
 _WATCH_SECONDS = 0.5
 _COUNT_SECONDS = 5.0
-_RESULT_SECONDS = 120.0  # for one value to come from its worker
+_RESULT_SECONDS = 120.0  # that one value may take to arrive from its worker
 _FETCHERS = 8
-_MANY = 64  # workers that a cluster is taken to have at least, as more may join
+_MANY = 64  # workers that a cluster is assumed to have at least, because more may join
 
 
 @contextmanager
@@ -53,14 +53,14 @@ def dask_executor(
 ) -> Iterator[Executor]:
     """Hold an executor that runs tasks on the workers of a Dask scheduler.
 
-    The scheduler gives the tasks of a worker that dies to the others. If the connection to the
-    scheduler is lost, the tasks under way end with `BrokenExecutor`; the next one that is
-    submitted connects again, or ends so as well if nobody answers in time.
+    If a worker dies, the scheduler gives its tasks to the others. If the connection to the
+    scheduler is lost, the running tasks end with `BrokenExecutor`. The next task that is
+    submitted connects again, or ends in the same way if no scheduler answers in time.
 
     Parameters
     ----------
     address : str
-        Of the scheduler: ``HOST:PORT`` or ``tcp://HOST:PORT``.
+        The scheduler's address: ``HOST:PORT`` or ``tcp://HOST:PORT``.
     patience : float
         Seconds that the scheduler may take to answer, now and after a lost connection.
     workerless : float
@@ -69,7 +69,7 @@ def dask_executor(
     Raises
     ------
     InputError
-        Dask is not installed, nobody answers in time, or a worker has not this manymodes.
+        Dask is not installed, no scheduler answers in time, or a worker has another manymodes.
     """
     try:
         import distributed
@@ -88,12 +88,12 @@ def dask_executor(
 
 
 def _checked_address(address: str, patience: float) -> str:
-    """Return the address of a scheduler at which somebody listens, with what is left out of it.
+    """Return the complete address of a scheduler, after a check that something listens there.
 
     Raises
     ------
     InputError
-        It is none, or nobody listens: Dask itself would wait, and say less.
+        It is not an address, or nothing listens: Dask itself would wait, and say less.
     """
     scheme, _, rest = address.strip().rpartition("://")
     scheme = scheme.lower() or "tcp"
@@ -116,7 +116,7 @@ def _checked_address(address: str, patience: float) -> str:
         or (port is None and scheme[:3] != "ucx")
     ):
         raise InputError(
-            f"dask: {quoted(address)} is no address such as HOST:PORT or tcp://HOST:PORT"
+            f"dask: {quoted(address)} is not an address such as HOST:PORT or tcp://HOST:PORT"
         )
     if scheme[:3] == "ucx":
         return address
@@ -126,16 +126,18 @@ def _checked_address(address: str, patience: float) -> str:
 
 
 def _knock(address: str, host: str, port: int, patience: float) -> None:
-    """Raise `InputError` if nobody listens at a host's port in time."""
+    """Raise `InputError` if nothing listens at a host's port in time."""
     until = time.monotonic() + patience
     while True:
         try:
             socket.create_connection((host, port), timeout=patience).close()
             return
         except socket.gaierror as error:
-            raise InputError(f"dask: no host {quoted(host)} is known ({error.strerror})") from error
-        except (ValueError, OverflowError) as error:  # UnicodeError is one
-            raise InputError(f"dask: {quoted(address)} is no address ({error})") from error
+            raise InputError(
+                f"dask: host {quoted(host)} is not known ({error.strerror})"
+            ) from error
+        except (ValueError, OverflowError) as error:  # a UnicodeError is a ValueError
+            raise InputError(f"dask: {quoted(address)} is not an address ({error})") from error
         except OSError as error:
             if time.monotonic() + _WATCH_SECONDS > until:
                 raise InputError(
@@ -150,7 +152,7 @@ def mpi_executor() -> Iterator[Executor]:
     """Hold an executor that runs tasks on the other processes of an MPI job.
 
     The job is started as ``mpiexec -n N python -m mpi4py.futures -m manymodes ...``: one
-    process has the run, N - 1 are its workers. MPI ends the whole job when a process dies.
+    process leads the run, N - 1 are its workers. MPI ends the whole job when a process dies.
 
     Raises
     ------
@@ -177,10 +179,10 @@ def mpi_executor() -> Iterator[Executor]:
 
 
 class _DaskExecutor(Executor):
-    """Tasks on a Dask scheduler, as futures of which every one ends.
+    """Tasks on a Dask scheduler, as futures that always end.
 
-    Those of Dask's own executor hang when the scheduler dies (2026.8: a value on its way, and
-    whatever is submitted while the client tries to connect again).
+    Futures of Dask's own executor hang when the scheduler dies (2026.8: if a value is on its
+    way, or if a task is submitted while the client tries to connect again).
     """
 
     def __init__(self, distributed: Any, address: str, patience: float, workerless: float) -> None:
@@ -196,19 +198,19 @@ class _DaskExecutor(Executor):
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
         self._closed = threading.Event()
-        self._fetchers = ThreadPoolExecutor(_FETCHERS)  # a value may be long on its way
+        self._fetchers = ThreadPoolExecutor(_FETCHERS)  # a value may take long to arrive
 
     @property
     def _max_workers(self) -> int:
         return max(_MANY, self._threads)
 
     def connect(self) -> None:
-        """Connect for the first time and look at the workers that are there."""
+        """Connect for the first time and check the workers that have joined."""
         try:
             self._client = self._first_client(min(self._patience, _HANDSHAKE_SECONDS))
             versions = self._client.run(_version, on_error="return")
             self._threads = sum(self._client.nthreads().values())
-        except Exception as error:  # also MemoryError, of an answer that is not Dask's
+        except Exception as error:  # a MemoryError, too, if the answer is not Dask's
             said = " ".join(str(error).split())[:200]
             raise InputError(
                 f"dask: no scheduler answers at {self._address} ({said or type(error).__name__})"
@@ -217,7 +219,7 @@ class _DaskExecutor(Executor):
             gone = isinstance(version, OSError)  # the scheduler will notice
             if not gone and version != __version__:
                 raise InputError(
-                    f"dask: the worker at {worker} has not manymodes {__version__}: "
+                    f"dask: the worker at {worker} does not have manymodes {__version__}: "
                     f"{version if isinstance(version, str) else repr(version)}"
                 )
         threading.Thread(target=self._watch, daemon=True).start()
@@ -253,7 +255,7 @@ class _DaskExecutor(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Close the connection; what is under way is cancelled unless it is waited for."""
+        """Close the connection; running tasks are cancelled unless ``wait`` is set."""
         while wait and not cancel_futures and self._underway:
             time.sleep(_WATCH_SECONDS)
         self._closed.set()
@@ -263,7 +265,7 @@ class _DaskExecutor(Executor):
         self._close_client()
 
     def _first_client(self, patience: float) -> Any:
-        """Return a client in time: of a listener that says nothing, Dask waits for ever."""
+        """Return a client in time: Dask waits for ever if a listener says nothing."""
         found: Future[Any] = Future()
 
         def connect() -> None:
@@ -276,7 +278,7 @@ class _DaskExecutor(Executor):
         try:
             return found.result(patience + 2 * _WATCH_SECONDS)
         except TimeoutError:
-            raise TimeoutError(f"nothing that is Dask's was said within {patience:g} s") from None
+            raise TimeoutError(f"it did not answer as Dask does within {patience:g} s") from None
 
     def _new_client(self, patience: float | None = None) -> Any:
         with warnings.catch_warnings():
@@ -307,20 +309,20 @@ class _DaskExecutor(Executor):
             return self._client
 
     def _placed(self, client: Any, argument: Any) -> Any:
-        """Send a parcel once: as a task of its own, which Dask can repeat if its worker dies."""
+        """Send a parcel once, as its own task, which Dask can repeat if its worker dies."""
         if not isinstance(argument, Parcel):
             return argument
         key = f"parcel-{argument.digest}"
         owner, handle = self._parcels.get(key, (None, None))
         if owner is not client:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it is large
+                warnings.simplefilter("ignore")  # Dask warns that the parcel is large
                 handle = client.submit(_same, argument, key=key)
             self._parcels[key] = (client, handle)
         return handle
 
     def _settle(self, client: Any, future: Future[Any], remote: Any) -> None:
-        """Pass on what became of a task; called in a thread of its own."""
+        """Pass on the outcome of a task; called in its own thread."""
         if future.done():
             return
         try:
@@ -332,7 +334,7 @@ class _DaskExecutor(Executor):
             else:
                 self._end(future, BrokenExecutor(f"its result did not arrive ({error!r})"))
         else:
-            with suppress(InvalidStateError):  # it was given up meanwhile
+            with suppress(InvalidStateError):  # the future was given up meanwhile
                 future.set_result(value)
 
     @staticmethod
@@ -354,7 +356,7 @@ class _DaskExecutor(Executor):
         return futures
 
     def _watch(self) -> None:
-        """End the futures when the connection is lost, or the workers are for long."""
+        """End the futures if the connection is lost, or if there are no workers for long."""
         counted = alive = time.monotonic()
         while not self._closed.wait(_WATCH_SECONDS):
             client, now, reason = self._client, time.monotonic(), None
@@ -381,13 +383,13 @@ def _same(value: Any) -> Any:
 
 
 def _version() -> str:
-    """Return the version of manymodes: what each worker is asked."""
+    """Return the version of manymodes; each worker is asked to run this."""
     return __version__
 
 
 @contextmanager
 def _quiet(package: str) -> Iterator[None]:
-    """Keep the log of a package silent: a lost connection is told once, by the engine."""
+    """Keep the log of a package silent: the engine reports a lost connection once."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == package]
     loggers = [logging.getLogger(name) for name in (package, *names)]
     levels = [logger.level for logger in loggers]

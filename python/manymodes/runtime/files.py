@@ -20,7 +20,7 @@ _REFUSED = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
     errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTEMPTY,
 }  # fmt: skip
-"""What is wrong with a path, and not with the disk."""
+"""Errors of a path, not of the disk."""
 
 _PARTIAL = re.compile(
     r"\.(?P<name>.+?)\.(?:(?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)(?:-\d+)?\.partial", re.DOTALL
@@ -34,21 +34,21 @@ _counter = itertools.count()
 def atomic(path: Path) -> Iterator[Path]:
     """Give a partial file to fill: it gets its name in one step when it is whole, or never.
 
-    It is forced to the disk first. Its own name is unique among threads, processes and machines
-    (``.NAME.HOST-PID-COUNT.partial``). What goes wrong leaves nothing behind; what a killed
-    process leaves, `sweep_partials` removes.
+    It is forced to the disk first. Its partial name is unique among threads, processes and
+    machines (``.NAME.HOST-PID-COUNT.partial``). An error leaves no partial file behind;
+    `sweep_partials` removes those of a killed process.
 
     Parameters
     ----------
     path : Path
-        The file. Its folder must be there.
+        The file. Its folder must exist.
 
     Raises
     ------
     StorageError
         The disk is full or fails, or the folder is gone.
     InputError
-        There may be no such file.
+        The path cannot name a file.
     """
     shown = path.name.encode()[:_LONGEST].decode(errors="ignore")
     partial = path.with_name(f".{shown}.{_host()}-{os.getpid()}-{next(_counter)}.partial")
@@ -67,7 +67,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool, reads: Sequence[Path] = ()) -> None:
-    """Refuse to write over files, unless the user says so; and over what is read in any case.
+    """Refuse to write over files, unless the user allows it; never write over a file that is read.
 
     Raises
     ------
@@ -77,17 +77,17 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool, reads: Sequence[Path
     read = {path.resolve() for path in reads}
     for path in paths:
         if path.resolve() in read:
-            raise InputError(f"{path} is what is read: choose another --out")
+            raise InputError(f"{path} is a file that is read: choose another --out")
         if path.is_dir():
             raise InputError(f"{path} cannot be written: it is a directory")
         if (path.exists() or path.is_symlink()) and not overwrite:
             raise InputError(
-                f"{path} is there already: replace it with --overwrite, or choose another name"
+                f"{path} exists already: replace it with --overwrite, or choose another name"
             )
 
 
 def cannot_write(path: Path, error: OSError) -> ManymodesError:
-    """Return what a user is told where a file or folder cannot be written."""
+    """Return the error for a file or folder that cannot be written."""
     reason = error.strerror or str(error)
     if error.errno in _REFUSED:
         return InputError(f"{path} cannot be written: {reason}")
@@ -105,9 +105,9 @@ def sweep_partials(folder: Path, *names: str) -> None:
     Parameters
     ----------
     folder : Path
-        Where to look; not below it.
+        Where to look; folders below it are not searched.
     names : str
-        Of the files that were to be written; all by default.
+        A pattern for the names of the files that were to be written; all by default.
     """
     with suppress(OSError):
         for path in folder.glob(".*.partial"):
@@ -117,7 +117,7 @@ def sweep_partials(folder: Path, *names: str) -> None:
 
 
 def _abandoned(path: Path, name: re.Match[str]) -> bool:
-    """Whether nobody writes a partial file any more: its process is gone, or it is a day old."""
+    """Whether a partial file has no writer any more: its process is gone, or it is a day old."""
     here = name["host"] in (None, _host())
     if here and not _is_alive(int(name["pid"])):
         return True

@@ -1,4 +1,4 @@
-"""Signals that end the command line: cleanly, or at once where that takes too long."""
+"""Signals that end the command line: cleanly, or at once if a clean end takes too long."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _told = False
 
 
 class EndedError(KeyboardInterrupt):
-    """The process is to end: by Ctrl-C, by SIGTERM, or because its terminal was closed.
+    """The process has to end: by Ctrl-C, by SIGTERM, or because its terminal was closed.
 
     Attributes
     ----------
     status : int
-        The exit status, as a shell has it: 128 and the number of the signal.
+        The exit status, as a shell counts it: 128 plus the number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -51,14 +51,14 @@ def tell(line: str) -> None:
 def ending_signals(line: str) -> Iterator[None]:
     """Turn signals that end the process into an exception in the main thread.
 
-    If that has not ended the process after a few seconds, or if another one comes, it ends at
-    once: children see to it that they end too, and the next command sweeps. A signal that whoever
-    started us wants ignored stays ignored (a shell's background jobs, nohup).
+    If the exception has not ended the process after a few seconds, or if another signal comes, the
+    process ends at once: children notice it and end too, and the next command sweeps. A signal
+    that was ignored when the process started stays ignored (a shell's background jobs, nohup).
 
     Parameters
     ----------
     line : str
-        What is printed then, if it was not before.
+        The line that is printed then, unless it was printed before.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -96,10 +96,10 @@ def ending_signals(line: str) -> Iterator[None]:
 
 
 def interruptible(call: Callable[[], Value]) -> Value:
-    """Return what a call returns, which may never happen: Ctrl-C is heard meanwhile.
+    """Return the value of a call that may never return; Ctrl-C works meanwhile.
 
-    A signal reaches Python only between its own instructions, so that the main thread has to wait
-    while another one is in a compiled program.
+    A signal reaches Python only between its own instructions. Therefore another thread makes the
+    call into a compiled program, and the main thread waits.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()

@@ -1,8 +1,8 @@
-"""What Stan programs print: one log a run, of bounded size, whichever process the program is in.
+"""The output of Stan programs: one log for each run, of bounded size, for all its processes.
 
-A `print` (and the message of a rejected point) never goes to the terminal of a run. Where there is
-no run, as in a notebook that evaluates a density, it goes to Python's standard output, as that of
-BridgeStan's own client does.
+The output of `print` (and the message of a rejected point) never goes to the terminal of a run. If
+there is no run, for instance in a notebook that evaluates a density, it goes to Python's standard
+output, as with BridgeStan's own client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 try:
     import fcntl
-except ImportError:  # not a Unix: processes may tear one another's lines
+except ImportError:  # not a Unix: processes may mix parts of their lines
     fcntl = None  # type: ignore[assignment]
 
 LOG = "stan-output.log"
@@ -35,7 +35,7 @@ _TAIL = 1 << 20
 _MOST = 4 << 20
 _HELD_BACK = 1 << 16
 _FLUSH_SECONDS = 1.0
-_FIFO_SECONDS = 10.0  # for a child that has let go of us
+_FIFO_SECONDS = 10.0  # to wait for a child that still holds the pipe
 _MARK = re.compile(rb"\[manymodes: (\d+) lines are left out here\]\n")
 
 
@@ -43,9 +43,9 @@ _MARK = re.compile(rb"\[manymodes: (\d+) lines are left out here\]\n")
 
 
 def append(log: Path, text: bytes) -> None:
-    """Append whole lines to a log; of one that grows long, the first and the last part stay.
+    """Append whole lines to a log; a log that grows long keeps its first and its last part.
 
-    Several processes may write at the same time. What cannot be written is lost.
+    Several processes may write at the same time. Lines that cannot be written are lost.
     """
     with suppress(OSError), log.open("a+b") as file:
         if fcntl is not None:
@@ -59,7 +59,7 @@ def append(log: Path, text: bytes) -> None:
 
 
 def _shortened(text: bytes) -> bytes:
-    """Return the first and the last part of a log, with a line that counts what is left out."""
+    """Return the first and the last part of a log, with a line that counts the lines left out."""
     begin = text.rfind(b"\n", 0, _HEAD) + 1
     end = text.find(b"\n", len(text) - _TAIL) + 1 or len(text) - _TAIL
     mark = _MARK.match(text, begin)
@@ -100,7 +100,7 @@ class _Sink:
                 sys.stdout.write(text.decode("utf-8", "replace"))
             return
         with self._lock:
-            if self.log is None:  # what is printed before there is a run directory
+            if self.log is None:  # lines that come before there is a run directory
                 self._waiting += text[: max(_HELD_BACK - len(self._waiting), 0)]
                 return
             self._waiting += text
@@ -109,7 +109,7 @@ class _Sink:
                 self.flush()
 
     def flush(self) -> None:
-        """Write to the log what is printed so far."""
+        """Write to the log the lines that came so far."""
         with self._lock:
             if self.log is not None and self._waiting:
                 append(self.log, bytes(self._waiting))
@@ -117,7 +117,7 @@ class _Sink:
                 self._written = time.monotonic()
 
     def forget(self) -> None:
-        """Drop what no log was there for."""
+        """Drop the lines that came without a log."""
         with self._lock:
             self._waiting.clear()
 
@@ -126,7 +126,7 @@ _sink = _Sink()
 
 
 def write(text: bytes) -> None:
-    """Send text that a Stan program printed where it belongs."""
+    """Send the output of a Stan program to its place."""
     _sink.write(text)
 
 
@@ -136,18 +136,18 @@ def flush() -> None:
 
 
 def keep_silent() -> None:
-    """Let nothing go to standard output: without a run directory, prints are lost."""
+    """Keep standard output free of prints: without a run directory, they are lost."""
     _sink.silent = True
 
 
 @contextmanager
 def silence() -> Iterator[Callable[[], str | None]]:
-    """Let nothing go to standard output for a while.
+    """Keep standard output free of prints while the block runs.
 
     Yields
     ------
     callable
-        Returns the line that tells of the log; None if nothing was printed into one.
+        Returns a line that names the log; None if nothing was printed into one.
     """
     before, _sink.silent, _sink.used = _sink.silent, True, None
     try:
@@ -164,9 +164,9 @@ def _told_of(log: Path | None) -> str | None:
 
 @contextmanager
 def printing_to(log: Path) -> Iterator[None]:
-    """Send what is printed, here and in the processes that are started here, to a log.
+    """Send prints of this process, and of the processes that it starts, to a log.
 
-    The first log is that of the run: a further one inside it is not used.
+    The outermost log is that of the run: a further one inside it is not used.
     """
     if _sink.log is not None:
         yield
@@ -192,7 +192,7 @@ def _size(log: Path) -> int:
 
 
 def _take(text: Any, size: int) -> None:
-    with suppress(Exception):  # nothing may cross into C++
+    with suppress(Exception):  # no exception may cross into C++
         _sink.write(ctypes.string_at(text, size))
 
 
@@ -200,7 +200,7 @@ _callback = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_char), ctypes.c_size_
 
 
 def capture(library: Path) -> None:
-    """Have a compiled program hand over what it prints: to be called before a model is made."""
+    """Let a compiled program pass its prints on; to be called before a model is made."""
     setter = ctypes.CDLL(str(library)).bs_set_print_callback
     setter.argtypes, setter.restype = [type(_callback), ctypes.c_void_p], ctypes.c_int
     setter(_callback, None)
@@ -211,19 +211,19 @@ def capture(library: Path) -> None:
 
 @contextmanager
 def listening(fifo: Path, take: Callable[[bytes], None]) -> Iterator[bool]:
-    """Hold a named pipe; what children write to it is handed on in a thread.
+    """Hold a named pipe; a thread passes on what children write to it.
 
     Parameters
     ----------
     fifo : Path
-        Made, and there as long as the block runs. Children open it for writing.
+        The pipe; it exists while the block runs. Children open it for writing.
     take : callable
-        Gets what is written, in pieces.
+        Gets the written bytes, in pieces.
 
     Yields
     ------
     bool
-        Whether there is such a pipe: not every disk can hold one.
+        Whether the pipe was made: not every disk can hold one.
     """
     try:
         fifo.unlink(missing_ok=True)
@@ -259,7 +259,7 @@ _POLYCHORD = re.compile(
 
 
 class PolyChordConsole:
-    """Sends on what a program printed in a child, and remembers the last lines of all."""
+    """Passes on the prints of a program in a child, and remembers the last lines of all output."""
 
     def __init__(self) -> None:
         self._tail = b""
@@ -300,7 +300,7 @@ _OWN = re.compile(
 
 
 class CmdStanConsole:
-    """Tells what a program prints from CmdStan's own lines: sends that on, keeps these."""
+    """Separates a program's prints, which it passes on, from CmdStan's own lines."""
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=400)

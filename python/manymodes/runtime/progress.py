@@ -30,10 +30,10 @@ def end_line() -> None:
 
 
 class Progress:
-    """Tell a user how far a long job is.
+    """Show a user how far a long job is.
 
-    In a terminal that is one line, never wider than the terminal; in a notebook one output of
-    the cell, updated in place; elsewhere (a log) a plain line now and then.
+    A terminal shows one line, never wider than the terminal; a notebook shows one output of
+    the cell, updated in place; a log gets a plain line now and then.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Progress:
     quiet : bool
         Say nothing.
     stream : TextIO, optional
-        Where to; a notebook's output, or standard error, by default.
+        Where the lines go; by default a notebook's output, or standard error.
     every : float
         Seconds between two plain lines.
     """
@@ -106,7 +106,8 @@ class Progress:
 def _notebook_output(label: str) -> Any:
     """Return a handle on a new output of the notebook cell that runs; None outside notebooks.
 
-    It belongs to the cell whose thread asks for it, so it is made before any work begins.
+    The output belongs to the cell that runs the calling thread, so it is made before any work
+    begins.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
@@ -134,7 +135,7 @@ def _wide(line: str) -> int:
 
 
 def _cut(line: str, columns: int) -> str:
-    """Return a line on one row of at most so many columns; what is left out is dots."""
+    """Return a line on one row of at most so many columns; dots stand for parts left out."""
     line = " ".join(line.splitlines())
     if _wide(line) <= columns:
         return line

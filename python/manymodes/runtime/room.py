@@ -1,4 +1,4 @@
-"""Whether what a run would draw fits into memory and on the disk."""
+"""A check that the draws of a run fit into memory and on the disk."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def check_room(numbers: int, what: str, out: Path | str | None = None) -> None:
     Raises
     ------
     InputError
-        They are more than the machine's memory, or than what is free on the disk.
+        They need more than the machine's memory, or more than the free space on the disk.
     """
     needed = numbers * _BYTES
     memory = _memory()
     if memory is not None and needed > memory:
         raise InputError(
-            f"{what} take {_size(needed)} at least, and this machine has {_size(memory)} of "
+            f"{what} take at least {_size(needed)}, and this machine has {_size(memory)} of "
             "memory: ask for fewer"
         )
     if out is None:
@@ -47,13 +47,13 @@ def check_room(numbers: int, what: str, out: Path | str | None = None) -> None:
         return
     if needed > free:
         raise InputError(
-            f"{what} take {_size(needed)} at least, and {folder} has {_size(free)} free: "
+            f"{what} take at least {_size(needed)}, and {folder} has {_size(free)} free: "
             "ask for fewer, or choose another --out"
         )
 
 
 def _memory() -> int | None:
-    """Return the bytes of memory that this process may have; None if that is not known."""
+    """Return the bytes of memory that this process may use; None if they are not known."""
     found = []
     with suppress(AttributeError, ValueError, OSError):
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

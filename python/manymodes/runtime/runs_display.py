@@ -1,4 +1,4 @@
-"""How far nested runs are, on one line."""
+"""The progress of nested runs on one line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RunsDisplay:
         self._tell()
 
     def ended(self, run: int) -> None:
-        """Leave a run out that has ended."""
+        """Leave out a run that has ended."""
         self._state.pop(run, None)
         self._tell()
 

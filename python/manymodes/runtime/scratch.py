@@ -1,7 +1,7 @@
 """Scratch folders that a later command removes if their owner was killed.
 
-Beside each folder lies a lock file that its owner holds. The kernel lets go of the lock when the
-process ends, however it ends: what is not held has no owner any more.
+Beside each folder lies a lock file that its owner holds. The kernel releases the lock when the
+process ends, however it ends. So a folder without a held lock has no owner any more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PREFIX = "manymodes-"
 """How the names of folders in the system's temporary folder begin."""
 
 _LOCK = ".scratch"
-_MONTH_SECONDS = 30 * 86400.0  # after that, what another host left is nobody's
+_MONTH_SECONDS = 30 * 86400.0  # after that, a folder of another host counts as abandoned
 
 
 @contextmanager
@@ -37,9 +37,9 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
     Parameters
     ----------
     parent : Path, optional
-        Where; the system's temporary folder by default.
+        The folder that gets it; the system's temporary folder by default.
     prefix : str
-        How its name begins.
+        The beginning of its name.
 
     Raises
     ------
@@ -64,9 +64,9 @@ def scratch_folder(parent: Path | None = None, prefix: str = PREFIX) -> Iterator
 
 @contextmanager
 def temporary_files_inside() -> Iterator[Path]:
-    """Let everything that this process and its children call temporary go into one folder.
+    """Put all temporary files of this process and its children into one folder.
 
-    Whatever is killed, what libraries, compilers and installers left is then removed by `sweep`.
+    If any of them is killed, `sweep` then removes what libraries, compilers and installers left.
 
     Raises
     ------
@@ -94,13 +94,13 @@ def use_temporary(folder: Path) -> None:
 def sweep(parent: Path | None = None) -> None:
     """Remove the scratch folders in a folder that have no owner any more.
 
-    Those of a living process stay, and those of another host, whose locks may not reach here; so
-    does what cannot be removed.
+    Folders of a living process stay, and so do folders of another host, because its locks may not
+    be visible here. Folders that cannot be removed stay, too.
 
     Parameters
     ----------
     parent : Path, optional
-        Where; the system's temporary folder by default.
+        The folder to sweep; the system's temporary folder by default.
     """
     with suppress(OSError):
         place = Path(tempfile.gettempdir()) if parent is None else parent
@@ -115,14 +115,14 @@ def sweep(parent: Path | None = None) -> None:
 
 
 def sweep_held(folder: Path, prefix: str) -> None:
-    """Remove the scratch folders in a folder to which nobody else writes, held or not.
+    """Remove the scratch folders, held or not, in a folder to which no other process writes.
 
     Parameters
     ----------
     folder : Path
-        The caller holds it.
+        The folder; the caller holds it.
     prefix : str
-        How their names begin.
+        The beginning of their names.
     """
     with suppress(OSError):
         for entry in list(folder.iterdir()):
@@ -134,7 +134,7 @@ def sweep_held(folder: Path, prefix: str) -> None:
 
 
 def sweep_run(folder: Path) -> None:
-    """Remove what a run that was killed left unfinished; the caller holds its directory."""
+    """Remove the unfinished files of a run that was killed; the caller holds its directory."""
     for place in (folder, *(path.parent for path in folder.glob("*/posterior"))):
         for name in (".", "posterior", "chains", "nested", "checks", "checks/nested"):
             sweep_partials(place / name)
@@ -144,7 +144,7 @@ def sweep_run(folder: Path) -> None:
 def _claimed(place: Path, prefix: str) -> tuple[Path, Path, int]:
     """Return a new folder, its lock file and the open file that holds the lock.
 
-    The lock comes first, so that no folder is ever without.
+    The lock comes first, so that no folder is ever without a lock.
     """
     while True:
         folder = place / f"{prefix}{os.urandom(6).hex()}"
@@ -163,7 +163,7 @@ def _claimed(place: Path, prefix: str) -> tuple[Path, Path, int]:
 def _taken(handle: int, *, mine: bool = False) -> int | None:
     """Return an open lock file if it is locked now; close it and return None if it is not.
 
-    Where the disk knows no locks, whoever has just made the file goes on without.
+    If the disk has no locks, the process that has just made the file goes on without one.
     """
     try:
         if fcntl is None:
@@ -188,7 +188,7 @@ def _remove(folder: Path, lock: Path, handle: int) -> None:
 
 
 def _host() -> str:
-    """Return this machine's name, as it stands in the names of lock files."""
+    """Return this machine's name, as it is part of the names of lock files."""
     node = os.uname().nodename if hasattr(os, "uname") else "host"
     return re.sub(r"[^\w.-]", "_", node)[:60]
 

@@ -1,4 +1,4 @@
-"""Seeds: which ones are allowed."""
+"""A check of seeds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MAX_SEED = 2**63 - 1
 
 
 def check_seed(seed: Any, name: str = "seed") -> int:
-    """Return the seed of a run as a whole number; any from 0 to 2**63 - 1 is good.
+    """Return the seed of a run as a whole number; every number from 0 to 2**63 - 1 is allowed.
 
     Raises
     ------
     InputError
-        It is no whole number, or out of its range.
+        It is not a whole number, or it is out of this range.
     """
     try:
         value = operator.index(seed)

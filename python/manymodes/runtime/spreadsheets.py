@@ -1,4 +1,4 @@
-"""Texts in CSV that a spreadsheet would take for a formula, written so that it does not.
+"""Texts in CSV that a spreadsheet would take for a formula: they are written with a quote.
 
 A spreadsheet computes a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break,
 and a formula can run programs. Such a text is written with a quote ``'`` before it, as OWASP's
@@ -22,7 +22,7 @@ def inert(text: str) -> str:
 
 
 def plain(cell: str) -> str:
-    """Return the text of a cell that `inert` wrote; any other stays as it is."""
+    """Return the text of a cell that `inert` wrote; any other text stays as it is."""
     return cell[1:] if cell[:1] == "'" and _is_formula(cell[1:]) else cell
 
 

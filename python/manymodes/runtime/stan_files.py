@@ -1,4 +1,4 @@
-"""Where the Stan and C++ sources of manymodes are."""
+"""The place of manymodes' Stan and C++ sources."""
 
 from __future__ import annotations
 

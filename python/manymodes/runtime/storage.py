@@ -31,7 +31,7 @@ SETTINGS = "settings.json"
 ASKED = "asked"
 VERSIONS = "versions"
 _BESIDE = {ASKED, VERSIONS}
-"""What is no part of the settings that decide the draws."""
+"""Keys that are not part of the settings that decide the draws."""
 
 _WRITTEN_FOLDERS = ("posterior", "chains", "nested", "checks")
 """The folders of a run in which files are made, some of them in place."""
@@ -43,7 +43,7 @@ def ensure_folder(path: Path) -> Path:
     Raises
     ------
     InputError
-        It cannot.
+        It cannot be made or written to.
     StorageError
         The disk is full or fails.
     """
@@ -62,7 +62,7 @@ def ensure_folder(path: Path) -> Path:
 def kept_folder(out: Path | str | None, name: str) -> Iterator[Path]:
     """Hold the absolute path of the folder ``name`` below ``out``, or below a temporary one.
 
-    What Stan programs print meanwhile goes to a log below ``out``.
+    The prints of Stan programs meanwhile go to a log below ``out``.
     """
     with ExitStack() as stack:
         given = stack.enter_context(scratch_folder()) if out is None else Path(out)
@@ -78,7 +78,7 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        Another process holds it, or a link in it leads to where a run would write elsewhere.
+        Another process holds it, or a link in it would make the run write elsewhere.
     """
     _refuse_links(lock_file)
     lock = FileLock(lock_file, timeout=0)
@@ -97,20 +97,20 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
 
 
 def _refuse_links(lock_file: Path) -> None:
-    """Refuse a run, which somebody else may have made, that would be written elsewhere."""
+    """Refuse a run whose links would lead writes elsewhere; somebody else may have made it."""
     run = lock_file.parent
     written = [run / name for name in _WRITTEN_FOLDERS]
     inside = [path for top in written for path in _all_in(top)]
     for path in (lock_file, *written, *inside):
         if path.is_symlink() and leads_out(path, run):
             raise InputError(
-                f"{path} is a link that leads out of {run}, where nothing is written: replace it "
-                "by what it leads to"
+                f"{path} is a link that leads out of {run}: nothing is written there; replace the "
+                "link by the file or folder that it leads to"
             )
 
 
 def _all_in(top: Path) -> Iterator[Path]:
-    """Yield all that is in a folder, links included."""
+    """Yield all files and folders in a folder, links included."""
     for parent, folders, files in os.walk(top):  # links to folders are not followed
         yield from (Path(parent, name) for name in (*folders, *files))
 
@@ -122,7 +122,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_member(folder: Path, name: str, text: str) -> None:
-    """Write a text file, in one step, at a path relative to a folder, which it does not leave.
+    """Write a text file, in one step, at a path relative to a folder that it must not leave.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def json_text(value: Mapping[str, Any]) -> str:
 
 
 def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as a JSON file gives them back."""
+    """Return values as they are after a JSON file was written and read."""
     plain: dict[str, Any] = json.loads(json_text(value))
     return plain
 
@@ -163,13 +163,13 @@ def read_utf8(path: Path, what: str) -> str:
     path : Path
         The file.
     what : str
-        What it should be, for the message: ``Stan program``, ``data file``.
+        The kind of file, for the message: ``Stan program``, ``data file``.
 
     Raises
     ------
     InputError
-        There is no such file, it cannot be read, or it is not text in UTF-8; one line that says
-        where.
+        There is no such file, it cannot be read, or it is not text in UTF-8; the message is one
+        line that names the place.
     """
     try:
         content = path.read_bytes()
@@ -192,7 +192,7 @@ def read_utf8(path: Path, what: str) -> str:
     if at >= 0:
         line = len(re.findall(rb"\r\n|\r|\n", content[:at])) + 1
         found = f"byte 0x{content[at]:02x}" if content[at] else "a NUL byte"
-        raise InputError(f"{path}, line {line}: {found} is no text in UTF-8: save it as UTF-8")
+        raise InputError(f"{path}, line {line}: {found} is not text in UTF-8: save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -202,12 +202,12 @@ def member(folder: Path, name: object, named_in: Path) -> Path:
     Raises
     ------
     ResultsError
-        The name leads elsewhere, or what has this name is a link that does.
+        The name leads elsewhere, or it is the name of a link that does.
     """
     plain = isinstance(name, str) and name.isprintable() and name not in {"", ".", ".."}
     if not plain or "/" in str(name) or "\\" in str(name):
         raise ResultsError(
-            f"{named_in} names {json.dumps(name)[:200]}, which is no file of its folder: "
+            f"{named_in} names {json.dumps(name)[:200]}, which is not a file of its folder: "
             "nothing was read or written; do not use this folder unless you know who made it"
         )
     path = folder / str(name)
@@ -215,13 +215,13 @@ def member(folder: Path, name: object, named_in: Path) -> Path:
         raise ResultsError(
             f"{path} is a link that leads out of its folder: put the file itself there"
         )
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a named pipe is waited for
+    if path.exists() and not (path.is_file() or path.is_dir()):  # reading a named pipe may hang
         raise ResultsError(f"{path} is neither a file nor a folder")
     return path
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path ends, links followed, outside a folder; True for links without an end."""
+    """Whether a path leads, through its links, out of a folder; True for circular links."""
     try:
         return not path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # links in a circle
@@ -236,7 +236,7 @@ def read_json(path: Path, *, advice: str = "remove it and run again") -> dict[st
     path : Path
         The file.
     advice : str
-        What a user is told to do about a file that is damaged.
+        The advice to the user if the file is damaged.
 
     Raises
     ------
@@ -255,10 +255,10 @@ def read_json(path: Path, *, advice: str = "remove it and run again") -> dict[st
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.ArrayLike]) -> None:
-    """Write named arrays to an ``.npz`` file in one step, and make sure that they are there.
+    """Write named arrays to an ``.npz`` file in one step, and make sure that they are whole.
 
-    The file gets its name after it was read back and forced to the disk, so that one that has
-    its name is whole, whatever happens to the machine.
+    The file gets its name after it was read back and forced to the disk. So a file with this
+    name is whole, whatever happens to the machine.
 
     Raises
     ------
@@ -303,18 +303,18 @@ def claim(
     Parameters
     ----------
     folder : Path
-        Made if need be.
+        It is made if it does not exist.
     settings : mapping
         Everything that decides the results, as plain values.
     resume : bool
-        Whether results that are there may be continued.
+        Whether earlier results may be continued.
     asked : int, optional
-        How many chains or runs there are to be: what is kept beyond them does not count.
+        How many chains or runs are asked for: kept ones beyond this number do not count.
 
     Returns
     -------
     str
-        What tells this run from any other: files of draws carry it.
+        The identity of this run, which files of draws carry.
 
     Raises
     ------
@@ -351,7 +351,7 @@ def claim(
 
 
 def run_name(settings: Mapping[str, Any]) -> str:
-    """Return what tells a run with some settings from any other."""
+    """Return the identity of a run with some settings."""
     return digest(repr(sorted((k, v) for k, v in settings.items() if k not in _BESIDE)))
 
 

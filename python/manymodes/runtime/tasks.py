@@ -1,8 +1,8 @@
 """Run many independent tasks on any `concurrent.futures.Executor`, losing none of them.
 
 A task is a picklable function with its arguments, under a key. A task that raises is reported
-under its key and costs the others nothing; a worker that dies takes down at most the tasks it
-was running, and those are given to other workers.
+under its key and does not disturb the others. A worker that dies takes down at most the tasks
+that it was running, and other workers get these.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ Task = tuple[Key, tuple[Any, ...]]
 Outcomes = Generator[tuple[Key, "Outcome[Value]"], None, None]
 
 MAX_RESTARTS = 5
-"""How often a task may be on a pool of local workers that breaks; after that it goes alone."""
+"""How often a task may be in a local pool that breaks; after that it runs in its own pool."""
 
 MAX_TRIES = 3
-"""How often a task that goes alone may kill its worker, and how often a task may be lost by a
-caller's executor, until it is reported as failed. So many such tasks in a row end the run."""
+"""How often a task in its own pool may kill its worker, and how often a caller's executor may
+lose a task, until the task is reported as failed. So many failed tasks in a row end the run."""
 
 AHEAD = 2
 """Tasks handed to an executor for each of its workers: one that runs and one that waits."""
@@ -55,24 +55,24 @@ UNKNOWN_AHEAD = 512
 """Tasks handed to an executor that does not say how many workers it has."""
 
 GONE_SECONDS = 10.0
-"""How long tasks are waited for that run on an executor which takes no more of them."""
+"""How long running tasks may still take on an executor that accepts no more tasks."""
 
 _POLL_SECONDS = 2.0
-_LOST = {"KilledWorker", "CommClosedError"}  # what distributed says of a worker that is gone
+_LOST = {"KilledWorker", "CommClosedError"}  # distributed's errors for a worker that is gone
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Value]):
-    """What became of one task.
+    """The outcome of one task.
 
     Attributes
     ----------
     value : object
-        What the function returned; None if the task failed.
+        The function's return value; None if the task failed.
     error : str or None
-        The one line that a user reads of a task that failed.
+        The line that a user reads about a task that failed.
     fault : BaseException or None
-        What the function raised; None if its worker died.
+        The exception that the function raised; None if its worker died.
     """
 
     value: Value | None = None
@@ -91,7 +91,7 @@ def as_completed(
     """Run ``function(*arguments)`` for every task of a queue; yield outcomes as they come.
 
     A few tasks for each worker are handed out at a time. A value is not kept once it is
-    yielded. Closing the generator cancels what has not begun, and ends local processes.
+    yielded. Closing the generator cancels tasks that have not begun, and ends local processes.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def as_completed(
     queue : deque of (key, arguments)
         Emptied from the left. More tasks may be appended while this is iterated.
     executor : Executor, optional
-        Where to run. Its owner shuts it down. By default a local pool.
+        Where the tasks run; by default a local pool. The owner of an executor shuts it down.
     kind : {"processes", "threads"}
         The local pool: processes for work in Python, threads for work in child processes.
     workers : int, optional
@@ -114,14 +114,14 @@ def as_completed(
     Raises
     ------
     EngineError
-        The caller's executor takes no more tasks, or no local worker lives long enough for one.
+        The caller's executor takes no more tasks, or no local worker lives long enough for a task.
     KeyboardInterrupt
-        Passed on after the tasks that have not begun are cancelled.
+        It is passed on after the tasks that have not begun are cancelled.
     """
     if executor is not None:
         yield from _on_executor(executor, function, queue)
     else:
-        with scratch_folder() as scratch:  # of workers that are killed, too
+        with scratch_folder() as scratch:  # also holds the files of workers that are killed
             yield from _on_local_pools(kind, workers or cpu_count(), scratch, function, queue)
 
 
@@ -131,7 +131,7 @@ def as_completed(
 def _on_executor(
     executor: Executor, function: Callable[..., Value], queue: deque[Task[Key]]
 ) -> Outcomes[Key, Value]:
-    """Give what the executor loses to it again, ``MAX_TRIES`` times in all."""
+    """Give a task that the executor loses to it again, ``MAX_TRIES`` times in all."""
     losses: Counter[Key] = Counter()
 
     def room() -> int:
@@ -146,7 +146,7 @@ def _on_executor(
             return None
         del losses[key]
         if isinstance(error, CancelledError):
-            raise _gone("it cancels what it is given")
+            raise _gone("it cancels its tasks")
         said = f"lost with its worker {MAX_TRIES} times: {describe(error)}"
         return Outcome(error=said, fault=error)
 
@@ -172,7 +172,7 @@ def _on_local_pools(
     function: Callable[..., Value],
     queue: deque[Task[Key]],
 ) -> Outcomes[Key, Value]:
-    """Replace a pool that breaks; a task that was on too many of those goes on one of its own."""
+    """Replace a pool that breaks; a task that was in too many broken pools gets its own."""
     deaths: Counter[Key] = Counter()
     failed_in_a_row = 0
     while queue:
@@ -228,7 +228,7 @@ def _local_pool(kind: str, size: int, scratch: Path) -> Executor:
 
 
 def _end_pool(pool: Executor, *, kill: bool) -> None:
-    """Let a pool go, at once where its processes are killed in the middle of their tasks."""
+    """Shut a pool down, at once if its processes are killed in the middle of their tasks."""
     if kill:
         _kill_workers(pool)
     pool.shutdown(wait=False, cancel_futures=True)
@@ -237,20 +237,20 @@ def _end_pool(pool: Executor, *, kill: bool) -> None:
 def _has_dead_worker(pool: Executor) -> bool:
     """Whether a process pool has lost a worker.
 
-    If it does not say so itself, it waits for the rest of that worker's last answer, of which
-    it has read one half, and which keeps the other workers from answering.
+    If the pool does not say so itself, it has read one half of that worker's last answer and
+    waits for the rest; meanwhile the other workers cannot answer.
     """
     processes = list((getattr(pool, "_processes", None) or {}).values())
     return any(process.exitcode not in (None, 0) for process in processes)
 
 
 def _kill_workers(pool: Executor) -> None:
-    """End the processes of a pool, if it has any, so that the pool knows."""
+    """End the processes of a pool, if it has any, so that the pool notices the loss."""
     processes = list((getattr(pool, "_processes", None) or {}).values())
     for process in processes:
         process.kill()
-    # Nobody writes the rest of a half answer, nor reads the rest of a half task: let those who
-    # wait for it go.
+    # No process writes the rest of a half answer or reads the rest of a half task any more, so
+    # the threads that wait for it must be released.
     for queue, end in (("_result_queue", "_writer"), ("_call_queue", "_reader")):
         pipe = getattr(getattr(pool, queue, None), end, None)
         if pipe is not None:
@@ -259,7 +259,7 @@ def _kill_workers(pool: Executor) -> None:
 
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Keep Ctrl-C waiting: in the middle of starting a worker it would leave one that none ends."""
+    """Keep Ctrl-C waiting: while a worker starts, it would leave a worker that nothing ends."""
     before = signal.getsignal(signal.SIGINT)
     if before is None or threading.current_thread() is not threading.main_thread():
         yield
@@ -286,9 +286,9 @@ def _drain(
 ) -> Generator[tuple[Key, Outcome[Value]], None, tuple[int, Exception | None]]:
     """Hand tasks out while there is room and yield outcomes until nothing runs any more.
 
-    ``lost`` is told of each task that went with its worker, in the order of submission; what it
-    returns, if anything, is that task's outcome. Returns how many outcomes there were, and why
-    the executor takes no more tasks, if so; those that it has not ended are back in the queue.
+    ``lost`` is called for each task that was lost with its worker, in the order of submission; if
+    it returns an outcome, this is the task's. The generator returns the number of outcomes, and
+    the reason if the executor takes no more tasks; unfinished tasks are then back in the queue.
     """
     running: dict[Future[Any], Task[Key]] = {}
     refusal: Exception | None = None
@@ -333,7 +333,7 @@ def _collect(
     done: set[Future[Any]],
     lost: Callable[[Task[Key], BaseException], Outcome[Value] | None],
 ) -> list[tuple[Key, Outcome[Value]]]:
-    """Take what is done out of what is running; no value stays behind but in what it returns."""
+    """Move finished tasks out of the running ones; only the returned outcomes hold values."""
     found: list[tuple[Key, Outcome[Value]]] = []
     for future in [future for future in running if future in done]:
         task = running.pop(future)
@@ -354,12 +354,12 @@ def _outcome(value: Any, error: BaseException | None) -> Outcome[Any]:
         return Outcome(value)
     try:
         return Outcome(*value.open())
-    except Exception as fault:  # a worker has other versions of something
+    except Exception as fault:  # a worker may have other versions of a package
         return Outcome(error=f"its value cannot be opened: {describe(fault)}", fault=fault)
 
 
 def _is_of_distributed(error: BaseException | None) -> bool:
-    """Whether Dask says that a worker is gone (told by name: Dask need not be installed)."""
+    """Whether Dask says that a worker is gone (by its name, since Dask may not be installed)."""
     return any(kind.__name__ in _LOST for kind in type(error).__mro__)
 
 

@@ -24,12 +24,12 @@ def cpu_count() -> int:
 
 
 def check_threads(asked: int | None) -> None:
-    """Check how many threads are asked for.
+    """Check the number of threads that is asked for.
 
     Raises
     ------
     InputError
-        Their number is below 1.
+        The number is below 1.
     """
     if asked is not None and asked < 1:
         raise InputError(f"threads_per_chain: {asked} is not 1 or more")
@@ -41,27 +41,27 @@ def threads_each(asked: int | None, at_once: int | None) -> int:
     Parameters
     ----------
     asked : int or None
-        As many as this at most; None for what the cores leave.
+        The largest number; None for each task's share of the cores.
     at_once : int or None
-        How many tasks run at the same time. None where that is not known, as on another
-        machine: then one thread.
+        How many tasks run at the same time. None if this is not known, for instance on another
+        machine: then each gets one thread.
 
     Warns
     -----
     ThreadsWarning
-        They are fewer than were asked for.
+        A task gets fewer threads than were asked for.
     """
     cores = cpu_count()
     room = 1 if at_once is None else max(1, cores // max(at_once, 1))
     if asked is None or asked <= room:
         return asked or room
     reason = (
-        "how many tasks an executor runs at once on a machine is not known"
+        "it is not known how many tasks an executor runs at once on a machine"
         if at_once is None
         else f"{at_once} at a time, of {cores} core{'s' if cores > 1 else ''}"
     )
     warnings.warn(
-        f"threads_per_chain: {asked} is too many, each task has {room}: {reason}",
+        f"threads_per_chain: {asked} is too many, each task gets {room}: {reason}",
         ThreadsWarning,
         stacklevel=3,
     )
@@ -69,12 +69,12 @@ def threads_each(asked: int | None, at_once: int | None) -> int:
 
 
 def use_threads(number: int) -> None:
-    """Let this process and those that it starts have so many threads for one likelihood."""
+    """Give this process, and those that it starts, so many threads for one likelihood."""
     os.environ[VARIABLE] = str(number)
 
 
 def threads_in_use() -> int:
-    """Return how many threads this process has for one likelihood, 1 if nothing says so."""
+    """Return how many threads this process has for one likelihood; 1 by default."""
     try:
         number = int(os.environ.get(VARIABLE, "1"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Warnings: ours are a line each, once; those of other packages go to a file, not to the user."""
+"""Warnings: each of ours is one line, once; those of other packages go to a file."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ _LARGEST = 1_000_000  # bytes; a longer file becomes NAME.old
 
 @contextmanager
 def warnings_as_lines(log: Path) -> Iterator[None]:
-    """Show our warnings as a line each, once; write those of other packages to a file.
+    """Show each of our warnings as one line, once; write those of other packages to a file.
 
-    What other packages log goes there too, unless they show it themselves.
+    The log records of other packages go there too, unless the packages show them themselves.
 
     Parameters
     ----------
     log : Path
-        The file, which is made when there is something to write. Where that fails, what would
-        have been written is lost.
+        The file; it is made at the first warning. If it cannot be written, the text is lost.
     """
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(log)
@@ -50,7 +49,7 @@ def warnings_as_lines(log: Path) -> Iterator[None]:
 
 
 def begin_in_worker() -> None:
-    """Do so in a process that works for another, for good; without a file, drop foreign ones."""
+    """Do the same in a worker until its end; without a file, drop warnings of other packages."""
     if getattr(warnings.showwarning, "__module__", "") == __name__:
         return
     named = os.environ.get(VARIABLE)
@@ -83,7 +82,7 @@ class _Handler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(Exception):  # a record whose arguments do not fit
+        with suppress(Exception):  # the arguments of a record may not fit its text
             _append(self._log, f"{record.name}: {record.getMessage()}")
 
 

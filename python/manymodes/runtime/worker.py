@@ -1,4 +1,4 @@
-"""The side of the engine that runs in a worker: how one begins, what it opens and runs."""
+"""The worker's side of the engine: how a worker begins, and how it opens and runs tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Parcel(Generic[Value]):
     Parameters
     ----------
     value : object
-        Must be picklable: what pickle raises is passed on.
+        It must be picklable; exceptions of pickle are passed on.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Parcel(Generic[Value]):
         self.digest = hashlib.sha256(self._bytes).hexdigest()
 
     def open(self) -> Value:
-        """Return the value: the same object as long as a process opens few other parcels."""
+        """Return the value; it is the same object while a process opens few other parcels."""
         with Parcel._lock:
             if self.digest not in Parcel._opened:
                 Parcel._opened[self.digest] = pickle.loads(self._bytes)
@@ -58,20 +58,20 @@ class Parcel(Generic[Value]):
 
 
 def begin_worker(parent: int, scratch: Path) -> None:
-    """Make a local worker end with the process that started it, and leave Ctrl-C to that one.
+    """Make a local worker end with the process that started it; only that process takes Ctrl-C.
 
     Parameters
     ----------
     parent : int
-        That process.
+        The process that started it.
     scratch : Path
-        For temporary files.
+        The folder for temporary files.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it has died in between
+    if os.getppid() != parent:  # the parent died in between
         os._exit(1)
     use_temporary(scratch)
     keep_silent()
@@ -79,7 +79,7 @@ def begin_worker(parent: int, scratch: Path) -> None:
 
 
 class Sealed:
-    """What became of a task in another process: always bytes, so that it always travels.
+    """The outcome of a task in another process: it is always bytes, so that it can be sent.
 
     An executor may hang on a value that cannot be pickled (Dask), and lose its workers to an
     exception that cannot be opened (a process pool) or that is no `Exception` (Dask, MPI).
@@ -90,13 +90,13 @@ class Sealed:
         self._bytes = pickle.dumps((value, said, error), protocol=pickle.HIGHEST_PROTOCOL)
 
     def open(self) -> tuple[Any, str | None, BaseException | None]:
-        """Return the value, the line that a user reads of a failure, and the exception."""
+        """Return the value, the line that a user reads about a failure, and the exception."""
         value, said, error = pickle.loads(self._bytes)
         return value, said, error
 
 
 def work(parent: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a task in a worker; sealed, and with one thread of linear algebra, if far from home.
+    """Run a task; in another process seal its outcome and use one thread of linear algebra.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def work(parent: int, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _that_travels(error: BaseException) -> BaseException:
-    """Return an exception that can be opened elsewhere; notes tell where it was raised."""
+    """Return an exception that can be opened elsewhere; its notes say where it was raised."""
     error.add_note("".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error, protocol=pickle.HIGHEST_PROTOCOL))

@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: diagnostics, scores and weights that have never heard of Stan."""
+"""Diagnostics, scores and weights: functions of arrays, independent of Stan."""

@@ -1,8 +1,8 @@
-"""Several weightings of the same chains side by side: what each weighs and how each predicts.
+"""Several weightings of the same chains side by side, with their scores.
 
-Stacking weights are chosen to predict the very observations that their leave-one-out score is
-summed over, so that score flatters them. The held-out score does not: the observations are dealt
-into folds, weights are fitted without a fold and scored on it.
+Stacking weights are chosen to predict the same observations that their leave-one-out score sums
+over, so this score is too good. The held-out score is fair: the observations are divided into
+folds, and weights are fitted without a fold and scored on it.
 
 References
 ----------
@@ -30,7 +30,7 @@ __all__ = ["HeldOutScore", "Weighing", "mode_evidence_weights", "score_weighings
 __all__ += ["weighings"]
 
 
-_INNER = 100  # replications of pseudo-BMA+ within one of the bootstrap of its weights
+_INNER = 100  # replications of pseudo-BMA+ within one replication of the bootstrap of its weights
 _FAINT = 1e-12  # pull towards even weights, as a share of the evidence
 
 
@@ -93,13 +93,13 @@ def weighings(
         Log predictive density of each observation under each chain, shape (N, K), nats, as in
         `manymodes.statistics.stacking.stack`.
     stacking
-        What `stack` made of these, if that is known.
+        The result of `stack` for these densities, if it is known.
     evidence
         Weight of each chain by evidence, shape (K,), adding up to 1: `mode_evidence_weights`.
     shares
         Share of each chain's draws in each mode, shape (K, M), rows adding up to 1.
     folds
-        Into how many parts the observations are dealt; never more than there are observations.
+        The number of parts into which the observations are divided; at most their number.
     n_boot
         Replications behind the errors of the weights by mode.
     rng
@@ -115,7 +115,7 @@ def weighings(
     ------
     InputError
         As `stack` and `weight_errors`; `folds` or N is less than 2; `evidence` does not fit or
-        is no set of probabilities.
+        is not a set of probabilities.
 
     Notes
     -----
@@ -171,7 +171,7 @@ def score_weighings(weighings: Sequence[Weighing], lpd_out: ArrayLike) -> tuple[
     Parameters
     ----------
     weighings
-        What `weighings` returned.
+        The result of `weighings`.
     lpd_out
         Log predictive density of each held-out observation under each chain, shape
         (N_out, K), nats.
@@ -210,8 +210,8 @@ def mode_evidence_weights(evidence: ArrayLike, shares: ArrayLike) -> FloatArray:
     Parameters
     ----------
     evidence
-        Evidence of each mode, to any constant factor, shape (M,); NaN, where it is not known,
-        counts as zero.
+        Evidence of each mode, up to a constant factor, shape (M,); NaN, which stands for an
+        unknown evidence, counts as zero.
     shares
         Share of each chain's draws in each mode, shape (K, M), rows adding up to 1.
 
@@ -223,19 +223,19 @@ def mode_evidence_weights(evidence: ArrayLike, shares: ArrayLike) -> FloatArray:
     Raises
     ------
     InputError
-        The shapes do not fit, an evidence is negative or infinite, a row of shares is none, or
-        no mode with evidence has a chain.
+        The shapes do not fit, an evidence is negative or infinite, a row does not hold shares,
+        or no mode with evidence has a chain.
 
     Notes
     -----
     Chains of weights w put the mass sum_k w_k s_km into mode m, and that mass should be the
-    evidence e_m. When each chain stayed in its mode, w_k = e_m / n_m for the n_m chains in it.
+    evidence e_m. If each chain stayed in its mode, w_k = e_m / n_m for the n_m chains in it.
     Dividing by shares in the same way, w_k = sum_m e_m s_km / sum_j s_jm, would be wrong for
-    chains that moved: each carries the masses of its other modes along. Their weights solve
-    sum_k w_k s_km = e_m instead, as evenly as that leaves room for (the largest
-    sum_k log w_k); where no weights do, they come closest in the sense of Kullback and
-    Leibler: sum_m e_m log sum_k w_k s_km is largest. Modes without a chain cannot be weighed
-    by chains; the others share their evidence in proportion.
+    chains that moved, because each brings the masses of its other modes along. Instead their
+    weights solve sum_k w_k s_km = e_m, and among the solutions they are the most even one (the
+    largest sum_k log w_k). If there is no solution, they come closest in the sense of Kullback
+    and Leibler: sum_m e_m log sum_k w_k s_km is largest. Chains cannot weigh modes without a
+    chain; the other modes share the evidence of these in proportion.
     """
     e = np.nan_to_num(np.asarray(evidence, dtype=float), nan=0.0, posinf=np.inf)
     s = np.asarray(shares, dtype=float)
@@ -310,7 +310,7 @@ def _log_density(lpd: FloatArray, weights: FloatArray) -> FloatArray:
     top = terms.max(axis=1)
     shift = np.where(np.isneginf(top), 0.0, top)
     terms -= shift[:, None]
-    with np.errstate(divide="ignore"):  # where no chain with weight gives it a density
+    with np.errstate(divide="ignore"):  # log 0, if no chain with weight gives it a density
         return np.asarray(np.log(np.exp(terms, out=terms).sum(axis=1)) + shift)
 
 

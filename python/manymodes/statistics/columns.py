@@ -28,7 +28,7 @@ def by_column(
     statistic
         Turns a block of columns, shape (B, C, S), into one number each, shape (B,).
     threads
-        How many blocks are in work at once; by default as many as there are cores.
+        How many blocks are processed at once; by default the number of cores.
 
     Returns
     -------

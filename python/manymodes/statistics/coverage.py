@@ -1,8 +1,8 @@
-"""How much is still unseen: from how often each mode was found, what further chains would find.
+"""How much is still unseen: the counts of each mode predict what further chains would find.
 
-Everything here is about *where chains end that start as these did*: the share of starting points
-whose chains end in modes that no chain has found yet. It says nothing of posterior mass: a mode
-of half the posterior can have a basin that one start in a million falls into.
+All estimates are about chains that start as these did: the share of starting points whose chains
+end in modes that no chain has found yet. They say nothing about posterior mass: a mode with half
+of the posterior can have a basin that one start in a million falls into.
 
 References
 ----------
@@ -52,39 +52,39 @@ __all__ = [
 
 
 CONFIDENCE = 0.95
-"""Of every limit and interval here."""
+"""The probability of every limit and interval here."""
 
 _Z = float(special.ndtri(0.5 + CONFIDENCE / 2))
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the counts of the modes say of modes that were not found.
+    """Estimates about modes that were not found, from the counts of the modes that were.
 
     Attributes
     ----------
     starts : int
-        Independent starting points n: chains, or superchains where several chains share a start.
+        Independent starting points n: chains, or superchains if several chains share a start.
     found : int
         Different modes found.
     once, twice : int
         Modes found from exactly one and exactly two starts, f1 and f2.
     unseen : float
         f1/n: the probability that a chain from a new start ends in a mode not found yet
-        (Good and Turing, [1]_). Where several chains share a start, the expected number of
-        modes that a new start adds. Too large by at most 1/n on average.
+        (Good and Turing, [1]_). If several chains share a start, it is the expected number of
+        modes that a new start adds. It is too large by at most 1/n on average.
     unseen_sd : float
         Standard error of its difference from the truth, sqrt(f1 + 2 f2 - f1^2/n)/n ([3]_; without
-        the last term where several chains share a start): good where f1 and f2 are not small;
-        0 where both are 0, so read `unseen_upper` there.
+        the last term if several chains share a start). It is good if f1 and f2 are not small. It
+        is 0 if both are 0; then use `unseen_upper`.
     unseen_upper : float
-        Upper 95 % limit of what `unseen` estimates, averaged over runs like this one: that of a
-        Poisson mean with f1 counted, over n; 3/n where no mode was found only once. The number
-        of modes found once is a sum of rare events and varies less than a Poisson variable,
-        so that the limit errs upwards ([8]_).
+        Upper 95 % limit of the quantity that `unseen` estimates, averaged over runs like this one:
+        the limit of a Poisson mean with f1 counted, over n; 3/n if no mode was found only once.
+        The number of modes found once is a sum of rare events and varies less than a Poisson
+        variable, so that the limit errs upwards ([8]_).
     total, total_sd : float
         Estimated number of all modes and its standard error (Chao, [4]_ and [6]_): a lower bound,
-        as modes much rarer than those found leave no trace.
+        because modes much rarer than those found leave no trace.
     total_interval : tuple of float
         Its 95 % interval, log-normal in the number unseen ([5]_).
     """
@@ -102,12 +102,12 @@ class Coverage:
 
     @property
     def sure_share(self) -> float:
-        """A mode of a larger share of starting points had been found with at least 95 %."""
+        """A mode with a larger share of starting points is found with at least 95 % probability."""
         return smallest_sure_share(self.starts)
 
     @property
     def equal_modes(self) -> int:
-        """So many equally likely modes had all been found with at least 95 % probability."""
+        """All of so many equally likely modes are found with at least 95 % probability."""
         return most_equal_modes(self.starts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -128,10 +128,10 @@ def coverage(counts: ArrayLike, *, starts: int | None = None) -> Coverage:
     Parameters
     ----------
     counts
-        From how many starts each mode was found, shape (M,); zeros are ignored.
+        The number of starts from which each mode was found, shape (M,); zeros are ignored.
     starts
-        The number of independent starts; by default the sum of the counts, as where every chain
-        has its own start and ends in one mode. With chains that share starts, give the
+        The number of independent starts; by default the sum of the counts, which is right if
+        every chain has its own start and ends in one mode. If chains share starts, give the
         number of starts, and count each start once for every mode that its chains end in.
 
     Raises
@@ -164,7 +164,8 @@ def coverage(counts: ArrayLike, *, starts: int | None = None) -> Coverage:
 def expected_chains(modes: int) -> float:
     """Return how many chains it takes on average to find all of some equally likely modes.
 
-    M (1 + 1/2 + ... + 1/M) for M modes ([9]_). Modes that are not equally likely take longer.
+    It takes M (1 + 1/2 + ... + 1/M) chains for M modes ([9]_), and more if modes are not equally
+    likely.
 
     Raises
     ------
@@ -191,8 +192,8 @@ def chance_of_all(modes: int, chains: int) -> float:
 
     Notes
     -----
-    Exact: the distribution of the number of modes found, chain after chain. (The sum with
-    alternating signs of [9]_ cancels badly with many modes.)
+    The value is exact: the distribution of the number of modes found is followed chain after
+    chain. (The alternating sum of [9]_ cancels badly with many modes.)
     """
     if modes < 1 or chains < 1:
         raise InputError(f"modes, chains: {modes}, {chains} are not 1 or more")
@@ -210,7 +211,7 @@ def chance_of_all(modes: int, chains: int) -> float:
 
 
 def most_equal_modes(chains: int, confidence: float = CONFIDENCE) -> int:
-    """Return the most equally likely modes that some chains all find with a given probability.
+    """Return the largest number of equally likely modes that chains all find, at a confidence.
 
     Raises
     ------
@@ -220,7 +221,7 @@ def most_equal_modes(chains: int, confidence: float = CONFIDENCE) -> int:
     _check_confidence(confidence)
     if chains < 1:
         raise InputError(f"chains: {chains} is not 1 or more")
-    # M (1 - 1/M)^n modes are missing on average, nearly a Poisson number: the exact answer is near.
+    # M (1 - 1/M)^n modes are missing on average, nearly a Poisson number: this starts the search.
     sizes = np.arange(2, chains + 2)
     missing = sizes * np.exp(chains * np.log1p(-1 / sizes))
     best = max(1, int(np.searchsorted(missing, -math.log(confidence))))
@@ -283,8 +284,8 @@ def accumulation(
 
     Notes
     -----
-    Each bootstrap sample is drawn from the estimated shares: found modes keep theirs, those that
-    are estimated to be unseen share `Coverage.unseen` evenly.
+    Each bootstrap sample is drawn from the estimated shares: found modes keep their shares, and
+    the estimated unseen modes share `Coverage.unseen` evenly.
     """
     found = _checked(counts)
     n = int(found.sum()) if starts is None else starts
@@ -335,7 +336,7 @@ def _chao(once: int, twice: int, n: int, found: int) -> tuple[float, float]:
     a = (n - 1) / n
     base = twice + 1
     unseen = a * once * (once - 1) / (2 * base)
-    if once == 0:  # then each of the found may be absent from another run, as if equally likely
+    if once == 0:  # then each found mode may be absent from another run, as if equally likely
         absent = math.exp(-n / found)
         return float(found), found * absent * (1 - absent)
     variance = (

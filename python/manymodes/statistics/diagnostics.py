@@ -47,13 +47,13 @@ def rhat(draws: ArrayLike, *, threads: int | None = None) -> FloatArray:
     draws
         Shape (C, S, ...). One chain is enough: its halves are compared.
     threads
-        Columns in work at once; by default as many as there are cores.
+        Columns processed at once; by default the number of cores.
 
     Returns
     -------
     FloatArray
-        Shape (...). 1 for chains that agree; above 1.01 they do not yet. nan for a column that
-        is constant or holds nan; without bound where each chain stands still at its own value.
+        Shape (...). It is 1 for chains that agree; above 1.01 they do not yet agree. It is nan for
+        a column that is constant or holds nan, and has no bound if each chain stays at its value.
 
     Raises
     ------
@@ -121,9 +121,9 @@ def nested_rhat(
     Returns
     -------
     FloatArray
-        sqrt(1 + B/W), shape (...). With stationary chains about sqrt(1 + 1/(M ESS)) for M
-        chains in a superchain and ESS the effective sample size of one chain, so for short
-        chains 1.01 is not the threshold.
+        sqrt(1 + B/W), shape (...). For stationary chains it is about sqrt(1 + 1/(M ESS)) with M
+        chains in a superchain and ESS the effective sample size of one chain, so 1.01 is not the
+        threshold for short chains.
 
     Raises
     ------
@@ -287,7 +287,7 @@ def insertion_p(indexes: ArrayLike, nlive: ArrayLike) -> float:
     Returns
     -------
     float
-        p-value. Small: the new points were not drawn from the constrained prior.
+        The p-value. If it is small, the new points were not drawn from the constrained prior.
 
     Raises
     ------
@@ -305,14 +305,14 @@ def insertion_p(indexes: ArrayLike, nlive: ArrayLike) -> float:
 
 
 def rolling_insertion_p(indexes: ArrayLike, nlive: ArrayLike, *, chunk: int | None = None) -> float:
-    """Test every stretch of a run on its own: finds faults that cancel over the whole run.
+    """Test every stretch of a run on its own, to find faults that cancel over the whole run.
 
     Parameters
     ----------
     indexes, nlive
         As in `insertion_p`, in order of insertion (or of death contour).
     chunk
-        Insertions per stretch, by default the mean number of live points. What is left over is
+        Insertions per stretch, by default the mean number of live points. The remainder is
         spread over the stretches.
 
     Returns

@@ -49,7 +49,7 @@ class Loo:
         `elpd_i`.
     pareto_k
         Shape of the tail of the importance ratios of each observation, shape (N,). It is -inf
-        where all ratios are equal, and +inf where no tail could be fitted (fewer than 21 draws,
+        if all ratios are equal, and +inf if no tail could be fitted (fewer than 21 draws,
         a tail of equal values, or ratios that span more than the range of a double); the
         ratios are then used unsmoothed.
     good_k
@@ -92,7 +92,7 @@ def psis_loo(log_lik: ArrayLike, *, r_eff: ArrayLike = 1.0) -> Loo:
     Notes
     -----
     [1]_ for the smoothing, [3]_ for the estimates. The tail length is rounded up as in the R
-    package loo; ArviZ rounds it down, so the two agree to rounding where it is whole.
+    package loo; ArviZ rounds it down, so the two agree to rounding if the length is whole.
     """
     ll = _checked(log_lik, "log_lik")
     n_draws, n_obs = ll.shape
@@ -158,7 +158,7 @@ def psis_weights(log_ratios: ArrayLike, *, r_eff: ArrayLike = 1.0) -> tuple[Floa
     tails = _tail_lengths(n_draws, n_obs, r_eff)
     log_weights, k = np.empty((n_draws, n_obs)), np.empty(n_obs)
     for block in _blocks(n_draws, n_obs):
-        ratios = np.array(raw[:, block].T, order="C")  # a copy: it is changed
+        ratios = np.array(raw[:, block].T, order="C")  # a copy, because it is changed
         ratios -= ratios.max(axis=1, keepdims=True)
         position, smoothed, k[block] = _smooth(ratios, tails[block])
         np.put_along_axis(ratios, position, smoothed, axis=1)
@@ -219,8 +219,8 @@ def _smooth(
     Returns
     -------
     position, smoothed
-        Where the M largest ratios of each row stand, in falling order, and what replaces
-        them, both of shape (B, M) with M the longest tail. Rows with a shorter tail keep
+        The places of the M largest ratios of each row, in falling order, and their new values,
+        both of shape (B, M) with M the longest tail. Rows with a shorter tail keep
         their raw values in the surplus.
     k
         Tail shape of each row, shape (B,).

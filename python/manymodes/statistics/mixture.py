@@ -1,7 +1,7 @@
 """Mixtures over weighted draws: moments, quantiles and log densities, for many rows at once.
 
-A draw s has the weight w_s; weights add up to one. Arrays have one row a draw and one column a
-row of the table, shape (S, N).
+A draw s has the weight w_s; weights add up to one. Arrays have one row for each draw and one column
+for each row of the table, shape (S, N).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 from manymodes.types import FloatArray
 
 _STEPS = 200
-_CLOSE = 1e-7  # of a standard deviation: the step after such a step is far below rounding
+_CLOSE = 1e-7  # of a standard deviation: after such a step the next is far below rounding
 _THIN = 16
 
 
@@ -36,11 +36,11 @@ def moments(
     Parameters
     ----------
     weights : array of shape (S,)
-        Of the draws.
+        Weights of the draws.
     mean : array of shape (S, N)
-        Of each component.
+        Mean of each component.
     sd : array of shape (S,)
-        Of each draw's components.
+        Standard deviation of each draw's components.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def weighted_quantiles(
 ) -> FloatArray:
     """Return quantiles of weighted draws, shape (len(levels), N).
 
-    The quantile at a level is the smallest value whose draws, with all below, weigh that much.
+    The quantile at a level is the smallest value at which the draws up to it reach that weight.
     """
     order = np.argsort(values, axis=0)
     below = np.cumsum(weights[order], axis=0)

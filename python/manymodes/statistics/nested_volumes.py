@@ -6,8 +6,8 @@ above (-inf for draws of the prior).
 
 Points of equal likelihood die one after the other with a number of live points that falls by one
 each time, whether they lie on a plateau or come from runs that were merged (Fowlie, Handley, Su
-2021, Nested sampling with plateaus); anesthetic does the same. What is left of the volume after
-the last death belongs to the last point, so that the shells fill the whole: a likelihood that is
+2021, Nested sampling with plateaus); anesthetic does the same. The volume that is left after the
+last death belongs to the last point, so that the shells fill the whole: a likelihood that is
 the same everywhere has log_z = 0 and no error.
 """
 
@@ -24,11 +24,11 @@ from scipy.cluster import hierarchy
 from manymodes.types import BoolArray, FloatArray, IntArray
 
 _OPEN = 0.1
-_ROUNDING = 1e-10  # nats: what is less is not told from nothing
+_ROUNDING = 1e-10  # nats: smaller figures count as zero
 
 
 def settled(values: npt.ArrayLike) -> FloatArray:
-    """Return figures in nats, zero where they are no more than rounding."""
+    """Return figures in nats; figures within rounding become zero."""
     array = np.asarray(values, dtype=float)
     return np.asarray(np.where(np.abs(array) < _ROUNDING, 0.0, array))
 
@@ -72,7 +72,7 @@ def random_log_weights(
 
 @dataclass(frozen=True)
 class RegionWeights:
-    """What a run says of each region of a fixed partition of the space.
+    """The evidence of each region of a fixed partition of the space, from one run.
 
     Attributes
     ----------
@@ -101,10 +101,10 @@ def region_weights(
 
     A slice-sampled point stays in the mode of the point it started from, so once modes are
     separate, the numbers of live points in them drift like the sizes of families, and the
-    share of a mode's points is no longer its share of the volume. But within a part of the
-    space that is connected the points still are a valid nested sampling run, with a number of
-    live points that varies. So regions are integrated together while they are connected; where
-    they part, the volume is divided by the numbers of live points; from there on the volume of
+    share of a mode's points is no longer its share of the volume. But within a connected part of
+    the space the points are still a valid nested sampling run, with a number of live points that
+    varies. So regions are integrated together while they are connected. When they separate, the
+    volume is divided in proportion to the numbers of live points. From there on the volume of
     each shrinks by n / (n + 1) with each death in it alone. (PolyChord's volumes of clusters
     follow the same rule: Handley, Hobson, Lasenby 2015b.)
 
@@ -114,7 +114,7 @@ def region_weights(
         The region of each point, 0 to M - 1, by a rule that depends on its place alone.
     passes : array of shape (M, M)
         The log likelihood up to which points cross between two regions directly (nats), as
-        `open_passes` gives it. -inf lets them part at once.
+        `open_passes` gives it. With -inf they are separate from the beginning.
     rng : numpy.random.Generator
         Source of the random volumes.
     draws : int
@@ -150,7 +150,7 @@ def region_weights(
         children = [clusters[child] for child in cluster.children]
         within = [members[np.isin(own_region, child.regions)] for child in children]
         counts = np.array([((birth[w] <= end) & (logl[w] > end)).sum() for w in within])
-        counts = np.maximum(counts, 0.5)  # a region that no point had entered yet is not empty
+        counts = np.maximum(counts, 0.5)  # a region without a point yet still has a volume
         shares = rng.gamma(counts[:, None], size=(len(children), draws))
         for child, own, count, share in zip(children, within, counts, shares, strict=True):
             todo.append(
@@ -172,7 +172,7 @@ def region_weights(
 
 
 def open_passes(passes: FloatArray, dims: int) -> FloatArray:
-    """Return up to which contour slices still go through the passes between modes, (M, M).
+    """Return the contours up to which slices still go through the passes of modes, (M, M).
 
     At m nats below a pass of depth d under the lower peak, a slice through a roughly quadratic
     mode meets the neck with a chance of about (m / (m + d))^((D - 1)/2). Once that is below
@@ -193,7 +193,7 @@ def open_passes(passes: FloatArray, dims: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """Regions that are connected up to the contour ``end``, and what they part into there."""
+    """Regions that are connected up to the contour ``end``, and the parts after it."""
 
     regions: tuple[int, ...]
     end: float
@@ -212,7 +212,7 @@ class _Part:
 
 
 def _clusters(passes: FloatArray) -> list[_Cluster]:
-    """Return how regions part as the contour rises: each region, then what joins, the whole last.
+    """Return how regions separate as the contour rises: single regions first, the whole last.
 
     Two regions are connected up to the highest contour that a way between them, over any other
     regions, stays above: single linkage, with higher passes nearer.
@@ -285,20 +285,20 @@ def insertion_ranks(
 def without_rounding(logl: FloatArray, birth: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the log likelihoods (nats) of points and of their births, each of shape (n,).
 
-    Where all likelihoods differ by less than rounding explains, the likelihood is flat, and its
-    points are made to lie on one plateau.
+    If all likelihoods differ by no more than rounding, the likelihood is flat, and its points are
+    put on one plateau.
     """
     if logl.size == 0 or np.ptp(logl) > _ROUNDING:
         return logl, birth
-    level = float(np.round(np.median(logl), 10))  # the same in all runs
+    level = float(np.round(np.median(logl), 10))  # rounded, so that all runs have the same level
     return np.full_like(logl, level), np.where(birth > level - 1.0, level, birth)
 
 
 def inside_own_contour(logl: FloatArray, birth: FloatArray) -> BoolArray:
     """Return which points lie above the contour that they were born on, shape (n,).
 
-    On a plateau a sampler may return points of the contour itself. They are no draws from inside
-    it: without them the deaths on a plateau are those of the points that were alive when it was
-    reached, which is how a plateau has to be left (Fowlie, Handley, Su 2021).
+    On a plateau a sampler may return points of the contour itself. They are not draws from inside
+    it. Without them, only the points that were alive when the plateau was reached die on it, as
+    they must (Fowlie, Handley, Su 2021).
     """
     return np.asarray(logl > birth)

@@ -1,8 +1,8 @@
 """Maximise a concave score of mixture weights with a logarithmic barrier on the simplex.
 
-Of many chains few end with a weight worth mentioning, so a large problem is solved for a subset
-of chains first, to which those are added that the gradient asks for. What is found there is
-where the search over all chains begins, a few steps from its end.
+Only a few of many chains get a noticeable weight. So a large problem is first solved for a subset
+of chains, and chains that the gradient asks for are added to it. The search over all chains begins
+at this solution, a few steps from its end.
 
 References
 ----------
@@ -23,7 +23,7 @@ _TO_BOUNDARY = 0.99  # a step goes at most this far towards a weight of zero
 _ARMIJO = 1e-4  # share of the promised fall that a step must bring
 _ROUNDING = 1e-13  # relative accuracy to which the score's gradient can be known
 
-_LARGE = 10**8  # multiplications of one step from which subsets of chains pay
+_LARGE = 10**8  # multiplications of one step, above which subsets of chains save time
 _SKETCH = 400  # observations that choose the first subset
 _FEWEST = 32  # chains of a first subset, and those added at once, if there are so many
 _COVERED = 1e-100  # an observation's largest density in a subset, relative to that of all chains
@@ -40,7 +40,7 @@ class Solution(NamedTuple):
 
 
 class Subset(NamedTuple):
-    """Weights (C,) of some chains, what they mean for all of them, and the steps it took.
+    """Weights (C,) of some chains, the gradient for all chains, and the number of steps.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Subset(NamedTuple):
 
 
 def is_large(density: FloatArray) -> bool:
-    """Return whether subsets of chains pay for densities of shape (N, K)."""
+    """Return whether subsets of chains save time for densities of shape (N, K)."""
     return bool(density.size * min(density.shape) >= _LARGE)
 
 
@@ -132,8 +132,8 @@ def grow(
     Returns
     -------
     Subset
-        The chains, their weights, and the gradient that proves the bound; without that proof
-        when more than half of all chains are needed, where subsets no longer pay.
+        The chains, their weights, and the gradient that proves the bound. If more than half of all
+        chains are needed, subsets no longer save time, and there is no proof.
     """
     n_obs, n_chains = density.shape
     total = float(counts.sum())
@@ -228,7 +228,7 @@ def _climb(
         dmix = density @ dw
         fall = -float(slope @ dw)
         size = _longest_step(w, dw)
-        while size * fall > _ROUNDING * multiplier:  # below that no change can be told
+        while size * fall > _ROUNDING * multiplier:  # smaller changes drown in rounding
             change = multiplier * size * dw.sum() - mu * np.log1p(size * dw / w).sum()
             change -= counts @ np.log1p(size * dmix / mixture)
             if change <= -_ARMIJO * size * fall:

@@ -1,4 +1,4 @@
-"""Stacking weights of many chains, certified to be optimal, and what follows from them.
+"""Stacking weights of many chains with a certificate of optimality, their errors and draws.
 
 Chains are weighted so that their mixture predicts best under leave-one-out: the weights maximise
 sum_i log sum_k w_k exp(lpd_ik) + (lam - 1) sum_k log w_k on the simplex. That is a concave
@@ -185,11 +185,11 @@ def weight_errors(
     and stacks anew. An interior-point method gains nothing from starting at the weights of the
     whole data set, so each replication costs what `stack` costs.
 
-    Of large problems (a product of N, K and the smaller of the two from 1e8) each replication
-    stacks a subset of chains, to which those are added that would gain: its score is within
-    max(K (lam - 1), tol) of the best that any weights reach, the bound that `stack` gives for
-    its own score, and chains that it does not need have no weight. That leaves the sums by
-    group as they are; how equal chains share a weight, it does not tell.
+    In large problems (a product of N, K and the smaller of the two from 1e8) each replication
+    stacks a subset of chains, and chains that would improve the score are added. Its score is
+    within max(K (lam - 1), tol) of the best that any weights reach, the bound that `stack` gives
+    for its own score, and chains that it does not need have no weight. The sums by group stay the
+    same, but the replications do not show how equal chains share a weight.
     """
     density, _ = _densities(lpd)
     _check_settings(lam, tol)

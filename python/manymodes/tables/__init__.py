@@ -1,1 +1,1 @@
-"""Tables of the user: files, cells, columns, and the numbers that a program is given."""
+"""Tables of the user: files, cells, columns, and the numbers for a program."""

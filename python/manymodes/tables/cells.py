@@ -1,4 +1,4 @@
-"""The cells of a column as numbers, as true and false, or as names; each complaint says where."""
+"""The cells of a column as numbers, as true and false, or as names; each error names the place."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def numbers(frame: Frame, name: str, hint: str = "") -> FloatArray:
     name : str
         The column.
     hint : str
-        What the user can do about text.
+        The remedy for text.
 
     Raises
     ------
     InputError
-        A value is no number, or infinite, or two that differ would be one number.
+        A value is not a number, or infinite, or two different values would be one number.
 
     Warns
     -----
@@ -98,7 +98,7 @@ def _explained(found: Notation | None, hint: str) -> str:
 
 
 def _check_digits(frame: Frame, name: str, values: FloatArray) -> None:
-    """Look at whole numbers that a float does not hold to the last digit."""
+    """Check whole numbers that a float does not hold to the last digit."""
     large = np.abs(values) >= _EXACT
     if not large.any():
         return
@@ -112,7 +112,7 @@ def _check_digits(frame: Frame, name: str, values: FloatArray) -> None:
         raise InputError(
             f"{where} has different whole numbers beyond 2^53 that are one number to a computer "
             f"({frame.where(large)}): if they are codes, leave the column out or take it as "
-            "categories; if not, take a fixed number off each"
+            "categories; if not, subtract a fixed number from each"
         )
     if any(int(value) != one for value, one in zip(map(float, exact), exact, strict=True)):
         warnings.warn(
@@ -134,8 +134,9 @@ def has_text(frame: Frame, name: str) -> bool:
 def could_be_names(frame: Frame, name: str) -> bool:
     """Whether a column of texts has few enough different ones to be a category's.
 
-    That is at most one for every two rows; for every four if the texts are quantities that may
-    be categories, such as ranges. Dates, and numbers in another notation, are no names.
+    At most one text for every two rows is few enough; at most one for every four if the texts are
+    quantities that may be categories, such as ranges. Dates and numbers in another notation are
+    not names.
     """
     texts = frame.data[name].astype(str).str.strip()
     different = set(texts)
@@ -178,7 +179,7 @@ def is_text(frame: Frame, name: str) -> bool:
 def is_verbatim(frame: Frame, name: str) -> bool:
     """Whether the names in a column are its texts, to the letter.
 
-    Those of numbers, and of true and false, are not: such values have one name each.
+    Numbers, and true and false, have one name for each value instead.
     """
     return is_text(frame, name) and not is_boolean(frame, name)
 
@@ -228,10 +229,10 @@ def levels_of(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def look_alikes(levels: Iterable[str]) -> str:
-    """Return in words which two names are easily taken for one another; empty if none are.
+    """Return in words which two names look alike; empty if none do.
 
-    They differ in case, in blanks, in how their characters are composed, or in how a number is
-    written.
+    Such names differ only in case, in blanks, in how their characters are composed, or in how a
+    number is written.
     """
     seen: dict[str, str] = {}
     for level in levels:
@@ -273,15 +274,15 @@ def indicators(
     levels : sequence of str
         The names.
     word : str
-        What a name is called in messages.
+        The word for a name in messages.
     verbatim : bool
-        Whether the levels are texts to the letter; a value that is no text, such as a number of
-        Parquet, is also the one level that is equal to it.
+        Whether the levels are texts to the letter. A value that is not a text, such as a number of
+        Parquet, also matches a level if it is equal to exactly one.
 
     Raises
     ------
     InputError
-        A name is no level.
+        A name is not among the levels.
     """
     said = labels(frame, name, verbatim=True)
     place = {level: number for number, level in enumerate(levels)}
@@ -311,7 +312,7 @@ def indicators(
 
 
 def _first_unknown(frame: Frame, said: Sequence[str], known: Container[str]) -> tuple[str, str]:
-    """Return the first name that is not known, and the same with its places; or nothing."""
+    """Return the first unknown name, alone and with its places; nothing if all are known."""
     unknown = next((text for text in said if text not in known), None)
     if unknown is None:
         return "", ""
@@ -320,11 +321,11 @@ def _first_unknown(frame: Frame, said: Sequence[str], known: Container[str]) -> 
 
 
 def _resembling(unknown: str, levels: Sequence[str]) -> str:
-    """Say which levels a name equals as a number, or all but equals as a text."""
+    """Say which levels a name equals as a number, or nearly equals as a text."""
     if equal := [level for level in levels if label(level) == label(unknown)]:
         what = "as a number" if _NUMBER.fullmatch(unknown) else "but for capitals"
         verb = "it equals" if len(equal) == 1 else "it equals several of these"
-        return f" ({what} {verb} {' and '.join(map(quoted, equal))}: write it so, if it is meant)"
+        return f" ({what} {verb} {' and '.join(map(quoted, equal))}: write it so if you mean it)"
     if near := [level for level in levels if _plain(level) == _plain(unknown)]:
         return f" ({look_alikes((near[0], unknown))})"
     return ""
@@ -339,7 +340,7 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 
 def _number(text: str, decimal: str = ".") -> float:
-    """Return the number nearest to a text; NaN if it is none."""
+    """Return the number nearest to a text; NaN if it is not a number."""
     if decimal == ",":
         text = "?" if "." in text else text.replace(",", ".")
     return float(text) if _NUMBER.fullmatch(text) or _INFINITE.fullmatch(text) else np.nan

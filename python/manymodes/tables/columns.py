@@ -1,4 +1,4 @@
-"""How one column of a table is taken: as an input, or as the target."""
+"""How one column of a table is used: as an input, or as the target."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Scaling:
     Parameters
     ----------
     mean, sd : float
-        Of the training part, in the user's units; 0 and 1 leave a column as it is.
+        Mean and standard deviation of the training part, in the user's units; 0 and 1 leave a
+        column as it is.
     """
 
     mean: float = 0.0
@@ -73,11 +74,11 @@ class Column:
     name : str
         The column.
     kind : {"number", "boolean", "category"}
-        Numbers are scaled; true and false are 1 and 0; a category is a 0/1 input a level.
+        Numbers are scaled; true and false are 1 and 0; a category is a 0/1 input for each level.
     scaling : Scaling
-        Of a number.
+        The scaling of a number.
     levels : tuple of str
-        Of a category.
+        The levels of a category.
     verbatim : bool
         Whether the levels are texts, to the letter; the names of numbers are not.
     """
@@ -95,7 +96,7 @@ class Column:
 
     @classmethod
     def fit(cls, frame: Frame, name: str, *, category: bool, standardise: bool) -> Column:
-        """Look at the training part and decide how a column is taken."""
+        """Decide from the training part how a column is used."""
         if category:
             verbatim = is_verbatim(frame, name)
             levels = levels_of(labels(frame, name, verbatim=verbatim))
@@ -127,18 +128,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Target:
-    """What the target column means.
+    """The meaning of the target column.
 
     Parameters
     ----------
     name : str
         The column.
     likelihood : {"bernoulli", "categorical", "normal"}
-        What it is distributed as.
+        The distribution of the target.
     classes : tuple of str
         The names of the classes 0, 1, ...; two for bernoulli, none for normal.
     scaling : Scaling
-        Of a normal target.
+        The scaling of a normal target.
     verbatim : bool
         Whether the classes are texts, to the letter; the names of numbers, and of true and false,
         are not.
@@ -154,7 +155,7 @@ class Target:
     def fit(
         cls, frame: Frame, name: str, likelihood: str, positive: str | None, *, standardise: bool
     ) -> Target:
-        """Look at the training part and decide what the target means."""
+        """Decide from the training part what the target means."""
         if likelihood not in ("bernoulli", "categorical", "normal"):
             raise InputError(
                 f"likelihood: '{likelihood}' is unknown; allowed are bernoulli, categorical, normal"
@@ -180,7 +181,7 @@ class Target:
             chosen = _chosen(positive, classes)
             if chosen is None:
                 raise InputError(
-                    f"--positive: {quoted(positive)} is no class of {quoted(name)}: "
+                    f"--positive: {quoted(positive)} is not a class of {quoted(name)}: "
                     f"{' or '.join(map(escaped, classes))}"
                 )
             classes = tuple(sorted(classes, key=lambda one: one == chosen))
@@ -195,7 +196,7 @@ class Target:
 
 
 def _chosen(positive: str, classes: Sequence[str]) -> str | None:
-    """Return the class that is meant: of that name, or the one of that value."""
+    """Return the class of a name, or the only class of that value."""
     if positive.strip() in classes:
         return positive.strip()
     equal = [one for one in classes if label(one) == label(positive)]
@@ -205,14 +206,14 @@ def _chosen(positive: str, classes: Sequence[str]) -> str | None:
 def _warn_of_look_alikes(where: str, levels: Sequence[str]) -> None:
     if alike := look_alikes(levels):
         warnings.warn(
-            f"{where} has levels that look alike: {alike}; write them alike if they mean the same",
+            f"{where} has levels that look alike: {alike}; if they mean the same, write them alike",
             TableWarning,
             stacklevel=3,
         )
 
 
 def _check_classes(frame: Frame, name: str, likelihood: str, classes: tuple[str, ...]) -> None:
-    """Refuse classes that do not go with the likelihood."""
+    """Refuse classes that do not fit the likelihood."""
     n = len(classes)
     where = f"{frame.name}: the target {quoted(name)}"
     if n == 1:
@@ -223,7 +224,7 @@ def _check_classes(frame: Frame, name: str, likelihood: str, classes: tuple[str,
         raise InputError(
             f"{where} has {n} different values ({listed(classes, 4)}), and a bernoulli target "
             f"must have two: use --likelihood {better}"
-            + (f", or write values alike that mean the same ({alike})" if alike else "")
+            + (f", or write values that mean the same alike ({alike})" if alike else "")
         )
     if n > _MANY_CLASSES and all_numbers(classes):
         raise InputError(

@@ -22,7 +22,7 @@ from manymodes.wording import nearest, quoted, shown
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (".csv", *PARQUET)
 UNNAMED = "Unnamed: "
-"""How a column without a name is called, followed by its number from 0, as pandas does."""
+"""The name of a column without a name; its number from 0 is appended, as in pandas."""
 
 _MISSING = frozenset({
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
@@ -42,13 +42,13 @@ class Reading:
     decimal : {".", ","}
         The decimal mark of numbers.
     keep_na : bool
-        ``NA``, ``None`` and the like are names where names are expected; only a cell with
-        nothing in it is missing there.
+        ``NA``, ``None`` and the like are names where names are expected; only an empty cell is
+        missing there.
 
     Raises
     ------
     InputError
-        The mark is another.
+        The mark is neither.
     """
 
     decimal: str = "."
@@ -62,22 +62,22 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A table of columns, and where its rows stand in what it was read from.
+    """A table of columns, and the places of its rows in its source.
 
     Attributes
     ----------
     name : str
-        What messages call it: the path of a file.
+        Its name in messages: the path of a file.
     data : DataFrame
         Its cells: text from CSV, without blanks around it; values of their own types from
         Parquet.
     places : int array of shape (N,)
         Line (CSV) or row (counted from 0) of each row.
     word : {"line", "row"}
-        Which of the two.
+        The word for a place.
     marks : frozenset of str
-        Texts that say that a cell is missing: of CSV those that pandas reads so, such as nothing,
-        ``NaN`` and ``NA``; of Parquet none.
+        Texts that mean that a cell is missing: for CSV those that pandas reads so, such as an
+        empty text, ``NaN`` and ``NA``; for Parquet none.
     reading : Reading
         How its texts are read.
     """
@@ -112,9 +112,9 @@ class Frame:
         name : str
             The column.
         category : bool
-            It holds names: with ``reading.keep_na`` all but empty cells are names.
+            Whether it holds names: with ``reading.keep_na`` all cells but empty ones are names.
         known : collection of str
-            Names that the column is known to have, which are never missing.
+            Known names of the column, which are never missing.
         """
         kept = self.marks - {""} if category and self.reading.keep_na else known
         marks = self.marks.difference(kept)
@@ -124,7 +124,7 @@ class Frame:
         )
 
     def where(self, rows: BoolArray) -> str:
-        """Return where the chosen rows stand, in words: the first five of them."""
+        """Return the places of the chosen rows in words: the first five of them."""
         places = self.places[rows].tolist()
         more = " ..." if len(places) > _SHOWN else ""
         counted = " (counted from 0)" if self.word == "row" else ""
@@ -143,7 +143,7 @@ class Frame:
         return self.data[name]
 
     def without(self, name: str, option: str = "") -> str:
-        """Return the complaint that there is no such column, with the nearest name."""
+        """Return the error for a missing column, with the nearest name."""
         asked = f" ({option})" if option else ""
         return (
             f"{self.name}: no column {quoted(name)}{asked}; the columns are "
@@ -176,8 +176,8 @@ def read_frame(path: Path) -> Frame:
     Raises
     ------
     InputError
-        The file is missing or no such table, has no rows, two columns of one name, or (CSV) a
-        row with more or fewer values than names.
+        The file is missing or not such a table, it has no rows, it has two columns of one name, or
+        (CSV) a row has more or fewer values than there are names.
     """
     try:
         return _read_parquet(path) if path.suffix.lower() in PARQUET else _read_csv(path)
@@ -254,7 +254,7 @@ def _read_csv(path: Path) -> Frame:
 
 
 def _refuse_bytes(path: Path, start: bytes) -> None:
-    """Raise `InputError` if a file begins as no CSV table in UTF-8 does."""
+    """Raise `InputError` if the beginning of a file shows that it is not a CSV table in UTF-8."""
     for magic, said in _MAGIC.items():
         if start.startswith(magic):
             raise InputError(f"{path}: {said}")
@@ -306,8 +306,8 @@ def _uneven(path: Path, line: int, row: list[str], names: list[str]) -> str:
             hint = ": remove the commas at its end"
         elif all(map(_PIECE.fullmatch, row[: len(names)])):
             hint = (
-                ": where a comma is the decimal mark or stands between thousands, put the number "
-                "in quotes or write it without"
+                ": if a comma is the decimal mark or stands between thousands, put the number "
+                "in quotes or write it without the comma"
             )
     return (
         f"{path}: line {line} has {compared} values than the header has names "
@@ -328,7 +328,7 @@ def _other_separator(name: str, cells: Iterable[Sequence[str]]) -> str:
 
 
 def _separator(text: str) -> str:
-    """Return a hint if a text holds what separates values elsewhere."""
+    """Return a hint if a text holds a sign that often separates values."""
     found = next((s for s in _SEPARATORS if s in text), None)
     if found is None:
         return ""

@@ -1,4 +1,4 @@
-"""Missing cells: which texts are read so, where they are, and how they are kept as names."""
+"""Missing cells: the texts that mean them, their places, and how to keep the texts as names."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def refuse_missing(
     names : iterable of str
         The columns.
     categories : mapping of str to collection of str, optional
-        Those among them that hold names, and the names that they are known to have.
+        The columns among them that hold names, and their known names.
     fitting : bool
-        The columns are being described, so that options can still change how they are read.
+        Whether the table is fitted now, so that options can still change how columns are read.
     """
     categories = categories or {}
     gone = {
@@ -59,7 +59,7 @@ def refuse_missing(
 
 
 def _taken_as_missing(frame: Frame, name: str, said: Sequence[str]) -> str:
-    """Say which texts are read as missing, and where; nothing where cells are empty."""
+    """Say which texts are read as missing, and where; empty if the cells themselves are empty."""
     if not said:
         return ""
     places = [
@@ -71,7 +71,7 @@ def _taken_as_missing(frame: Frame, name: str, said: Sequence[str]) -> str:
 
 
 def _kept_with(frame: Frame, name: str, category: bool) -> str:
-    """Say how such texts are kept as names, where they can be names."""
+    """Say how to keep such texts as names, if they can be names."""
     if category:
         return "; if it is a name, keep it with --keep-na"
     cells = frame.data[name][~frame.missing(name)]

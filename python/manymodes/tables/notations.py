@@ -1,4 +1,4 @@
-"""What a text that is no number was meant to be, such as a date, and how to mend it."""
+"""The meaning of a text that is not a number, such as a date, and how to mend it."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _MISSING_MARKS = {
 
 @dataclass(frozen=True)
 class Notation:
-    """A notation that numbers are not read in.
+    """A notation in which numbers are not read.
 
     Attributes
     ----------
     what : str
-        What the text is, after "which is".
+        A name of the notation, which continues "which is".
     remedy : str
-        How to write it so that it is read.
+        How to write the number so that it is read.
     names : bool
-        Whether texts of this kind may as well be names of categories, such as ranges.
+        Whether texts of this kind may also be names of categories, such as ranges.
     """
 
     what: str
@@ -52,14 +52,14 @@ class Notation:
 
 
 def notation(text: str, others: Iterable[str] = (), decimal: str = ".") -> Notation | None:
-    """Return the notation of a text that is no number; None if it looks like no quantity.
+    """Return the notation of a text that is not a number; None if it is not like a quantity.
 
     Parameters
     ----------
     text : str
         The text, without blanks around it.
     others : iterable of str
-        The other cells of its column: they tell a decimal comma from one between thousands.
+        The other cells of its column; they show whether a comma is decimal or between thousands.
     decimal : {".", ","}
         The decimal mark that numbers are read with.
     """
@@ -115,9 +115,9 @@ def _with_commas(text: str, others: Iterable[str], decimal: str) -> Notation | N
 
 
 def _between_thousands(text: str, others: Iterable[str]) -> bool:
-    """Whether numbers with commas before three digits are sure to be thousands.
+    """Whether commas before three digits certainly stand between thousands.
 
-    They are if one has a point or two commas, or if others are whole and below a thousand.
+    They do if one number has a point or two commas, or if others are whole and below a thousand.
     """
     small = 0
     for one in (text, *others):

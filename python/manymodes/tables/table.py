@@ -1,8 +1,8 @@
 """How the columns of a table become inputs and targets of a network, and back again.
 
-A `Table` is fitted to the training part of a data set and keeps what it took from it: means and
-standard deviations, levels of categories, names of classes. It is kept as ``table.json`` and
-applied to any other table with the same columns.
+A `Table` is fitted to the training part of a data set and keeps its means and standard deviations,
+levels of categories, and names of classes. It is written as ``table.json`` and applied to any other
+table with the same columns.
 """
 
 from __future__ import annotations
@@ -67,16 +67,16 @@ class Table:
         decimal: str = ".",
         keep_na: bool = False,
     ) -> Table:
-        """Decide how columns are taken, from the training part of a table.
+        """Decide from the training part of a table how columns are used.
 
         Parameters
         ----------
         table : Frame, DataFrame or path
             The training part.
         target : str
-            The column with the target; all others but the ignored ones become inputs.
+            The column with the target; all other columns become inputs, except ignored ones.
         likelihood : {"bernoulli", "categorical", "normal"}
-            What the target is: one of two classes, one of several, or a number.
+            The kind of target: one of two classes, one of several, or a number.
         categorical : sequence of str
             Columns that hold categories: a 0/1 input for each level.
         ignore : sequence of str
@@ -94,7 +94,7 @@ class Table:
         Raises
         ------
         InputError
-            A column or a value is not as it must be; the message names it.
+            A column or a value is not allowed; the message names it.
 
         Warns
         -----
@@ -136,7 +136,7 @@ class Table:
         Raises
         ------
         InputError
-            A column is missing, or a value is missing, no number, or a level that the training
+            A column is missing, or a value is missing, not a number, or a level that the training
             part did not have.
         """
         frame = self._read(table)
@@ -144,8 +144,8 @@ class Table:
         absent = [name for name in names if name not in frame.columns]
         if absent:
             raise InputError(
-                f"{frame.name}: no column {', '.join(map(quoted, absent))}, which the network was "
-                f"trained on; the columns are {shown(frame.columns)}"
+                f"{frame.name}: no column {', '.join(map(quoted, absent))}; the network was "
+                f"trained on it. The columns are {shown(frame.columns)}"
             )
         levels = {c.name: c.levels for c in self.columns if c.kind == "category"}
         refuse_missing(frame, names, levels)
@@ -157,7 +157,7 @@ class Table:
         Raises
         ------
         InputError
-            The column or a value is missing, or a value is no number or no class of the
+            The column or a value is missing, or a value is not a number or not a class of the
             training part.
         """
         frame = self._read(table)
@@ -194,7 +194,7 @@ class Table:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Table:
-        """Make a table from what `as_dict` returned; that of 0.1.0 has names of values only."""
+        """Make a table from the result of `as_dict`; in 0.1.0 names were of values only."""
         return cls(
             tuple(
                 Column(
@@ -242,15 +242,15 @@ class Table:
 
 
 def _check_kept(table: Table) -> None:
-    """Raise `ValueError` if what a file says of a table cannot be."""
+    """Raise `ValueError` if a file describes an impossible table."""
     columns, target = table.columns, table.target
     names = [target.name, *target.classes, *table.ignored, *table.input_names]
     if not all(isinstance(name, str) for name in names):
-        raise ValueError("a name is no text")
+        raise ValueError("a name is not a text")
     for one in (target.scaling, *(column.scaling for column in columns)):
         numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (one.mean, one.sd))
         if not numbers or one.sd <= 0:
-            raise ValueError("a mean or a standard deviation cannot be")
+            raise ValueError("a mean or a standard deviation is impossible")
     for column in columns:
         if column.kind not in {"number", "boolean", "category"} or (
             (column.kind == "category") != bool(column.levels)
@@ -275,7 +275,7 @@ def split(
     share : float
         The share of the rows to hold out, between 0 and 1.
     seed : int
-        Decides which.
+        Seed of the choice of rows.
 
     Returns
     -------
@@ -314,7 +314,7 @@ def split(
 
 
 def _named(target: str, likelihood: str, categorical: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the columns that hold names, of which none is known yet."""
+    """Return the columns that hold names; none of their names is known yet."""
     return dict.fromkeys((*categorical, *(() if likelihood == "normal" else (target,))), ())
 
 
@@ -349,7 +349,7 @@ def _input_names(
 
 
 def _refuse_text(frame: Frame, names: Sequence[str]) -> None:
-    """Raise `InputError` if columns that are to be numbers hold text, naming them all."""
+    """Raise `InputError`, which names them all, if columns of numbers hold text."""
     texts = [name for name in names if has_text(frame, name)]
     if texts:
         first, *others = map(as_argument, texts)
@@ -362,7 +362,7 @@ def _refuse_text(frame: Frame, names: Sequence[str]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """A table made ready: how its columns are taken, and its training and held-out parts."""
+    """A prepared table: how its columns are used, and its training and held-out parts."""
 
     table: Table
     train: Frame

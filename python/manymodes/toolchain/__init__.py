@@ -1,6 +1,6 @@
 """Find or install CmdStan, BridgeStan and PolyChord.
 
-What the user installed is preferred; what is missing is set up below `home`, and nothing is
+Parts that the user installed are preferred. Missing parts are set up below `home`, and nothing is
 written anywhere else.
 """
 

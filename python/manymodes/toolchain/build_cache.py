@@ -57,7 +57,7 @@ def cached_build(folder: Path, name: str, build: Callable[[Path], Path]) -> Path
 
 
 def sweep_builds(cache: Path) -> None:
-    """Remove what killed builds left in a cache, unless its owner lives."""
+    """Remove the files that killed builds left in a cache, unless their owner lives."""
     sweep(cache)
     for leftover in cache.glob(f"*/{_BUILDING}*"):  # of manymodes 0.1, which held no lock
         if time.time() - leftover.stat().st_mtime > _DAY_SECONDS:

@@ -1,4 +1,4 @@
-"""What is known of the toolchain: one `Component` per part."""
+"""The parts of the toolchain: one `Component` for each."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Component:
     ok
         Whether it can be used.
     problem, remedy
-        When it cannot: what is wrong and what to do, a line each.
+        If it cannot be used: what is wrong and what to do, one line each.
     notes
-        What a user should know though nothing is wrong.
+        Remarks for the user on a part that works.
     """
 
     name: str

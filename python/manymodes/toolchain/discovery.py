@@ -1,8 +1,8 @@
 """Look for the parts of the toolchain, without network and without side effects.
 
-What a user installed wins over what manymodes set up. What an environment variable names is
-taken or refused, never passed over; anything else that is found broken is passed over with a note
-when a later place has a part that works.
+A part that a user installed wins over one that manymodes set up. A part that an environment
+variable names is taken or refused, never passed over. Any other broken part is passed over with a
+note if a later place has a part that works.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def find() -> Toolchain:
     Returns
     -------
     Toolchain
-        What was found, whether it works, and if not, what to do. Nothing is raised for a
+        The parts found, whether they work, and if not, what to do. Nothing is raised for a
         part that is missing or broken; see `require`.
     """
     return Toolchain(
@@ -55,13 +55,13 @@ def require(*names: str) -> Toolchain:
     Parameters
     ----------
     *names
-        Names of components; all of them when none is given. The BridgeStan home of manymodes
+        Names of components; all of them if none is given. The BridgeStan home of manymodes
         itself builds on CmdStan, so ``"bridge"`` may imply ``"cmdstan"``.
 
     Raises
     ------
     ToolchainError
-        When one of them is missing or broken: one line with what to do.
+        One of them is missing or broken; the message is one line with what to do.
     """
     toolchain = find()
     wanted = set(names) or set(_TITLES)
@@ -114,7 +114,7 @@ def _judged(
     problem: str,
     notes: tuple[str, ...] = (),
 ) -> Component:
-    """Return the component: it works when there is no problem, and only a problem has a remedy."""
+    """Return the component: it works if it has no problem, and only a problem has a remedy."""
     remedy = platforms.remedy(name) if problem else ""
     return Component(name, version, source, path, not problem, problem, remedy, notes)
 
@@ -122,10 +122,10 @@ def _judged(
 def _candidates(
     variable: str, places: list[tuple[Path, Source]], check: Callable[[Path, Source], Component]
 ) -> Iterator[Component]:
-    """Yield what an environment variable names, judged, and then what is in the other places.
+    """Yield the part that an environment variable names, judged, and then those of other places.
 
-    CmdStanPy and BridgeStan set their variable themselves once they are told a path, so a variable
-    that names one of the other places is not taken for the user's word.
+    CmdStanPy and BridgeStan set their variable themselves when they are given a path. So a
+    variable that names one of the other places does not count as the user's choice.
     """
     if named := os.environ.get(variable):
         path = Path(named).expanduser()
@@ -260,7 +260,7 @@ def _client_functions() -> frozenset[str]:
 
 
 def _bridge_functions(folder: Path) -> frozenset[str]:
-    """Return the functions that a home's header declares, or all where it has none."""
+    """Return the functions that a home's header declares, or all if it has no header."""
     for header in (folder / "src" / "bridgestan.h", folder / "bridgestan.h"):
         if header.is_file():
             text = header.read_text(encoding="utf-8", errors="replace")
@@ -269,7 +269,7 @@ def _bridge_functions(folder: Path) -> frozenset[str]:
 
 
 def _bridge_version(folder: Path) -> str | None:
-    """Read the version of the interface from its C++ source: the official one's, or ours."""
+    """Read the version of the interface from its C++ source, the official one or ours."""
     for source in (folder / "src" / "version.hpp", folder / "bridgestan.cpp"):
         if source.is_file():
             text = source.read_text(encoding="utf-8", errors="replace")
@@ -298,7 +298,7 @@ def _importable(package: str) -> list[Path]:
 
 
 def _distribution_version(package: str) -> str | None:
-    """Return the version of the distribution that has a package, whatever its name is."""
+    """Return the version of the distribution that contains a package, under any name."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -309,7 +309,7 @@ def _distribution_version(package: str) -> str | None:
 def check_polychord(package: Path, version: str | None, source: Source) -> Component:
     """Judge a ``pypolychord`` package folder by its shared library, which a child process opens.
 
-    The version that the library itself states counts for more than `version`.
+    If the library states its own version, it replaces `version`.
     """
     library = polychord.find_library(package)
     remedy = platforms.remedy("polychord")

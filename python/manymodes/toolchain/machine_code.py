@@ -1,4 +1,4 @@
-"""What decides a program's machine code besides its text: compiler, flags, build files."""
+"""Inputs to a program's machine code besides its text: compiler, flags, build files."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from manymodes.errors import ToolchainError
 from manymodes.toolchain import Toolchain
 
 _SETTABLE = re.compile(r"^\s*(?:([A-Z]\w*)\s*\?=|ifn?def\s+([A-Z]\w*))", re.MULTILINE)
-"""Where a makefile leaves a variable to the environment."""
+"""Matches a variable that a makefile leaves to the environment."""
 _ALWAYS = {
     *("CXX", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LDLIBS", "O", "STANCFLAGS", "TARGET_ARCH"),
     *("BRIDGESTAN_AD_HESSIAN", "STAN_THREADS", "STAN_OPENCL", "STAN_MPI", "STAN_CPP_OPTIMS"),
     *("CPATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "GCC_EXEC_PREFIX", "COMPILER_PATH"),
 }
-"""What make's own rules, the makefiles' conditions and the compiler itself read."""
+"""Variables that make's own rules, the makefiles' conditions and the compiler itself read."""
 _NEVER = {"OS", "WINE", "BRIDGE_BUILD", "USER_HEADER", "EXECUTABLE", "CMDSTAN", "MAKE"}
 
 
 def described(toolchain: Toolchain, headers: Iterable[Path] = ()) -> bytes:
-    """Return all that decides what code a toolchain makes of a program, to be hashed.
+    """Return all inputs, besides the program, that decide its machine code, to be hashed.
 
     Settings of the environment count as make sees them, and so do the files in which the
     makefiles look for some: ``make/local`` and the user's ``~/.config/stan/make.local``.
@@ -33,7 +33,7 @@ def described(toolchain: Toolchain, headers: Iterable[Path] = ()) -> bytes:
     Parameters
     ----------
     toolchain : Toolchain
-        With CmdStan and a BridgeStan home.
+        A toolchain with CmdStan and a BridgeStan home.
     headers : iterable of Path
         C++ files that are compiled with the program.
     """
@@ -53,7 +53,7 @@ def environment(cmdstan: Path | None) -> list[tuple[str, str]]:
     Parameters
     ----------
     cmdstan : Path, optional
-        The CmdStan whose makefiles say which variables they take.
+        Its makefiles say which variables they take.
     """
     names = _ALWAYS | (_settable(cmdstan) if cmdstan is not None else frozenset()) - _NEVER
     found = [(name, os.environ[name]) for name in sorted(names) if name in os.environ]
@@ -71,7 +71,7 @@ def _settable(cmdstan: Path) -> frozenset[str]:
 
 
 def compiler_version() -> str:
-    """Return the release of the C++ compiler; of g++ unless ``CXX`` names another.
+    """Return the release of the C++ compiler, which is g++ unless ``CXX`` names another.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def compiler_version() -> str:
 
 @cache
 def _version_of(compiler: str) -> str:
-    for option in ("-dumpfullversion", "-dumpversion"):  # the first is gcc's alone
+    for option in ("-dumpfullversion", "-dumpversion"):  # only gcc knows the first
         command = [*shlex.split(compiler), option]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Where things live: the user's directory, our Stan sources, and the mark of a finished part."""
+"""Places: the user's directory, our Stan sources, and the mark of a finished part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARK = ".manymodes.json"
 def home() -> Path:
     """Return the one directory that manymodes writes to, apart from run directories.
 
-    It is ``MANYMODES_HOME`` when that is set and the user's data directory otherwise. It holds
+    It is ``MANYMODES_HOME`` if this is set, and the user's data directory otherwise. It holds
     the installed toolchain and the compiled programs. The directory need not exist yet.
     """
     named = os.environ.get("MANYMODES_HOME")
@@ -27,7 +27,8 @@ def home() -> Path:
 def version_key(version: str | None) -> tuple[int, ...]:
     """Turn a version such as ``2.27.0`` into a tuple that sorts as versions do.
 
-    Parts after the first that is not a number are left out; no version at all sorts first.
+    The first part that is not a number, and all parts after it, are left out. A missing version
+    sorts first.
     """
     key: list[int] = []
     for part in (version or "").split("."):
@@ -42,7 +43,7 @@ def version_key(version: str | None) -> tuple[int, ...]:
 class Installed:
     """The mark that set-up leaves, as its last act, in the folder of a finished part.
 
-    A folder without a readable mark is the rest of a set-up that died; nothing believes it.
+    A folder without a readable mark is left from a set-up that died, and is never used.
     """
 
     part: str

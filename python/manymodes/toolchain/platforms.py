@@ -1,4 +1,4 @@
-"""Which machines the package index covers, and the official way for all others."""
+"""The machines that the package index covers, and the official way for all others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def this() -> str:
 
 
 def remedy(part: str) -> str:
-    """Say how a part that is missing can be had on this platform, in one line."""
+    """Say in one line how to get a missing part on this platform."""
     if on_index():
         return "run `manymodes setup`"
     if part == "polychord":

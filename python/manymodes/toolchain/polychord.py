@@ -1,4 +1,4 @@
-"""PolyChord's shared library: what it needs, and which argument list its C interface takes."""
+"""PolyChord's shared library: the libraries it needs, and the arguments of its C interface."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NEWER_INTERFACE = (1, 20)
 _STRICT_GLIBC = (2, 41)
 
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.rtld.execstack=2"}
-"""What a process that opens PolyChord needs: glibc 2.41 and later refuse its executable stack."""
+"""The environment of a process that opens PolyChord: glibc 2.41 refuses its executable stack."""
 
 _SECONDS = 60
-# Every C++ program, and so the nested runner, has these already; only Python has Python's own.
+# Every C++ program, and so the nested runner, has these loaded; Python's libraries only Python has.
 _NOT_PRELOADED = re.compile(
     r"lib(chord|python\d|stdc\+\+\.|gcc_s\.|m\.|c\.|pthread\.|dl\.|rt\.)|ld-|linux-vdso"
 )
@@ -74,10 +74,10 @@ class PolyChordLibrary:
 
 
 def find_library(package: Path) -> Path | None:
-    """Return the library of a ``pypolychord`` package folder, or None where none can be read.
+    """Return the library of a ``pypolychord`` package folder, or None if none can be read.
 
-    Builds from source keep it in ``lib/``, wheels in ``libs_pypolychord/``, and a source tree that
-    was only built beside the package.
+    Builds from source keep it in ``lib/``, wheels keep it in ``libs_pypolychord/``, and a source
+    tree that was built but not installed keeps it beside the package.
     """
     places = [
         *package.glob("lib/libchord.so"),
@@ -114,7 +114,7 @@ def polychord_library(toolchain: Toolchain) -> PolyChordLibrary:
     Raises
     ------
     ToolchainError
-        When the toolchain has no PolyChord that works.
+        The toolchain has no PolyChord that works.
     """
     component = toolchain.polychord
     if not component.ok or component.path is None:
@@ -130,10 +130,10 @@ def polychord_library(toolchain: Toolchain) -> PolyChordLibrary:
 
 
 def preloads(library: Path) -> tuple[Path, ...]:
-    """Return what must be opened before the library, in order, with ``RTLD_GLOBAL``.
+    """Return the libraries that must be opened first, in order, with ``RTLD_GLOBAL``.
 
-    That is the run-time library of Fortran where one lies beside it, and what the library uses
-    without listing it: PolyChord's extension module for Python lists that.
+    These are the run-time library of Fortran, if one lies beside PolyChord's, and libraries that
+    PolyChord's uses without listing them: its extension module for Python lists these.
     """
     beside = library.parent
     paths = [path for stem in ("quadmath", "gfortran") for path in beside.glob(f"lib{stem}*.so*")]
@@ -166,7 +166,7 @@ def _extension_modules(library: Path) -> list[Path]:
 
 
 def _place(name: str, folders: tuple[Path, ...]) -> Path:
-    """Return where a listed library is: in a folder named with it, or where the system looks."""
+    """Return the place of a listed library: a folder named with it, or left to the system."""
     return next((folder / name for folder in folders if (folder / name).is_file()), Path(name))
 
 
@@ -182,9 +182,9 @@ def _mpi_for_cpp(library: Path, listed: set[str]) -> list[Path]:
 
 
 def opening_problem(library: Path) -> str:
-    """Open the library in a child process as the nested runner does; say why it cannot be.
+    """Open the library in a child process as the nested runner does; say why this fails.
 
-    A library that was opened once is not opened again by this process unless it has changed.
+    This process opens a library again only if it has changed.
     """
     preload = preloads(library)
     state = library.stat()
@@ -232,7 +232,7 @@ def opening_remedy(problem: str, otherwise: str) -> str:
 
 
 def glibc_note() -> str:
-    """Say what a glibc that refuses executable stacks needs; empty where it allows them."""
+    """Say what a glibc that refuses executable stacks needs; empty if it allows them."""
     libc, version = platform.libc_ver()
     if libc != "glibc" or version_key(version) < _STRICT_GLIBC:
         return ""

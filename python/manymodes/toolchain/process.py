@@ -1,4 +1,4 @@
-"""Run a command that ends with us, and everything that it has started with it."""
+"""Run a command so that it, and everything that it started, ends with this process."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ wait "$child"; status=$?
 kill -KILL "$watch"; wait "$watch" 2>/dev/null
 exit "$status"
 """
-"""Runs a command and waits for the end of a pipe, which comes when the process that holds the other
-end is gone: then the whole process group is killed. (The kernel's signal at a parent's death
-reaches only that parent's children, and make and g++ have children of their own.)"""
+"""Runs a command and watches a pipe. The pipe ends when the process that holds the other end is
+gone; then the whole process group is killed. (The kernel's signal at a parent's death reaches only
+the parent's children, and make and g++ have children of their own.)"""
 _FULL = re.compile(r"No space left on device|Disk quota exceeded")
 _KILLED = re.compile(
     r"^make.*\*\*\* .*(Killed|Terminated|Hangup|Error 1(29|30|37|43))$|"
@@ -51,10 +51,10 @@ def kept(
     text: bool = False,
     keeper: bool = True,
 ) -> Iterator[subprocess.Popen[Any]]:
-    """Hold a command that runs; nothing of it is left afterwards, nor if this process is killed.
+    """Hold a running command; it leaves no process behind, even if this process is killed.
 
     Its exit status is above 128 if a signal ended it. Ctrl-C in a terminal does not reach it.
-    Without a keeper, it has to notice itself that this process was killed.
+    Without a keeper, the command must notice itself that this process was killed.
     """
     pipe_end, own_end = os.pipe()
     try:
@@ -91,16 +91,16 @@ def kept(
 
 
 def _end_with(process: subprocess.Popen[Any]) -> None:
-    """Wait for a command that ends or is killed, and end what it has left running then.
+    """Wait until a command ends or is killed, and then end the processes that it left running.
 
-    That would keep the pipes open that we read.
+    They would keep the pipes open that we read.
     """
     process.wait()
     _kill(process)
 
 
 def _kill(process: subprocess.Popen[Any]) -> None:
-    with suppress(OSError):  # a group that is empty is gone
+    with suppress(OSError):  # an empty group does not exist any more
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -115,7 +115,7 @@ def end_commands() -> None:
 def run(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and return its exit status and what it said."""
+    """Run a command to its end and return its exit status and its output."""
     pipe = subprocess.PIPE
     with kept(command, stdout=pipe, stderr=pipe, cwd=cwd, env=env, text=True) as process:
         out, err = process.communicate()
@@ -123,12 +123,12 @@ def run(
 
 
 def inside(scratch: Path) -> dict[str, str]:
-    """Return the variables that keep what compilers write, while they run, in one folder."""
+    """Return the variables that keep the temporary files of compilers in one folder."""
     return {"TMPDIR": str(scratch), "BRIDGE_SCRATCH": str(scratch)}
 
 
 def check_finished(what: str, done: subprocess.CompletedProcess[str]) -> None:
-    """Check that a compiler came to its end, which may be an error of what it compiled.
+    """Check that a compiler came to its end, even if its end is an error in the source.
 
     Raises
     ------
@@ -147,7 +147,8 @@ def check_finished(what: str, done: subprocess.CompletedProcess[str]) -> None:
         )
     if done.returncode > 128 or done.returncode < 0 or _KILLED.search(said):
         raise KilledError(
-            f"{what} is not compiled: the compiler was killed; if not by you, then memory is short"
+            f"{what} is not compiled: the compiler was killed; if you did not kill it, there was "
+            "not enough memory"
         )
 
 
@@ -160,9 +161,9 @@ def run_logged(
 ) -> int:
     """Run a command and return its exit status.
 
-    Its standard output and error go to `log`, messages are in English, and the settings of a make
-    that we may run under are hidden from it. `watch` is called several times a second. When it, or
-    the user, raises, the command is ended first.
+    Its standard output and error go to `log`, messages are in English, and if we run under make,
+    the settings of that make are hidden from it. `watch` is called several times a second. If it
+    raises, or the user interrupts, the command is ended first.
     """
     env = {key: value for key, value in os.environ.items() if key not in FROM_AN_OUTER_MAKE}
     env |= {"LC_ALL": "C", **(extra_env or {})}

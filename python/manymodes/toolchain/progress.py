@@ -17,11 +17,11 @@ class Progress:
     Parameters
     ----------
     title
-        What is being done.
+        The name of the step.
     total
-        How many units there are to do, or 0 when nobody knows.
+        The number of units to do, or 0 if it is not known.
     unit
-        What is counted.
+        The name of the units.
     quiet
         Show nothing.
     """

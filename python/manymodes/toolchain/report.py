@@ -31,7 +31,7 @@ _POLYCHORD_TERMS = (
 
 
 def doctor(*, deep: bool = False) -> Toolchain:
-    """Find the toolchain; with `deep`, also have its parts do a small piece of their work."""
+    """Find the toolchain; with `deep`, also let its parts do a small piece of their work."""
     toolchain = find()
     return trial.tried(toolchain) if deep else toolchain
 

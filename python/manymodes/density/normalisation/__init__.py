@@ -1,26 +1,25 @@
 """A static look at a program: where its density may not be normalised.
 
 The evidence is the integral of the program's density, so that a constant that is missing there
-is missing in log_z. A ``~`` statement and ``_lupdf`` keep their constants here (``propto=False``);
-what is looked for is what no evaluation tells:
+is missing in log_z. A ``~`` statement and ``_lupdf`` keep their constants here (``propto=False``).
+This package looks for faults that no evaluation shows:
 
 - a bounded parameter whose prior is not truncated: the prior's mass between the bounds is not 1;
 - a parameter without a prior: its density is flat, of infinite or of unknown volume;
 - an ordered vector with a prior for independent elements: the factor H! is missing.
 
-The text tells less than the author knows: what is found *may be* wrong, and when in doubt nothing
-is said. In particular a program may mend itself by hand. A term of ``target +=`` (or of a function
-that ends in ``_lp``) counts as a correction that may be the missing one, and silences the remark,
-unless it is or holds a density (``normal_lpdf(...)``), or depends on parameters among which are
-neither the parameter in question nor those that its prior depends on. A parameter has a prior
-where it, or a variable that depends on it, is the outcome of any density or part of any such term,
-and counts as having one where a function of the program's own takes it.
+The text shows less than the author knows: a remark says that something *may be* wrong, and in
+doubt there is no remark. In particular an author may have added the constant by hand. A term of
+``target +=`` (or of a function that ends in ``_lp``) may be the missing correction, and then there
+is no remark. It is not the correction if it is or holds a density (``normal_lpdf(...)``), or if it
+depends only on parameters other than the parameter in question and those that its prior depends
+on. A parameter has a prior if it, or a variable that depends on it, is the outcome of any density
+or part of any such term. It also counts as having one if the program's own function takes it.
 
-What evaluations do tell is whether a density falls off at all far out: see
-`improper_directions`.
+Evaluations show whether a density falls off at all far out: see `improper_directions`.
 
-Not looked for: Jacobians that are missing (``log(s) ~ normal(0, 1)``), densities that are not
-normalised in the outcome for other reasons, and constants of the likelihood.
+These faults are not looked for: missing Jacobians (``log(s) ~ normal(0, 1)``), densities that are
+not normalised in the outcome for other reasons, and constants of the likelihood.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """A measured look at a density: whether it falls off far out, in every direction that is tried.
 
 By Fubini's theorem a density with a finite integral has a finite integral along almost every line
-of a given direction. So where it has none along the lines through several random points, it is
-improper for certain. Directions are the unconstrained coordinates, one by one, and the directions
-in which it has no curvature at all, such as (1, -1) where a density tells the sum of two
-parameters only.
+of a given direction. So if the integrals along the lines through several random points are
+infinite, the density is certainly improper. Directions are the unconstrained coordinates, one by
+one, and the directions in which the density has no curvature at all, such as (1, -1) if it depends
+only on the sum of two parameters.
 
-A density is told to fall off along a line where its slope shows it to be integrable: faster than
-one over the distance. That cannot see an infinite integral over several coordinates at once, such
-as that of a flat prior on the scale of a hierarchy.
+A density counts as integrable along a line if its slope shows that it falls faster than one over
+the distance. This test cannot see an infinite integral over several coordinates at once, such as
+that of a flat prior on the scale of a hierarchy.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ _FEWEST = 3
 _SLOWEST = 1.001
 """A density that falls no faster than this power of the distance counts as improper."""
 _STEADY = 0.9
-"""A slope that keeps so much of itself from one distance to the next is no power of it."""
+"""If a slope keeps this share from one distance to the next, the density is not a power law."""
 _NO_SLOPE = 1e-12
 _NO_CURVATURE = 1e-7
-_MOST_DIMS = 100  # beyond which curvatures are not looked at
+_MOST_DIMS = 100  # curvatures are not examined in more dimensions
 _OBLIQUE_ERROR = 1e-6
 _FURTHEST_OBLIQUE = 1e5
 _TAKES_PART = 0.05
 
 
 def improper_directions(posterior: Posterior, *, seed: int = 1) -> tuple[str, ...]:
-    """Return in what a density on the unconstrained scale has no finite integral for certain.
+    """Return the parameters in which a density certainly has no finite integral.
 
     Parameters
     ----------
     posterior : Posterior
-        Its density, as the program writes it; of a prior, `Posterior.prior`.
+        The posterior with the density, as the program writes it; for a prior, `Posterior.prior`.
     seed : int
-        Of the points that lines go through.
+        Seed of the points that lines go through.
 
     Returns
     -------
     tuple of str
-        Parameters, as ``b``, ``b[2]`` or ``a and b together``; empty where every line that was
-        tried has a finite integral, or nothing could be evaluated.
+        Parameters, as ``b``, ``b[2]`` or ``a and b together``; empty if every line that was
+        tried has a finite integral, or if nothing could be evaluated.
     """
     if posterior.dims == 0:
         return ()
@@ -79,10 +79,10 @@ def improper_directions(posterior: Posterior, *, seed: int = 1) -> tuple[str, ..
 
 
 def falls_off(line: Line) -> bool:
-    """Whether a density has a finite integral along a half-line, as far as its slopes tell.
+    """Whether a density has a finite integral along a half-line, as far as its slopes show.
 
-    ``line`` raises `DensityError` beyond where it can be evaluated, which ends the look; a log
-    density of -inf says that there is nothing more to integrate.
+    ``line`` raises `DensityError` where the density cannot be evaluated, and then the search ends;
+    a log density of -inf means that there is nothing more to integrate.
     """
     seen: list[tuple[float, float]] = []
     for distance in _DISTANCES:
@@ -101,14 +101,14 @@ def falls_off(line: Line) -> bool:
     if last > -_NO_SLOPE / distance and before > -_NO_SLOPE / distance:
         return False
     if last < 0 and last <= _STEADY * before:
-        return True  # as an exponential or faster
+        return True  # it falls like an exponential or faster
     return last * distance < -_SLOWEST
 
 
 def finite_points(
     posterior: Posterior, rng: np.random.Generator, tries: int
 ) -> Iterator[tuple[FloatArray, float, FloatArray]]:
-    """Yield random points where a density is positive and smooth, of so many that are tried.
+    """Yield random points where a density is positive and smooth; only so many are tried.
 
     Yields
     ------
@@ -135,7 +135,7 @@ def _is_open(posterior: Posterior, points: list[FloatArray], direction: FloatArr
 
 
 def _line(posterior: Posterior, point: FloatArray, direction: FloatArray) -> Line:
-    oblique = np.count_nonzero(direction) > 1  # known to a few digits only
+    oblique = np.count_nonzero(direction) > 1  # such a direction is known to a few digits only
 
     def at(distance: float) -> tuple[float, float]:
         if oblique and distance > _FURTHEST_OBLIQUE:
@@ -153,7 +153,7 @@ def _line(posterior: Posterior, point: FloatArray, direction: FloatArray) -> Lin
 
 
 def _check_range(posterior: Posterior, place: FloatArray) -> None:
-    """Raise where a parameter is no longer a number, or 0 for its being so small."""
+    """Raise if a parameter is no longer a number, or so small that it is 0."""
     model = posterior.model
     try:
         row = model.param_constrain(place, include_tp=False, include_gq=False)
@@ -182,7 +182,7 @@ def _flat_directions(posterior: Posterior, point: FloatArray) -> FloatArray:
 
 
 def _named(flat: list[str], every: tuple[str, ...]) -> list[str]:
-    """Return Stan's names of unconstrained coordinates, the whole variable where all are there."""
+    """Return Stan's names of unconstrained coordinates; a variable's name if all its are there."""
     said: dict[str, None] = {}
     for name in flat:
         variable, *index = name.split(".")

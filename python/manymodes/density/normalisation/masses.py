@@ -60,7 +60,7 @@ _SIGNS = (
 
 
 def constant(text: str, names: Mapping[str, float]) -> float | None:
-    """Return the value of an expression of numbers and known names; None if it has another.
+    """Return the value of an expression of numbers and known names; None if others occur in it.
 
     Integers divide as in Stan: towards zero.
     """
@@ -110,7 +110,7 @@ class Family:
     scipy : callable, optional
         Takes its arguments, in Stan's order, and returns scipy's distribution.
     centre : str
-        What it is symmetric about; empty if it is not symmetric.
+        The centre of its symmetry; empty if it is not symmetric.
     """
 
     lower: str
@@ -123,7 +123,7 @@ class Family:
         return _filled(self.lower, args), _filled(self.upper, args)
 
 
-_NEGLIGIBLE = 1e-6  # mass that may be cut off unsaid
+_NEGLIGIBLE = 1e-6  # mass that may be cut off without a remark
 _R = ("-inf", "inf")
 _POSITIVE = ("0", "inf")
 FAMILIES: dict[str, Family] = {
@@ -216,7 +216,7 @@ def mass_between(
 def _cuts(
     bound: str, end: str, names: Mapping[str, float], beyond: Callable[[float, float], bool]
 ) -> bool:
-    """Whether a bound cuts something of a support off; an unknown bound cuts the real line."""
+    """Whether a bound cuts off a part of a support; an unknown bound cuts the real line."""
     if not bound or bound == end:
         return False
     a, b = constant(bound, names), constant(end, names)
@@ -231,7 +231,7 @@ def _same(one: str, other: str, names: Mapping[str, float]) -> bool:
 
 
 def _filled(text: str, args: Sequence[str]) -> str:
-    """Put arguments into an expression; one that is missing leaves it unknown."""
+    """Put arguments into an expression; a missing argument leaves it unknown."""
     for i, arg in enumerate(args):
         text = text.replace(f"{{{i}}}", arg)
     return text

@@ -43,14 +43,14 @@ class Remark:
     Attributes
     ----------
     file, line : str, int
-        Where; line 0 where it is about the whole program.
+        The place; line 0 if the remark is about the whole program.
     parameter : str
-        The parameter that it is about; empty where it is about the whole program.
+        The parameter that it is about; empty if it is about the whole program.
     what, why, remedy : str
-        What was seen, what it does to the evidence, and how to mend it.
+        The observation, its effect on the evidence, and how to mend it.
     log_mass : float or None
-        What the parameter's prior may integrate to instead of 1, as a logarithm (nats), over all
-        its elements: log_z is wrong by it. None where the text does not tell.
+        The log (nats) of the integral that the parameter's prior may have instead of 1, over all
+        its elements: log_z is wrong by it. None if the text does not show it.
     """
 
     file: str
@@ -77,13 +77,13 @@ def remarks(program: Posterior | Program) -> tuple[Remark, ...]:
     Parameters
     ----------
     program : Posterior or Program
-        Nothing is compiled. With a posterior's data more expressions are known: bounds, sizes,
-        and parameters that are empty.
+        The program, which is not compiled. With a posterior's data more expressions are known:
+        bounds, sizes, and parameters that are empty.
 
     Returns
     -------
     tuple of Remark
-        Empty where nothing is to be said. A program that could not be read gives one remark
+        Empty if there is nothing to say. A program that could not be read gives one remark
         that says so.
 
     Raises
@@ -106,7 +106,7 @@ def remarks(program: Posterior | Program) -> tuple[Remark, ...]:
                 0,
                 "",
                 f"its text could not be read ({error})",
-                "whether its density is normalised was not looked at",
+                "it was not checked whether its density is normalised",
                 "check by hand that every prior integrates to 1 over its parameter's bounds",
             ),
         )
@@ -124,7 +124,7 @@ class _Look:
 
     @cached_property
     def names(self) -> dict[str, float]:
-        """Scalars whose values are known: the data, and what follows from them at once."""
+        """Scalars with known values: the data, and variables that follow directly from them."""
         known: dict[str, float] = {}
         for name, given in self.data.items():
             known[name] = int(given) if isinstance(given, Integral) else float(given)
@@ -142,7 +142,7 @@ class _Look:
 
     @property
     def parameters(self) -> Iterator[Parameter]:
-        """Those that have elements, as far as is known."""
+        """The parameters that have elements, as far as is known."""
         for parameter in self.source.parameters:
             if self.size(parameter.array + parameter.sizes) != 0:
                 yield parameter
@@ -199,7 +199,7 @@ class _Look:
     # -------------------------------------------------------- no prior
 
     def _without_prior(self, p: Parameter) -> Iterator[Remark]:
-        """Remark on a flat density, unless its volume is 1 or may be seen to."""
+        """Remark on a flat density, unless its volume is 1 or may be corrected."""
         if p.base in _IMPROPER or (p.base in _BOUNDED and not (p.lower and p.upper)):
             yield self._remark(
                 p,
@@ -342,7 +342,7 @@ def _called(density: Density) -> str:
 
 
 def _example(p: Parameter) -> str:
-    """Return a normalised prior as an example, or nothing where none is simple."""
+    """Return a normalised prior as an example; nothing if there is no simple one."""
     if p.base in _ORDERED:
         if p.base == "ordered":
             prior = f"normal_lpdf({p.name} | 0, 1)"

@@ -1,4 +1,4 @@
-"""What the statements of a program add to its log density, as far as its text tells."""
+"""The terms that a program's statements add to its log density, as far as its text shows them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Density:
     Attributes
     ----------
     name : str
-        Of the distribution, without ``_lpdf``.
+        The distribution's name, without ``_lpdf``.
     outcome : tuple of Token
-        What it is a density of.
+        The expression that it is a density of.
     args : tuple of tuple of Token
         Its arguments.
     truncated : bool
-        Whether ``T[...]`` follows.
+        Whether ``T[...]`` comes after it.
     sampling : bool
         Whether it is a ``~`` statement.
     """
@@ -61,13 +61,13 @@ class Statements:
     Attributes
     ----------
     densities : list of Density
-        Terms that are nothing but one distribution.
+        Terms that consist of one distribution.
     terms : list of tuple of Token
         All other terms of ``target +=``, and statements that call an ``_lp`` function.
     parameters : frozenset of str
         The names that count as parameters.
     names : mapping of str to float
-        Scalars whose values are known: what they make an ``if`` leave out is left out.
+        Scalars with known values: branches of an ``if`` that they rule out are left out.
     """
 
     parameters: frozenset[str]
@@ -121,7 +121,7 @@ class Statements:
                 at = end + 1
 
     def _branch(self, tokens: Sequence[Token], at: int) -> tuple[Sequence[Token], int] | None:
-        """Return the statement that an ``if`` takes, and where it goes on; None if not known."""
+        """Return the statement that an ``if`` takes, and the place after it; None if not known."""
         end = closing(tokens, at + 1)
         chosen = constant(text_of(tokens[at + 2 : end]), self.names)
         if chosen is None:
@@ -170,7 +170,7 @@ class Statements:
         self.densities.append(Density(right[0].text, outcome, args, truncated, True))
 
     def _add(self, expression: tuple[Token, ...]) -> None:
-        """Take in what is added to the target, term by term."""
+        """Take in an addition to the target, term by term."""
         for signed in split(expression, "+", "-"):
             term = signed[1:] if signed[0].text == "+" else signed
             if term and term[0].text == "(" and closing(term, 0) == len(term) - 1:
@@ -186,7 +186,7 @@ class Statements:
 
 
 def statements_of(source: Source, names: Mapping[str, float] | None = None) -> Statements:
-    """Return what a program's statements add to its target, with the values of some names."""
+    """Return the terms that a program's statements add to its target, given values of names."""
     own = {name.text for name, _ in functions_of(source)}
     suffixes = (*DENSITIES, "_lp")
     own |= {name.rpartition("_")[0] for name in own if name.endswith(suffixes)}
@@ -198,7 +198,7 @@ def statements_of(source: Source, names: Mapping[str, float] | None = None) -> S
 
 
 def _statement_end(tokens: Sequence[Token], at: int) -> int:
-    """Return where the statement that begins at `at` has ended."""
+    """Return the end of the statement that begins at `at`."""
     if at >= len(tokens):
         return at
     text = tokens[at].text
@@ -226,7 +226,7 @@ def _is_call(term: Sequence[Token]) -> bool:
 def _partition(
     tokens: tuple[Token, ...],
 ) -> tuple[tuple[Token, ...], str, tuple[Token, ...]]:
-    """Part a density's arguments at the bar (or, in old programs, at the first comma)."""
+    """Split a density's arguments at the bar (or, in old programs, at the first comma)."""
     for bar in ("|", ","):
         parts = split(tokens, bar)
         if len(parts) > 1:

@@ -1,7 +1,7 @@
-"""The mode of any point: that of the nearest draw whose mode is known.
+"""The mode of any point: the mode of the nearest draw with a known mode.
 
-An evidence that is to be a mode's own is the integral of the density over the mode's basin. Draws
-have their mode from `manymodes.modes.find`; a proposal's draws, which no engine made, need one too.
+The evidence of a mode is the integral of the density over the mode's basin. `manymodes.modes.find`
+gives draws their mode; a proposal's draws come from no engine and need one, too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Density = Callable[[FloatArray], FloatArray]
 """Maps points, shape (n, D), to log densities, shape (n,), in nats; -inf outside the support."""
 
 Region = Callable[[FloatArray], BoolArray]
-"""Tells which of some points, shape (n, D), lie in a part of the space, shape (n,)."""
+"""Returns which of some points, shape (n, D), lie in a part of the space, shape (n,)."""
 
 _NEGLIGIBLE = 1e-9
 
@@ -34,7 +34,7 @@ _NEGLIGIBLE = 1e-9
 def density_of(posterior: Posterior) -> Density:
     """Return the posterior's log density (nats) as a function of many points.
 
-    What Stan's transform of unit vectors adds to the integral is taken out.
+    The surplus that Stan's transform of unit vectors adds to the integral is subtracted.
     """
     surplus = log_unit_vector_surplus(posterior)
 
@@ -128,14 +128,14 @@ class Basins:
 def basins_of(comparison: Comparison) -> Basins:
     """Return the basins of a comparison's modes.
 
-    Known are the first halves of the chains, the nested points and the peaks. The second halves
-    are left out, so that an estimate from them meets a partition that does not depend on them.
-    Lengths are in units of the spread of the draws about the mean of their mode.
+    The known points are the first halves of the chains, the nested points and the peaks. The second
+    halves are left out, so that an estimate from them uses a partition that does not depend on
+    them. Lengths are in units of the spread of the draws about the mean of their mode.
 
     Parameters
     ----------
     comparison : Comparison
-        With draws of at least one engine.
+        A comparison with draws of at least one engine.
     """
     points, modes, weights = [], [], []
     if (chains := comparison.chains) is not None:

@@ -2,11 +2,11 @@
 
 Meng and Wong's estimator compares draws of the density with draws of a proposal that is fitted to
 them. The proposal is a normal about one mode; the density is set to zero outside the mode's basin,
-so that what is estimated is the mode's own evidence, and the modes' evidences add up to the whole.
+so that the estimate is the mode's own evidence, and the modes' evidences add up to the whole.
 
 Each chain's first half fits the proposal and its second half is compared with it. Whole chains
-could alternate instead; but a mode that a single chain found would then be without one of the two,
-and halves of one chain, far apart but for the draws about the middle, are as good as independent.
+could alternate instead. But then a mode that a single chain found would lack one of the two, and
+halves of one chain are practically independent, except for the draws near the middle.
 
 References
 ----------
@@ -72,7 +72,7 @@ class BridgeEstimate:
     Attributes
     ----------
     log_z, log_z_sd : float
-        Log evidence and its standard error (nats); NaN where there is none.
+        Log evidence and its standard error (nats); NaN if there is none.
     iterations : int
         How often the estimator was iterated.
     converged : bool
@@ -84,9 +84,9 @@ class BridgeEstimate:
     proposals : int
         Draws of the proposal.
     inside : float
-        Share of them that fall into the mode's basin; 1 for the whole.
+        Share of proposals in the mode's basin; 1 for the whole.
     remark : str
-        Why there is no estimate, or why not to trust it; empty otherwise.
+        Why there is no estimate, or why it is unreliable; empty otherwise.
     """
 
     log_z: float = math.nan
@@ -126,20 +126,20 @@ def bridge(
     inside : callable, optional
         The region; everywhere by default.
     members : sequence of bool arrays of shape (S_c,), optional
-        Which draws lie in the region, if that is known; `inside` is asked otherwise.
+        Which draws lie in the region, if this is known; otherwise `inside` decides.
     proposal : {"normal", "student"}
         A normal with the mean and the covariance of the first halves' draws in the region, or a
         Student t with five degrees of freedom and the same moments.
     most_draws : int
-        With more draws in the region than this, every second (third, ...) is left out.
+        If more draws lie in the region, only every second (third, ...) is used.
     seed : int or sequence of int
-        Decides the proposal's draws.
+        Seed of the proposal's draws.
 
     Returns
     -------
     BridgeEstimate
-        Without a value, and with a remark, where there are too few draws in the region, or the
-        proposal never meets it.
+        It has a remark instead of a value if there are too few draws in the region, or if no
+        proposal falls into it.
 
     Raises
     ------
@@ -152,11 +152,11 @@ def bridge(
     draws. Its weights take the effective number of draws, not their number ([4]_). The error
     is the root of the relative mean squared error of [2]_ (equation in the appendix of [3]_), with
     the effective size of the bridge function over the chains, split in halves; a draw outside
-    the region counts as zero there, so that chains that come and go are taken as they are. It
-    covers chance, not chains that have not come to rest within the mode.
+    the region counts as zero there, so that the error is right for chains that enter and leave the
+    region. It covers chance, but not chains that have not yet converged within the mode.
     """
     if not len(chains):
-        raise InputError("chains: there is none; give at least one")
+        raise InputError("chains: the sequence is empty; give at least one chain")
     if proposal not in PROPOSALS:
         raise InputError(f"proposal: '{proposal}' is not one of: {', '.join(PROPOSALS)}")
     if most_draws < 1:
@@ -229,9 +229,9 @@ def _estimated(
     Parameters
     ----------
     of_draws : array of shape (n,)
-        Of the chains' draws in the region, chain after chain.
+        Log ratios of the chains' draws in the region, chain after chain.
     of_made : array of shape (m,)
-        Of the proposal's draws; -inf outside the region.
+        Log ratios of the proposal's draws; -inf outside the region.
     held : sequence of bool arrays
         Which draws of each chain ``of_draws`` lists.
     inside : float
@@ -273,10 +273,10 @@ def _estimated(
 
 
 def _effective(values: FloatArray, held: Sequence[BoolArray]) -> float:
-    """Return the effective size of the mean of values that a part of each chain's draws has.
+    """Return the effective size of the mean of values that only a part of the draws has.
 
-    The mean over the draws in a region is a ratio of sums over whole chains, whose error to
-    first order is that of the deviations from the mean, zero where there is no value.
+    The mean over the draws in a region is a ratio of sums over whole chains. To first order its
+    error is that of the deviations from the mean, which are zero for draws without a value.
     """
     deviations = np.split(values - values.mean(), np.cumsum([int(one.sum()) for one in held])[:-1])
     by_length: dict[int, list[FloatArray]] = {}
@@ -312,13 +312,13 @@ def bridge_by_mode(
     Parameters
     ----------
     comparison : Comparison
-        With chains.
+        A comparison with chains.
     basins : Basins, optional
-        Those of the comparison, if they are known already.
+        The basins of the comparison, if they are already known.
     proposal, most_draws
         As in `bridge`.
     seed : int
-        Decides the proposals' draws, for each mode others.
+        Seed of the proposals' draws, which differ between modes.
 
     Returns
     -------
@@ -357,14 +357,14 @@ def bridge_whole(
 ) -> BridgeEstimate:
     """Estimate the evidence from all draws of the chains at once, as if there were one mode.
 
-    This is what bridge sampling does if nobody stops it, and is shown for that. With many modes
-    it fails twice: one normal does not fit them, and chains divide among modes by where
-    they started, not by evidence. Its error knows of the first only.
+    Ordinary bridge sampling does this; it is shown for comparison. With many modes it fails twice:
+    one normal does not fit them, and the number of chains in a mode depends on where they started,
+    not on the evidence. Its error covers only the first failure.
 
     Parameters
     ----------
     comparison : Comparison
-        With chains.
+        A comparison with chains.
     proposal, most_draws, seed
         As in `bridge`.
 
@@ -394,9 +394,9 @@ def _draws(comparison: Comparison) -> list[FloatArray]:
 
 
 def log_sum(estimates: Mapping[int, Estimate]) -> Estimate:
-    """Add up evidences given as logs (nats); the errors are taken as independent.
+    """Add up evidences given as logs (nats); the errors are assumed to be independent.
 
-    Those that are NaN are left out; NaN where there is no other.
+    NaN values are left out; the sum is NaN if there is no other value.
     """
     known = [one for one in estimates.values() if math.isfinite(one.value)]
     if not known:

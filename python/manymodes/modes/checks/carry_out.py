@@ -1,9 +1,9 @@
 """Independent checks of an evidence: other methods on the same density, side by side, by mode.
 
 Nested sampling is checked by bridge sampling from the chains and by Laplace's approximation with
-importance sampling. Each has its own way to fail: nested sampling loses modes that its live
-points miss, bridge sampling those that no chain went to, Laplace those that are far from normal.
-Where they agree within their errors, that is hard to explain but by the truth.
+importance sampling. Each has its own way to fail: nested sampling loses modes that its live points
+miss, bridge sampling loses modes without a chain, and Laplace's approximation fails for modes that
+are far from normal. If they agree within their errors, they are very probably right.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1)
     Parameters
     ----------
     comparison : Comparison
-        With chains, nested runs, or both. Without nested runs the other methods check one another;
-        without chains there is no bridge sampling.
+        A comparison with chains, nested runs, or both. Without nested runs the other methods check
+        one another; without chains there is no bridge sampling.
     other : Nested, optional
         Nested runs of the same posterior over another base measure.
     seed : int
-        Decides the draws of proposals.
+        Seed of the draws of proposals.
 
     Returns
     -------
     Checks
-        A method that cannot be applied, or not to a mode, has a row that says why.
+        If a method cannot be applied, to the whole or to a mode, its row says why.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def _sums(
     copies: Copies,
     doubtful: Sequence[int] = (),
 ) -> Iterator[Check]:
-    """Yield the sum over modes and, where copies of them were not visited, that with those."""
+    """Yield the sum over modes, and the sum with unvisited copies if there are any."""
     known = {mode for mode, one in estimates.items() if math.isfinite(one.value)}
     total = log_sum(estimates)
     missed = [mode for mode in comparison.prominent if mode.id not in known]
@@ -183,7 +183,7 @@ def _sums(
         if math.isfinite(share):
             remark += f", {100 * share:.2g} % of the evidence of nested sampling"
     if doubtful:
-        which = f"with {modes_named(doubtful)} of a Pareto k above {TRUSTED_K}"
+        which = f"{modes_named(doubtful)} included, with a Pareto k above {TRUSTED_K}"
         remark = f"{remark}, {which}" if remark else which
     yield Check(method, SUM, 0, total.value, total.sd, remark)
     full = completed(estimates, copies)
@@ -196,7 +196,7 @@ def _sums(
 def _agreements(
     comparison: Comparison, known: Mapping[str, Mapping[int, Estimate]]
 ) -> Iterator[Agreement]:
-    """Compare each pair of methods on prominent modes, and on the sum of those both know."""
+    """Compare each pair of methods on prominent modes, and on the sum of modes that both know."""
     prominent = [mode.id for mode in comparison.prominent]
     for first, second in itertools.combinations(known, 2):
         common = [m for m in prominent if m in known[first] and m in known[second]]

@@ -1,12 +1,12 @@
-"""Copies of a mode that nobody visited: how many there are, where the symmetry is exact.
+"""Unvisited copies of a mode: how many there are, if the symmetry is exact.
 
-A network's function does not change when hidden units are exchanged, nor when tanh units are
-flipped, and neither does a prior that treats all weights alike. A mode then comes in copies of
-exactly the same evidence, and what was visited can be completed: times H! 2^H where one copy of a
-layer was visited, times less where more were, or where a mode is its own copy.
+A network's function does not change when hidden units are exchanged or tanh units are flipped, and
+neither does a prior that treats all weights alike. Then a mode comes in copies with exactly the
+same evidence, and the visited ones can be completed: the factor is H! 2^H if one copy of a layer
+was visited, and less if more copies were visited or if a mode is its own copy.
 
-For sigmoid units a flip moves the next bias, which the prior notices; only exchanges are exact. A
-relu unit's rescaling is no discrete copy. A constraint that cuts through copies makes them unlike.
+For sigmoid units a flip moves the next bias, which changes the prior; only exchanges are exact. A
+rescaling of a relu unit is not a discrete copy. If a constraint cuts through copies, they differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Copies", "Family", "completed", "find_copies"]
 MOST_COPIES = 10_000
 """With a larger group the copies are not listed."""
 
-_EXACT = 1e-6  # the density of a copy may differ by so much (nats, per nat of its size)
+_EXACT = 1e-6  # largest difference in density of a copy (nats, per nat of its size)
 _NODES = 17
 _BARRIER = 1.0  # nats, as between modes
 
@@ -55,12 +55,12 @@ class Family:
 
 @dataclass(frozen=True)
 class Copies:
-    """The exact symmetry of a posterior, and what it says of the modes.
+    """The exact symmetry of a posterior, and the families of modes under it.
 
     Attributes
     ----------
     families : tuple of Family
-        Every known mode is in one of them. Empty where the symmetry cannot be used.
+        Every known mode is in one of them. Empty if the symmetry cannot be used.
     remark : str
         Which moves are exact, or why there are none.
     """
@@ -75,11 +75,11 @@ def find_copies(posterior: Posterior, tops: Mapping[int, FloatArray], basins: Ba
     Parameters
     ----------
     posterior : Posterior
-        What was sampled.
+        The posterior that was sampled.
     tops : mapping of int to array of shape (D,)
         The highest point of each mode, in the unconstrained space.
     basins : Basins
-        Of the same modes.
+        The basins of the same modes.
 
     Notes
     -----
@@ -88,7 +88,7 @@ def find_copies(posterior: Posterior, tops: Mapping[int, FloatArray], basins: Ba
     """
     network = posterior.network
     if network is None:
-        return Copies((), "the posterior is not a network's: no symmetry is known")
+        return Copies((), "the posterior has no network: no symmetry is known")
     flips = network.activation == "tanh"
     size = math.prod(math.factorial(width) * (2**width if flips else 1) for width in network.hidden)
     one_left = ("ordered-signed", "unit-norm", *(() if flips else ("ordered",)))
@@ -100,7 +100,7 @@ def find_copies(posterior: Posterior, tops: Mapping[int, FloatArray], basins: Ba
         )
     moves = "exchanges and flips of units" if flips else "exchanges of units"
     if size > MOST_COPIES:
-        return Copies((), f"{size} copies by {moves} are too many to look for")
+        return Copies((), f"{size} copies by {moves} are too many to search")
     if size == 1:
         return Copies((), "one hidden unit: no exchange of units")
     families: list[Family] = []
@@ -131,7 +131,7 @@ def find_copies(posterior: Posterior, tops: Mapping[int, FloatArray], basins: Ba
 
 
 def _orbit(posterior: Posterior, network: Network, top: FloatArray, *, flips: bool) -> FloatArray:
-    """Return all copies of a point by exact moves, shape (G, D), itself the first."""
+    """Return all copies of a point by exact moves, shape (G, D); the first is the point itself."""
     widths = network.hidden
     permutations = itertools.product(*(itertools.permutations(range(w)) for w in widths))
     signs = [
@@ -175,14 +175,14 @@ def completed(estimates: Mapping[int, Estimate], copies: Copies) -> Estimate | N
     Parameters
     ----------
     estimates : mapping of int to Estimate
-        By mode id; those that are NaN count as not visited.
+        Log evidences by mode id; modes with NaN count as not visited.
     copies : Copies
-        Of the same modes.
+        The copies of the same modes.
 
     Returns
     -------
     Estimate or None
-        None where no copy is missing.
+        None if no copy is missing.
     """
     total: dict[int, Estimate] = {}
     missing = 0

@@ -1,11 +1,11 @@
-"""Laplace's approximation: the evidence of a mode from its curvature, and how far it is off.
+"""Laplace's approximation: the evidence of a mode from its curvature, and its error.
 
 At the maximum of the unconstrained density log Z is the log density, plus (D/2) log 2 pi, minus
-half the log determinant of the negative Hessian ([1]_): exact for a normal. It has no error of its
-own. An honest one comes from importance sampling about the maximum: unbiased, with a standard
-error, and with Pareto's k ([2]_) to tell whether that can be trusted. Where the mode leans on a
-bound, the curvature at its maximum fits it badly, so the proposal is refitted to the weighted draws
-in rounds ([3]_), the first of which only serve that.
+half the log determinant of the negative Hessian ([1]_). This is exact for a normal, but it has no
+error. Importance sampling about the maximum gives one: it is unbiased, it has a standard error, and
+Pareto's k ([2]_) says whether the error is reliable. If the mode lies at a bound, the curvature at
+its maximum fits it badly. Therefore the proposal is refitted to the weighted draws in rounds
+([3]_), and the first rounds serve only to fit it.
 
 References
 ----------
@@ -41,20 +41,20 @@ Gradient = Callable[[FloatArray], tuple[float, FloatArray]]
 DRAWS = 2000
 """Draws of a round of importance sampling."""
 TRUSTED_K = 0.7
-"""Importance sampling with a larger Pareto k is not to be trusted."""
+"""Importance sampling with a larger Pareto k is unreliable."""
 
 _FREEDOM = 5.0
 _WIDTHS = (1.0, 1.5)  # of the two Student ts that importance sampling draws from
 _FITTING, _KEPT = 2, 4  # rounds that only fit the proposal, and rounds that count
-_LEAST = 10  # draws in the basin that a round takes
-_DRAWS_A_DIMENSION = 2  # effective, that refitting takes
+_LEAST = 10  # draws in the basin that a round needs
+_DRAWS_A_DIMENSION = 2  # effective draws for each dimension that refitting needs
 _STEP = 1e-4  # of differences of gradients, in units of the scale
 _NEWTON_STEPS = 30
 _HALVINGS = 30
 _CLOSE = 1e-8
 """The maximum is found when a Newton step promises less than this (nats), and ..."""
 _STILL = 1e-2
-"""... is shorter than this, in units of the scale: a slope that levels off is no maximum."""
+"""... is shorter than this, in units of the scale: a slope that levels off is not a maximum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +64,11 @@ class LaplaceEstimate:
     Attributes
     ----------
     log_z : float
-        Laplace's log evidence (nats); NaN where there is none.
+        Laplace's log evidence (nats); NaN if there is none.
     corrected, corrected_sd : float
         Log evidence by importance sampling about the maximum, and its standard error (nats).
     pareto_k : float
-        Pareto's k of the importance ratios: above 0.7 the error cannot be trusted ([2]_).
+        Pareto's k of the importance ratios: above 0.7 the error is unreliable ([2]_).
     inside : float
         Share of the draws of importance sampling that fall into the mode's basin.
     maximum : array of shape (D,)
@@ -76,7 +76,7 @@ class LaplaceEstimate:
     height : float
         The log density there (nats).
     remark : str
-        Why there is no estimate, or why not to trust it; empty otherwise.
+        Why there is no estimate, or why it is unreliable; empty otherwise.
     """
 
     log_z: float = math.nan
@@ -113,21 +113,21 @@ def laplace(
     gradient : callable
         The same at one point, with its gradient. A `DensityError` is a density of zero.
     start : array of shape (D,)
-        Where to climb from.
+        The starting point of the climb.
     scale : float or array of shape (D,)
-        The width of the mode in each coordinate, roughly: the unit of steps.
+        The approximate width of the mode in each coordinate, which is the unit of steps.
     inside : callable, optional
         The mode's basin; everywhere by default. Importance sampling counts nothing outside it.
     draws : int
-        Of each round of importance sampling.
+        Draws of each round of importance sampling.
     seed : int or sequence of int
-        Decides them.
+        Seed of the draws.
 
     Returns
     -------
     LaplaceEstimate
-        Without a value, and with a remark, where no maximum is reached, the Hessian there is not
-        negative definite, or the maximum lies in another basin.
+        It has a remark instead of a value if no maximum is reached, if the Hessian there is not
+        negative definite, or if the maximum lies in another basin.
 
     Raises
     ------
@@ -136,9 +136,9 @@ def laplace(
 
     Notes
     -----
-    The error of importance sampling is that of the weights, or the scatter of rounds, if larger.
-    The climb is bounded-memory quasi-Newton, then Newton's method with halved steps. The Hessian is
-    made of central differences of gradients.
+    The error of importance sampling is that of the weights, or the scatter of rounds if it is
+    larger. The climb is a limited-memory quasi-Newton method, then Newton's method with halved
+    steps. The Hessian comes from central differences of gradients.
     """
     if draws < 2:
         raise InputError(f"draws: {draws} is not 2 or more")
@@ -162,7 +162,7 @@ def laplace(
         return replace(found, remark=reason)
     if inside is not None and not inside(top[None])[0]:
         return replace(
-            found, remark="the density's maximum next to it lies in another mode's basin"
+            found, remark="the nearest maximum of the density lies in another mode's basin"
         )
     factor = np.linalg.cholesky(np.linalg.inv(minus_hessian)) * unit[:, None]
     half_log_det = float(np.log(np.diag(factor)).sum())
@@ -179,7 +179,7 @@ def _corrected(
     draws: int,
     rng: np.random.Generator,
 ) -> LaplaceEstimate:
-    """Add what importance sampling says, in rounds, each from a proposal fitted to the last.
+    """Add the result of importance sampling in rounds, each with a proposal fitted to the last.
 
     A round's proposal is fixed before its draws, so that each round's mean is unbiased.
     """
@@ -194,7 +194,7 @@ def _corrected(
         densities = [one.log_density(made[hit]) for one in around]
         ratios[hit] = log_density(made[hit]) - np.logaddexp(*densities) + math.log(len(around))
         if np.isfinite(ratios).sum() < _LEAST:
-            nothing = "importance sampling about the maximum does not meet the mode's basin"
+            nothing = "no draw of importance sampling about the maximum lies in the mode's basin"
             return replace(found, inside=float(hit.mean()), remark=nothing)
         if number >= _FITTING:
             kept.append(ratios)
@@ -214,7 +214,7 @@ def _corrected(
         corrected_sd=sd / mean,
         pareto_k=k,
         inside=float(np.mean(hits)),
-        remark="" if k <= TRUSTED_K else f"Pareto k {k:.2f}: not to be trusted",
+        remark="" if k <= TRUSTED_K else f"Pareto k {k:.2f}: unreliable",
     )
 
 
@@ -223,7 +223,7 @@ def _mean_sd(values: FloatArray) -> float:
 
 
 def _refitted(made: FloatArray, ratios: FloatArray) -> list[Proposal] | None:
-    """Return proposals with the moments of weighted draws; None where these are too few."""
+    """Return proposals with the moments of weighted draws; None if there are too few draws."""
     known = np.isfinite(ratios)
     weights = np.exp(psis_weights(ratios[known][:, None].copy())[0][:, 0])
     if 1 / (weights**2).sum() < _DRAWS_A_DIMENSION * (made.shape[1] + 1):
@@ -241,7 +241,7 @@ def _refitted(made: FloatArray, ratios: FloatArray) -> list[Proposal] | None:
 
 
 def _climbed(ascent: Gradient, dims: int) -> tuple[FloatArray, float, FloatArray, str]:
-    """Climb from the origin; return the end, its height, minus the Hessian, and what is wrong."""
+    """Climb from the origin; return the end, its height, minus the Hessian, and any problem."""
 
     def descent(u: FloatArray) -> tuple[float, FloatArray]:
         value, slope = ascent(u)
@@ -319,19 +319,19 @@ def laplace_by_mode(
 ) -> dict[int, LaplaceEstimate]:
     """Approximate the evidence of each mode.
 
-    Each climb begins at the highest point known of the mode: a draw of either engine, or its peak,
-    which is a maximum of posterior over prior and none of the density.
+    Each climb begins at the highest known point of the mode: a draw of either engine, or its peak,
+    which is a maximum of posterior over prior and not of the density.
 
     Parameters
     ----------
     comparison : Comparison
-        With draws of at least one engine.
+        A comparison with draws of at least one engine.
     basins : Basins, optional
-        Those of the comparison, if they are known already.
+        The basins of the comparison, if they are already known.
     draws : int
-        Of each round of importance sampling.
+        Draws of each round of importance sampling.
     seed : int
-        Decides them, for each mode others.
+        Seed of the draws, which differ between modes.
 
     Returns
     -------

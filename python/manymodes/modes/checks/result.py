@@ -25,20 +25,20 @@ _NO_ERROR = 1e-9
 
 @dataclass(frozen=True)
 class Check:
-    """What one method says of one mode, or of the whole.
+    """The evidence of one mode, or of the whole, by one method.
 
     Attributes
     ----------
     method : str
         One of `METHODS`.
     scope : {"mode", "sum of modes", "with unvisited copies", "whole"}
-        What the evidence is of.
+        The scope of the evidence.
     mode : int
         The id of the mode; 0 for the whole.
     log_z, log_z_sd : float
-        Log evidence and its standard error (nats); NaN where there is none. Laplace has no error.
+        Log evidence and its standard error (nats); NaN if there is none. Laplace has no error.
     remark : str
-        Why there is no estimate, or what to know of it; may be empty.
+        Why there is no estimate, or a remark on it; may be empty.
     """
 
     method: str
@@ -87,14 +87,14 @@ class Checks:
     Attributes
     ----------
     rows : tuple of Check
-        By method, modes first.
+        The evidences by method, modes first.
     agreements : tuple of Agreement
-        Of each pair of methods on each prominent mode, and on the sum of those that both know.
+        Each pair of methods on each prominent mode, and on the sum of modes that both know.
     limit : float
-        So many errors are more than chance: among all comparisons the largest exceeds it by chance
-        as often as a single one exceeds three.
+        The largest difference, in errors, that chance explains: the largest of all differences
+        exceeds it by chance as often as a single one exceeds three.
     copies : str
-        What is known of exact copies of the modes.
+        A sentence on exact copies of the modes.
     """
 
     rows: tuple[Check, ...]
@@ -134,7 +134,7 @@ class Checks:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Checks:
-        """Make checks from what `as_dict` returned and JSON kept."""
+        """Make checks from the result of `as_dict`, read from JSON."""
 
         def number(value: float | None) -> float:
             return math.nan if value is None else value
@@ -163,7 +163,7 @@ class Checks:
         return cls(rows, agreements, kept["limit"], kept["copies"])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry in ``summary.json``; what is not known is None."""
+        """Return the entry in ``summary.json``; unknown figures are None."""
 
         def plain(value: Any) -> Any:
             return None if isinstance(value, float) and not math.isfinite(value) else value

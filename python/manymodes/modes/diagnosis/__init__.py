@@ -1,4 +1,4 @@
-"""Diagnosis of many chains: do they agree, are their modes healthy, what have they not found."""
+"""Diagnosis of many chains: agreement, health of their modes, and modes that they did not find."""
 
 from __future__ import annotations
 

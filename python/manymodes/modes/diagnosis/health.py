@@ -23,27 +23,27 @@ LOW_ENERGY = 0.3
 """E-BFMI below this: the chain's energy moves too little for its momentum ([1]_)."""
 
 BAD_K = 0.7
-"""Pareto k-hat above this: a leave-one-out term is not to be relied on ([2]_)."""
+"""Pareto k-hat above this: a leave-one-out term is unreliable ([2]_)."""
 
 _NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class ModeHealth:
-    """One mode that holds draws of the chains. What cannot be told is NaN.
+    """One mode that holds draws of the chains. Unknown figures are NaN.
 
     Attributes
     ----------
     mode : int
         Its id.
     chains, stayed : int
-        Chains with most of their draws in it, and those that ran to their end without ever
-        being elsewhere.
+        Chains with most of their draws in it, and chains that ran to their end and have all their
+        draws in it.
     draws : int
-        Draws in it, of whatever chain.
+        Draws of all chains in it.
     rhat, ess_bulk, ess_tail : float
-        The worst over the unconstrained coordinates, of the chains that stayed (R-hat: of
-        two or more).
+        The worst over the unconstrained coordinates, for the chains that stayed (R-hat needs two
+        or more).
     divergences : int
         Divergent transitions that ended in it.
     divergent, at_depth_limit : float
@@ -93,13 +93,13 @@ def mode_health(
     chains : Chains
         The chains.
     modes : int array of shape (C, S)
-        The mode of each draw, 0 where there is none.
+        The mode of each draw, 0 if there is no draw.
     main : int array of shape (C,)
         The mode with most of each chain's draws.
     max_treedepth : int
-        The sampler's.
+        The sampler's largest tree depth.
     threads : int, optional
-        Columns in work at once.
+        Columns processed at once.
     """
     energies = bfmi(chains, modes)
     found = []
@@ -133,7 +133,7 @@ def mode_health(
 
 
 def bfmi(chains: Chains, modes: IntArray) -> FloatArray:
-    """Return the E-BFMI of each chain, shape (C,); NaN without energies or draws to tell it."""
+    """Return the E-BFMI of each chain, shape (C,); NaN without energies or enough draws."""
     result = np.full(chains.n_chains, _NAN)
     energies = chains.stats.get("energy")
     if energies is None:

@@ -21,14 +21,14 @@ _LEAST_DRAWS = 4
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What the chains of a comparison say of themselves.
+    """The diagnosis of the chains of a comparison.
 
     Attributes
     ----------
     comparison : Comparison
-        Whose chains these are.
+        The comparison with the chains.
     superchains : int
-        How many chains share each start; 1 where each has its own.
+        How many chains share each start; 1 if each has its own.
     spaces : tuple of Agreement
         Weight space first; for a network also canonical weight space and function space. Empty
         with fewer than two chains that ran to their end.
@@ -37,12 +37,12 @@ class Diagnosis:
     switching : Switching
         Where chains start, begin and end.
     mode_counts, function_counts : int arrays
-        From how many starts each mode and each function was found, by id; a start counts for a
-        mode where a chain has most of its draws in it.
+        The number of starts from which each mode and each function was found, by id; a start
+        counts for a mode if a chain from it has most of its draws there.
     mode_coverage, function_coverage : Coverage
-        What these counts say of modes and functions not found.
+        Estimates from these counts about modes and functions that were not found.
     starts : int
-        How many different starts there are.
+        The number of different starts.
     """
 
     comparison: Comparison
@@ -92,15 +92,15 @@ def diagnose(
     Parameters
     ----------
     comparison : Comparison
-        One with chains.
+        A comparison with chains.
     superchains : int, optional
         How many chains share each start: chains g M to g M + M - 1 are a superchain of M. By
-        default as they were run (`Chains.superchain`).
+        default the number of the run (`Chains.superchain`).
     max_treedepth : int, optional
-        The sampler's largest tree depth, at which a trajectory is cut off. By default as it was
-        (`Chains.max_treedepth`).
+        The sampler's largest tree depth, at which a trajectory is cut off. By default that of the
+        run (`Chains.max_treedepth`).
     threads : int, optional
-        Columns in work at once; by default as many as there are cores.
+        Columns processed at once; by default the number of cores.
 
     Returns
     -------
@@ -115,8 +115,8 @@ def diagnose(
 
     Notes
     -----
-    Memory: beside the draws, one array of some 30 million numbers at most (canonical weights or
-    predictions of all draws, a few columns at a time).
+    Besides the draws, memory holds one array of at most some 30 million numbers (canonical weights
+    or predictions of all draws, a few columns at a time).
     """
     chains = comparison.chains
     if chains is None:

@@ -27,12 +27,12 @@ SPACES = {
     "canonical": "canonical weight space",
     "function": "function space",
 }
-"""The spaces and how a sentence calls them."""
+"""The spaces and their names in a sentence."""
 
 GOOD = 1.01
 _LENIENT = 1.05
 _AT_ONCE = 32_000_000  # canonical weights held at once
-_CHAINS_FOR_ESS = 64  # chains whose own effective sample sizes are looked at
+_CHAINS_FOR_ESS = 64  # chains whose own effective sample sizes are computed
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Agreement:
         Nested R-hat and its value for stationary chains, sqrt(1 + 1/(M ess_chain)) with M
         chains in a superchain; empty without superchains.
     n_chains, n_draws : int
-        How many chains of how many draws these are of.
+        How many chains, and draws of each, count.
     """
 
     space: str
@@ -67,11 +67,12 @@ class Agreement:
 
     @property
     def limits(self) -> FloatArray:
-        """What R-hat of chains that sample one distribution stays below, shape (K,).
+        """The limit of R-hat for chains that sample one distribution, shape (K,).
 
-        1.01 for long chains. R-hat of 2C stationary half chains of n draws is about
+        It is 1.01 for long chains. R-hat of 2C stationary half chains of n draws is about
         sqrt(1 - 1/n + F/ESS), with ESS half of ``ess_chain`` and F = 1 + 3 sqrt(2/(2C - 1)) at
-        the upper end (3 sigma): above 1.01 for short chains that move slowly. Never above 1.05.
+        the upper end (3 sigma). It is above 1.01 for short chains that move slowly, and never
+        above 1.05.
         """
         upper = 1 + 3 * np.sqrt(2 / (2 * self.n_chains - 1))
         half, ess = self.n_draws // 2, np.maximum(self.ess_chain, 1) / 2
@@ -124,7 +125,7 @@ def agreements(
     Parameters
     ----------
     comparison : Comparison
-        Its R-hats are used where they are.
+        Its R-hats are used if it has them.
     whole : Chains
         The chains that ran to their end; at least two.
     superchains : int
@@ -184,7 +185,7 @@ def _agreement(
     groups: IntArray,
     threads: int | None,
 ) -> Agreement:
-    """Compute all that is said of one space, from coordinates that come block by block."""
+    """Compute the agreement in one space from coordinates that come block by block."""
     parts: dict[str, list[FloatArray]] = {
         name: [] for name in ("rhat", "ess_bulk", "ess_tail", "ess_chain", "nested_rhat")
     }
@@ -225,7 +226,7 @@ def _ess_chain(block: FloatArray, threads: int | None) -> FloatArray:
     picks = np.unique(
         np.linspace(0, n_chains - 1, min(n_chains, _CHAINS_FOR_ESS)).round().astype(np.intp)
     )
-    alone = np.moveaxis(block[picks], 0, 1)[None]  # each chain a column of its own
+    alone = np.moveaxis(block[picks], 0, 1)[None]  # each chain becomes its own column
     return np.asarray(np.median(ess_bulk(alone, threads=threads), axis=0))
 
 

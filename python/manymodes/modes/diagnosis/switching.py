@@ -1,4 +1,4 @@
-"""Where chains start, begin and end: which of them leave a basin, and for which one."""
+"""Where chains start, begin and end: which chains leave a basin, and for which other basin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from manymodes.types import BoolArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class Switching:
-    """The modes that each chain passes through, as ids from 1; 0 where none is known.
+    """The modes that each chain passes through, as ids from 1; 0 if none is known.
 
     Attributes
     ----------
@@ -28,8 +28,8 @@ class Switching:
     left : bool array of shape (C,)
         Whether a draw lies outside the mode of the first one.
     transitions : int array of shape (M + 1, M + 1)
-        Pairs of neighbouring draws by the modes of the first and of the second; those that
-        stay are on the diagonal.
+        Pairs of neighbouring draws by the modes of the first and of the second; pairs in one mode
+        are on the diagonal.
     """
 
     started: IntArray
@@ -44,7 +44,7 @@ class Switching:
     def from_starts(self) -> IntArray:
         """Chains by the mode of their start (rows) and of their last draw, (M + 1, M + 1).
 
-        All zero where the starts were not climbed.
+        All zero if the starts were not climbed.
         """
         return self._table(self.started, self.ended)
 

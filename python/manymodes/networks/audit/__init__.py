@@ -1,4 +1,4 @@
-"""What a constraint does: which copies of a function it keeps, and which functions it loses."""
+"""The audit of a constraint: which copies of a function it keeps, which functions it loses."""
 
 from __future__ import annotations
 

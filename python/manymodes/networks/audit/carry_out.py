@@ -1,4 +1,4 @@
-"""The audit: random orbits, the copies of each that a constraint admits, and what follows."""
+"""The audit: random orbits, the copies of each that a constraint admits, and the conclusions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from manymodes.types import FloatArray
 
 ORBITS = 5_000
 _MEASURED = 2_000  # draws on which changes of the prior are measured
-_LISTED = 40_000  # copies that are gone through to check the counts
+_LISTED = 40_000  # copies that are examined one by one to check the counts
 _MOST_LISTED = 400  # orbits
 _LARGEST_LISTED = 1_000  # group order
 _MOST_NUMBERS = 100_000_000  # weights of all draws
@@ -40,12 +40,12 @@ def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
     orbits : int
         Number of draws, at least 2, each with all its copies under permutations and flips.
     seed : int
-        Decides everything random.
+        Seed of all random numbers.
 
     Returns
     -------
     Audit
-        Shares of orbits with no, one and several admitted copies, and what follows from them.
+        Shares of orbits with no, one and several admitted copies, and the conclusions.
 
     Raises
     ------
@@ -54,14 +54,14 @@ def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
     """
     if network.active is not None:
         raise InputError(
-            f"active: '{network.active}' leaves no constraint to audit, since units of a network of"
-            " variable size are not alike; audit the network with active None"
+            f"active: '{network.active}' leaves no constraint to audit, because the units of a"
+            " network of variable size differ; audit the network with active None"
         )
     most = _MOST_NUMBERS // network.parameter_count
     if orbits > max(2, most):
         raise InputError(
             f"orbits: {orbits} draws of {network.parameter_count} weights are too many;"
-            f" give {max(2, most)} at most"
+            f" give at most {max(2, most)}"
         )
     if orbits < 2:
         raise InputError(f"orbits: {orbits} are too few for an error; give 2 or more")
@@ -167,7 +167,7 @@ def _copies(count: Count, knowledge: Known) -> KnownEstimate:
 def _members(network: Network, count: Count, mass: RegionMass | None) -> KnownEstimate:
     """Return the mean number of admitted copies, whatever the support, and what it must be."""
     mean, sd = _mean(count.admitted)
-    if mean == 0:  # as if there had been one; of samples this would say nothing
+    if mean == 0:  # counts get the error of one copy; for samples it would mean nothing
         mean, sd = (0.0, 1 / len(count.admitted)) if count.exact else (math.nan, math.nan)
     moving = (
         network.activation == "sigmoid"
@@ -213,7 +213,7 @@ def _method(count: Count, knowledge: Known) -> str:
 
 
 def _enumerated(network: Network, weights: Draws, count: Count) -> int:
-    """Go through the whole group for a few orbits, and return for how many.
+    """Examine the whole group for a few orbits, and return the number of these orbits.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def _same_evidence(network: Network) -> tuple[bool, str]:
         return True, "it is the program without a constraint"
     if constraint == "ordered":
         return True, (
-            "of the H! orders of every layer the region holds exactly one, and the prior is the "
+            "the region holds exactly one of the H! orders of every layer, and the prior is the "
             "same for all of them"
         )
     if constraint == "unit-norm":
@@ -265,7 +265,7 @@ def _same_evidence(network: Network) -> tuple[bool, str]:
             "same for all copies"
         )
     if constraint == "pd-skew:lu":
-        return False, "its prior on the region is another one, on the factors of the matrix"
+        return False, "its prior on the region is a different one, on the factors of the matrix"
     if activation == "sigmoid":
         return False, (
             "flips move biases, so that the prior is not the same for all copies: "

@@ -1,7 +1,7 @@
 """How many copies of each draw a constraint admits: exact counts wherever there is structure.
 
-A group of H! 2^H members is never gone through: what the constraint asks decides most of each
-member, and the rest is searched unit by unit for many draws at once.
+A group of H! 2^H members is never listed: the constraint decides most of each member, and the rest
+is searched unit by unit for many draws at once.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from manymodes.types import BoolArray, FloatArray, IntArray
 Booleans = BoolArray
 
 _DRAWS = 500  # draws that are searched at once
-_FEWEST = 8  # so few draws are not split further
+_FEWEST = 8  # blocks of so few draws are not split further
 _MOST_NUMBERS = 20_000_000  # weights of a block's partial placements
 _WIDEST = 10  # widest layer whose flips, or sets of units, are listed
-_MOST_LISTED = 400  # members of a group that is gone through
-_SAMPLED = 64  # most members drawn for each draw where nothing else is left
-_MOST_WORK = 2e9  # multiplications for those
+_MOST_LISTED = 400  # members of a group that is listed
+_SAMPLED = 64  # most members sampled for each draw if there is no other way
+_MOST_WORK = 2e9  # multiplications for sampled members
 
 
 class _TooMany(Exception):
@@ -45,7 +45,7 @@ def count_copies(network: Network, weights: Draws, rng: np.random.Generator) -> 
     weights : dict of str to ndarray, shape (n, *network.weight_shapes[name])
         Draws of the prior of ``none``.
     rng : numpy.random.Generator
-        For the members of the group that are sampled where no count is possible.
+        Source of the members of the group that are sampled if no count is possible.
     """
     one = np.ones(len(weights["b"]))
     relu, sigmoid = network.activation == "relu", network.activation == "sigmoid"
@@ -54,7 +54,7 @@ def count_copies(network: Network, weights: Draws, rng: np.random.Generator) -> 
         case "unit-norm":
             return Count(1, one, one)
         case "none" | "ordered":
-            # Of every pattern of flips, each layer has exactly one order.
+            # For every pattern of flips, each layer has exactly one order.
             base = orders if network.constraint == "none" else 1
             return _patterns(network, weights, base, rng)
         case "ordered-signed":
@@ -75,7 +75,7 @@ def count_copies(network: Network, weights: Draws, rng: np.random.Generator) -> 
 
 
 def list_copies(network: Network, weights: Draws) -> Count:
-    """Return the same, going through the whole group."""
+    """Return the same by listing the whole group."""
     admitted, supported = (np.zeros(len(weights["b"])) for _ in range(2))
     for copy in orbit(network, weights):
         good = admits(network, copy)
@@ -119,7 +119,7 @@ def in_support(network: Network, weights: Draws) -> Booleans:
 def _in_blocks(
     search: Callable[[Network, Draws], Count], network: Network, weights: Draws, size: int = _DRAWS
 ) -> Count:
-    """Search block after block, in smaller ones where a block has too many placements."""
+    """Search block after block; split a block that has too many placements."""
     parts = []
     for start in range(0, len(weights["b"]), size):
         block = {name: value[start : start + size] for name, value in weights.items()}
@@ -198,7 +198,7 @@ def _signed(network: Network, weights: Draws) -> Count:
 
 
 def _following(network: Network, weights: Draws) -> list[tuple[FloatArray, FloatArray]]:
-    """Return matrix and bias of what follows each hidden layer."""
+    """Return matrix and bias of the layer after each hidden layer."""
     return [*layers(network.hidden, weights), (weights["V"], weights["c"])][1:]
 
 
@@ -226,10 +226,10 @@ def _search_pd_skew(network: Network, weights: Draws) -> Count:
 
 
 def _place(matrix: FloatArray, flips: bool) -> tuple[IntArray, IntArray, FloatArray]:
-    """Place units one after another, keeping what can still be admitted.
+    """Place units one after another, and keep the placements that can still be admitted.
 
-    A positive diagonal decides the signs. Leading minors of W + W', the placed rows, stay as they
-    are when further rows come, so that a wrong one ends a branch, as does a wrong skew part.
+    A positive diagonal decides the signs. The leading minors of W + W' of the placed rows do not
+    change when further rows come. So a wrong minor ends a branch, and so does a wrong skew part.
 
     Parameters
     ----------

@@ -18,14 +18,14 @@ _FACTOR = 2.0
 
 @dataclass(frozen=True)
 class Invariance:
-    """What one generator of the group does to the prior.
+    """The effect of one generator of the group on the prior.
 
     Attributes
     ----------
     name : str
         The generator, such as ``flip unit 1 of layer 1``.
     kind : {"swap", "flip", "rescale"}
-        Which of the moves it is.
+        The kind of the move.
     invariant : bool
         Whether the prior is the same before and after, by the argument in `why`.
     why : str
@@ -94,7 +94,7 @@ def invariance(network: Network, weights: dict[str, FloatArray]) -> tuple[Invari
 
 
 def _log_jacobian(network: Network, generator: Generator) -> float:
-    """Return the log volume factor of a move: 0 but for a rescaling."""
+    """Return the log volume factor of a move: 0 except for a rescaling."""
     if generator.kind != "rescale":
         return 0.0
     widths = (network.inputs, *network.hidden, network.outputs)

@@ -1,4 +1,4 @@
-"""What is known of a constraint without any counting, and why."""
+"""Exact results on constraints that need no counting, with their arguments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Known:
 
 
 def always(copies: int, why: str) -> Known:
-    """Return what is known when every orbit has the same number of admitted copies."""
+    """Return the exact shares if every orbit has the same number of admitted copies."""
     return Known(0.0, float(copies == 1), float(copies > 1), 0.0, why)
 
 
@@ -47,7 +47,7 @@ def known(network: Network) -> Known:
         case "none" | "ordered" if bounded(network):
             why = (
                 "The draw itself is in the prior's support, and so are its orders; "
-                "how many of its flipped copies are depends on the draw."
+                "the number of its flipped copies in the support depends on the draw."
             )
             if network.constraint == "none" and max(network.hidden) > 1:
                 return Known(0.0, 0.0, 1.0, 0.0, why)
@@ -62,9 +62,9 @@ def known(network: Network) -> Known:
             return always(1, "Different biases can be sorted in exactly one way.")
         case "ordered-signed" if network.activation == "tanh":
             why = (
-                "A unit's outgoing weight to the first unit that follows says whether to flip it; "
-                "then biases can be sorted in exactly one way. From the last layer to the first, "
-                "nothing is left to choose, and nothing goes wrong."
+                "A unit's outgoing weight to the first unit of the next layer says whether to flip "
+                "it; then biases can be sorted in exactly one way. From the last layer to the "
+                "first, this leaves no choice, and it never fails."
             )
             return always(1, why)
         case "ordered-signed":
@@ -86,8 +86,8 @@ def known(network: Network) -> Known:
 _WIDEST_REGION = 32
 
 _SVD = (
-    "A flip of unit i changes the sign of the i-th pivot of U alone (of none, if U has fewer "
-    "than i columns). So whatever the order of the units, all pivots can be made positive, and "
+    "A flip of unit i changes only the sign of the i-th pivot of U (no sign, if U has fewer "
+    "than i columns). So all pivots can be made positive for every order of the units, and "
     "each of the H! orders of a layer keeps 2^(H - k) copies, where k is the smaller width of its "
     "matrix: flips of k units are removed, permutations are not."
 )
@@ -102,14 +102,14 @@ def _signed_sigmoid(network: Network) -> Known:
     if len(network.hidden) > 1:
         why = (
             "With sigmoid units, flips move the next layer's biases, whose order decides which "
-            "unit comes first, and that unit's weights decide the flips. Going round in this "
-            "circle, a function can end with several copies"
+            "unit comes first, and that unit's weights decide the flips. Because of this "
+            "circle, a function can have several copies"
         )
         if bounded(network):
             return Known(why=f"{why}, and all of them can lie outside of the prior's box.")
         why += (
-            ". It keeps one at least: the unit that can be moved lowest by flips comes first when "
-            "they are made."
+            ". It keeps at least one: the unit that flips can move lowest comes first after these "
+            "flips."
         )
         return Known(none=0.0, why=why)
     if not bounded(network):
@@ -128,7 +128,7 @@ def _signed_sigmoid(network: Network) -> Known:
     # c, v_j uniform on (-1, 1): flips are of the v_j < 0, and P(c + sum < -1) is E[-sum] / 2.
     lost = units / 8
     return Known(
-        lost, 1 - lost, 0.0, 0.0, f"{why} For {units} units that has probability {units}/8."
+        lost, 1 - lost, 0.0, 0.0, f"{why} For {units} units this has probability {units}/8."
     )
 
 
@@ -148,13 +148,13 @@ def _pd_skew(network: Network) -> Known:
 
 
 _PD_SKEW = {
-    1: "A matrix of one weight is in the region if it is positive: one flip of two makes it so.",
+    1: "A matrix of one weight is in the region if it is positive, as it is after one flip of two.",
     2: (
         "At most one copy is admitted. A positive diagonal decides the flips. Suppose that "
         "(a b; c d) and its other order (c d; a b) both passed, each with its flips. If ab and cd "
         "have different signs, a positive skew part of one excludes the other. If not, positive "
         "definiteness needs 4|ad| > (|b| + |c|)^2 >= 4|bc| and 4|bc| > (|a| + |d|)^2 >= 4|ad|, "
-        "which cannot be. So the share of functions with a copy in the region is the number of "
+        "which is impossible. So the share of functions with a copy in the region is the number of "
         "copies times the region's share of the prior."
     ),
 }
@@ -171,7 +171,7 @@ def _inside_box(units: int, outputs: int) -> float:
 
 
 def region(network: Network) -> RegionMass | None:
-    """Return the log mass (nats) of the region under the prior of ``none``, if it can be had."""
+    """Return the log mass (nats) of the region under the prior of ``none``, if it is known."""
     base = network.constraint.split(":")[0]
     if base == "pd-skew" and network.inputs > _WIDEST_REGION:
         return None

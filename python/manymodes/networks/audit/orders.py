@@ -6,9 +6,9 @@ the next one depends on which units are placed already, not on how, and orders a
 through the 2^H sets.
 
 An order of one layer also permutes the next matrix's columns, the rows of its right singular
-vectors V, whose pivots fix the signs that the pivots of U must have. A path therefore carries
-the pattern of those signs: what the layer before left is used up bit by bit, and a new pattern is
-made for the layer after.
+vectors V, whose pivots fix the signs that the pivots of U must have. Therefore a path carries
+the pattern of these signs: it uses up the pattern of the layer before bit by bit, and makes a new
+pattern for the layer after.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Count:
     admitted : ndarray, shape (n,)
         Copies of each draw that the constraint admits.
     supported : ndarray, shape (n,)
-        Those of them that lie in the prior's support: a flip of a sigmoid unit can push a bias out
+        The admitted copies in the prior's support: a flip of a sigmoid unit can push a bias out
         of the box of a uniform prior.
     exact : bool
         Whether they are counts, and not estimates from sampled members of the group.

@@ -1,4 +1,4 @@
-"""What an audit found, as frozen data."""
+"""The results of an audit, as frozen data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class KnownEstimate(Estimate):
         return self.exact if self.exact is not None and known else self.value
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return value, error and exact value; None for what is not finite."""
+        """Return value, error and exact value; None for a figure that is not finite."""
         entries = {"value": self.value, "sd": self.sd, "exact": self.exact}
         if self.exact_sd > 0:
             entries["exact_sd"] = self.exact_sd
@@ -44,7 +44,7 @@ class KnownEstimate(Estimate):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the constraint does to the log evidence.
+    """The effect of the constraint on the log evidence.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class Evidence:
     reason : str
         Why.
     largest_rise : float or None
-        For constraints whose region holds more copies of some functions than of others: most by
-        which log_z can exceed that of ``none``, in nats; there is no lower limit. None where this
-        is 0 or not known.
+        The largest amount by which log_z can exceed that of ``none``, in nats, for constraints
+        whose region holds more copies of some functions than of others; there is no lower limit.
+        None if it is 0 or not known.
     rejection : float
         Shift of log_z by cutting the prior off without renormalising it: the log of the region's
         prior mass, in nats.
@@ -96,7 +96,7 @@ class Audit:
     group_order : int
         Copies of a function in the finite group, exact.
     continuum : bool
-        Whether copies besides differ by a rescaling of relu units, which the constraint leaves.
+        Whether copies also differ by a rescaling of relu units, which the constraint leaves.
     method : {"argument", "count", "sample"}
         The numbers of copies follow from an argument; were counted exactly for each orbit; or were
         estimated from random members of the group, in which case the shares are NaN.
@@ -122,13 +122,13 @@ class Audit:
     fundamental_domain : bool
         Whether the constraint keeps exactly one copy of almost every function.
     certain : bool
-        Whether that is known: an argument, or an exception. Otherwise no exception was found.
+        Whether this is known, by an argument or an exception. Otherwise no exception was found.
     enumerated : int
-        Orbits that were also gone through copy by copy, with the same numbers.
+        Orbits that were also counted copy by copy, with the same numbers.
     invariance : tuple of Invariance
         For each generator of the group, whether the prior is invariant.
     evidence : Evidence
-        What the constraint does to log_z.
+        The effect of the constraint on log_z.
     """
 
     network: Network
@@ -163,7 +163,7 @@ class Audit:
         return min(1.0, 3 / self.orbits)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as a dict that JSON can hold; what is not known is None."""
+        """Return everything as a dict that JSON can hold; unknown figures are None."""
         return {
             "network": self.network.to_dict(),
             "n_orbits": self.orbits,

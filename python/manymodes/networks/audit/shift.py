@@ -20,12 +20,12 @@ from manymodes.statistics.estimate import Estimate
 def evidence_shift(
     network: Network, draws: Weights, weights: npt.ArrayLike | None = None, *, seed: int = 1
 ) -> Estimate:
-    """Return log_z of the constrained program less that of ``none``, as draws of ``none`` tell it.
+    """Return log_z of the constrained program minus that of ``none``, from draws of ``none``.
 
     With the prior restricted to a region of mass P and renormalised, the evidence changes by the
-    factor (posterior mass of the region) / P. Where the prior is invariant under the group G
-    (tanh, and permutations of relu units), that mass is the posterior mean of the number of
-    admitted copies, over the order of G: all copies of a draw count, and the error is smaller.
+    factor (posterior mass of the region) / P. If the prior is invariant under the group G
+    (tanh, and permutations of relu units), this mass is the posterior mean of the number of
+    admitted copies divided by the order of G: all copies of a draw count, and the error is smaller.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def evidence_shift(
     weights : array_like, shape (...,), optional
         Importance weights of the draws, as nested sampling gives them.
     seed : int
-        For members of the group that are sampled where copies cannot be counted.
+        Seed of the members of the group that are sampled if copies cannot be counted.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def evidence_shift(
     mass = region(network)
     if network.active is not None:
         raise InputError(
-            f"active: '{network.active}' goes with constraint 'none' alone, which shifts nothing;"
+            f"active: '{network.active}' goes only with constraint 'none', which shifts nothing;"
             " give a network with active None"
         )
     if network.constraint == "pd-skew:lu" or mass is None:
@@ -65,7 +65,7 @@ def evidence_shift(
     flat, lead = flatten_draws(draws, shapes)
     shares = np.ones(lead) if weights is None else np.asarray(weights, dtype=float)
     if shares.shape != lead or not (shares >= 0).all() or not shares.sum() > 0:
-        raise InputError(f"weights: give {lead} numbers, none negative and one positive at least")
+        raise InputError(f"weights: give {lead} numbers, none negative and at least one positive")
     shares = shares.ravel() / shares.sum()
     if network.activation == "sigmoid":
         inside = admits(network, flat).astype(float)

@@ -1,4 +1,4 @@
-"""Figures of what was found: each function takes a comparison or an audit, or several."""
+"""Figures of results: each function takes a comparison or an audit, or several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a constraint does to the copies of functions."""
+"""Figures of an audit: how many copies of a function a constraint admits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def plot_audit(audit: Audit) -> Figure:
     Parameters
     ----------
     audit : Audit
-        What was found about one constraint.
+        The audit of one constraint.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def plot_audits(audits: Sequence[Audit]) -> Figure:
 
 
 def _check(audits: Sequence[Audit]) -> None:
-    """Refuse what has no numbers that a figure could show."""
+    """Refuse audits without numbers that a figure could show."""
     if not audits or not all(audit.histogram for audit in audits):
         raise InputError("figure: the copies of a function are too many to count")
     if any(audit.group_order > 1e300 for audit in audits):
@@ -263,7 +263,7 @@ def _copies(
 
 
 def _choose(numbers: IntArray, points: FloatArray) -> list[int]:
-    """Return three draws whose copies are well apart, with different numbers admitted if possible.
+    """Return three draws with well separated copies, and different numbers admitted if possible.
 
     Parameters
     ----------

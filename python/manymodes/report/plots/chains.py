@@ -1,4 +1,4 @@
-"""What chains do: whether they agree (R-hat) and whether they ever change mode."""
+"""Figures of chains: whether they agree (R-hat) and whether they ever change mode."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def plot_rhat(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
 
 
 def _excess(rhat: FloatArray) -> FloatArray:
-    """Return log10 of R-hat - 1, with what is undefined left out and what is endless kept in."""
+    """Return log10 of R-hat - 1; NaN is left out, infinite and very small values are clipped."""
     values = rhat.ravel()[~np.isnan(rhat.ravel())]
     return np.log10(np.clip(values - 1, 5e-4, 1e3))
 
@@ -89,7 +89,7 @@ def plot_traces(comparison: Comparison) -> Figure:
     Parameters
     ----------
     comparison : Comparison
-        One with chains.
+        A comparison with chains.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def _chosen(moved: Switching) -> list[int]:
     order = np.argsort(-changes, kind="stable")
     restless = [int(c) for c in order[: _TRACES // 2] if changes[c] > 0]
     rest: list[int] = []
-    for chain in order[::-1]:  # calm ones, each in a mode of its own if possible
+    for chain in order[::-1]:  # the chains that stay, each in another mode if possible
         if chain not in restless and main[chain] not in main[rest]:
             rest.append(int(chain))
     rest += [int(c) for c in order[::-1] if c not in restless and c not in rest]

@@ -44,14 +44,14 @@ def plot_checks(comparison: Comparison, checks: Checks) -> Figure:
     Parameters
     ----------
     comparison : Comparison
-        What was checked.
+        The comparison that was checked.
     checks : Checks
-        What `check` found.
+        The result of `check`.
 
     Returns
     -------
     Figure
-        One row for each mode; in it one mark a method, in nats with one standard error.
+        One row for each mode with one mark for each method, in nats with one standard error.
     """
     modes = comparison.prominent[:_MOST_ROWS]
     rows = [(f"mode {mode.id}", MODE, mode.id) for mode in modes]

@@ -1,4 +1,4 @@
-"""The corner plot: how weights are spread, one by one and two by two, under each posterior."""
+"""The corner plot: weights one by one and two by two, under each posterior."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ _MARGIN = 0.75  # inches, for ticks and labels
 
 
 def corner_names(comparison: Comparison) -> tuple[str, ...]:
-    """Return the names of what a corner plot shows, as Stan writes them.
+    """Return Stan's names of the scalars that a corner plot shows.
 
-    The input weights ``W`` of a network, or all parameters of another program; the first six.
+    These are the first six of the input weights ``W`` of a network, or of all parameters of
+    another program.
     """
     spread = [name for name, values in _finite_draws(comparison).items() if np.ptp(values) > 0]
     return tuple(spread[:MOST_COLUMNS])
 
 
 def _finite_draws(comparison: Comparison) -> dict[str, FloatArray]:
-    """Return equally weighted draws of each scalar, all finite; what seldom is, is left out."""
+    """Return equally weighted draws of each scalar, all finite; rarely finite ones are left out."""
     pool = pool_of(comparison)
     columns = corner_columns(comparison.posterior, pool.rows[pool.draws(None, _POINTS)])
     columns = {n: v for n, v in columns.items() if np.isfinite(v).mean() > _MOSTLY}
@@ -48,7 +49,7 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
     Parameters
     ----------
     comparisons : Comparison or mapping of str to Comparison
-        Nested points are used where there are some, otherwise the chains, stacked if possible.
+        Nested points are used if there are any, otherwise the chains, stacked if possible.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
 def corner_columns(posterior: Posterior, rows: FloatArray) -> dict[str, FloatArray]:
     """Return each scalar of rows (..., P) by Stan's name for it, shape (...).
 
-    Of a network only its input weights.
+    For a network only its input weights are returned.
     """
     variables = posterior.unpack(rows)
     if posterior.network is not None:

@@ -16,7 +16,7 @@ from manymodes.statistics.coverage import accumulation
 from manymodes.types import IntArray
 
 _MOST_ROWS = 20
-_SIDE_BY_SIDE = 9  # so many rows fit beside each other
+_SIDE_BY_SIDE = 9  # tables of at most this many rows fit beside each other
 _POINTS = 60
 _SHADES = LinearSegmentedColormap.from_list("counts", ["#e8eef4", "#7aa6c8", "#123f66"])
 
@@ -28,15 +28,15 @@ def plot_switching(diagnosis: Diagnosis) -> Figure:
     Parameters
     ----------
     diagnosis : Diagnosis
-        Of chains.
+        The diagnosis of the chains.
 
     Returns
     -------
     Figure
-        One panel by the mode of the first draw and, where starts were climbed, one by the mode
-        that the starting point climbs to ("none": to one that holds no draw). Chains on the
-        diagonal ended where they began. At most 19 modes have their own row, those with the
-        most chains; the others share one.
+        One panel by the mode of the first draw and, if starts were climbed, one by the mode
+        that the starting point climbs to ("none" if that mode holds no draw). Chains on the
+        diagonal ended where they began. The modes with the most chains, at most 19, have their
+        own row; the others share one.
     """
     moved = diagnosis.switching
     tables = {"mode of the first draw": moved.from_draws}
@@ -57,7 +57,7 @@ def plot_switching(diagnosis: Diagnosis) -> Figure:
 
 
 def _rows(tables: Iterable[IntArray]) -> list[int]:
-    """Return the ids with a row of their own: those with the most chains, in order."""
+    """Return the ids of the modes with the most chains, in order; each has its own row."""
     total = np.sum([t.sum(axis=0) + t.sum(axis=1) for t in tables], axis=0)
     ids = 1 + np.flatnonzero(total[1:])
     if len(ids) > _MOST_ROWS:
@@ -66,7 +66,7 @@ def _rows(tables: Iterable[IntArray]) -> list[int]:
 
 
 def _lumped(table: IntArray, ids: list[int]) -> tuple[IntArray, list[str]]:
-    """Return counts with the ids without a row of their own added up, and the rows' names."""
+    """Return counts, in which ids without their own row are added up, and the rows' names."""
     place = np.full(len(table), len(ids))
     place[ids] = np.arange(len(ids))
     place[0] = len(ids) + 1
@@ -117,13 +117,13 @@ def plot_accumulation(diagnosis: Diagnosis) -> Figure:
     Parameters
     ----------
     diagnosis : Diagnosis
-        Of chains.
+        The diagnosis of the chains.
 
     Returns
     -------
     Figure
-        Up to the number of starts, the mean over all subsets of them; dashed, what as many
-        again are expected to add. Bands: one standard error.
+        Up to the number of starts, the mean over all subsets of them; dashed, the expected
+        number with as many starts again. Bands show one standard error.
     """
     n = diagnosis.starts
     at = np.unique(np.r_[np.geomspace(1, n, _POINTS), np.linspace(1, 2 * n, _POINTS), n].round())

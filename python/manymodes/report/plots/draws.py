@@ -35,8 +35,8 @@ class Pool:
     def draws(self, mode: int | None, n: int) -> IntArray | None:
         """Return n equally weighted draws of a mode, or of the whole for ``None``.
 
-        Systematic resampling in the order of the modes: the whole has each mode's share of
-        the draws to within 1/n. ``None`` where the mode has no weight.
+        Systematic resampling in the order of the modes gives the whole each mode's share of
+        the draws to within 1/n. The result is ``None`` if the mode has no weight.
         """
         weights = self.weights if mode is None else self.weights * (self.modes == mode)
         total = weights.sum()
@@ -55,7 +55,7 @@ def pool_of(comparison: Comparison) -> Pool:
         weights = comparison.nested_weights
         return Pool(nested.rows, nested.eta, weights, comparison.nested_modes)
     if chains is None:
-        raise ValueError("a comparison holds draws of one engine at least")
+        raise ValueError("a comparison needs draws of at least one engine")
     shares = np.full(chains.n_chains, 1 / chains.n_chains)
     if comparison.stacking is not None:
         shares = comparison.stacking.weights

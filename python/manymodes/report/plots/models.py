@@ -36,7 +36,7 @@ def plot_models(comparison: ModelComparison) -> Figure:
     Parameters
     ----------
     comparison : ModelComparison
-        Weights that no model has are left out.
+        A weight that no model has is left out.
 
     Returns
     -------
@@ -92,10 +92,10 @@ def _bar(axes: Axes, y: float, step: float, weight: Estimate, kind: str, label: 
 
 
 def families(comparison: ModelComparison) -> dict[str, list[Model]]:
-    """Return the networks by what they are but for their hidden units, each by rising number.
+    """Return the networks in families that differ only in hidden units, each by rising number.
 
-    Families are named by what differs between them. Those with one member are kept; with no
-    number of units that differs within a family there is no curve, and nothing is returned.
+    A family is named by what sets it apart from the others. Families with one member are kept.
+    If the number of units differs in no family, there is no curve, and nothing is returned.
     """
     groups: dict[tuple[str, ...], list[Model]] = {}
     for model in comparison.models:
@@ -127,14 +127,14 @@ def plot_units(comparison: ModelComparison) -> Figure:
     Parameters
     ----------
     comparison : ModelComparison
-        Of networks, some of which differ in their hidden units. Scores that no model has are
-        left out.
+        A comparison of networks, some of which differ in their hidden units. A score that no
+        model has is left out.
 
     Returns
     -------
     Figure
-        One line for each family of networks. Errors are one standard error: of log evidence its
-        own, of the scores that of the paired difference from the best model.
+        One line for each family of networks, with one standard error: the log evidence has its
+        own, a score has that of its paired difference from the best model.
     """
     lines = families(comparison)
     shown = [m for group in lines.values() for m in group]

@@ -1,4 +1,4 @@
-"""What the posterior predicts, as a whole and mode by mode, over the space of the inputs."""
+"""Figures of predictions over the space of the inputs, of the whole and mode by mode."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def plot_predictions(comparison: Comparison, *, limit: int = MOST_MODES) -> Figu
     Parameters
     ----------
     comparison : Comparison
-        Of a network with one or two inputs.
+        The comparison of a network with one or two inputs.
     limit : int
-        Most modes shown.
+        The largest number of modes shown.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def plot_predictions(comparison: Comparison, *, limit: int = MOST_MODES) -> Figu
     Raises
     ------
     InputError
-        The posterior is not such a network's.
+        The posterior is not that of such a network.
     """
     network = comparison.posterior.network
     if network is None or not can_plot_predictions(network):
@@ -178,7 +178,7 @@ def _colours(network: Network, means: list[FloatArray], y: FloatArray) -> Scalar
 
 
 def _image(network: Network, mean: FloatArray) -> FloatArray:
-    """Return what is shown at each input: the mean, or the classes' colours mixed by it."""
+    """Return the values shown at each input: the mean, or the classes' colours mixed by it."""
     if network.likelihood != "categorical":
         return mean[:, None]
     palette = np.array([to_rgb(c) for c in _CLASSES[: network.outputs]])

@@ -1,4 +1,4 @@
-"""How well the whole and each mode predict: mean log likelihoods on train and test data."""
+"""Scores of the whole and of each mode: mean log likelihoods on train and test data."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ModeScores:
     test_density : array of shape (G, T)
         The same on each test set.
     left_out : str
-        Which draws and training data have no log likelihood to score; empty if none.
+        A sentence on draws and training data without a log likelihood; empty if there are none.
     """
 
     modes: tuple[int | None, ...]
@@ -73,7 +73,7 @@ class ModeScores:
     def gain(self, group: int) -> tuple[float, float]:
         """Return how much better the whole is than a group on the test sets, and the error.
 
-        The difference is taken set by set, so that what makes a set hard cancels.
+        The difference is taken set by set, so that the difficulty of a set cancels.
         """
         return _mean(self.test_density[0] - self.test_density[group])
 
@@ -90,14 +90,14 @@ def score(
     Parameters
     ----------
     comparison : Comparison
-        Nested points are used where there are some (the whole is then weighted by evidence),
+        Nested points are used if there are any (the whole is then weighted by evidence),
         otherwise the chains, stacked if possible.
     test_sets : sequence of (X, y)
         Fresh data; they need a network.
     draws : int
         Draws for each group.
     limit : int
-        Most modes scored.
+        The largest number of modes scored.
 
     Returns
     -------
@@ -133,8 +133,8 @@ def _scored(
 ) -> ModeScores | None:
     """Score groups on the data that every draw of every group gives a finite log likelihood.
 
-    Draws for which the generated quantities threw are left out, and then such data; None where
-    nothing is left.
+    Draws for which the generated quantities threw are left out first, then data without a
+    finite log likelihood. The result is None if nothing is left.
     """
     train = [one.values[~one.threw] for one in told]
     if not all(len(values) for values in train):
@@ -240,7 +240,7 @@ def _violins(axes: Axes, scores: ModeScores) -> None:
 def _half(axes: Axes, values: FloatArray, x: float, side: int, fill: str, edge: str) -> None:
     """Draw one half of a violin, without the outermost half per cent of the draws.
 
-    Too few different draws for a density are drawn one by one.
+    If there are too few different draws for a density, they are drawn one by one.
     """
     distinct = np.unique(values)
     if len(distinct) < _FEW_DRAWS:

@@ -27,7 +27,7 @@ WIDTH = 6.6
 WHOLE = "#30343b"
 POSTERIORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
-# Paul Tol's "muted" scheme, told apart with every common colour vision.
+# Paul Tol's "muted" scheme: people with any common colour vision can distinguish its colours.
 _MODES = (
     "#332288",
     "#cc6677",
@@ -110,7 +110,7 @@ def quiet_grid(axes: Axes, axis: str = "x") -> None:
 
 
 def by_name(comparisons: Comparison | Mapping[str, Comparison]) -> dict[str, Comparison]:
-    """Return comparisons by name; one alone goes under its posterior's name."""
+    """Return comparisons by name; a single one gets its posterior's name."""
     if isinstance(comparisons, Comparison):
         return {visible(comparisons.posterior.name): comparisons}
     if not comparisons:

@@ -35,13 +35,13 @@ def plot_weights(comparison: Comparison) -> Figure:
     Parameters
     ----------
     comparison : Comparison
-        What was found about one posterior. Weights that it has no estimate of are left out.
+        The comparison of one posterior. A weight without an estimate is left out.
 
     Returns
     -------
     Figure
-        Horizontal bars in per cent with their standard errors. Each value is written where
-        there are few modes; otherwise only those too small for a bar.
+        Horizontal bars in per cent with their standard errors. If there are few modes, each
+        value is written; otherwise only values too small for a bar are.
     """
     modes = comparison.prominent[:_MOST_ROWS]
     kinds = [k for k in WEIGHTS if any(np.isfinite(_estimate(m, k).value) for m in modes)]
@@ -87,7 +87,7 @@ def _bar(axes: Axes, y: float, step: float, mode: ModeSummary, kind: str, label_
 
 
 def _look(colour: str, kind: str) -> dict[str, Any]:
-    """Tell the weights apart by how they are filled: full, light and hatched, empty."""
+    """Return how a weight's bar is filled: full, light and hatched, or empty."""
     fill = {"evidence": colour, "stacking": tint(colour, 0.62), "occupancy": "white"}[kind]
     hatch = "////" if kind == "stacking" else None
     return {"facecolor": fill, "edgecolor": colour, "linewidth": 1.1, "hatch": hatch}

@@ -1,9 +1,9 @@
 """A base measure fitted to the draws of chains: a mixture with Student's t tails.
 
 Chains that stay in different modes look different, and so do pieces of a chain that moves between
-them. Groups of alike pieces are where a mixture of normals begins that is fitted to all draws; each
-of its components gets Student's t tails and is widened. Where the program can tell its prior, that
-is a further component of small weight: what no chain has found is then still covered.
+them. A mixture of normals is fitted to all draws, beginning from groups of alike pieces. Each of
+its components gets Student's t tails and is widened. If the program can leave its likelihood out,
+the prior is a further component of small weight, so that it covers regions that no chain has found.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from manymodes.sampling.base_measures.measure import STUDENT4, BaseMeasure, Comp
 from manymodes.types import FloatArray, IntArray
 
 PRIOR_SHARE = 0.1
-"""The weight of the prior among the components, where there is one."""
+"""The weight of the prior among the components, if it is one of them."""
 
 _MOST_PIECES = 256
 _PIECE = 50
 _MOST_DRAWS = 20_000
 MOST_COMPONENTS = 24
-"""A fitted mixture has no more, the prior aside."""
+"""The largest number of components of a fitted mixture, without the prior."""
 
 _ALIKE = 0.5
 _STEPS = 20
@@ -39,7 +39,7 @@ _STUDENT4_SCALE = 0.6744897502 / 0.7406970841  # gives it the quartiles of a sta
 _SHRINK = 2.0
 _TRIALS = 100
 _LEAST = 0.5
-"""Share of the fitted weight that all components get alike, whatever their evidence seems to be."""
+"""Share of the fitted weight that is divided equally, whatever the evidence of components."""
 
 
 def chains_measure(
@@ -54,24 +54,25 @@ def chains_measure(
     Parameters
     ----------
     posterior : Posterior
-        What the chains sampled.
+        The posterior that the chains sampled.
     draws : sequence of arrays of shape (S_c, D)
         The draws of each chain, in the unconstrained space.
     prior : BaseMeasure, optional
         The prior's measure, which becomes a component.
     seed : int
-        Decides which points are tried to weigh the components.
+        Seed of the draws that weigh the components.
 
     Raises
     ------
     InputError
-        There are not two draws of one chain.
+        No chain has two draws.
 
     Notes
     -----
     Pieces are alike by the Bhattacharyya distance of the normals that have their means and
-    covariances (average linkage). A component's weight is half equal, half by a rough estimate of
-    its evidence from draws of its own: weights only decide the cost.
+    covariances (average linkage). Half of the weight is divided equally among the components, half
+    by a rough estimate of each component's evidence from its own draws: weights only decide the
+    cost.
     """
     kept = [np.asarray(one) for one in draws if len(one) > 1]
     if not kept:
@@ -90,7 +91,7 @@ def with_prior(
     source: str,
     fitted_to: str,
 ) -> BaseMeasure:
-    """Return a base measure of fitted components and, where there is one, the prior."""
+    """Return a base measure of fitted components and of the prior, if there is one."""
     n = len(components)
     reason = f"{n} component{'' if n == 1 else 's'} fitted to {fitted_to}"
     share = PRIOR_SHARE if prior is not None else 0.0
@@ -111,7 +112,7 @@ def _evenly(size: int, most: int) -> IntArray:
 
 
 def _pieces(draws: Sequence[FloatArray]) -> list[FloatArray]:
-    """Cut chains into pieces of some length each, as long as that makes not too many."""
+    """Cut chains into pieces of some length, longer ones if there would be too many."""
     pieces = [
         piece
         for one in draws
@@ -148,9 +149,9 @@ def _groups(pieces: list[FloatArray]) -> list[Moments]:
 
 
 def moments(draws: FloatArray, shares: FloatArray | None = None) -> Moments:
-    """Return mean and covariance of draws, shape (n, D), of which each counts by its share.
+    """Return mean and covariance of draws, shape (n, D), each with its share as weight.
 
-    The covariance is drawn towards its diagonal where there are few draws.
+    The covariance is drawn towards its diagonal if there are few draws.
     """
     shares = np.ones(len(draws)) if shares is None else shares
     n, dims = float(shares.sum()), draws.shape[1]
@@ -186,7 +187,7 @@ def _mixture(draws: FloatArray, groups: list[Moments]) -> list[Moments]:
 
 
 def _log_normal(draws: FloatArray, mean: FloatArray, covariance: FloatArray) -> FloatArray:
-    """Return the log density (nats) of a normal at draws, shape (n,), but for a constant."""
+    """Return the log density (nats) of a normal at draws, shape (n,), up to a constant."""
     root = np.linalg.cholesky(covariance)
     z = solve_triangular(root, (draws - mean).T, lower=True)
     return np.asarray(-0.5 * (z**2).sum(axis=0) - np.log(root.diagonal()).sum())

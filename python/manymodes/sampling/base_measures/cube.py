@@ -13,8 +13,8 @@ from manymodes.sampling.base_measures.measure import LOGISTIC, BaseMeasure
 def cube_measure(posterior: Posterior) -> BaseMeasure:
     """Return the base measure of a program whose parameters all live on (0, 1).
 
-    This is the convention of PolyStan: such parameters are the cube itself, which the program
-    turns into quantities of its own, and its density is the likelihood. Uniform on (0, 1) is
+    This is the convention of PolyStan: such parameters are the cube itself, the program turns them
+    into its own quantities, and its density is the likelihood. Uniform on (0, 1) is
     logistic on Stan's unconstrained scale.
 
     Raises

@@ -6,9 +6,9 @@ p(y, theta(eta)) |J(eta)| / q(eta), and the evidence is the integral of the prog
 any q that covers the posterior; q only decides what it costs.
 
 A component k of weight w_k is eta = m_k + S_k z, S_k lower triangular, with independent z of
-known quantiles. Of several components, one further cube coordinate (the first) says which
-one maps the others. The likelihood divides by the whole mixture, q = sum_k w_k q_k, whichever
-component a point came through: then the integral over the cube is
+known quantiles. If there are several components, one further cube coordinate (the first) chooses
+the one that maps the others. The likelihood divides by the whole mixture, q = sum_k w_k q_k,
+whichever component a point came through: then the integral over the cube is
 sum_k w_k int q_k(eta) p(eta) / q(eta) d eta = int p(eta) d eta, exactly.
 
 The choosing coordinate runs through the components many times over. A slice that moves it only a
@@ -43,7 +43,7 @@ _DISTRIBUTIONS = {
     CAUCHY: stats.cauchy(),
 }
 FAMILIES = tuple(_DISTRIBUTIONS)
-"""What an independent coordinate can be; ``student4`` is Student's t with 4 degrees of freedom."""
+"""Families of an independent coordinate; ``student4`` is Student's t with 4 degrees of freedom."""
 
 CYCLES = 16
 """How often the choosing coordinate runs through the components between 0 and 1."""
@@ -150,13 +150,13 @@ class BaseMeasure:
     components : tuple of Component
         Their weights sum to one.
     source : str
-        What it was made from: ``prior``, ``chains``, ``peaks``, ``cube`` or ``file``.
+        Its source: ``prior``, ``chains``, ``peaks``, ``cube`` or ``file``.
     exact : bool
-        Whether it is the prior itself, so that it covers the posterior for certain.
+        Whether it is the prior itself, so that it certainly covers the posterior.
     reason : str
-        Why it is what it is, in words.
+        How it was made, in words.
     log_prior : float
-        Where it is exact: log of the program's prior density over it (nats), which is 0 if the
+        If it is exact, log of the program's prior density over it (nats), which is 0 if the
         prior is normalised; NaN otherwise.
 
     Raises
@@ -172,9 +172,9 @@ class BaseMeasure:
     log_prior: float = float("nan")
 
     def __post_init__(self) -> None:
-        """Check that the components go together."""
+        """Check that the components fit one another."""
         if not self.components:
-            raise InputError("components: there is none; give at least one")
+            raise InputError("components: the list is empty; give at least one")
         if len({len(one.families) for one in self.components}) > 1:
             raise InputError("components: they differ in their dimension")
         total = sum(one.weight for one in self.components)
@@ -196,7 +196,7 @@ class BaseMeasure:
 
     @property
     def cube_dims(self) -> int:
-        """The dimension C of the cube: D, and 1 more where a component has to be chosen."""
+        """The dimension C of the cube: D, and 1 more if a component has to be chosen."""
         return self.dims + (len(self.components) > 1)
 
     @property
@@ -240,7 +240,7 @@ class BaseMeasure:
         return self.quantile(rng.random((draws, self.cube_dims)))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the measure as plain values, as its file holds them."""
+        """Return the measure as plain values, for its file."""
         return {
             "format": _FORMAT,
             "source": self.source,
@@ -305,7 +305,7 @@ def read_measure(path: Path, dims: int | None = None) -> BaseMeasure:
         raise InputError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is no base measure ({type(error).__name__}: {error}): give 'components', "
+            f"{path} is not a base measure ({type(error).__name__}: {error}): give 'components', "
             "each with 'families', 'location' and 'scale'"
         ) from error
     if dims is not None and base.dims != dims:

@@ -1,9 +1,9 @@
-"""A base measure fitted to the peaks of the density, with no chains: climbs, then refinement.
+"""A base measure fitted to the peaks of the density, without chains: climbs, then refinement.
 
 Many climbs are cheap and find more peaks than chains do. Each peak gets a component from the
-curvature there, and the mixture is refined by population Monte Carlo: draws of it, weighted by
-density over mixture, are what its next moments are taken from ([1]_). As with chains, the prior is
-a further component where the program can tell it.
+curvature there, and the mixture is refined by population Monte Carlo: its draws, weighted by
+density over mixture, give its next moments ([1]_). As with chains, the prior is a further
+component if the program can leave its likelihood out.
 
 References
 ----------
@@ -43,7 +43,7 @@ _APART = 0.5
 _FAR = 50.0
 _ROUNDS = 5
 _DRAWS = 3000
-_EIGENVALUES = (1e-4, 1e4)  # of the curvature, beyond which it says nothing of the mode's width
+_EIGENVALUES = (1e-4, 1e4)  # of the curvature; others say nothing about the mode's width
 _EQUAL = 0.2  # share of the weight that all components get alike
 _NEGLIGIBLE = 1e-4  # components with less than this of the largest one's mass are dropped
 _LEAST_DRAWS = 3.0  # effective draws for each coordinate, for a component to be updated
@@ -57,19 +57,19 @@ def peaks_measure(
     Parameters
     ----------
     posterior : Posterior
-        Its density on the unconstrained scale is climbed.
+        The climbs go up its density in the unconstrained space.
     prior : BaseMeasure, optional
         The prior's measure: climbs begin at its draws, and it becomes a component. Otherwise they
         begin uniformly in (-2, 2) in every coordinate.
     seed : int
-        Decides where climbs begin, and the draws of the refinement.
+        Seed of the starting points of climbs and of the draws of the refinement.
 
     Raises
     ------
     SamplingError
         No climb ends at a peak.
     """
-    # Its matrices are small, and threads of linear algebra only get in each other's way.
+    # One thread, because the matrices are small and threads of linear algebra slow them down.
     with threadpool_limits(limits=1, user_api="blas"):
         return _peaks_measure(posterior, prior, np.random.default_rng(check_seed(seed)))
 

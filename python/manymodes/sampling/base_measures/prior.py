@@ -1,4 +1,4 @@
-"""The base measure that is the prior: recognised exactly where it can be, fitted elsewhere."""
+"""The prior as base measure: recognised exactly where possible, fitted elsewhere."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
     A coordinate whose prior on the unconstrained scale is a normal (an unbounded normal weight),
     the standard logistic (a bounded weight under a uniform prior) or a Cauchy distribution,
     whatever the other coordinates are, is recognised from gradients of the prior's log density.
-    The rest is fitted, with heavier tails, to draws of the prior.
+    The other coordinates are fitted, with heavier tails, to draws of the prior.
 
     Parameters
     ----------
     posterior : Posterior
         Its program has the data switch ``prior_only``.
     seed : int
-        Of the probes and the draws.
+        Seed of the probes and the draws.
 
     Raises
     ------
@@ -82,26 +82,26 @@ def prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure:
 
 
 class ImproperPriorError(InputError):
-    """A prior has no finite integral, so that it is no measure to begin from.
+    """A prior has no finite integral, so that it cannot be a base measure.
 
     Attributes
     ----------
     parameters : tuple of str
-        In what it does not fall off.
+        The parameters in which it does not fall off.
     """
 
     def __init__(self, program: str, parameters: tuple[str, ...]) -> None:
         self.parameters = parameters
         super().__init__(
             f"the prior of {' and of '.join(parameters)} in {program} is improper: it has no "
-            "finite integral, so that there is no evidence (its constant would be arbitrary) and "
+            "finite integral, so there is no evidence (its constant would be arbitrary) and "
             "nothing to draw from. Give it a prior that falls off; --reference peaks finds the "
             "integral of the density as written"
         )
 
 
 def proper_prior_measure(posterior: Posterior, *, seed: int = 1) -> BaseMeasure | None:
-    """Return `prior_measure`; None where the program cannot tell its prior, or it is improper."""
+    """Return `prior_measure`; None if the program has no prior switch or its prior is improper."""
     if posterior.prior_only is None:
         return None
     try:

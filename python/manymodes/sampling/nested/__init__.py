@@ -1,4 +1,4 @@
-"""Nested sampling of a posterior: PolyChord on the density that NUTS samples, run and merged."""
+"""Nested sampling: runs of PolyChord on the density that NUTS samples, merged into one."""
 
 from __future__ import annotations
 

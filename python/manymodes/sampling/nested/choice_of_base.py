@@ -1,4 +1,4 @@
-"""Which base measure a posterior is integrated over, and what its prior integrates to."""
+"""The choice of the base measure over which a posterior is integrated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from manymodes.sampling.nested.settings import AUTO, REFERENCES
 from manymodes.types import FloatArray
 
 PILOTS = 16
-"""Chains that are run where a base measure needs some and there are none."""
+"""Chains that are run if a base measure needs some and there are none."""
 _PILOT_SETTINGS = NutsSettings(warmup=300, draws=200)
 
 
@@ -45,22 +45,22 @@ def choose_base(
     Parameters
     ----------
     posterior : Posterior
-        What will be integrated.
+        The posterior that will be integrated.
     reference : str
-        ``prior``, ``chains``, ``peaks``, ``cube``, the path of a file, or ``auto``: the prior,
-        where the program can leave its likelihood out and the prior is proper; the cube, where
-        all parameters live on (0, 1); otherwise what fits the chains.
+        ``prior``, ``chains``, ``peaks``, ``cube``, the path of a file, or ``auto``: the prior, if
+        the program can leave its likelihood out and the prior is proper; the cube, if all
+        parameters live on (0, 1); otherwise a measure fitted to the chains.
     chains : Chains, optional
         Draws for ``chains``; without any, a few short chains are run.
     seed : int
         Decides draws and fits.
     threads_per_chain, executor, workers, quiet
-        For the chains that are run, as `run_chains` takes them.
+        Options of `run_chains` for the chains that are run.
 
     Raises
     ------
     InputError
-        The name is unknown, the file is no base measure, or the program does not allow it.
+        The name is unknown, the file is not a base measure, or the program does not allow it.
     DensityError, SamplingError
         The prior has no density near the origin or cannot be sampled; or no chain finishes.
     """
@@ -72,11 +72,11 @@ def choose_base(
         prior = proper_prior_measure(posterior, seed=seed)
     if reference == AUTO:
         if prior is not None:
-            chosen, why = "prior", f"the data item '{PRIOR_SWITCH}' tells the prior"
+            chosen, why = "prior", f"the data item '{PRIOR_SWITCH}' switches the likelihood off"
         elif posterior.prior_only is not None:
-            chosen, why = "chains", "the prior is improper, and no measure to begin from"
+            chosen, why = "chains", "the prior is improper and cannot be a base measure"
         elif on_unit_cube(posterior):
-            chosen, why = "cube", f"no '{PRIOR_SWITCH}', and all parameters live on (0, 1)"
+            chosen, why = "cube", f"there is no '{PRIOR_SWITCH}', and all parameters live on (0, 1)"
         else:
             chosen, why = "chains", f"the program has no data item '{PRIOR_SWITCH}'"
     if chosen == "prior":
@@ -102,7 +102,7 @@ def choose_base(
 
 
 def check_reference(posterior: Posterior, reference: str) -> None:
-    """Refuse a base measure that cannot be had, before anything is run.
+    """Refuse an impossible base measure before anything is run.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def check_reference(posterior: Posterior, reference: str) -> None:
 def _of_file(posterior: Posterior, path: Path) -> BaseMeasure:
     if not path.is_file():
         raise InputError(
-            f"reference: '{path}' is none of {', '.join(REFERENCES)}, nor a file that is there"
+            f"reference: '{path}' is neither one of {', '.join(REFERENCES)} nor an existing file"
         )
     base = read_measure(path, posterior.dims)
     return replace(base, source="file", exact=False, log_prior=float("nan"))

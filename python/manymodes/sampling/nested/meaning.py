@@ -1,4 +1,4 @@
-"""What log_z is: an evidence, or only the integral of a density as it is written."""
+"""The meaning of log_z: an evidence, or only the integral of a density as it is written."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from manymodes.sampling.nested.result import Nested, PriorIntegral
 from manymodes.wording import joined
 
 _MOST_DIGITS = 1e7
-"""From here on a number has a power of ten instead of decimals."""
+"""Larger numbers are written with a power of ten instead of decimals."""
 
 
 def figure(value: float, decimals: int = 2) -> str:
-    """Return a number as a line has it."""
+    """Return a number as text for a line."""
     return f"{value:.{decimals}f}" if abs(value) < _MOST_DIGITS else f"{value:.6g}"
 
 
 def log_z_line(nested: Nested) -> str:
-    """Return log_z and its error with the name that it deserves, for a line."""
+    """Return log_z and its error, under the right name, for a line."""
     if nested.is_endless:
         return "log_z = none: the density has no finite integral"
     what = "log_z" if nested.is_evidence else "log integral of the density as written"
@@ -32,19 +32,20 @@ def what_is_integrated(prior: PriorIntegral) -> str:
     if prior.endless:
         return (
             f"the density has no finite integral: it does not fall off in {joined(prior.endless)}"
-            ". There is no evidence, and log_z only tells how far the runs looked; nor is there a "
-            "posterior to draw from. Give every parameter a prior that falls off"
+            ". There is no evidence and no posterior to draw from, and log_z only says how far "
+            "the runs went. Give every parameter a prior that falls off"
         )
     if not prior.improper:
         return ""
     names = joined(prior.improper)
     if prior.certain:
         return (
-            f"the prior of {names} is improper: it has no finite integral, so that there is no "
-            "evidence, whose constant would be arbitrary. log_z is the integral of the density as "
-            "written, and compares with no other program's. Weights of modes do not depend on it"
+            f"the prior of {names} is improper: it has no finite integral, so there is no "
+            "evidence, because its constant would be arbitrary. log_z is the integral of the "
+            "density as written and is not comparable with that of another program. Weights of "
+            "modes do not depend on it"
         )
     return (
-        f"{names} may have no prior: if so there is no evidence, whose constant would be "
+        f"{names} may have no prior: then there is no evidence, because its constant would be "
         "arbitrary, and log_z is the integral of the density as written"
     )

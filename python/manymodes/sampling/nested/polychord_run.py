@@ -31,36 +31,36 @@ from manymodes.toolchain.process import kept
 from manymodes.types import FloatArray
 
 RUNNING = ".running-"
-"""How the scratch folders of runs are called."""
+"""The beginning of the names of the scratch folders of runs."""
 
 _LOG_ZERO = -1e30
 _MPI_TRIALS = 20_000
 _DISK_FAILS = 4
 _PRINTS = "prints"
 _SIGNALS = {-number: number.name for number in signal.Signals}
-_SIGNALS |= {128 + number: number.name for number in signal.Signals}  # as a shell tells them
+_SIGNALS |= {128 + number: number.name for number in signal.Signals}  # a shell's exit statuses
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
 
 
 @dataclass(frozen=True)
 class NestedJob:
-    """What all runs share; picklable, so that they may go anywhere.
+    """The common input of all runs; picklable, so that they can run anywhere.
 
     Attributes
     ----------
     posterior : Posterior
-        What to integrate.
+        The posterior to integrate.
     base : BaseMeasure
-        What to integrate it over.
+        The base measure to integrate over.
     settings : PolyChordSettings
         PolyChord's settings.
     scratch : Path or None
-        Where runs on this machine keep their files; elsewhere, a temporary folder.
+        The folder for files of runs on this machine; other machines use a temporary folder.
     checkpoints : bool
         Whether PolyChord keeps a file in ``scratch`` from which a run that was killed goes on.
     threads : int
-        Of each process, for one likelihood.
+        Threads of each process for one likelihood.
     """
 
     posterior: Posterior
@@ -73,14 +73,14 @@ class NestedJob:
 
 @dataclass(frozen=True)
 class RawRun:
-    """What a run leaves.
+    """The output of a run.
 
     Attributes
     ----------
     points : array of shape (n, C + 2)
-        Of each dead point: cube coordinates, log likelihood of its birth contour, log likelihood.
+        Dead points: cube coordinates, log likelihood of the birth contour, log likelihood.
     counts : int array of shape (5,)
-        Evaluations, those outside, those that failed, prior trials, prior points inside.
+        Evaluations, evaluations outside, failed ones, prior trials, prior points inside.
     seconds : float
         Wall time.
     resumed : int
@@ -96,12 +96,12 @@ class RawRun:
 def run_polychord(
     job: Parcel[NestedJob] | NestedJob, seed: int, index: int, show: RunsDisplay | None
 ) -> RawRun:
-    """Run PolyChord once: the task that a worker carries out.
+    """Run PolyChord once; a worker carries this task out.
 
     Raises
     ------
     SamplingError
-        The run failed; the message is that of the child.
+        The run failed; the message comes from the child.
     InputError
         More than one process is asked of a PolyChord that was built without MPI.
     StorageError
@@ -156,7 +156,7 @@ def _prior_trials(job: NestedJob) -> tuple[int, int]:
 def _scratch_folder(
     job: NestedJob, library: PolyChordLibrary, seed: int, index: int
 ) -> Iterator[Path]:
-    """Hold the folder of a run; one with checkpoints outlives a run that is killed."""
+    """Hold the folder of a run; a folder with checkpoints stays if the run is killed."""
     if job.checkpoints and job.scratch is not None:
         folder = _unfinished(job.scratch, index)
         identity = _identity(job, library, seed)
@@ -175,7 +175,7 @@ def _scratch_folder(
 
 
 def has_checkpoint(job: NestedJob, index: int) -> bool:
-    """Whether a run that has failed left what it can go on from."""
+    """Whether a run that has failed left a checkpoint."""
     return (
         job.checkpoints
         and job.scratch is not None
@@ -184,7 +184,7 @@ def has_checkpoint(job: NestedJob, index: int) -> bool:
 
 
 def forget_unfinished(scratch: Path, index: int) -> None:
-    """Remove the checkpoint of a run that is finished, whoever finished it."""
+    """Remove the checkpoint of a finished run, even if another machine finished it."""
     shutil.rmtree(_unfinished(scratch, index), ignore_errors=True)
 
 
@@ -198,16 +198,16 @@ def _fill(folder: Path, job: NestedJob) -> None:
 
 
 def _identity(job: NestedJob, library: PolyChordLibrary, seed: int) -> str:
-    """Return what a checkpoint belongs to: it is not continued under anything else."""
+    """Return the identity of a checkpoint: only the same run may continue it."""
     parts = [job.posterior.identity, job.base.as_dict(), job.settings.as_dict(), seed]
     return hashlib.sha256(repr((*parts, library.version)).encode()).hexdigest()
 
 
 def _mark_resumption(folder: Path) -> int:
-    """Return how often a run has been continued, this time included; 0 for one from the start.
+    """Return how often a run has been continued, this time included; 0 for a new run.
 
-    PolyChord renames its checkpoint when it is whole. The random numbers start anew, so that a
-    run that goes on needs a seed of its own.
+    PolyChord renames its checkpoint when it is whole. The random numbers start anew, so a
+    continued run needs its own seed.
     """
     marks = folder / "resumed"
     if not (folder / _RESUME_FILE).exists():
@@ -218,7 +218,7 @@ def _mark_resumption(folder: Path) -> int:
 
 
 def launcher(settings: PolyChordSettings, library: PolyChordLibrary) -> list[str]:
-    """Return the command that starts a run's processes; empty for a run of one.
+    """Return the command that starts a run's processes; empty for a run with one process.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def launcher(settings: PolyChordSettings, library: PolyChordLibrary) -> list[str
             f"{library.version} at {library.path} is not: use more --runs instead"
         )
     if shutil.which("mpiexec") is None:
-        raise InputError("processes: there is no mpiexec on the path; install MPI's")
+        raise InputError("processes: there is no mpiexec on the path; install that of MPI")
     return ["mpiexec", "-n", str(settings.processes)]
 
 
@@ -310,7 +310,7 @@ def _run_child(
         status = child.wait()
         errors.seek(0)
         complaint = " ".join(errors.read().split())
-    said.close()  # nothing is read any more
+    said.close()  # the child has ended: there is nothing more to read
     complaint = complaint or " / ".join(said.lines(4))
     if status == _DISK_FAILS:
         complaint = complaint or "its files cannot be written"

@@ -1,4 +1,4 @@
-"""What nested sampling runs found: the evidence with its errors, and weighted draws."""
+"""The results of nested sampling runs: the evidence with its errors, and weighted draws."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NAN = float("nan")
 class NestedRun:
     """The dead points of one PolyChord run, in the order of their likelihood.
 
-    Without those that lie on the contour itself that they were born on (`inside_own_contour`).
+    Points that lie on the contour of their birth itself are left out (`inside_own_contour`).
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class NestedRun:
     logl, birth : arrays of shape (n,)
         Log likelihood against the base measure and that of the contour it was born on (nats).
     evaluations, failures : int
-        Of the density; failures are exceptions and NaN, counted as density zero.
+        Evaluations of the density; failures are exceptions and NaN, counted as density zero.
     prior_trials, prior_inside : int
-        How many draws of the base measure it took to have ``nprior`` with a density above zero.
+        Draws of the base measure at the beginning, and those of them with a density above zero.
     seconds : float
         Wall time.
     resumed : int
@@ -67,19 +67,19 @@ class NestedRun:
 
 @dataclass(frozen=True)
 class PriorIntegral:
-    """What a program's prior integrates to, and whether anything there does not end.
+    """The integral of a program's prior, and the parameters in which an integral is infinite.
 
     Attributes
     ----------
     log_z, log_z_sd : float
         Log of the integral of the prior (nats) and its error: 0 if it is normalised, infinite if
-        it is improper, NaN where nothing tells it.
+        it is improper, NaN if it is not known.
     improper : tuple of str
         The parameters whose prior has no finite integral.
     certain : bool
-        Whether that was measured; otherwise the program's text says that they may have no prior.
+        Whether this was measured; otherwise the program's text says that they may have no prior.
     endless : tuple of str
-        In what the whole density, likelihood and prior, has no finite integral.
+        The parameters in which the whole density, likelihood and prior, has no finite integral.
     """
 
     log_z: float
@@ -106,9 +106,9 @@ class Nested:
     Attributes
     ----------
     posterior : Posterior
-        What was integrated.
+        The posterior that was integrated.
     base : BaseMeasure
-        What it was integrated over.
+        The base measure of the integral.
     nlive : int
         Live points of each run.
     runs : tuple of NestedRun
@@ -116,11 +116,11 @@ class Nested:
     failures : dict
         The message of each run that failed, by number.
     prior_integral : PriorIntegral, optional
-        What the program's prior integrates to, where that could be found out.
+        The integral of the program's prior, if it is known.
     unit_vector_surplus : float
-        What Stan's transform of unit vectors adds to the log integral (nats).
+        The surplus of Stan's transform of unit vectors in the log integral (nats).
     unfinished : (int, int), optional
-        Of a command that was interrupted: how many runs finished, and how many were asked for.
+        How many runs finished and how many were asked for, if the command was interrupted.
     """
 
     posterior: Posterior
@@ -193,7 +193,7 @@ class Nested:
         """Log share of the base measure where the density is above zero (nats), and its error.
 
         PolyChord throws initial points of density zero away without counting them, so that
-        what it integrates over is the base measure restricted to the rest.
+        it integrates over the base measure restricted to the rest.
         """
         trials = sum(run.prior_trials for run in self.runs)
         inside = sum(run.prior_inside for run in self.runs)
@@ -209,7 +209,7 @@ class Nested:
 
     @property
     def log_shift(self) -> float:
-        """What is added to `log_z_restricted`, and to that of any region, for `log_z` (nats).
+        """The difference of `log_z` from `log_z_restricted`, also for any region (nats).
 
         The log share of the base measure that is inside, less what Stan's transform of unit
         vectors adds to the integral. NaN where there is no finite integral.
@@ -250,10 +250,10 @@ class Nested:
     def log_z_sd(self) -> float:
         """Error of ``log_z`` (nats), from random volumes and from the scatter of runs.
 
-        Volumes alone take every point for a fair draw within its contour. Where slices do not
-        get far enough for that, independent runs scatter more than their volumes say: then
-        (p < 0.05) the scatter alone counts. Otherwise both estimate the same variance, and are
-        pooled, that of volumes with the weight of four degrees of freedom.
+        Volumes alone assume that every point is a fair draw within its contour. If slices are too
+        short for this, independent runs scatter more than their volumes say. Then (p < 0.05) only
+        the scatter counts. Otherwise both estimate the same variance and are pooled; that of
+        volumes has the weight of four degrees of freedom.
         """
         volume, freedom = self.log_z_volume_sd, len(self.runs) - 1
         if freedom == 0 or volume == 0:
@@ -286,8 +286,8 @@ class Nested:
     def d_kl_base(self) -> tuple[float, float]:
         """Divergence of the posterior from the base measure (nats), and its error.
 
-        What a run has to compress: its length is proportional to it, and so is the square of
-        the error of ``log_z``.
+        A run has to compress by this much: its length is proportional to it, and so is the square
+        of the error of ``log_z``.
         """
         d_kl = self._by_volumes[1] - self.log_prior_inside[0]
         return float(nested_volumes.settled(d_kl.mean())), float(
@@ -325,7 +325,7 @@ class Nested:
     def effective_samples(self) -> float:
         """The number of equally weighted draws that the points are worth, as anesthetic's ``neff``.
 
-        The exponential of the entropy of the weights.
+        It is the exponential of the entropy of the weights.
         """
         return float(np.exp(special.entr(self.weights).sum()))
 
@@ -333,7 +333,7 @@ class Nested:
     def insertion_p_by_run(self) -> FloatArray:
         """The p-value of each run's insertion-index test, shape (R,).
 
-        NaN for a run that drew no point above another: its likelihood is flat.
+        It is NaN for a run that drew no point above another: its likelihood is flat.
         """
         ranks = [nested_volumes.insertion_ranks(run.logl, run.birth) for run in self.runs]
         return np.array([insertion_p(*one) if one[0].size else _NAN for one in ranks])
@@ -348,8 +348,8 @@ class Nested:
     def on_top(self) -> tuple[int, int]:
         """How many points share the highest likelihood against the base measure, and of how many.
 
-        Several do where runs end on a plateau: nothing was drawn above it. All do where the
-        likelihood is the same everywhere that the runs looked.
+        Several do if runs end on a plateau and draw nothing above it. All do if the likelihood is
+        the same at all points of the runs.
         """
         return int((self.logl == self.logl[-1]).sum()), len(self.logl)
 
@@ -365,8 +365,9 @@ class Nested:
     def edge_shares(self) -> FloatArray:
         """Posterior mass beyond the outer thousandths of a fitted base measure, shape (D,).
 
-        Coordinate by coordinate, in the component that is most probable at each point: were the
-        base measure the posterior, each share would be 0.002. The prior itself has no edge.
+        It is taken coordinate by coordinate, in the component that is most probable at each point.
+        If the base measure were the posterior, each share would be 0.002. The prior itself has no
+        edge.
         """
         shares = np.zeros(self.base.dims)
         if self.base.exact:
@@ -381,10 +382,11 @@ class Nested:
 
     @cached_property
     def missed_share(self) -> float:
-        """Posterior mass that what the base measure was fitted to seems to have missed.
+        """Posterior mass that the chains or peaks behind the base measure seem to have missed.
 
-        Where the prior, a component of small weight, is more probable than all that was fitted to
-        chains or peaks. NaN where nothing was, or the program cannot tell its prior.
+        It is the mass at points where the prior, a component of small weight, is more probable than
+        all components fitted to chains or peaks. It is NaN if nothing was fitted, or if the program
+        cannot leave its likelihood out.
         """
         origins = np.array([component.origin for component in self.base.components])
         if self.base.source not in ("chains", "peaks") or "prior" not in origins:
@@ -406,9 +408,9 @@ class Nested:
 
     @cached_property
     def missing_log_lik(self) -> Missing:
-        """What draws of the posterior lack of the log likelihood; 1000 of them, by their weights.
+        """Missing values in the log likelihood of 1000 draws, which are chosen by their weights.
 
-        Nothing for a network, whose generated quantities do not throw.
+        A network has none, because its generated quantities do not throw.
         """
         if self.posterior.network is not None or not self.posterior.has_log_lik:
             return Missing.of(np.empty((0, 0)))

@@ -1,4 +1,4 @@
-"""What a folder of nested runs keeps: base measure, the prior's integral, finished runs."""
+"""The files in a folder of nested runs: base measure, the prior's integral, finished runs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def kept_base(
     if not path.exists():
         if run_numbers(folder):
             raise ResultsError(
-                f"{path} is gone, and the runs beside it are over it: restore it, or run anew"
+                f"{path} is missing, but the runs beside it need it: restore it, or run anew"
             )
         base = choose_base(
             posterior,
@@ -87,7 +87,7 @@ def kept_base(
 def kept_prior_integral(
     posterior: Posterior, base: BaseMeasure, seed: int, folder: Path
 ) -> PriorIntegral | None:
-    """Return what the prior integrates to, found once and kept; None where nothing tells it.
+    """Return the prior's integral, computed once and kept; None if it cannot be found.
 
     A network's programs are normalised by construction, and those on the unit cube by convention.
     """
@@ -145,7 +145,7 @@ def _share_inside(prior: Posterior, base: BaseMeasure, seed: int) -> tuple[float
 
 
 def read_prior_integral(path: Path) -> PriorIntegral | None:
-    """Return what a prior integrates to; None where that was not found out.
+    """Return the kept integral of a prior; None if there is none.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def read_prior_integral(path: Path) -> PriorIntegral | None:
         raise ResultsError(f"{path} is damaged (no 'log_z', or no 'log_z_sd'): {_AGAIN}")
     improper, endless = (kept.get(name, []) for name in ("improper", "endless"))
     if not (_are_names(improper) and _are_names(endless)):
-        raise ResultsError(f"{path} is damaged ('improper' or 'endless' are no names): {_AGAIN}")
+        raise ResultsError(f"{path} is damaged ('improper' or 'endless' hold no names): {_AGAIN}")
     certain = bool(kept.get("certain", True))
     unknown = math.inf if improper and certain else math.nan
     log_z, log_z_sd = (kept[name] for name in _INTEGRAL)
@@ -196,7 +196,7 @@ def run_file(folder: Path, index: int) -> Path:
 
 
 def run_numbers(folder: Path) -> list[int]:
-    """Return the numbers of the nested runs that a folder holds files of; warn of strays."""
+    """Return the numbers of the nested runs with a file in a folder; warn of stray files."""
     return numbered(folder, "run-*.npz", _NAME)
 
 
@@ -206,7 +206,7 @@ def nlive_of(settings: PolyChordSettings, base: BaseMeasure) -> int:
 
 
 def owner_of(name: str, base: BaseMeasure) -> str:
-    """Return what the nested runs with some settings over a base measure belong to."""
+    """Return the identity of nested runs with some settings over a base measure."""
     decides = {key: value for key, value in base.as_dict().items() if key != "reason"}
     return f"{name}-{digest(json.dumps(plain_json(decides), sort_keys=True))}"
 
@@ -234,7 +234,7 @@ def write_run(folder: Path, index: int, raw: RawRun, owner: str) -> None:
 def read_kept(
     folder: Path, numbers: Iterable[int], base: BaseMeasure, owner: str
 ) -> list[NestedRun]:
-    """Return those of some runs that a folder keeps, every byte checked.
+    """Return the runs, among some numbers, that a folder keeps; every byte is checked.
 
     Files of version 0.1.0 do not say what they belong to; they must be possible runs over the
     base measure.
@@ -263,7 +263,7 @@ def _read_run(path: Path, base: BaseMeasure, owner: str) -> NestedRun:
 
 
 def _wrong(kept: Mapping[str, npt.NDArray[Any]], cube_dims: int) -> str | None:
-    """Return what cannot be in the arrays of a run; None if all may be."""
+    """Return what is wrong in the arrays of a run; None if nothing is."""
     logl, birth, cube, counts = (kept[name] for name in ("logl", "birth", "cube", "counts"))
     n = len(logl) if logl.ndim == 1 else 0
     if n == 0:
@@ -280,7 +280,7 @@ def _wrong(kept: Mapping[str, npt.NDArray[Any]], cube_dims: int) -> str | None:
         return "'cube' has an entry outside the cube"
     trials, inside = counts[3:]
     if (counts < 0).any() or not 0 < inside <= trials:
-        return "'counts' cannot be"
+        return "'counts' is impossible"
     return None if np.isfinite(kept["seconds"]) else "'seconds' is not finite"
 
 

@@ -221,7 +221,7 @@ def _held(folder: Path) -> Iterator[None]:
 def load_nested(posterior: Posterior, out: Path) -> Nested | None:
     """Return the nested runs that a run directory holds; None if it holds none.
 
-    Those count that the last command asked for.
+    Only the runs that the last command asked for count.
 
     Warns
     -----
