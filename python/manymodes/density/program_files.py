@@ -3,8 +3,9 @@
 A program may include files from anywhere, as stanc allows: by a relative path, also one that
 leaves the program's folder, by an absolute path, by a quoted name with spaces. What is compiled,
 saved and sent to other machines is a copy in one folder. There an included file that lies in the
-program's own folder, or in ``stan/functions``, keeps the name under which it is included. Every
-other one gets a name of its own, and the includes of the copies say so.
+program's own folder, or is one of manymodes' own (``stan/functions``, ``stan/blocks``), keeps the
+name under which it is included. Every other one gets a name of its own, and the includes of the
+copies say so.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from manymodes.density.stan_tokens import includes_of, with_includes
 from manymodes.errors import InputError
 from manymodes.runtime.storage import leads_out, read_utf8
 from manymodes.toolchain import stan_dir
+
+OUR_INCLUDES = ("functions", "blocks")
+"""The folders of ``stan`` whose files a program may include."""
 
 _PROGRAM_ENDINGS = (".stan", ".stanfunctions")
 _TAKEN_ENDINGS = {"", ".json", ".npz", ".csv", ".lock", ".partial"}
@@ -46,7 +50,7 @@ class ProgramFiles:
 def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramFiles:
     """Read a program and all that it includes.
 
-    Includes are looked for beside the program and in manymodes' own ``stan/functions``.
+    Includes are looked for beside the program and in manymodes' own folders, `OUR_INCLUDES`.
 
     Parameters
     ----------
@@ -56,7 +60,7 @@ def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramF
         Its path as the user wrote it.
     confined : bool
         Read nothing but what lies in the program's folder, links followed, and in
-        ``stan/functions``: for a folder that may come from somebody else.
+        `OUR_INCLUDES`: for a folder that may come from somebody else.
 
     Raises
     ------
@@ -90,29 +94,37 @@ def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramF
 def is_shipped(texts: Mapping[str, str]) -> bool:
     """Whether a program, and all that it includes, is one of manymodes' own, unchanged."""
     main, *included = texts
-    models = (path.read_text(encoding="utf-8") for path in (stan_dir() / "models").glob("*.stan"))
-    functions = {path.name: path for path in (stan_dir() / "functions").glob("*.stanfunctions")}
-    return all(
-        name in functions and functions[name].read_text(encoding="utf-8") == texts[name]
-        for name in included
-    ) and texts[main] in set(models)
+    ours = our_texts(*OUR_INCLUDES)
+    return texts[main] in our_texts("models").values() and all(
+        ours.get(name) == texts[name] for name in included
+    )
+
+
+def our_texts(*folders: str) -> dict[str, str]:
+    """Return the texts of the Stan files that manymodes has in folders of ``stan``, by name."""
+    return {
+        path.name: path.read_text(encoding="utf-8")
+        for folder in folders
+        for path in sorted((stan_dir() / folder).glob("*.stan*"))
+    }
 
 
 def _located(name: str, path: Path, given: Path, source: str, confined: bool) -> tuple[Path, str]:
     """Return where an included file is, and what a user calls it."""
-    ours = stan_dir() / "functions"
-    for folder, called in ((path.parent, str(given.parent / name)), (ours, name)):
+    ours = [stan_dir() / folder for folder in OUR_INCLUDES]
+    places = [(path.parent, str(given.parent / name)), *((folder, name) for folder in ours)]
+    for folder, called in places:
         found = folder / name
         if not os.path.lexists(found):
             continue
-        if confined and all(leads_out(found, inner) for inner in (path.parent, ours)):
+        if confined and all(leads_out(found, inner) for inner in (path.parent, *ours)):
             raise InputError(f"{source} leads out of the folder that the program came in")
         if os.path.isdir(found):
             raise InputError(f"{source} is a folder")
         if not os.path.isfile(found):
             raise InputError(f"{source} is no file that can be read (a link to nothing?)")
         return found, called
-    raise InputError(f"{source} is found neither beside the program nor in stan/functions")
+    raise InputError(f"{source} is found neither beside the program nor in manymodes' stan folder")
 
 
 def _refuse_circles(includes: Mapping[str, list[str]], shown: Mapping[str, str], main: str) -> None:
