@@ -24,7 +24,7 @@ from manymodes import toolchain
 TESTS = Path(__file__).parent
 STAN = toolchain.stan_dir()
 MAIN = TESTS / "bridge_models" / "regression.stan"
-SEES = ",".join(map(str, (STAN / "functions", TESTS / "bridge_models")))
+SEES = ",".join(map(str, (STAN / "functions", STAN / "blocks", TESTS / "bridge_models")))
 SEES_KERNEL = f"{STAN / 'kernels'},{SEES}"
 TAKES_KERNEL = "#include network_likelihood.stanfunctions"
 

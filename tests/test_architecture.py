@@ -112,7 +112,7 @@ def test_no_public_name_is_that_of_a_package() -> None:
 def tracked_texts() -> Iterator[tuple[Path, str]]:
     """Yield the source and documentation files of the tree, this test aside."""
     endings = {".py", ".stan", ".stanfunctions", ".cpp", ".hpp", ".h", ".md", ".toml", ".yaml"}
-    endings |= {".j2", ".txt", ".json"}
+    endings |= {".stanblock", ".j2", ".txt", ".json"}
     folders = ("python", "stan", "tests", "examples", "benchmarks", ".ci")
     top = [path for path in ROOT.iterdir() if path.is_file()]
     below = [path for folder in folders for path in (ROOT / folder).rglob("*")]

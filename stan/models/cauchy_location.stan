@@ -1,5 +1,6 @@
 // Location of a Cauchy distribution of scale 1, under a normal prior. Data that
 // come half from -10 and half from 10 give it a mode at each of the two.
+// target +=, not ~: an evidence needs the constants that CmdStan drops from ~.
 data {
   int<lower=0> N; // observations
   vector[N] y; // outcomes

@@ -2,6 +2,8 @@
 // and whose biases increase within every hidden layer. The prior is that of
 // mlp.stan, with the lengths of its weights kept as r: of the copies of a
 // network by permutation and by the scale of its units, it holds one.
+// target +=, not ~: an evidence needs the constants that CmdStan drops from ~.
+// priors.stanfunctions says why they are terms of their own.
 functions {
   #include network.stanfunctions
   #include priors.stanfunctions
@@ -11,23 +13,11 @@ functions {
   #include unit_norm.stanfunctions
 }
 data {
-  int<lower=0> N; // observations
-  int<lower=1> M; // inputs
+  #include network_data.stanblock
   int<lower=1> L; // hidden layers
-  int<lower=1> K; // outputs: classes (categorical), otherwise 1
   array[L] int<lower=1> hidden; // units in each hidden layer
   int<lower=3, upper=3> activation; // 3 relu
-  int<lower=1, upper=3> likelihood; // 1 Bernoulli, 2 categorical, 3 normal
-  int<lower=1, upper=4> prior_family; // normal, uniform, Laplace, Student-t
-  real<lower=0> prior_scale; // standard deviation, bound of (-B, B), or scale
-  real<lower=0> prior_nu; // degrees of freedom of Student-t
   int<lower=0, upper=1> ard; // 1: sample a scale for every input
-  real<lower=0> sigma_scale; // scale of the half-normal prior on sigma
-  matrix[N, M] X; // inputs
-  array[likelihood == 3 ? 0 : N] int<lower=0> y_int; // 0/1, or class 1:K
-  vector[likelihood == 3 ? N : 0] y_real; // outcomes of the normal likelihood
-  int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
-  int<lower=0, upper=1> save_log_lik; // 1: save log_lik with every draw
 }
 transformed data {
   matrix[input_rows(N), M + 1] X1 = network_inputs(X); // with a bias column
@@ -35,9 +25,9 @@ transformed data {
   array[n_deep] int after = units_after(hidden); // units of rows of W_deep
   array[n_deep + hidden[L] * K] int before // units of columns of W_deep, V
     = units_before(append_array(hidden, {K}));
-  real bound = prior_family == 2 ? prior_scale : positive_infinity();
+  real bound = prior_bound(prior_family, prior_scale); // of all weights
   real raw_scale = ard ? 1 : prior_scale; // of W_raw
-  real step_bound = prior_family == 2 ? 1 : positive_infinity();
+  real step_bound = prior_bound(prior_family, 1); // of b_step
   vector[sum(hidden)] power // of r in the Jacobian
     = length_powers(append_array(hidden, {K}), bound);
   real log_copies = 0; // copies left out
@@ -53,7 +43,7 @@ parameters {
   vector<lower=0, upper=step_bound>[sum(hidden) - L] b_step; // to the next one
   matrix<lower=-bound, upper=bound>[K, hidden[L]] V_raw; // V, or relative
   vector<lower=-bound, upper=bound>[K] c; // output biases
-  vector<lower=0>[likelihood == 3] sigma; // noise of the normal likelihood
+  vector<lower=0>[likelihood == normal_likelihood()] sigma; // noise
 }
 transformed parameters {
   vector[sum(hidden)] r; // lengths of the raw weights into each hidden unit
@@ -69,7 +59,7 @@ transformed parameters {
   r = incoming_lengths(hidden, W, W_deep_raw, bound);
   W = diag_pre_multiply(inv(head(r, hidden[1])), W);
   W_deep = W_deep_raw ./ r[after];
-  if (prior_family == 2) { // raw weights are relative to r
+  if (prior_family == uniform_prior()) { // raw weights are relative to r
     W_deep = W_deep .* r[before[1:n_deep]];
     V = diag_post_multiply(V, tail(r, hidden[L]));
   }
@@ -83,19 +73,20 @@ model {
   target += ordered_log_det(hidden, b, r, bound);
   target += dot_product(power, log(r));
   // Prior: constants of the family, then the terms with the scale.
-  target += positive_prior_constant(num_elements(input_scale), 4);
+  target += positive_prior_constant(num_elements(input_scale),
+                                    student_t_prior());
   target += prior_constant(num_elements(W_raw), prior_family);
   target += prior_constant(num_elements(W_deep_raw), prior_family);
   target += prior_constant(num_elements(b_low), prior_family);
   target += prior_constant(num_elements(b_step), prior_family);
   target += prior_constant(num_elements(V_raw), prior_family);
   target += prior_constant(num_elements(c), prior_family);
-  target += positive_prior_constant(num_elements(sigma), 1);
-  target += prior_kernel(input_scale, 4, prior_scale, 4);
+  target += positive_prior_constant(num_elements(sigma), normal_prior());
+  target += prior_kernel(input_scale, student_t_prior(), prior_scale, 4);
   target += prior_kernel(to_vector(W_raw), prior_family, raw_scale, prior_nu);
   target += prior_kernel(append_row(w, append_row(b .* r, c)), prior_family,
                          prior_scale, prior_nu);
-  target += prior_kernel(sigma, 1, sigma_scale, 1);
+  target += prior_kernel(sigma, normal_prior(), sigma_scale, 1);
   target += log_copies;
   if (!prior_only) {
     target += network_log_likelihood(X1, hidden, activation, likelihood,
@@ -104,10 +95,5 @@ model {
   }
 }
 generated quantities {
-  vector[save_log_lik ? N : 0] log_lik; // log likelihood of each observation
-  if (save_log_lik) {
-    log_lik = network_pointwise_log_likelihood(X1, hidden, activation,
-                                               likelihood, y_int, y_real, W,
-                                               b, W_deep, V, c, sigma);
-  }
+  #include network_log_lik.stanblock
 }

@@ -18,9 +18,10 @@ from manymodes.density.program import Program
 from manymodes.errors import CompileError, InputError, UpgradeWarning
 from manymodes.networks.network import Network
 from manymodes.results.run_directory import open_posterior, save_posterior
-from manymodes.toolchain import stan_dir
+from manymodes.toolchain import Toolchain, stan_dir
 
 FILES = Path(earlier.__file__).with_name("earlier_files")
+CHANGES = sorted(path.name for path in FILES.glob("change-*"))
 IDENTITIES = {
     "none": "67b03e091fe531b9",
     "ordered": "8d70ac9f341083a9",
@@ -42,14 +43,24 @@ def today(constraint: str) -> Posterior:
     return Posterior.from_network(network, np.zeros((3, 2)), [0, 1, 1])
 
 
-def written(constraint: str, folder: Path) -> Posterior:
-    """Write a folder as version 0.1.0 did; return today's posterior."""
+def text_before(change: str, file: str) -> Path | None:
+    """Return where the text of a file before a change is; None if it is today's."""
+    later = CHANGES[CHANGES.index(change) :]
+    found = (FILES / name / f"{file}.txt" for name in later)
+    return next((path for path in found if path.is_file()), None)
+
+
+def written(constraint: str, folder: Path, change: str = CHANGES[0]) -> Posterior:
+    """Write a folder as before a change, by 0.1.0 at first; return today's posterior."""
     posterior = today(constraint)
     save_posterior(posterior, folder, "model.stan")
     for path in folder.glob("*.stan*"):
         shipped = f"{posterior.program.name}.stan" if path.name == "model.stan" else path.name
-        if (FILES / f"{shipped}.txt").is_file():
-            shutil.copyfile(FILES / f"{shipped}.txt", path)
+        if text := text_before(change, shipped):
+            shutil.copyfile(text, path)
+    assert ".stanblock" not in (folder / "model.stan").read_text(), "blocks are newer than that"
+    for path in folder.glob("*.stanblock"):
+        path.unlink()
     return posterior
 
 
@@ -61,10 +72,11 @@ def opened(folder: Path) -> Posterior:
 
 
 @needs_tools
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("constraint", IDENTITIES)
-def test_a_folder_of_0_1_0_is_taken_as_todays(tmp_path: Path, constraint: str) -> None:
+def test_an_earlier_folder_is_taken_as_todays(tmp_path: Path, constraint: str, change: str) -> None:
     """With one line; the kernel runs, nothing is compiled twice, and a run goes on."""
-    posterior = written(constraint, tmp_path)
+    posterior = written(constraint, tmp_path, change)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.warns(UpgradeWarning) as told:
         found = opened(tmp_path)
@@ -74,6 +86,7 @@ def test_a_folder_of_0_1_0_is_taken_as_todays(tmp_path: Path, constraint: str) -
     assert said.startswith("model: an earlier manymodes wrote ")
     assert "priors.stanfunctions" in said
     assert sorted(sources.values()) == sorted(posterior.program.sources.values())
+    assert sources.keys() - {"model.stan"} < posterior.program.sources.keys()
     assert with_kernel(sources) is not None
     assert found.program.folder == posterior.program.folder
     assert found.identity == posterior.identity
@@ -168,7 +181,7 @@ def test_a_users_program_keeps_its_run_when_our_files_change(tmp_path: Path) -> 
     """It includes a file of ours from where they are: its text counts as it was at first."""
     (tmp_path / "mine.stan").write_text("functions {\n#include polystan.stanfunctions\n}\n")
     now = Posterior(Program(tmp_path / "mine.stan"), {}).identity
-    text = (FILES / "polystan.stanfunctions.txt").read_text()
+    text = (FILES / "change-1" / "polystan.stanfunctions.txt").read_text()
     (tmp_path / "polystan.stanfunctions").write_text(text)
     with pytest.warns(UpgradeWarning):
         assert Posterior(Program(tmp_path / "mine.stan"), {}).identity == now
@@ -176,12 +189,50 @@ def test_a_users_program_keeps_its_run_when_our_files_change(tmp_path: Path) -> 
     assert Posterior(Program(tmp_path / "mine.stan"), {}).identity != now
 
 
+def test_an_edited_block_is_kept_and_counts(tmp_path: Path) -> None:
+    """The text that a program had at first included none."""
+    save_posterior(today("none"), tmp_path, "model.stan")
+    with (tmp_path / "network_data.stanblock").open("a") as file:
+        file.write("// mine\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = opened(tmp_path)
+    assert found.program.sources["network_data.stanblock"].endswith("// mine\n")
+    assert found.identity != today("none").identity
+
+
+def test_blocks_that_a_users_program_includes_count(tmp_path: Path) -> None:
+    plain = "parameters { real x; } model { x ~ normal(0, 1); }\n"
+    texts = [f"data {{\n#include network_data.stanblock\n}}\n{plain}", f"data {{\n}}\n{plain}"]
+    found = []
+    for number, text in enumerate(texts):
+        path = tmp_path / f"mine-{number}.stan"
+        path.write_text(text)
+        found.append(earlier.as_at_first(Program(path).sources))
+    assert [len(sources) for sources in found] == [2, 1]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("constraint", IDENTITIES)
+def test_edited_programs_compile_with_todays_functions(
+    tmp_path: Path, tools: Toolchain, constraint: str, change: str
+) -> None:
+    """A user's copy of an earlier program, with a line more: stanc of 2.27 takes it."""
+    written(constraint, tmp_path, change)
+    with (tmp_path / "model.stan").open("a") as file:
+        file.write("// mine\n")
+    with pytest.warns(UpgradeWarning):
+        program = opened(tmp_path).program.definition
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert program._check(program._write_sources(scratch)) == ""
+
+
 def test_an_earlier_text_is_kept_of_files_that_have_changed_alone() -> None:
-    for path in FILES.iterdir():
-        name = path.name.removesuffix(".txt")
-        (now,) = (
-            folder / name
-            for folder in (stan_dir() / "models", stan_dir() / "functions")
-            if (folder / name).is_file()
-        )
-        assert now.read_text() != path.read_text()
+    """One in each change that replaced it, and no two of them are the same."""
+    places = [stan_dir() / folder for folder in ("models", "functions", "blocks")]
+    for name in {path.name.removesuffix(".txt") for path in FILES.glob("*/*")}:
+        (now,) = (folder / name for folder in places if (folder / name).is_file())
+        texts = [path.read_text() for path in sorted(FILES.glob(f"*/{name}.txt"))]
+        assert len({now.read_text(), *texts}) == 1 + len(texts)
+    assert {path.name for path in FILES.iterdir()} == set(CHANGES)

@@ -31,7 +31,8 @@ PRIORS = ("normal:1.5", "uniform:3", "laplace:0.8", "student:5,0.9", "ard:0.7")
 PD_SKEW_PRIORS = PRIORS[:-1]
 N_OBS = 12
 MODELS = sorted((toolchain.stan_dir() / "models").glob("*.stan"))
-SOURCES = MODELS + sorted((toolchain.stan_dir() / "functions").glob("*.stanfunctions"))
+INCLUDED = [toolchain.stan_dir() / folder for folder in ("functions", "blocks")]
+SOURCES = MODELS + sorted(path for folder in INCLUDED for path in folder.iterdir())
 X = np.random.default_rng(seeded(1)).normal(size=(N_OBS, 2))
 
 
@@ -109,7 +110,7 @@ def label(value: object) -> str:
 def test_stanc_has_nothing_to_say(program: Path) -> None:
     cmdstan = toolchain.require("cmdstan").cmdstan.path
     assert cmdstan is not None
-    includes = f"--include-paths={toolchain.stan_dir() / 'functions'}"
+    includes = f"--include-paths={','.join(map(str, INCLUDED))}"
     stanc = str(cmdstan / "bin" / "stanc")
     command = [stanc, "--warn-pedantic", "--o=/dev/null", includes, str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

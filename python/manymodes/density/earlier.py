@@ -1,8 +1,9 @@
 """Our Stan files of earlier versions: they are recognised by their text and brought up to date.
 
 The folder of a network, and the folder of a run, hold copies of our files. If the text of a file
-has changed since then, but not its density, ``earlier_files`` keeps its first text. These texts
-identify a copy under any name; a file that was edited matches none of them.
+has changed since then, but not its density, ``earlier_files`` keeps its earlier texts: a folder for
+each change, with the texts that the change replaced. These texts identify a copy under any name; a
+file that was edited matches none of them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from manymodes.density.program_files import OUR_INCLUDES, our_texts
+from manymodes.density.stan_tokens import includes_of
 from manymodes.errors import CompileError, UpgradeWarning
-from manymodes.toolchain import stan_dir
 from manymodes.toolchain.paths import version_key
 
 _EARLIER = Path(__file__).with_name("earlier_files")
@@ -51,8 +53,8 @@ def brought_up_to_date(name: str, sources: Mapping[str, str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The new sources; they are unchanged if one of our files of functions was edited, because
-        other files may rely on its definitions.
+        The new sources; they are unchanged if one of our included files was edited, because other
+        files may rely on its definitions. Files that only today's texts include come last.
 
     Warns
     -----
@@ -68,17 +70,23 @@ def brought_up_to_date(name: str, sources: Mapping[str, str]) -> dict[str, str]:
             UpgradeWarning,
             stacklevel=3,
         )
-    return {file: today.get(text, text) for file, text in sources.items()}
+    texts = {file: today.get(text, text) for file, text in sources.items()}
+    return {**texts, **_also_included(texts)} if changed else texts
 
 
 def as_at_first(sources: Mapping[str, str]) -> dict[str, str]:
     """Return a program's sources with the text that each of our files had at first.
 
     So programs that differ only in the version of our files, and have the same density, have the
-    same sources here.
+    same sources here. A file of ours that the first texts did not include is left out.
     """
-    first = {now: then for then, now in _today().items()}
-    return {file: first.get(text, text) for file, text in sources.items()}
+    first = _first()
+    texts = {file: first.get(text, text) for file, text in sources.items()}
+    included = _reached(texts, next(iter(texts)))
+    ours = {*our_texts(*OUR_INCLUDES).values(), *_today()}
+    return {
+        file: text for file, text in texts.items() if file in included or sources[file] not in ours
+    }
 
 
 @contextmanager
@@ -103,7 +111,7 @@ def naming_the_remedy(sources: Mapping[str, str], stan: str | None) -> Iterator[
 
 def _remedy(sources: Mapping[str, str]) -> str:
     """Return what to write in edited copies of our files, and for former names of functions."""
-    ours = _texts("functions", "models")
+    ours = our_texts(*OUR_INCLUDES, "models")
     said = []
     for file, text in sources.items():
         code = _NOT_CODE.sub(" ", text)
@@ -117,8 +125,8 @@ def _remedy(sources: Mapping[str, str]) -> str:
 
 
 def _edited(sources: Mapping[str, str]) -> bool:
-    """Whether a file of functions has the name of one of ours, but none of its known texts."""
-    ours = _texts("functions")
+    """Whether an included file has the name of one of ours, but none of its known texts."""
+    ours = our_texts(*OUR_INCLUDES)
     known = {*ours.values(), *_today()}
     return any(_plain(file) in ours and text not in known for file, text in sources.items())
 
@@ -127,20 +135,43 @@ def _plain(file: str) -> str:
     return PurePosixPath(file).name
 
 
-def _texts(*folders: str) -> dict[str, str]:
-    """Return today's texts of our files by their names."""
-    return {
-        path.name: path.read_text(encoding="utf-8")
-        for folder in folders
-        for path in sorted((stan_dir() / folder).glob("*.stan*"))
-    }
+def _also_included(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return those of our files that a program includes and that are not among its texts."""
+    ours = our_texts(*OUR_INCLUDES)
+    missing = _reached({**ours, **texts}, next(iter(texts))) - texts.keys()
+    return {name: ours[name] for name in sorted(missing)}
+
+
+def _reached(texts: Mapping[str, str], main: str) -> set[str]:
+    """Return the names of a program and of all that it includes, as far as there is a text."""
+    pending = [main]
+    found: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name in texts and name not in found:
+            found.add(name)
+            pending.extend(include.name for include in includes_of(texts[name]))
+    return found
+
+
+@cache
+def _histories() -> dict[str, tuple[str, ...]]:
+    """Return the texts of each file that has changed, from the first one to today's, by name."""
+    now = our_texts(*OUR_INCLUDES, "models")
+    histories: dict[str, tuple[str, ...]] = {}
+    for path in sorted(_EARLIER.glob("change-*/*.txt")):
+        file = path.name.removesuffix(".txt")
+        histories[file] = (*histories.get(file, ()), path.read_text(encoding="utf-8"))
+    return {file: (*texts, now[file]) for file, texts in histories.items()}
 
 
 @cache
 def _today() -> dict[str, str]:
-    """Return the texts that have changed, each with today's text of the same file."""
-    now = _texts("functions", "models")
-    return {
-        path.read_text(encoding="utf-8"): now[path.name.removesuffix(".txt")]
-        for path in sorted(_EARLIER.glob("*.txt"))
-    }
+    """Return today's text for each earlier one."""
+    return {text: texts[-1] for texts in _histories().values() for text in texts[:-1]}
+
+
+@cache
+def _first() -> dict[str, str]:
+    """Return the first text for each later one."""
+    return {text: texts[0] for texts in _histories().values() for text in texts[1:]}

@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,14 @@ class Program:
     ----------
     stan_file : Path
         The program. Its includes are searched beside it and in manymodes' own
-        ``stan/functions``.
+        ``stan/functions`` and ``stan/blocks``.
     kernel : bool
         Compute a network's likelihood in C++ if this can be compiled. Otherwise, and in programs
         without such a likelihood, the Stan program computes it.
     confined : bool
         The program came in a folder, of a run or a network, that somebody else may have made:
-        nothing outside that folder is read (except ``stan/functions``), and `foreign` says so
-        before it is compiled here for the first time.
+        nothing outside that folder is read (except the includes that manymodes ships), and
+        `foreign` says so before it is compiled here for the first time.
 
     Notes
     -----
@@ -112,7 +112,8 @@ class Program:
     @cached_property
     def _files(self) -> ProgramFiles:
         read = read_program(self.stan_file, Path(self.called), confined=self.confined)
-        return replace(read, texts=brought_up_to_date(self.name, read.texts))
+        texts = brought_up_to_date(self.name, read.texts)
+        return ProgramFiles(texts, {**{name: name for name in texts}, **read.shown})
 
     @property
     def sources(self) -> dict[str, str]:

@@ -3,8 +3,8 @@
 A program may include files from anywhere, as stanc allows: by a relative path, which may leave the
 program's folder, by an absolute path, or by a quoted name with spaces. A copy in one folder is
 compiled, saved and sent to other machines. There an included file that lies in the program's own
-folder, or in ``stan/functions``, keeps the name under which it is included. Every other file gets
-a new name, and the includes in the copies use it.
+folder, or is one of manymodes' own (``stan/functions``, ``stan/blocks``), keeps the name under which
+it is included. Every other file gets a new name, and the includes in the copies use it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from manymodes.density.stan_tokens import includes_of, with_includes
 from manymodes.errors import InputError
 from manymodes.runtime.storage import leads_out, read_utf8
 from manymodes.toolchain import stan_dir
+
+OUR_INCLUDES = ("functions", "blocks")
+"""The folders of ``stan`` whose files a program may include."""
 
 _PROGRAM_ENDINGS = (".stan", ".stanfunctions")
 _TAKEN_ENDINGS = {"", ".json", ".npz", ".csv", ".lock", ".partial"}
@@ -46,7 +49,7 @@ class ProgramFiles:
 def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramFiles:
     """Read a program and all its includes.
 
-    Includes are searched beside the program and in manymodes' own ``stan/functions``.
+    Includes are searched beside the program and in manymodes' own folders, `OUR_INCLUDES`.
 
     Parameters
     ----------
@@ -55,8 +58,8 @@ def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramF
     given : Path
         Its path as the user wrote it.
     confined : bool
-        Read only files in the program's folder, links followed, and in ``stan/functions``. This
-        is for a folder that may come from somebody else.
+        Read only files in the program's folder, links followed, and in `OUR_INCLUDES`. This is
+        for a folder that may come from somebody else.
 
     Raises
     ------
@@ -90,29 +93,37 @@ def read_program(path: Path, given: Path, *, confined: bool = False) -> ProgramF
 def is_shipped(texts: Mapping[str, str]) -> bool:
     """Whether a program, with all its includes, is one of manymodes' own, unchanged."""
     main, *included = texts
-    models = (path.read_text(encoding="utf-8") for path in (stan_dir() / "models").glob("*.stan"))
-    functions = {path.name: path for path in (stan_dir() / "functions").glob("*.stanfunctions")}
-    return all(
-        name in functions and functions[name].read_text(encoding="utf-8") == texts[name]
-        for name in included
-    ) and texts[main] in set(models)
+    ours = our_texts(*OUR_INCLUDES)
+    return texts[main] in our_texts("models").values() and all(
+        ours.get(name) == texts[name] for name in included
+    )
+
+
+def our_texts(*folders: str) -> dict[str, str]:
+    """Return the texts of the Stan files that manymodes has in folders of ``stan``, by name."""
+    return {
+        path.name: path.read_text(encoding="utf-8")
+        for folder in folders
+        for path in sorted((stan_dir() / folder).glob("*.stan*"))
+    }
 
 
 def _located(name: str, path: Path, given: Path, source: str, confined: bool) -> tuple[Path, str]:
     """Return the path of an included file, and the user's name for it."""
-    ours = stan_dir() / "functions"
-    for folder, called in ((path.parent, str(given.parent / name)), (ours, name)):
+    ours = [stan_dir() / folder for folder in OUR_INCLUDES]
+    places = [(path.parent, str(given.parent / name)), *((folder, name) for folder in ours)]
+    for folder, called in places:
         found = folder / name
         if not os.path.lexists(found):
             continue
-        if confined and all(leads_out(found, inner) for inner in (path.parent, ours)):
+        if confined and all(leads_out(found, inner) for inner in (path.parent, *ours)):
             raise InputError(f"{source} leads out of the folder that the program came in")
         if os.path.isdir(found):
             raise InputError(f"{source} is a folder")
         if not os.path.isfile(found):
             raise InputError(f"{source} cannot be read as a file (is it a link to nothing?)")
         return found, called
-    raise InputError(f"{source} is found neither beside the program nor in stan/functions")
+    raise InputError(f"{source} is found neither beside the program nor in manymodes' stan folder")
 
 
 def _refuse_circles(includes: Mapping[str, list[str]], shown: Mapping[str, str], main: str) -> None:
