@@ -3,8 +3,8 @@
 A program may include files from anywhere, as stanc allows: by a relative path, which may leave the
 program's folder, by an absolute path, or by a quoted name with spaces. A copy in one folder is
 compiled, saved and sent to other machines. There an included file that lies in the program's own
-folder, or is one of manymodes' own (``stan/functions``, ``stan/blocks``), keeps the name under which
-it is included. Every other file gets a new name, and the includes in the copies use it.
+folder, or is one of manymodes' own (``stan/functions``, ``stan/blocks``), keeps the name under
+which it is included. Every other file gets a new name, and the includes in the copies use it.
 """
 
 from __future__ import annotations
