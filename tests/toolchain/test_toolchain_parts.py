@@ -109,7 +109,7 @@ def test_progress_keeps_to_the_width_of_the_terminal(
         progress.update(12_345)
     states = capsys.readouterr().err.removeprefix("\r").rstrip("\n").split("\r")
     assert [len(state.rstrip()) < 40 for state in states] == [True] * 3
-    assert states[1].startswith("a title with many words: 12345/")
+    assert states[1].startswith("a title with many words: 12345...")
 
 
 def test_a_step_that_fails_is_said_to_have_stopped(capsys: pytest.CaptureFixture[str]) -> None:
