@@ -1,4 +1,4 @@
-"""What is remarkable about a comparison of models, as figures and names.
+"""Remarks on a comparison of models, as figures and names.
 
 Each class is one finding; `manymodes.report.model_remarks` has the sentence for it. Where a finding
 is about one model, ``model`` is the name that it has in the comparison, or, in what was seen of
@@ -16,7 +16,7 @@ from manymodes.sampling.nested import PriorIntegral
 
 @dataclass(frozen=True)
 class RescaledInputs:
-    """A network has the inputs of another in other units: the same prior is another one."""
+    """A network has the inputs of another in other units: the same prior has another meaning."""
 
     model: str
     other: str
@@ -24,7 +24,7 @@ class RescaledInputs:
 
 @dataclass(frozen=True)
 class OtherInputs:
-    """Of the ``columns`` of inputs that a network has, another has only some, ``shared``."""
+    """A network has ``columns`` of inputs, and only ``shared`` of them are also another's."""
 
     model: str
     other: str
@@ -73,7 +73,7 @@ class UnknownEvidence:
 
 @dataclass(frozen=True)
 class CutPrior:
-    """A program cuts its prior off without renormalising it, which was put right.
+    """A program cuts its prior off without renormalising it; the comparison corrects this.
 
     Attributes
     ----------

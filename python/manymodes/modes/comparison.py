@@ -186,7 +186,7 @@ class Comparison:
     def unweighed(self) -> tuple[ModeSummary, ...]:
         """The modes that have no evidence though there are nested runs.
 
-        Those that the runs did not reach or, where the density has no finite integral, all.
+        These are modes that the runs did not reach; all, if the density has no finite integral.
         """
         if self.nested is None:
             return ()

@@ -50,7 +50,7 @@ class Landscape:
     base : BaseMeasure
         Levels are relative to it.
     climbing_frame : Component, optional
-        Places and scales of the coordinates, of which only the diagonal counts; by default the
+        Places and scales of the coordinates; only the diagonal counts; by default the
         first component of ``base``.
     """
 

@@ -1,4 +1,4 @@
-"""What is remarkable about a comparison of models, a sentence or two for each finding."""
+"""Remarks on a comparison of models: a sentence or two for each finding."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from manymodes.sampling.nested.meaning import what_is_integrated
 
 
 def model_notes(comparison: ModelComparison) -> tuple[str, ...]:
-    """Return what was checked, and what was taken for granted, in sentences."""
+    """Return sentences on what was checked, and on what was assumed."""
     return tuple(map(note_text, comparison.notes))
 
 
 def model_cautions(comparison: ModelComparison) -> tuple[str, ...]:
-    """Return what casts doubt on the figures, in sentences; empty if nothing does."""
+    """Return sentences on what casts doubt on the figures; empty if nothing does."""
     return tuple(map(caution_text, comparison.cautions))
 
 
@@ -58,7 +58,7 @@ def note_text(note: Note) -> str:
         case PartlyScored(scored, n_obs):
             return (
                 f"{n_obs - scored} of {n_obs} observations have no leave-one-out score in some "
-                f"model: LOO, and the weights that follow from it, are of the other {scored}."
+                f"model: LOO and its weights use the other {scored}."
             )
         case OtherRowsHeldOut():
             return "Different rows were held out: there is no held-out score."
@@ -71,18 +71,18 @@ def _on_data(
     match note:
         case RescaledInputs(model, other):
             return (
-                f"{model}, against {other}, scales its inputs otherwise, which makes the same "
-                "prior another one."
+                f"{model}, against {other}, scales its inputs otherwise, so that the same prior "
+                "has another meaning."
             )
         case OtherInputs(model, other, shared, columns):
             return (
                 f"{model}, against {other}, shares {shared} of its {columns} columns of inputs: "
-                "that other columns are of the same rows was not checked."
+                "whether the other columns are of the same rows was not checked."
             )
         case NoCommonData(model, other):
             return (
-                f"{other} and {model} share no array of data of one entry a row: that they are of "
-                "the same data was not checked."
+                f"{other} and {model} share no array of data with one entry for each row: whether "
+                "they have the same data was not checked."
             )
         case OtherData(model, other, arrays):
             return (
@@ -107,14 +107,14 @@ def _on_evidence(note: UnknownEvidence | CutPrior | ZeroInPrior | OneModel) -> s
         case CutPrior(model, log_z, log_mass):
             return (
                 f"{model}: the program cuts its prior off at the constraint without renormalising "
-                "it. The prior mass inside is known, which makes its log_z comparable: "
+                "it. Its log_z is comparable, because the prior mass inside is known: "
                 f"{log_z:.2f} + {-log_mass:.2f} = {log_z - log_mass:.2f} nats."
             )
         case ZeroInPrior(model, log_inside, restricted):
             return (
                 f"{model}: its density is zero on {-100 * math.expm1(log_inside):.2g} % of the "
-                "prior. log_z is right if that is part of the model; if the prior was meant to be "
-                f"renormalised where it is not, log_z is {restricted:.2f} nats."
+                "prior. log_z is right if this is part of the model; if the prior was meant to be "
+                f"renormalised on the rest, log_z is {restricted:.2f} nats."
             )
         case OneModel(models):
             return (
@@ -143,8 +143,8 @@ def caution_text(caution: Caution) -> str:
             )
         case OneRun(model):
             return (
-                f"{model}: there is one nested run, so the error of log_z is that of its volumes "
-                "alone; a second run would show what they do not know of."
+                f"{model}: there is one nested run, so the error of log_z comes from its volumes "
+                "alone; a second run would show modes that it missed."
             )
         case UnreliableLoo(shares):
             told = ", ".join(f"{100 * share:.1f} % of {name}" for name, share in shares)

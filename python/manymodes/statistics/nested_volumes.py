@@ -252,7 +252,7 @@ def insertion_ranks(
     Parameters
     ----------
     seed : int
-        Of the order of ties.
+        Seed of the order of ties.
 
     Returns
     -------

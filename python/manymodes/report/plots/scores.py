@@ -102,7 +102,7 @@ def score(
     Returns
     -------
     ModeScores or None
-        None where the program cannot tell the log likelihood of a datum in every draw.
+        None if no datum has a finite log likelihood in every draw.
     """
     posterior = comparison.posterior
     data = training_data(posterior)

@@ -32,7 +32,7 @@ class PolyChordSettings:
     ----------
     nlive : int, optional
         Live points of each run. By default 500; 200 over a base measure that was fitted to chains,
-        of which the posterior is so much less compressed that errors are smaller all the same.
+        because the posterior is so much closer to it that errors are nevertheless smaller.
     nprior : int, optional
         Draws of the prior that a run begins with; ten times ``nlive`` by default.
     num_repeats : int, optional
@@ -44,7 +44,7 @@ class PolyChordSettings:
         flat that live points tell well what they hold.
     clustering : bool
         PolyChord's recognition of clusters while it runs. Off by default: it costs a third of
-        the time, and modes are told apart afterwards, for both engines alike.
+        the time, and modes are found afterwards, for both engines alike.
     processes : int
         MPI processes of each run, where PolyChord was built with MPI.
     """
