@@ -205,7 +205,7 @@ def test_a_program_without_log_lik_says_so() -> None:
     assert not plain.has_log_lik
     with pytest.raises(InputError, match="no 'log_lik'"):
         plain.log_lik([0.0, 0.0])
-    with pytest.raises(InputError, match="not a network's"):
+    with pytest.raises(InputError, match="has no network"):
         plain.predict(np.zeros((1, 2)), np.zeros((1, 2)))
 
 

@@ -504,7 +504,7 @@ def test_words_follow_the_differences() -> None:
     worse = lpd - np.abs(RNG.normal(0.5, 0.1, size=(1, 40)))
     runs = [network_run(1, lpd=worse), network_run(2, lpd=lpd), network_run(3, lpd=lpd - 0.01)]
     comparison = compare_models(runs)
-    assert tells(answer(comparison), "LOO", "not", "2 from 3 hidden units")
+    assert tells(answer(comparison), "LOO", "not", "2 and 3 hidden units")
     clear = compare_models(runs[:2])
     assert tells(answer(clear), "LOO", "2 hidden units first")
     assert tells(models_text(clear), "Stacking", "2 hidden units", "weight")

@@ -367,7 +367,7 @@ def test_only_exact_symmetries_count(
 
 
 def test_posteriors_without_a_symmetry_say_so() -> None:
-    assert "is not a network's" in find_copies(closed_form(), {}, only(np.zeros(1))).remark
+    assert "has no network" in find_copies(closed_form(), {}, only(np.zeros(1))).remark
     one = regression("sigmoid", 1, "normal:1")
     assert find_copies(one, {}, only(np.zeros(1))).remark == "one hidden unit: no exchange of units"
     wide = regression("tanh", 6, "normal:1")

@@ -63,5 +63,5 @@ def test_density_is_the_mean_over_the_draws_that_a_chain_has() -> None:
     expected = np.stack([density[:6].mean(axis=0), density[6:10].mean(axis=0)], axis=1)
     np.testing.assert_allclose(held_out_lpd(chains, rows), np.log(expected) - 0.7, rtol=1e-12)
     posterior.network = None
-    with pytest.raises(InputError, match="not a network's"):
+    with pytest.raises(InputError, match="has no network"):
         held_out_lpd(chains, rows)

@@ -157,5 +157,5 @@ def test_input_errors() -> None:
         stack_draws(chains, [0.5, 0.2, 0.3], n=0, seed=1)
     with pytest.raises(InputError, match="seed: -1 is not 0 or more"):
         stack_draws(chains, [0.5, 0.2, 0.3], seed=-1)
-    with pytest.raises(InputError, match="X: the posterior 'fake' is not a network's"):
+    with pytest.raises(InputError, match="X: the posterior 'fake' has no network"):
         stack_draws(chains, [0.5, 0.2, 0.3], seed=1, X=np.zeros((2, 2)))

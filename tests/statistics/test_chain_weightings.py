@@ -13,6 +13,7 @@ from manymodes.statistics.chain_weightings import (
     score_weighings,
     weighings,
 )
+from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.stacking import pseudo_bma_plus, stack
 from seeds import seeded
 
@@ -62,7 +63,7 @@ def test_held_out_scores_are_those_of_weights_fitted_without_the_fold() -> None:
         terms[i] = logsumexp(lpd[i], b=stack(np.delete(lpd, i, axis=0)).weights)
     assert found["stacking"].held_out.value == pytest.approx(terms.sum(), abs=1e-6)
     assert found["stacking"].held_out.value < found["stacking"].loo.value
-    assert found["stacking"].difference == (0.0, 0.0)
+    assert found["stacking"].difference == Estimate(0.0, 0.0)
     fixed = logsumexp(lpd, b=0.2, axis=1)
     for name in ("uniform", "evidence"):
         assert found[name].held_out == found[name].loo
@@ -119,7 +120,7 @@ def test_low_and_zero_densities() -> None:
     found = by_name(weighings(lpd, evidence=[1, 0, 0, 0, 0], rng=np.random.default_rng(seeded(6))))
     assert found["pseudo-BMA+"].weights[0] == 0.0
     assert np.isfinite(found["pseudo-BMA+"].held_out.value)
-    assert found["evidence"].held_out == (-np.inf, np.inf)
+    assert found["evidence"].held_out == Estimate(-np.inf, np.inf)
     assert found["evidence"].difference.value == -np.inf
     lpd = np.where(np.eye(40, 5) == 1, -np.inf, lpd[:, [1]])
     names = [one.name for one in weighings(lpd, rng=np.random.default_rng(seeded(7)))]
