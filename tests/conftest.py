@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
@@ -35,6 +36,10 @@ from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.studies.xor import XorData, xor_data, xor_posteriors
 from seeds import seeded
+
+# How long an example takes says what else the machine does, and nothing of the code.
+settings.register_profile("manymodes", deadline=None)
+settings.load_profile("manymodes")
 
 MODELS = Path(__file__).parent / "models"
 SAMPLE_STATS = {

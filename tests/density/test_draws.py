@@ -233,6 +233,7 @@ def test_a_throw_leaves_nan_in_its_draws_and_costs_nothing_else(eta: np.ndarray)
     assert (scores.missing.threw, scores.missing.scored) == (above.sum(), 0)
 
 
+@needs_tools
 def test_a_throw_of_an_integer_that_is_too_large(eta: np.ndarray) -> None:
     told = posterior(kind=8).log_lik_told(eta[:5])
     assert told.threw.all()

@@ -125,6 +125,7 @@ def test_a_file_of_the_same_name_is_no_likelihood(tmp_path: Path) -> None:
     assert caution("mine", Program(path).sources, None, tmp_path) is None
 
 
+@needs_tools
 def test_a_users_program_with_our_likelihood_has_the_kernel(tmp_path: Path) -> None:
     path = tmp_path / "mine.stan"
     path.write_text(f"functions {{\n#include network.stanfunctions\n#include {SWAPPED}\n}}\n")
@@ -186,6 +187,7 @@ def test_a_change_of_a_header_concerns_the_kernel_alone(
     assert before[1:] == after[1:]
 
 
+@needs_tools
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_program_travels_with_its_choice(tmp_path: Path, wanted: bool) -> None:
     there = pickle.loads(pickle.dumps(network_program(kernel=wanted)))
@@ -194,6 +196,7 @@ def test_a_program_travels_with_its_choice(tmp_path: Path, wanted: bool) -> None
     assert there.definition.sources == network_program().sources
 
 
+@needs_tools
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_folder_keeps_the_choice(tmp_path: Path, wanted: bool) -> None:
     network = Network(2, (2,))
@@ -209,6 +212,7 @@ def test_a_folder_keeps_the_choice(tmp_path: Path, wanted: bool) -> None:
 # ---------------------------------------------------------------- what runs
 
 
+@needs_tools
 def test_the_state_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert network_program().kernel_state == instruction_set()
     assert instruction_set() in SETS
@@ -358,6 +362,7 @@ def test_no_kernel_goes_on_with_the_same_run_and_is_kept(
     assert "stan/kernels" in (run / "report.html").read_text(encoding="utf-8")
 
 
+@needs_tools
 @pytest.mark.parametrize("command", ["sample", "evidence"])
 def test_no_kernel_reaches_the_program(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

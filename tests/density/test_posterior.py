@@ -125,6 +125,7 @@ def test_density_outside_the_support_is_minus_infinity() -> None:
         closed_form(rejects=True).gradient([0.0])
 
 
+@needs_tools
 @pytest.mark.parametrize("name", ["log_density", "gradient", "unconstrain_rows", "constrain"])
 def test_a_program_that_does_not_compile_is_no_point_outside_the_support(
     name: str, tmp_path: Path

@@ -284,14 +284,18 @@ def test_laplace_says_why_it_cannot() -> None:
 
 
 def test_a_large_pareto_k_is_told() -> None:
-    """Tails of a Cauchy, cubed from a normal's: no proposal with five degrees of freedom covers."""
+    """Tails far heavier than a Cauchy's: no proposal with five degrees of freedom covers them.
+
+    The tail of the ratios has k = 0.98. So many draws show it: 0.96 with a standard deviation of
+    0.06 over 16 seeds, so that 0.7 is more than four of these away.
+    """
 
     def density(points: Array) -> Array:
-        return np.asarray(stats.t(0.4).logpdf(points).sum(axis=1))
+        return np.asarray(stats.t(0.1).logpdf(points).sum(axis=1))
 
     def gradient(point: Array) -> tuple[float, Array]:
-        return float(density(point[None])[0]), -1.4 * point / (0.4 + point**2)
+        return float(density(point[None])[0]), -1.1 * point / (0.1 + point**2)
 
-    found = laplace(density, gradient, np.full(2, 0.01), seed=seeded(3))
+    found = laplace(density, gradient, np.full(4, 0.01), draws=20_000, seed=seeded(3))
     assert found.pareto_k > laplace_room.TRUSTED_K
     assert found.remark == f"Pareto k {found.pareto_k:.2f}: unreliable"

@@ -336,6 +336,7 @@ def test_copies_of_a_tanh_network() -> None:
         assert both.families == (Family((1, 2), 8),)
 
 
+@needs_tools
 def test_a_mode_that_is_its_own_copy_counts_once() -> None:
     """Two equal units: exchanging them leaves the mode where it is."""
     posterior = regression("sigmoid", 2, "normal:2")

@@ -382,6 +382,7 @@ def test_words_for_the_study_of_xor() -> None:
     assert "flip of a unit, layer 1 no" in said
 
 
+@pytest.mark.slow
 def test_every_combination_has_words_and_json() -> None:
     small = [network for network in combinations() if group_order(network) <= 50]
     assert len(small) > 100

@@ -57,9 +57,11 @@ def test_mass_is_the_share_of_prior_draws_in_the_region(size: int, family: str, 
     share, error = counted_mass(size, family, nu, 300_000)
     mass = region_mass(size, family, nu)
     assert mass.standard_error < 0.03
-    assert abs(math.exp(mass.log_mass) - share) < 3 * error
+    exact = math.exp(mass.log_mass)  # 12 cases of 4 errors: one seed in 1300 fails by chance
+    assert abs(exact - share) < 4 * math.hypot(error, exact * mass.standard_error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "nu"), FAMILIES)
 def test_error_is_honest_and_small(family: str, nu: float) -> None:
     """At the largest width that the docstring recommends."""

@@ -43,6 +43,7 @@ needs_mpi = pytest.mark.skipif(
 # ---------------------------------------------------------------- Dask
 
 
+@pytest.mark.slow
 @needs_dask
 def test_a_dask_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
     with (
@@ -77,6 +78,7 @@ def test_a_dask_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
             run_tasks(far_tasks.slowly, {x: (x,) for x in range(6)}, executor=executor)
 
 
+@pytest.mark.slow
 @needs_dask
 def test_a_dask_scheduler_that_is_killed_ends_the_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -213,6 +215,7 @@ def test_a_posterior_is_found_compiled_where_its_file_is_not(tmp_path: Path) -> 
     assert set((home() / "programs").iterdir()) == before
 
 
+@needs_tools
 def test_a_program_carries_its_includes(tmp_path: Path) -> None:
     include = tmp_path / "mine.stanfunctions"
     include.write_text("real one() { return 1; }\n")
@@ -242,6 +245,7 @@ def test_another_file_of_the_same_path_does_not_matter(tmp_path: Path) -> None:
     assert Program(file).folder != folder
 
 
+@needs_tools
 def test_a_machine_looks_for_its_own_toolchain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def scales(base: BaseMeasure) -> np.ndarray:
 # ---------------------------------------------------------------- several components
 
 
+@pytest.mark.slow
 def test_a_mixture_is_what_its_density_says() -> None:
     """Draws through the cube, against the density on a grid: three standard errors."""
     draws = TWO.sample(np.random.default_rng(seeded(3)), 40_000)

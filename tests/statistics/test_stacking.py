@@ -98,6 +98,7 @@ def test_dominated_chain_gets_the_weight_of_the_barrier() -> None:
     assert w[2] == pytest.approx((LAM - 1) / (40 + 3 * (LAM - 1)), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "k", "scale"),
     [(5, 2, 1), (60, 4, 0.1), (60, 8, 1), (200, 12, 3), (6, 20, 1), (30, 5, 100)],

@@ -308,6 +308,7 @@ def test_missing_compiler_is_named(bare_machine: Path, monkeypatch: pytest.Monke
     assert toolchain.find().compiler.problem.startswith("no-such-g++")
 
 
+@pytest.mark.toolchain  # of which the compiler
 def test_deep_doctor_compiles(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiler = toolchain.doctor(deep=True).compiler
     assert compiler.ok

@@ -25,6 +25,8 @@ from manymodes.errors import InputError, ToolchainError
 from manymodes.toolchain import discovery, github, install, wheels
 from manymodes.toolchain.process import run_logged
 
+pytestmark = pytest.mark.toolchain  # of which the compiler
+
 MAKEFILE = """\
 CMDSTAN_VERSION := 2.27.0
 src/cmdstan/main.o: ;

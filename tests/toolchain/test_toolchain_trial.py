@@ -25,7 +25,7 @@ CLIENT = metadata.version("bridgestan")
 MAJOR, MINOR = (int(part) for part in CLIENT.split(".")[:2])
 INTERFACE = 'void polychord_c_interface(void) {}\nconst char* said = "(\\"  version: 1.22.2\\")";\n'
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ELF libraries")
-pytestmark = [LINUX, pytest.mark.toolchain]  # the parts that do not work are compiled
+pytestmark = [LINUX, pytest.mark.toolchain]  # of which the compiler
 
 
 @pytest.fixture(scope="session")
