@@ -97,7 +97,7 @@ def _limits(values: FloatArray) -> tuple[float, float]:
 def _data(comparison: Comparison) -> tuple[FloatArray, FloatArray]:
     data = training_data(comparison.posterior)
     if data is None:
-        raise InputError("the posterior is not a network's: it has no predictions")
+        raise InputError("the posterior has no network and no predictions")
     return data
 
 
