@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,10 @@ def test_run_logged_ends_what_it_started(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_logged(["sh", "-c", script], tmp_path / "log", watch=interrupt)
     pid = int((tmp_path / "log").read_text())
-    assert state(pid) in "XZ", "it runs"
+    deadline = time.monotonic() + 60
+    while state(pid) not in "XZ":
+        assert time.monotonic() < deadline, "it runs"
+        time.sleep(0.02)
 
 
 def state(pid: int) -> str:
