@@ -6,6 +6,9 @@
 >>> chains = mm.run_chains(posterior, chains=64)                    # doctest: +SKIP
 >>> nested = mm.run_nested(posterior, runs=2)                       # doctest: +SKIP
 >>> mm.compare(posterior, chains=chains, nested=nested).summaries   # doctest: +SKIP
+
+In the examples of docstrings ``mm`` is this package, ``np`` is NumPy and ``pd`` is pandas. What an
+example takes for granted besides, such as ``chains``, its first line says.
 """
 
 from __future__ import annotations
@@ -15,5 +18,10 @@ import lazy_loader
 from manymodes._version import __version__ as __version__
 
 # Nothing is imported before it is asked for, so that the command line starts at once.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["__version__", *__all__]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not yet imported too."""
+    return list(__all__)

@@ -10,7 +10,16 @@ from manymodes.wording import message
 
 
 class ManymodesError(Exception):
-    """Base class of every error that manymodes raises on purpose."""
+    """Base class of every error that manymodes raises on purpose.
+
+    Examples
+    --------
+    >>> try:
+    ...     mm.Network(inputs=0, hidden=(2,))
+    ... except mm.ManymodesError as error:
+    ...     print(error)
+    inputs: 0 is not allowed; give a whole number, 1 or more
+    """
 
     def __str__(self) -> str:
         """Return the message; names in it carry nothing that a terminal obeys."""
@@ -18,7 +27,18 @@ class ManymodesError(Exception):
 
 
 class InputError(ManymodesError, ValueError):
-    """The user's input is wrong: the message says what, where, and how to mend it."""
+    """The user's input is wrong: the message says what, where, and how to mend it.
+
+    Examples
+    --------
+    It is a ValueError too:
+
+    >>> try:
+    ...     mm.NutsSettings(draws=1)
+    ... except ValueError as error:
+    ...     print(error)
+    draws: 1 is not 4 or more
+    """
 
 
 class ToolchainError(ManymodesError, RuntimeError):
@@ -46,11 +66,23 @@ class TimeLimitError(SamplingError):
 
 
 class EngineError(ManymodesError, RuntimeError):
-    """The workers of a run are gone for good: what is finished is kept, `--resume` goes on."""
+    """The workers of a run are gone for good: what is finished is kept, `--resume` goes on.
+
+    Examples
+    --------
+    >>> issubclass(mm.EngineError, mm.ManymodesError)
+    True
+    """
 
 
 class StorageError(ManymodesError, OSError):
-    """Results or scratch files cannot be written: the disk is full, or failed."""
+    """Results or scratch files cannot be written: the disk is full, or failed.
+
+    Examples
+    --------
+    >>> issubclass(mm.StorageError, OSError)
+    True
+    """
 
 
 class ResultsError(InputError):

@@ -228,14 +228,14 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         Longest trajectory of NUTS is 2**max_treedepth leapfrog steps. The default bounds the
         time of a fit: predictions need less of a chain than weights do.
     stacking : bool
-        Weight chains by stacking their leave-one-out predictive densities [2]_; otherwise
-        equally.
+        Weight chains by stacking their leave-one-out predictive densities (Yao, Vehtari and Gelman
+        2022); otherwise equally.
     standardise : bool
-        Give the network inputs with mean 0 and standard deviation 1 (a constant column keeps
-        its scale), divided by the square root of their number, and in regression a standardised
-        target, multiplied by the square root of the number of units in the last hidden layer:
-        the prior on functions then does not depend on how many inputs and units there are [1]_.
-        Otherwise the network sees the numbers as they are.
+        Give the network inputs with mean 0 and standard deviation 1 (a constant column keeps its
+        scale), divided by the square root of their number, and in regression a standardised target,
+        multiplied by the square root of the number of units in the last hidden layer: the prior on
+        functions then does not depend on how many inputs and units there are (Neal 1996). Otherwise
+        the network sees the numbers as they are.
     random_state : int, RandomState or None
         Decides every draw.
     n_jobs : int or None
@@ -266,10 +266,35 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         The draws of the network's weights, by name.
     scaler_ : StandardScaler
         What standardises the inputs.
+
+    Raises
+    ------
+    InputError
+        When `fit` is called with a parameter that is not allowed.
+
+    Examples
+    --------
+    >>> from manymodes.sklearn import BayesianMLPClassifier
+    >>> X = np.linspace(-2, 2, 40)[:, None]
+    >>> y = np.where(np.abs(X[:, 0]) < 1, "inside", "outside")
+    >>> model = BayesianMLPClassifier(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
+    >>> model.fit(X, y).predict([[0.0], [1.9]])
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Sample the posterior given inputs X, shape (N, M), and classes y, shape (N,).
+
+        Parameters
+        ----------
+        X : array_like of shape (N, M)
+            Inputs.
+        y : array_like of shape (N,)
+            Classes: numbers or texts.
+
+        Returns
+        -------
+        BayesianMLPClassifier
+            This one, fitted.
 
         Raises
         ------
@@ -279,6 +304,13 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
             A parameter is not allowed, or y has one class only (also a ValueError).
         SamplingError
             Not one chain finished.
+
+        Examples
+        --------
+        >>> from manymodes.sklearn import BayesianMLPClassifier
+        >>> X = np.linspace(-2, 2, 40)[:, None]
+        >>> model = BayesianMLPClassifier(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
+        >>> model.fit(X, X[:, 0] > 0).weights_.sum().round(6)
         """
         inputs, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(labels)
@@ -293,7 +325,30 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
-        """Return the predictive probability of each class, shape (N, n_classes)."""
+        """Return the predictive probability of each class, shape (N, n_classes).
+
+        Parameters
+        ----------
+        X : array_like of shape (N, M)
+            Inputs.
+
+        Returns
+        -------
+        array of shape (N, n_classes)
+            Rows add up to 1; columns as in ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            The model has not been fitted.
+        ValueError
+            X is not what scikit-learn's classifiers take.
+
+        Examples
+        --------
+        >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
+        >>> classifier.predict_proba([[0.0], [1.9]]).argmax(axis=1)
+        """
         inputs = self._checked(X)
 
         def block(rows: slice) -> FloatArray:
@@ -303,24 +358,83 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         return found if found.ndim == 2 else np.column_stack([1 - found, found])
 
     def predict_log_proba(self, X: npt.ArrayLike) -> FloatArray:
-        """Return log predictive probabilities (nats), shape (N, n_classes), without underflow."""
+        """Return log predictive probabilities (nats), shape (N, n_classes), without underflow.
+
+        Parameters
+        ----------
+        X : array_like of shape (N, M)
+            Inputs.
+
+        Returns
+        -------
+        array of shape (N, n_classes)
+            Nats; columns as in ``classes_``.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As for `predict_proba`.
+
+        Examples
+        --------
+        >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
+        >>> bool((classifier.predict_log_proba([[0.0], [1.9]]) < 0).all())
+        """
         inputs = self._checked(X)
         codes = range(len(self.classes_))
         full = (np.full(len(inputs), float(code)) for code in codes)
         return np.column_stack([self._log_density(inputs, target) for target in full])
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Return the class of largest predictive probability, shape (N,)."""
+        """Return the class of largest predictive probability, shape (N,).
+
+        Parameters
+        ----------
+        X : array_like of shape (N, M)
+            Inputs.
+
+        Returns
+        -------
+        array of shape (N,)
+            Entries of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As for `predict_proba`.
+
+        Examples
+        --------
+        >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
+        >>> classifier.predict([[0.0], [1.9]])
+        """
         codes = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[codes])
 
     def log_predictive_density(self, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
         """Return the log predictive probability (nats) of each row's class, shape (N,).
 
+        Parameters
+        ----------
+        X : array_like of shape (N, M)
+            Inputs.
+        y : array_like of shape (N,)
+            Classes.
+
+        Returns
+        -------
+        array of shape (N,)
+            Nats.
+
         Raises
         ------
         InputError
             A class in y was not there when the model was fitted.
+
+        Examples
+        --------
+        >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
+        >>> classifier.log_predictive_density([[0.0], [1.9]], ["inside", "outside"]).shape
         """
         check_is_fitted(self)
         inputs, labels = validate_data(self, X, y, dtype=np.float64, reset=False)
@@ -337,19 +451,98 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
 class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
     """A Bayesian neural network with normal noise of unknown size: NUTS chains, stacked.
 
-    Parameters and attributes are those of `BayesianMLPClassifier`, except for ``classes_``.
     With ``standardise`` the network learns the standardised target; whatever is returned is in
     the units of the target.
 
+    Parameters
+    ----------
+    hidden : int or tuple of int
+        Units of each hidden layer.
+    activation : {"tanh", "sigmoid", "relu"}
+        Activation of the hidden units.
+    prior : str or None
+        Prior of every weight and bias, as in `manymodes.Network`. None is ``normal:1``.
+    constraint : str
+        Constraint on the hidden layers, as in `manymodes.Network`.
+    chains : int
+        How many independent chains.
+    warmup, draws : int
+        Iterations of each chain before and after its adaptation ends.
+    adapt_delta : float
+        Target acceptance rate of NUTS, in (0, 1).
+    max_treedepth : int
+        Longest trajectory of NUTS is 2**max_treedepth leapfrog steps. The default bounds the
+        time of a fit: predictions need less of a chain than weights do.
+    stacking : bool
+        Weight chains by stacking their leave-one-out predictive densities (Yao, Vehtari and Gelman
+        2022); otherwise equally.
+    standardise : bool
+        Give the network inputs with mean 0 and standard deviation 1 (a constant column keeps its
+        scale), divided by the square root of their number, and in regression a standardised target,
+        multiplied by the square root of the number of units in the last hidden layer: the prior on
+        functions then does not depend on how many inputs and units there are (Neal 1996). Otherwise
+        the network sees the numbers as they are.
+    random_state : int, RandomState or None
+        Decides every draw.
+    n_jobs : int or None
+        How many chains run at once, each a process of CmdStan; None is 1, -1 all cores.
+    kernel : bool
+        Compute the likelihood in C++ where that can be compiled, as in `manymodes.Posterior`.
+    out : path or None
+        Folder that keeps program, data and chains, for `manymodes compare` and, with the same
+        data, settings and random_state, for another fit, which then samples nothing.
+    verbose : bool
+        Show progress on standard error.
+
     Attributes
     ----------
+    n_features_in_ : int
+        The number of inputs; ``feature_names_in_`` has their names, if they had any.
+    network_ : manymodes.Network
+        The network.
+    posterior_ : manymodes.Posterior
+        Its posterior, given the inputs and targets as the network sees them.
+    chains_ : manymodes.Chains
+        The chains that finished, C of S draws.
+    weights_ : ndarray of shape (C,)
+        The weight of each chain; they add up to 1.
+    draws_ : dict of ndarrays of shape (C, S, ...)
+        The draws of the network's weights, by name.
+    scaler_ : StandardScaler
+        What standardises the inputs.
     target_mean_, target_scale_ : float
         What is subtracted from the target, and what it is then divided by, before the network
         learns it (0 and 1 without ``standardise``).
+
+    Raises
+    ------
+    InputError
+        When `fit` is called with a parameter that is not allowed.
+
+    Examples
+    --------
+    >>> from manymodes.sklearn import BayesianMLPRegressor
+    >>> X = np.linspace(-2, 2, 40)[:, None]
+    >>> y = np.tanh(X[:, 0]) + 0.1 * np.random.default_rng(1).normal(size=40)
+    >>> model = BayesianMLPRegressor(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
+    >>> mean, sd = model.fit(X, y).predict([[-2.0], [0.0], [2.0]], return_std=True)
+    >>> mean.round(), bool((sd < 0.5).all())
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Sample the posterior given inputs X, shape (N, M), and targets y, shape (N,).
+
+        Parameters
+        ----------
+        X : array_like of shape (N, M)
+            Inputs.
+        y : array_like of shape (N,)
+            Targets, in any unit.
+
+        Returns
+        -------
+        BayesianMLPRegressor
+            This one, fitted.
 
         Raises
         ------
@@ -359,6 +552,13 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
             A parameter is not allowed (also a ValueError).
         SamplingError
             Not one chain finished.
+
+        Examples
+        --------
+        >>> from manymodes.sklearn import BayesianMLPRegressor
+        >>> X = np.linspace(-2, 2, 40)[:, None]
+        >>> model = BayesianMLPRegressor(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
+        >>> model.fit(X, np.tanh(X[:, 0])).chains_.n_chains
         """
         inputs, values = validate_data(
             self, X, y, dtype=np.float64, ensure_min_samples=2, y_numeric=True
@@ -396,6 +596,23 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         return_std : bool
             Return the standard deviation of the predictive distribution too, shape (N,): that
             of the noise and of the function.
+
+        Returns
+        -------
+        array of shape (N,), or a tuple of two
+            In the units of the target.
+
+        Raises
+        ------
+        NotFittedError
+            The model has not been fitted.
+        ValueError
+            X is not what scikit-learn's regressors take.
+
+        Examples
+        --------
+        >>> # regressor: a fitted one of tanh(x) with a little noise
+        >>> regressor.predict([[-2.0], [0.0], [2.0]]).round()
         """
         inputs = self._checked(X)
         noise = self._mean(self.draws_["sigma"][..., 0] ** 2) if return_std else 0.0
@@ -414,6 +631,31 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         """Return the log predictive density of each row's target, shape (N,).
 
         In nats, with respect to y in its own units.
+
+        Parameters
+        ----------
+        X : array_like of shape (N, M)
+            Inputs.
+        y : array_like of shape (N,)
+            Targets.
+
+        Returns
+        -------
+        array of shape (N,)
+            Nats per unit of the target.
+
+        Raises
+        ------
+        NotFittedError
+            The model has not been fitted.
+        ValueError
+            X or y is not what scikit-learn's regressors take.
+
+        Examples
+        --------
+        >>> # regressor: a fitted one of tanh(x) with a little noise
+        >>> near, far = regressor.log_predictive_density([[0.0], [0.0]], [0.0, 3.0])
+        >>> bool(near > far)
         """
         check_is_fitted(self)
         inputs, values = validate_data(self, X, y, dtype=np.float64, reset=False, y_numeric=True)

@@ -135,7 +135,9 @@ def add_polychord(parser: argparse.ArgumentParser, defaults: NestedSettings | No
         otherwise="0.001; 0.01 over a measure fitted to chains",
         type=float,
     )
-    group.add_argument("--clustering", action="store_true", help="PolyChord's own clustering")
+    group.add_argument(
+        "--clustering", action="store_true", help="PolyChord's own clustering (default: off)"
+    )
     _setting(
         group,
         polychord,
@@ -179,7 +181,7 @@ def add_evidence(parser: argparse.ArgumentParser, defaults: NestedSettings) -> N
         "--checkpoints",
         action="store_true",
         help="with --resume, let a run that was killed go on from PolyChord's own file, which "
-        "takes time to write; without, such a run begins anew",
+        "takes time to write; without, such a run begins anew (default: off)",
     )
     group.add_argument(
         "--check",

@@ -53,6 +53,15 @@ class Posterior:
     parameters. Log densities are in nats, with all constants (``propto=False``) and with the
     Jacobian of the constraining transform, so that a normalised program integrates to the
     evidence over the unconstrained space.
+
+    Examples
+    --------
+    >>> # model.stan, data.json: the mean of five normal observations
+    >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
+    >>> posterior.dims, posterior.unconstrained_names, posterior.n_obs
+    (1, ('mu.1',), 5)
+    >>> round(posterior.log_density([1.0]), 3)
+    -8.687
     """
 
     program: Program
@@ -74,10 +83,29 @@ class Posterior:
 
         With `kernel` the likelihood of a network's program is computed in C++.
 
+        Parameters
+        ----------
+        stan_file, data_file : path
+            The program and its data.
+        kernel : bool
+            Compute the likelihood of a network's program in C++.
+
+        Returns
+        -------
+        Posterior
+            Called as the program; nothing is compiled yet.
+
         Raises
         ------
         InputError
             A file is missing or the data are not a JSON object.
+
+        Examples
+        --------
+        >>> # model.stan, data.json: the mean of five normal observations
+        >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
+        >>> posterior.name, posterior.data["N"]
+        ('model', 5)
         """
         path = None if data_file is None else Path(data_file)
         data = {} if path is None else read_data(path)
@@ -97,6 +125,36 @@ class Posterior:
         """Make the posterior of a network given inputs X, shape (N, M), and targets y, (N,).
 
         With `kernel` its likelihood is computed in C++ if this can be compiled.
+
+        Parameters
+        ----------
+        network : Network
+            The network.
+        X : array_like of shape (N, M)
+            Inputs.
+        y : array_like of shape (N,)
+            Targets, as in `Network.data`.
+        name : str, optional
+            What the posterior is called; by default the name of the constraint.
+        kernel : bool
+            Compute the likelihood in C++.
+
+        Returns
+        -------
+        Posterior
+            Nothing is compiled yet.
+
+        Raises
+        ------
+        InputError
+            X or y has the wrong shape or a value that is not allowed.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(2,), activation="tanh")
+        >>> posterior = mm.Posterior.from_network(network, [[-1.0], [0.0], [1.0]], [0, 1, 1])
+        >>> posterior.name, posterior.n_obs
+        ('none', 3)
         """
         return cls(
             Program(network.program, kernel),
@@ -119,7 +177,32 @@ class Posterior:
     # ------------------------------------------------------------ compiled forms
 
     def compile(self, *, quiet: bool = True) -> Posterior:
-        """Compile the program for both engines now, side by side; return the posterior."""
+        """Compile the program for both engines now, side by side; return the posterior.
+
+        Parameters
+        ----------
+        quiet : bool
+            Show no progress.
+
+        Returns
+        -------
+        Posterior
+            This one.
+
+        Raises
+        ------
+        CompileError
+            The program does not compile; the message is the compiler's.
+        ToolchainError
+            A part of the toolchain is missing.
+
+        Examples
+        --------
+        >>> # model.stan, data.json: the mean of five normal observations
+        >>> posterior = mm.Posterior.from_files("model.stan", "data.json").compile()
+        >>> posterior.program.is_compiled()
+        True
+        """
         compile_posteriors([self], quiet=quiet)
         return self
 
@@ -130,6 +213,11 @@ class Posterior:
         ------
         InputError
             The program has no parameters, or a whole number of the data is too large for Stan.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(2,), activation="tanh")
+        >>> mm.Posterior.from_network(network, [[-1.0], [0.0], [1.0]], [0, 1, 1]).check()
         """
         self.program.check_parameters()
         self.data_json  # noqa: B018
@@ -220,12 +308,29 @@ class Posterior:
         It is -inf outside the support, where Stan itself rejects the point. All other errors are
         raised.
 
+        Parameters
+        ----------
+        eta : array_like of shape (D,)
+            The point.
+
+        Returns
+        -------
+        float
+            Nats.
+
         Raises
         ------
         InputError
             The point has another shape, or the data do not fit the program.
         ToolchainError
             The program does not compile, or cannot be loaded.
+
+        Examples
+        --------
+        >>> # model.stan, data.json: the mean of five normal observations, prior normal(0, 2)
+        >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
+        >>> round(posterior.log_density([1.0]), 3), round(posterior.prior.log_density([0.0]), 3)
+        (-8.687, -1.612)
         """
         model, point = self.model, self._point(eta)
         try:
@@ -236,12 +341,32 @@ class Posterior:
     def gradient(self, eta: npt.ArrayLike) -> tuple[float, FloatArray]:
         """Return the log density (nats) and its gradient, shape (D,), at a point, shape (D,).
 
+        Parameters
+        ----------
+        eta : array_like of shape (D,)
+            The point.
+
+        Returns
+        -------
+        value : float
+            The log density (nats).
+        gradient : array of shape (D,)
+            Its gradient.
+
         Raises
         ------
         DensityError
             Stan rejects the point; the message is Stan's.
         InputError, ToolchainError
             As for `log_density`.
+
+        Examples
+        --------
+        >>> # model.stan, data.json: the mean of five normal observations
+        >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
+        >>> value, gradient = posterior.gradient([1.0])
+        >>> gradient.round(3)
+        array([-0.15])
         """
         model, point = self.model, self._point(eta)
         try:
@@ -287,16 +412,55 @@ class Posterior:
     # ------------------------------------------------------------ transforms
 
     def constrain(self, eta: npt.ArrayLike) -> dict[str, FloatArray]:
-        """Map unconstrained points, shape (..., D), to named variables, shape (..., *dims)."""
+        """Map unconstrained points, shape (..., D), to named variables, shape (..., *dims).
+
+        Parameters
+        ----------
+        eta : array_like of shape (..., D)
+            Unconstrained points.
+
+        Returns
+        -------
+        dict of str to array
+            Parameters and transformed parameters.
+
+        Raises
+        ------
+        DensityError
+            As for `constrain_rows`.
+
+        Examples
+        --------
+        >>> # posterior: noisy XOR, a network with nine parameters, each within (-5, 5)
+        >>> weights = posterior.constrain(np.zeros((3, 9)))
+        >>> {name: values.shape for name, values in weights.items()}
+        {'W_raw': (3, 2, 2), 'b': (3, 2), 'V': (3, 1, 2), 'c': (3, 1), 'W': (3, 2, 2)}
+        """
         return self.unpack(self.constrain_rows(eta))
 
     def constrain_rows(self, eta: npt.ArrayLike) -> FloatArray:
         """Map unconstrained points, shape (..., D), to flat rows, shape (..., P).
 
+        Parameters
+        ----------
+        eta : array_like of shape (..., D)
+            Unconstrained points.
+
+        Returns
+        -------
+        array of shape (..., P)
+            Parameters and transformed parameters; `unpack` names them.
+
         Raises
         ------
         DensityError
             Transformed parameters throw: the density is zero there. The message is Stan's.
+
+        Examples
+        --------
+        >>> # posterior: noisy XOR, a network with nine parameters, each within (-5, 5)
+        >>> posterior.constrain_rows(np.zeros((3, 9))).shape
+        (3, 13)
         """
         points = np.ascontiguousarray(eta, dtype=float)
         flat = points.reshape(-1, points.shape[-1])
@@ -309,16 +473,50 @@ class Posterior:
         return rows.reshape(*points.shape[:-1], -1)
 
     def unpack(self, rows: FloatArray) -> dict[str, FloatArray]:
-        """Name the columns of flat rows, shape (..., P)."""
+        """Name the columns of flat rows, shape (..., P).
+
+        Parameters
+        ----------
+        rows : array of shape (..., P)
+            Constrained rows.
+
+        Returns
+        -------
+        dict of str to array of shape (..., *dims)
+            Parameters and transformed parameters.
+
+        Examples
+        --------
+        >>> # posterior, chains: noisy XOR, and eight chains of 200 draws
+        >>> posterior.unpack(chains.rows)["W"].shape
+        (8, 200, 2, 2)
+        """
         return {variable.name: variable.take(rows) for variable in self.variables}
 
     def unconstrain_rows(self, rows: npt.ArrayLike) -> FloatArray:
         """Map flat rows (parameters first), shape (..., P), to unconstrained points (..., D).
 
+        Parameters
+        ----------
+        rows : array_like of shape (..., P)
+            Constrained rows; of the columns only those of parameters count.
+
+        Returns
+        -------
+        array of shape (..., D)
+            Unconstrained points.
+
         Raises
         ------
         DensityError
             A row is not in the support; the message is Stan's.
+
+        Examples
+        --------
+        >>> # posterior: noisy XOR, a network with nine parameters, each within (-5, 5)
+        >>> eta = np.linspace(-1, 1, 9)
+        >>> bool(np.allclose(posterior.unconstrain_rows(posterior.constrain_rows(eta)), eta))
+        True
         """
         values = np.asarray(rows, dtype=float)
         model = self.model
@@ -369,10 +567,22 @@ class Posterior:
         eta : array of shape (..., D)
             Unconstrained points.
 
+        Returns
+        -------
+        array of shape (..., N)
+            Nats.
+
         Raises
         ------
         InputError
             The program has no ``log_lik``.
+
+        Examples
+        --------
+        >>> # model.stan, data.json: the mean of five normal observations
+        >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
+        >>> posterior.log_lik([[0.0], [1.0]]).sum(axis=1).round(2)
+        array([-9.55, -6.95])
         """
         points = np.ascontiguousarray(eta, dtype=float)
         values = self.log_lik_told(points.reshape(-1, points.shape[-1])).values
@@ -381,10 +591,27 @@ class Posterior:
     def log_lik_told(self, eta: FloatArray) -> LogLik:
         """Return the log likelihood at points, shape (S, D), with the reasons for missing values.
 
+        Parameters
+        ----------
+        eta : array of shape (S, D)
+            Unconstrained points.
+
+        Returns
+        -------
+        LogLik
+            Its ``values`` have the shape (S, N), nats, NaN where they are missing.
+
         Raises
         ------
         InputError
             The program has no ``log_lik``.
+
+        Examples
+        --------
+        >>> # model.stan, data.json: the mean of five normal observations
+        >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
+        >>> posterior.log_lik_told(np.array([[0.0], [1.0]])).values.shape
+        (2, 5)
         """
         return log_lik_of(self._with_log_lik.model, self._log_lik_variable, np.asarray(eta, float))
 
@@ -407,6 +634,13 @@ class Posterior:
         ------
         InputError
             The posterior is not that of a network.
+
+        Examples
+        --------
+        >>> # posterior, chains: noisy XOR, and eight chains of 200 draws
+        >>> corners = [[1, 1], [1, -1], [-1, 1], [-1, -1]]
+        >>> posterior.predict(chains.rows, corners).shape  # probabilities of class 1
+        (8, 200, 4)
         """
         return self._need_network().predict(self.unpack(rows), np.asarray(X, dtype=float))
 

@@ -64,10 +64,23 @@ class Program:
         nothing outside that folder is read (except the includes that manymodes ships), and
         `foreign` says so before it is compiled here for the first time.
 
+    Raises
+    ------
+    InputError
+        There is no such file, or its name does not end in ``.stan``.
+
     Notes
     -----
     Sources are read once. A pickled program carries them: the machine that opens it finds it in
     its own cache, or compiles it into the cache with its own toolchain.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> # model.stan: a program with the data items kind, N, y, ...
+    >>> program = mm.Program(Path("model.stan"))
+    >>> program.name, sorted(program.data_items)[:2]
+    ('model', ['N', 'kind'])
     """
 
     stan_file: Path
@@ -137,19 +150,71 @@ class Program:
         return None if source is None else {item.name: item for item in source.data}
 
     def check_parameters(self) -> None:
-        """Raise `InputError` if the program declares no parameter: it has nothing to sample."""
+        """Raise `InputError` if the program declares no parameter: it has nothing to sample.
+
+        Raises
+        ------
+        InputError
+            It declares none.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> size = Path("empty.stan").write_text("model { }")
+        >>> try:
+        ...     mm.Program(Path("empty.stan")).check_parameters()
+        ... except mm.InputError as error:
+        ...     print(error)
+        empty.stan: the program has no parameters, so that there is nothing to sample
+        """
         if self._source is not None and not self._source.parameters:
             raise InputError(
                 f"{self.called}: the program has no parameters, so there is nothing to sample"
             )
 
     def users_words(self, message: str) -> str:
-        """Return a message of stanc or of the compiled program with the user's names of files."""
+        """Return a message of stanc or of the compiled program with the user's names of files.
+
+        Parameters
+        ----------
+        message : str
+            What the compiler or the program said.
+
+        Returns
+        -------
+        str
+            The same with paths of the user instead of those in scratch folders.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> size = Path("empty.stan").write_text("model { }")
+        >>> mm.Program(Path("empty.stan")).users_words("an error in 'empty.stan', line 1")
+        "an error in 'empty.stan', line 1"
+        """
         return with_users_names(message, self.called, self._files.shown)
 
     @contextmanager
     def in_users_words(self) -> Iterator[None]:
-        """Put the user's names of files into errors that are raised inside the block."""
+        """Put the user's names of files into errors that are raised inside the block.
+
+        Yields
+        ------
+        None
+            Errors of manymodes that are raised inside have the user's names.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> size = Path("empty.stan").write_text("model { }")
+        >>> program = mm.Program(Path("empty.stan"))
+        >>> try:
+        ...     with program.in_users_words():
+        ...         raise mm.InputError("an error in 'empty.stan', line 1")
+        ... except mm.InputError as error:
+        ...     print(error)
+        an error in 'empty.stan', line 1
+        """
         try:
             yield
         except ManymodesError as error:
@@ -175,10 +240,28 @@ class Program:
 
         The program's own file name does not count, so that copies share the compiled forms.
 
+        Parameters
+        ----------
+        toolchain : Toolchain
+            With what it is compiled.
+
+        Returns
+        -------
+        str
+            24 hexadecimal digits.
+
         Raises
         ------
         ToolchainError
             The C++ compiler that ``CXX`` names cannot be run.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from manymodes.toolchain import require
+        >>> program = mm.Program(Path("model.stan"))
+        >>> len(program.fingerprint(require("cmdstan", "bridge", "compiler")))
+        24
         """
         sources = self._kernel_sources or self.sources
         digest = hashlib.sha256(sources[self.stan_file.name].encode())
@@ -281,24 +364,46 @@ class Program:
         Our own BridgeStan home makes executable and library from one object file: a program is
         compiled once, and both engines run the same machine code.
 
+        Returns
+        -------
+        Path
+            In the cache.
+
         Raises
         ------
         CompileError
             The program does not compile.
         InputError
             The cached file is damaged.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> mm.Program(Path("model.stan")).executable().exists()
+        True
         """
         return self._with_fallback(Program._executable)
 
     def library(self) -> Path:
         """Return the BridgeStan shared object, compiling it if the cache has none.
 
+        Returns
+        -------
+        Path
+            In the cache.
+
         Raises
         ------
         CompileError
             The program does not compile.
         InputError
             The cached file is damaged.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> mm.Program(Path("model.stan")).library().suffix
+        '.so'
         """
         return self._with_fallback(Program._library)
 
@@ -311,12 +416,34 @@ class Program:
             The program does not compile.
         InputError
             A cached file is damaged.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> program = mm.Program(Path("model.stan"))
+        >>> program.compile()  # nothing happens where the cache has it
+        >>> program.is_compiled()
+        True
         """
         self.library()
         self.executable()
 
     def is_compiled(self) -> bool:
-        """Whether both compiled forms are in the cache."""
+        """Whether both compiled forms are in the cache.
+
+        Returns
+        -------
+        bool
+            False where one of them is missing.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> program = mm.Program(Path("model.stan"))
+        >>> program.compile()
+        >>> program.is_compiled()
+        True
+        """
         return {_EXECUTABLE, _LIBRARY} <= read_digests(self._compiled.folder).keys()
 
     def _executable(self) -> Path:

@@ -93,6 +93,14 @@ def compare_models(
     observation's term uses chain weights that were fitted without the observation (in large
     problems, without a part of the observations, down to tenths), because weights that had seen it
     would favour models with many different chains.
+
+    Examples
+    --------
+    One hidden unit cannot tell the corners of the square apart:
+
+    >>> # comparison, smaller: noisy XOR with two hidden units and with one
+    >>> best = mm.compare_models([comparison, smaller]).models[0]
+    >>> best.name, best.probability.value > 0.99
     """
     check_seed(seed)
     models = open_runs(runs)

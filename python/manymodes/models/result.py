@@ -113,6 +113,13 @@ class ModelComparison:
         What was checked, and what was taken for granted; see `manymodes.models.remarks`.
     cautions : tuple of Caution
         What casts doubt on the figures. `manymodes.models_text` has words for both.
+
+    Examples
+    --------
+    >>> # comparison, smaller: noisy XOR with two hidden units and with one
+    >>> found = mm.compare_models([comparison, smaller])
+    >>> round(sum(model.probability.value for model in found.models), 6)
+    >>> found.loo_terms.shape == (found.n_obs, 2)
     """
 
     models: tuple[Model, ...]
@@ -126,7 +133,18 @@ class ModelComparison:
     cautions: tuple[Caution, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures of ``models.json`` as plain values, without the terms."""
+        """Return the figures of ``models.json`` as plain values, without the terms.
+
+        Returns
+        -------
+        dict
+            Numbers, texts and lists, ready for JSON.
+
+        Examples
+        --------
+        >>> # comparison, smaller: noisy XOR with two hidden units and with one
+        >>> sorted(mm.compare_models([comparison, smaller]).as_dict())
+        """
         entries = [
             {**model.as_dict(), "prior_probability": prior}
             for model, prior in zip(self.models, self.prior, strict=True)

@@ -108,6 +108,14 @@ class Comparison:
     held_out : tuple of HeldOutScore
         Scores of these weightings on rows that the posterior was not given; empty without such
         rows.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> comparison.ranked_by, len(comparison.prominent) > 2
+    ('evidence', True)
+    >>> round(sum(mode.occupancy.value for mode in comparison.summaries), 6)
+    1.0
     """
 
     posterior: Posterior
@@ -222,7 +230,19 @@ class Comparison:
         return unfinished_counts(self.chains, self.nested)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the posterior's entry in ``summary.json``."""
+        """Return the posterior's entry in ``summary.json``.
+
+        Returns
+        -------
+        dict
+            Numbers, texts and lists, ready for JSON.
+
+        Examples
+        --------
+        >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+        >>> sorted(comparison.as_dict())[:3]
+        ['chains', 'dims', 'mode_disagreement']
+        """
         entry: dict[str, Any] = {}
         if self.unfinished:
             entry["unfinished"] = {name: list(two) for name, two in self.unfinished.items()}
@@ -302,10 +322,24 @@ def compare(
     quiet : bool
         Show no progress.
 
+    Returns
+    -------
+    Comparison
+        The modes with their weights, and how well chains agree.
+
     Raises
     ------
     InputError
         There are no draws, or the seed is not allowed.
+
+    Examples
+    --------
+    >>> # posterior, chains, nested: noisy XOR, eight chains and two nested runs of it
+    >>> few = mm.ModeSettings(climbs=16)
+    >>> found = mm.compare(posterior, chains=chains, nested=nested, settings=few, quiet=True)
+    >>> mode = found.prominent[0]  # the heaviest
+    >>> 0 < mode.evidence.value < 0.5, bool(np.nanmax(found.rhat_weights) > 1.1)
+    (True, True)
     """
     check_seed(seed)
     # One thread, because the matrices are small and threads of linear algebra slow them down.

@@ -47,6 +47,11 @@ class ModeSettings:
     function_distance : float
         Two modes are one function if the root mean square over the inputs of the difference
         of their mean predictions, in units of their joint posterior spread, is at most this.
+
+    Examples
+    --------
+    >>> mm.ModeSettings(climbs=150)
+    ModeSettings(climbs=150, barrier=1.0, function_distance=1.0)
     """
 
     climbs: int = 600
@@ -90,6 +95,13 @@ class Modes:
     runaway : int array of shape (M, D)
         -1 or 1 if the climb to a peak went down or up an unconstrained coordinate to the end
         of the searched box, so that there is no maximum in it; 0 otherwise.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> modes = comparison.modes
+    >>> modes.peaks.shape == (modes.n_modes, 9), bool(modes.heights[0] == modes.heights.max())
+    (True, True)
     """
 
     peaks: FloatArray
@@ -139,10 +151,23 @@ def find_modes(
     quiet : bool
         Show no progress.
 
+    Returns
+    -------
+    Modes
+        The maxima, and the mode that each draw belongs to.
+
     Raises
     ------
     InputError
         There are no draws.
+
+    Examples
+    --------
+    >>> # posterior, chains: noisy XOR, and eight chains of it
+    >>> few = mm.ModeSettings(climbs=16)
+    >>> modes = mm.find_modes(posterior, chains=chains, settings=few, quiet=True)
+    >>> modes.chains.shape, modes.n_modes > 1
+    ((8, 200), True)
     """
     settings = settings or ModeSettings()
     check_seed(seed)

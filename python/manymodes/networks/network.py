@@ -108,6 +108,14 @@ class Network:
     ------
     InputError
         If an argument is not allowed, or the arguments do not go together.
+
+    Examples
+    --------
+    >>> network = mm.Network(inputs=2, hidden=(3,), activation="tanh", prior="normal:1")
+    >>> network.parameter_count
+    13
+    >>> network.weight_shapes
+    {'W': (3, 2), 'b': (3,), 'V': (1, 3), 'c': (1,)}
     """
 
     inputs: int
@@ -213,6 +221,13 @@ class Network:
         -------
         dict of str to ndarray, shape (n, *weight_shapes[name])
             Effective weights, and ``input_scale``, shape (n, inputs), under an `ard` prior.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=2, hidden=(3,), activation="tanh", prior="normal:1")
+        >>> draws = network.sample_prior(np.random.default_rng(1), 100)
+        >>> {name: values.shape for name, values in draws.items()}
+        {'W': (100, 3, 2), 'b': (100, 3), 'V': (100, 1, 3), 'c': (100, 1)}
         """
         shapes = self._shapes_without(P_ACTIVE)
         weights = Prior.parse(self.prior).sample_weights(shapes, draws, rng)
@@ -240,6 +255,13 @@ class Network:
         ------
         InputError
             If the weights have the wrong shape.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(1,), prior="uniform:5")
+        >>> weights = {"W": [[1.0]], "b": [0.0], "V": [[2.0]], "c": [0.0]}
+        >>> round(float(network.log_prior(weights)), 3)  # four times log(1/10)
+        -9.21
         """
         prior = Prior.parse(self.prior)
         shapes = self._shapes_without("sigma", P_ACTIVE)
@@ -249,17 +271,44 @@ class Network:
         return prior.log_density_of_weights(draws).reshape(lead)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the arguments as a dict that JSON can hold."""
+        """Return the arguments as a dict that JSON can hold.
+
+        Returns
+        -------
+        dict
+            The arguments by name.
+
+        Examples
+        --------
+        >>> mm.Network(inputs=1, hidden=(2,)).to_dict()["hidden"]
+        [2]
+        """
         return {**asdict(self), "hidden": list(self.hidden)}
 
     @classmethod
     def from_dict(cls, arguments: Mapping[str, Any]) -> Network:
         """Make a network from the result of `to_dict`.
 
+        Parameters
+        ----------
+        arguments : mapping
+            The arguments by name.
+
+        Returns
+        -------
+        Network
+            An equal one.
+
         Raises
         ------
         InputError
             If an argument is unknown, missing or not allowed.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(2,))
+        >>> mm.Network.from_dict(network.to_dict()) == network
+        True
         """
         unknown = sorted(set(arguments) - set(cls.__dataclass_fields__))
         missing = sorted({"inputs", "hidden"} - set(arguments))
@@ -293,6 +342,13 @@ class Network:
         ------
         InputError
             If X or y has the wrong shape or a value that is not allowed.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(2,), activation="tanh")
+        >>> data = network.data([[-1.0], [0.0], [1.0]], [0, 1, 1])
+        >>> data["N"], data["X"]
+        (3, [[-1.0], [0.0], [1.0]])
         """
         inputs = checked_inputs(X, self.inputs)
         target = checked_target(y, len(inputs), self.likelihood, self.outputs)
@@ -347,6 +403,13 @@ class Network:
         ------
         InputError
             If the weights or inputs have the wrong shape, or an input is not finite.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(1,), activation="tanh")
+        >>> weights = {"W": [[1.0]], "b": [0.0], "V": [[2.0]], "c": [0.0]}
+        >>> network.predict(weights, [[-1.0], [0.0], [1.0]]).round(2)
+        array([0.18, 0.5 , 0.82])
         """
 
         def link(eta: FloatArray, draws: Mapping[str, FloatArray]) -> FloatArray:
@@ -383,6 +446,13 @@ class Network:
         ------
         InputError
             If weights, inputs or targets have the wrong shape or a value that is not allowed.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(1,), activation="tanh")
+        >>> weights = {"W": [[1.0]], "b": [0.0], "V": [[2.0]], "c": [0.0]}
+        >>> network.log_lik(weights, [[-1.0], [0.0], [1.0]], [0, 1, 1]).round(2)
+        array([-0.2 , -0.69, -0.2 ])
         """
         inputs = checked_inputs(X, self.inputs)
         target = checked_target(y, len(inputs), self.likelihood, self.outputs)

@@ -52,6 +52,17 @@ def group_order(network: Network) -> int:
     ----------
     network : Network
         The network; its constraint does not matter.
+
+    Returns
+    -------
+    int
+        The number of copies of a function that permutations and flips make.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import group_order
+    >>> group_order(mm.Network(2, (3, 2), activation="tanh"))  # 3! 2^3 times 2! 2^2
+    384
     """
     orders = math.prod(map(math.factorial, network.hidden)) if network.active is None else 1
     return orders << sum(_flips(network))
@@ -71,6 +82,12 @@ class Generator:
         Exchange of a unit and the next one of its layer; flip of a unit; rescaling of a unit.
     layer, unit : int
         Counted from 0; `name` counts from 1.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import Generator
+    >>> Generator("swap", 0, 1).name
+    'swap units 2 and 3 of layer 1'
     """
 
     kind: str
@@ -105,6 +122,22 @@ def generators(network: Network) -> tuple[Generator, ...]:
     """Return the generators: swaps of neighbours, then flips (tanh, sigmoid) or rescalings (relu).
 
     Together they generate every permutation and every flip or rescaling.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its constraint does not matter.
+
+    Returns
+    -------
+    tuple of Generator
+        Layer by layer, the swaps of all layers first.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import generators
+    >>> [move.name for move in generators(mm.Network(1, (2,), activation="tanh"))]
+    ['swap units 1 and 2 of layer 1', 'flip unit 1 of layer 1', 'flip unit 2 of layer 1']
     """
     swaps = tuple(width - 1 if network.active is None else 0 for width in network.hidden)
     relu = network.activation == "relu"
@@ -123,6 +156,30 @@ def random_members(
     """Return permutations and signs, each (n, units) for each layer, of n random members.
 
     They are independent and uniform on the group; `act` takes them as they are.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its constraint does not matter.
+    n : int
+        How many members.
+    rng : numpy.random.Generator
+        Where randomness comes from.
+
+    Returns
+    -------
+    permutations : list of int arrays, each (n, units)
+        For each hidden layer, which unit takes each place.
+    signs : list of arrays, each (n, units)
+        For each hidden layer, 1 or -1 for each place.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import random_members
+    >>> network = mm.Network(2, (3, 2), activation="tanh")
+    >>> permutations, signs = random_members(network, 5, np.random.default_rng(1))
+    >>> [each.shape for each in permutations]
+    [(5, 3), (5, 2)]
     """
     permutations = [np.tile(np.arange(h), (n, 1)) for h in network.hidden]
     if network.active is None:
@@ -166,6 +223,16 @@ def act(
     InputError
         If permutations or signs do not fit the layers, if they flip or move a unit that cannot be
         flipped or moved, or if weights are missing or have the wrong shape.
+
+    Examples
+    --------
+    Exchange the two units, and flip the one that comes first then:
+
+    >>> from manymodes.networks.symmetry import act
+    >>> network = mm.Network(1, (2,), activation="tanh")
+    >>> weights = {"W": [[1.0], [2.0]], "b": [0.1, 0.2], "V": [[3.0, 4.0]], "c": [0.0]}
+    >>> act(network, weights, [[1, 0]], [[-1, 1]])["V"]
+    array([[-4.,  3.]])
     """
     orders = [np.asarray(order, dtype=np.intp) for order in permutations]
     flips = [np.asarray(sign, dtype=float) for sign in signs]
@@ -194,10 +261,23 @@ def rescale(
     factors : sequence of array_like, each (..., units)
         For each hidden layer, the positive factor r of each unit; leading dimensions broadcast.
 
+    Returns
+    -------
+    dict of str to ndarray
+        New weights of the same shapes; the network's predictions are the same.
+
     Raises
     ------
     InputError
         If units are not relu, or a factor is not positive and finite or does not fit its layer.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import rescale
+    >>> network = mm.Network(1, (2,), activation="relu")
+    >>> weights = {"W": [[1.0], [2.0]], "b": [0.1, 0.2], "V": [[3.0, 4.0]], "c": [0.0]}
+    >>> rescale(network, weights, [[2.0, 1.0]])["V"]
+    array([[1.5, 4. ]])
     """
     scales = [np.asarray(factor, dtype=float) for factor in factors]
     if network.activation != "relu":
@@ -225,10 +305,24 @@ def orbit(network: Network, weights: Weights) -> Iterator[dict[str, FloatArray]]
     weights : mapping of str to array_like, shape (..., *network.weight_shapes[name])
         Effective weights.
 
+    Yields
+    ------
+    dict of str to ndarray
+        Weights of the same shapes as the given ones.
+
     Raises
     ------
     InputError
         If there are more than 50 000 copies.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import orbit
+    >>> network = mm.Network(1, (2,), activation="tanh")
+    >>> weights = {"W": [[1.0], [2.0]], "b": [0.1, 0.2], "V": [[3.0, 4.0]], "c": [0.0]}
+    >>> copies = list(orbit(network, weights))
+    >>> len(copies), copies[1]["V"]
+    (8, array([[ 3., -4.]]))
     """
     for permutations, signs in members(network):
         yield act(network, weights, permutations, signs)
@@ -239,10 +333,30 @@ def members(
 ) -> Iterator[tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]]:
     """Yield permutations and signs of every member of the group, the identity first.
 
+    Parameters
+    ----------
+    network : Network
+        The network; its constraint does not matter.
+
+    Yields
+    ------
+    permutations, signs : tuples, one tuple of integers for each hidden layer
+        As `act` takes them.
+
     Raises
     ------
     InputError
         If there are more than 50 000.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import members
+    >>> network = mm.Network(1, (2,), activation="tanh")
+    >>> for permutations, signs in list(members(network))[:3]:
+    ...     print(permutations, signs)
+    ((0, 1),) ((1, 1),)
+    ((0, 1),) ((1, -1),)
+    ((0, 1),) ((-1, 1),)
     """
     if group_order(network) > MAX_ORBIT:
         raise InputError(
@@ -304,6 +418,16 @@ def canonical(
     ------
     InputError
         If weights are missing or of the wrong shape.
+
+    Examples
+    --------
+    All eight copies of a function have the same canonical weights:
+
+    >>> from manymodes.networks.symmetry import canonical, orbit
+    >>> network = mm.Network(1, (2,), activation="tanh")
+    >>> weights = {"W": [[1.0], [2.0]], "b": [0.1, -0.2], "V": [[3.0, -4.0]], "c": [0.0]}
+    >>> {str(canonical(network, copy)["V"]) for copy in orbit(network, weights)}
+    {'[[3. 4.]]'}
     """
     new = _copied(network, draws)
     around = [*enumerate(zip(*_around(network, new), strict=True))]
@@ -325,7 +449,33 @@ def canonical(
 
 
 def normalised(network: Network, draws: Weights) -> dict[str, FloatArray]:
-    """Return relu weights with every unit's incoming weights rescaled to unit norm."""
+    """Return relu weights with every unit's incoming weights rescaled to unit norm.
+
+    Parameters
+    ----------
+    network : Network
+        A network of relu units.
+    draws : mapping of str to array_like, shape (..., *network.weight_shapes[name])
+        Effective weights.
+
+    Returns
+    -------
+    dict of str to ndarray
+        New weights of the same shapes; the network's predictions are the same.
+
+    Raises
+    ------
+    InputError
+        If weights are missing or of the wrong shape.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import normalised
+    >>> network = mm.Network(2, (1,), activation="relu")
+    >>> weights = {"W": [[3.0, 4.0]], "b": [1.0], "V": [[2.0]], "c": [0.0]}
+    >>> normalised(network, weights)["W"]
+    array([[0.6, 0.8]])
+    """
     new = _copied(network, draws)
     for layer, (after, _) in zip(*_around(network, new), strict=True):
         _scale(layer, after, 1 / row_norms(layer[0]))
@@ -333,7 +483,24 @@ def normalised(network: Network, draws: Weights) -> dict[str, FloatArray]:
 
 
 def row_norms(matrix: FloatArray) -> FloatArray:
-    """Return the norms of the rows, 1 for rows of zeros."""
+    """Return the norms of the rows, 1 for rows of zeros.
+
+    Parameters
+    ----------
+    matrix : array of shape (..., rows, columns)
+        Matrices.
+
+    Returns
+    -------
+    ndarray, shape (..., rows)
+        Euclidean norms.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import row_norms
+    >>> row_norms(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([5., 1.])
+    """
     norms = np.linalg.norm(matrix, axis=-1)
     return np.where(norms > 0, norms, 1.0)
 

@@ -40,7 +40,25 @@ ASKS = {
 
 
 def audit_text(audit: Audit) -> str:
-    """Return an audit as text: the group, and which copies the constraint keeps and loses."""
+    """Return an audit as text: the group, and which copies the constraint keeps and loses.
+
+    Parameters
+    ----------
+    audit : Audit
+        What `audit` found.
+
+    Returns
+    -------
+    str
+        Several lines.
+
+    Examples
+    --------
+    >>> network = mm.Network(1, (2,), activation="tanh", constraint="ordered-signed")
+    >>> text = mm.audit_text(mm.audit(network, orbits=500))
+    >>> print(text.splitlines()[0])
+    1-2-1 network, tanh, bernoulli; prior normal:1; constraint ordered-signed
+    """
     network = audit.network
     title = (
         f"{shape(network)} network, {network.activation}, {network.likelihood}; "

@@ -78,6 +78,13 @@ def write_report(
     ------
     InputError
         There is no comparison, or the file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> mm.write_report(Path("report.html"), {"full": comparison}, title="Noisy XOR")
+    >>> "<title>Noisy XOR" in Path("report.html").read_text()
     """
     if not comparisons:
         raise InputError("comparisons: the mapping is empty; give at least one comparison")

@@ -158,6 +158,15 @@ class Predictions:
         Columns of the table that were not used.
     score : TargetScore or None
         How well the table's targets were predicted, if it has them.
+
+    Examples
+    --------
+    >>> # run: the directory of a network that learned "cured" from "dose"
+    >>> found = mm.predict_table("run", pd.DataFrame({"dose": [1.0, 5.0, 9.0]}))
+    >>> found.frame.shape[0], found.interval, found.score is None
+    (3, 0.9, True)
+    >>> list(found.frame.columns)
+    ['class', 'p(0)', 'p(0).lower', 'p(0).upper', 'p(1)', 'p(1).lower', 'p(1).upper']
     """
 
     frame: pd.DataFrame
@@ -168,7 +177,19 @@ class Predictions:
     score: TargetScore | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures, without the predictions themselves."""
+        """Return the figures, without the predictions themselves.
+
+        Returns
+        -------
+        dict
+            Numbers and texts, ready for JSON.
+
+        Examples
+        --------
+        >>> # run, doses.csv: the directory of a network, and the table that it learned from
+        >>> mm.predict_table("run", "doses.csv").as_dict()["rows"]
+        60
+        """
         score = self.score
         return {
             "rows": len(self.frame),
@@ -234,6 +255,15 @@ def predict_table(
     InputError
         An argument is not allowed, the run was not made from a table, or the table does not
         have what the network needs.
+    ResultsError
+        There is no finished run in the directory, or it has no draws.
+
+    Examples
+    --------
+    >>> # run: the directory of a network that learned "cured" from "dose"
+    >>> found = mm.predict_table("run", pd.DataFrame({"dose": [1.0, 5.0, 9.0]}))
+    >>> found.frame["class"].tolist()
+    ['0', '1', '0']
     """
     folder = Path(run) / "posterior"
     if not folder.is_dir():

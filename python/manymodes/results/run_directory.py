@@ -275,6 +275,15 @@ class Results:
         The directory.
     summary : dict
         The content of ``summary.json``.
+
+    Examples
+    --------
+    >>> # run: the directory of a network on doses.csv, sampled, integrated and compared
+    >>> run = mm.load("run")
+    >>> run.names, run.chains["posterior"]["W"].shape
+    (('none',), (4, 100, 2, 1))
+    >>> [column for column in run.modes.columns if column in ("log_z", "evidence", "occupancy")]
+    ['log_z', 'evidence', 'occupancy']
     """
 
     folder: Path
@@ -357,7 +366,29 @@ class Results:
         )
 
     def posterior(self, name: str | None = None) -> Posterior:
-        """Return a posterior of the run, ready to be evaluated."""
+        """Return a posterior of the run, ready to be evaluated.
+
+        Parameters
+        ----------
+        name : str, optional
+            Which; the first by default.
+
+        Returns
+        -------
+        Posterior
+            With the program and the data that the run keeps.
+
+        Raises
+        ------
+        InputError
+            The run has no posterior of that name.
+
+        Examples
+        --------
+        >>> # run: the directory of a network 1-2-1 on doses.csv
+        >>> mm.load("run").posterior().dims
+        7
+        """
         folders = self._folders()
         chosen = name if name is not None else next(iter(folders))
         if chosen not in folders:
@@ -368,6 +399,16 @@ class Results:
 def load(folder: Path | str) -> Results:
     """Open a run directory.
 
+    Parameters
+    ----------
+    folder : path
+        What ``--out`` named.
+
+    Returns
+    -------
+    Results
+        Files are read when they are asked for.
+
     Warns
     -----
     UnfinishedWarning
@@ -377,6 +418,13 @@ def load(folder: Path | str) -> Results:
     ------
     ResultsError
         There is no finished run in it, or its summary is damaged.
+
+    Examples
+    --------
+    >>> # run: the directory of a network on doses.csv, sampled, integrated and compared
+    >>> run = mm.load("run")
+    >>> run.nested.logZ() < 0, len(run.modes) > 1
+    (True, True)
     """
     path = Path(folder)
     if not path.is_dir():

@@ -70,6 +70,14 @@ def stack_draws(
     (`manymodes.statistics.stacking.draw_stacked`); its own draws are all used once before any is
     used twice. Statistics of the sampler belong to the source chains, because their order is lost
     here.
+
+    Examples
+    --------
+    >>> # chains: eight of the noisy-XOR posterior
+    >>> weights = mm.stack(chains.lpd.T).weights
+    >>> tree = mm.stack_draws(chains, weights, n=100, seed=1, X=[[1.0, 1.0], [1.0, -1.0]])
+    >>> tree["posterior"]["W"].shape, tree["predictions"]["mean"].shape
+    ((1, 100, 2, 2), (1, 100, 2))
     """
     if n < 1:
         raise InputError(f"n: {n} is not 1 or more")

@@ -66,10 +66,22 @@ def dask_executor(
     workerless : float
         Seconds that tasks wait for a new worker after the last one is gone.
 
+    Yields
+    ------
+    concurrent.futures.Executor
+        What `run_chains` and `run_nested` take as ``executor``.
+
     Raises
     ------
     InputError
         Dask is not installed, no scheduler answers in time, or a worker has another manymodes.
+
+    Examples
+    --------
+    Not run by the tests, for it needs a scheduler that is up:
+
+    >>> with mm.dask_executor("tcp://10.0.0.1:8786") as executor:  # doctest: +SKIP
+    ...     chains = mm.run_chains(posterior, chains=256, executor=executor)
     """
     try:
         import distributed
@@ -154,10 +166,22 @@ def mpi_executor() -> Iterator[Executor]:
     The job is started as ``mpiexec -n N python -m mpi4py.futures -m manymodes ...``: one
     process leads the run, N - 1 are its workers. MPI ends the whole job when a process dies.
 
+    Yields
+    ------
+    concurrent.futures.Executor
+        What `run_chains` and `run_nested` take as ``executor``.
+
     Raises
     ------
     InputError
         mpi4py is not installed, or the job was not started like that.
+
+    Examples
+    --------
+    Not run by the tests, for it needs a job that mpiexec has started:
+
+    >>> with mm.mpi_executor() as executor:  # doctest: +SKIP
+    ...     chains = mm.run_chains(posterior, chains=256, executor=executor)
     """
     try:
         from mpi4py import MPI

@@ -56,6 +56,16 @@ class Weighing:
         Weights summed by mode and their standard errors, shape (M,); empty without `shares`.
         Errors of stacking and of pseudo-BMA+ by the Bayesian bootstrap over observations, of
         uniform weights by resampling chains; that of the evidence is not in the lpd, and NaN.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.chain_weightings import weighings
+    >>> lpd = np.log([[0.9, 0.2], [0.8, 0.3], [0.3, 0.6], [0.1, 0.8]])  # a column is a chain
+    >>> for one in weighings(lpd, rng=np.random.default_rng(1)):
+    ...     print(one.name, one.weights.round(1), round(one.loo.value, 1))
+    stacking [0.5 0.5] -2.8
+    pseudo-BMA+ [0.4 0.6] -2.8
+    uniform [0.5 0.5] -2.8
     """
 
     name: str
@@ -68,7 +78,26 @@ class Weighing:
 
 
 class HeldOutScore(NamedTuple):
-    """Score of one weighting on held-out observations, and its difference from the first's."""
+    """Score of one weighting on held-out observations, and its difference from the first's.
+
+    Attributes
+    ----------
+    name
+        That of the weighting.
+    score
+        sum_i log sum_k w_k exp(lpd_ik) over the held-out observations, nats.
+    difference
+        Its difference from the first weighting's, nats, with the error of paired differences.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.chain_weightings import score_weighings, weighings
+    >>> lpd = np.log([[0.9, 0.2], [0.8, 0.3], [0.3, 0.6], [0.1, 0.8]])  # a column is a chain
+    >>> found = weighings(lpd, rng=np.random.default_rng(1))
+    >>> last = score_weighings(found, np.log([[0.5, 0.4], [0.6, 0.3]]))[-1]
+    >>> last.name, round(last.score.value, 2)
+    ('uniform', -1.6)
+    """
 
     name: str
     score: Estimate
@@ -119,9 +148,19 @@ def weighings(
 
     Notes
     -----
-    Pseudo-BMA+ as in [1]_; a chain that gives an observation a density of zero has no weight
-    in it. The errors of its weights by mode bootstrap the observations about its own bootstrap:
-    counts c from N Dirichlet(1, ..., 1), and then replications from Dirichlet(c).
+    Pseudo-BMA+ as in Yao et al. (2018); a chain that gives an observation a density of zero has no
+    weight in it. The errors of its weights by mode bootstrap the observations about its own
+    bootstrap: counts c from N Dirichlet(1, ..., 1), and then replications from Dirichlet(c).
+
+    Examples
+    --------
+    >>> from manymodes.statistics.chain_weightings import weighings
+    >>> lpd = np.log([[0.9, 0.2], [0.8, 0.3], [0.3, 0.6], [0.1, 0.8]])  # a column is a chain
+    >>> found = weighings(lpd, evidence=[0.25, 0.75], rng=np.random.default_rng(1))
+    >>> [one.name for one in found]
+    ['stacking', 'pseudo-BMA+', 'uniform', 'evidence']
+    >>> found[3].weights
+    array([0.25, 0.75])
     """
     array = np.asarray(lpd, dtype=float)
     if stacking is None:
@@ -185,6 +224,15 @@ def score_weighings(weighings: Sequence[Weighing], lpd_out: ArrayLike) -> tuple[
     ------
     InputError
         There are no weightings, or `lpd_out` does not fit them or holds NaN or +inf.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.chain_weightings import score_weighings, weighings
+    >>> lpd = np.log([[0.9, 0.2], [0.8, 0.3], [0.3, 0.6], [0.1, 0.8]])  # a column is a chain
+    >>> found = weighings(lpd, rng=np.random.default_rng(1))
+    >>> unseen = np.log([[0.5, 0.4], [0.6, 0.3]])
+    >>> [(one.name, round(one.score.value, 1)) for one in score_weighings(found, unseen)]
+    [('stacking', -1.6), ('pseudo-BMA+', -1.7), ('uniform', -1.6)]
     """
     if not weighings:
         raise InputError("weighings is empty: give at least one.")
@@ -236,6 +284,14 @@ def mode_evidence_weights(evidence: ArrayLike, shares: ArrayLike) -> FloatArray:
     largest sum_k log w_k). If there is no solution, they come closest in the sense of Kullback
     and Leibler: sum_m e_m log sum_k w_k s_km is largest. Chains cannot weigh modes without a
     chain; the other modes share the evidence of these in proportion.
+
+    Examples
+    --------
+    Two chains stayed in the first of two modes, one in the second:
+
+    >>> from manymodes.statistics.chain_weightings import mode_evidence_weights
+    >>> mode_evidence_weights([3.0, 1.0], [[1, 0], [1, 0], [0, 1]]).round(3)
+    array([0.375, 0.375, 0.25 ])
     """
     e = np.nan_to_num(np.asarray(evidence, dtype=float), nan=0.0, posinf=np.inf)
     s = np.asarray(shares, dtype=float)

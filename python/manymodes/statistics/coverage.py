@@ -86,7 +86,16 @@ class Coverage:
         Estimated number of all modes and its standard error (Chao, [4]_ and [6]_): a lower bound,
         because modes much rarer than those found leave no trace.
     total_interval : tuple of float
-        Its 95 % interval, log-normal in the number unseen ([5]_).
+        Its 95 % interval, log-normal in the number unseen (Chao 1987).
+
+    Examples
+    --------
+    >>> from manymodes.statistics.coverage import coverage
+    >>> found = coverage([5, 3, 1, 1])
+    >>> found.found, found.once, found.twice
+    (4, 2, 0)
+    >>> round(found.total, 1), round(found.unseen_upper, 2)
+    (4.9, 0.63)
     """
 
     starts: int
@@ -111,7 +120,19 @@ class Coverage:
         return most_equal_modes(self.starts)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry in ``summary.json``; the last four are the coupon collector's."""
+        """Return the entry in ``summary.json``; the last four are the coupon collector's.
+
+        Returns
+        -------
+        dict
+            The attributes by name, and the shares and numbers of the coupon collector.
+
+        Examples
+        --------
+        >>> from manymodes.statistics.coverage import coverage
+        >>> coverage([5, 3, 1, 1]).as_dict()["starts"]
+        10
+        """
         return {
             **asdict(self),
             "total_interval": list(self.total_interval),
@@ -134,10 +155,24 @@ def coverage(counts: ArrayLike, *, starts: int | None = None) -> Coverage:
         every chain has its own start and ends in one mode. If chains share starts, give the
         number of starts, and count each start once for every mode that its chains end in.
 
+    Returns
+    -------
+    Coverage
+        What is unseen, with errors and limits.
+
     Raises
     ------
     InputError
         No mode was found, a count is not an integer of 0 or more, or one exceeds ``starts``.
+
+    Examples
+    --------
+    Ten chains found four modes, two of these only once:
+
+    >>> from manymodes.statistics.coverage import coverage
+    >>> found = coverage([5, 3, 1, 1])
+    >>> found.unseen, round(found.unseen_sd, 2)
+    (0.2, 0.13)
     """
     found = _checked(counts)
     n = int(found.sum()) if starts is None else starts
@@ -167,10 +202,26 @@ def expected_chains(modes: int) -> float:
     It takes M (1 + 1/2 + ... + 1/M) chains for M modes ([9]_), and more if modes are not equally
     likely.
 
+    Parameters
+    ----------
+    modes : int
+        The number M of equally likely modes, 1 or more.
+
+    Returns
+    -------
+    float
+        The mean number of chains.
+
     Raises
     ------
     InputError
         ``modes`` is not 1 or more.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.coverage import expected_chains
+    >>> round(expected_chains(8), 1)
+    21.7
     """
     if modes < 1:
         raise InputError(f"modes: {modes} is not 1 or more")
@@ -185,6 +236,11 @@ def chance_of_all(modes: int, chains: int) -> float:
     modes, chains
         How many; at least 1 of each.
 
+    Returns
+    -------
+    float
+        The probability, exact up to rounding.
+
     Raises
     ------
     InputError
@@ -194,6 +250,12 @@ def chance_of_all(modes: int, chains: int) -> float:
     -----
     The value is exact: the distribution of the number of modes found is followed chain after
     chain. (The alternating sum of [9]_ cancels badly with many modes.)
+
+    Examples
+    --------
+    >>> from manymodes.statistics.coverage import chance_of_all
+    >>> round(chance_of_all(modes=8, chains=40), 3)
+    0.962
     """
     if modes < 1 or chains < 1:
         raise InputError(f"modes, chains: {modes}, {chains} are not 1 or more")
@@ -213,10 +275,28 @@ def chance_of_all(modes: int, chains: int) -> float:
 def most_equal_modes(chains: int, confidence: float = CONFIDENCE) -> int:
     """Return the largest number of equally likely modes that chains all find, at a confidence.
 
+    Parameters
+    ----------
+    chains : int
+        The number of chains, 1 or more.
+    confidence : float
+        The least probability that all modes are found, between 0 and 1.
+
+    Returns
+    -------
+    int
+        The largest such number of modes.
+
     Raises
     ------
     InputError
         ``chains`` is not 1 or more, or ``confidence`` not between 0 and 1.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.coverage import most_equal_modes
+    >>> most_equal_modes(40)
+    8
     """
     _check_confidence(confidence)
     if chains < 1:
@@ -238,10 +318,28 @@ def smallest_sure_share(chains: int, confidence: float = CONFIDENCE) -> float:
     1 - (1 - confidence)^(1/n) for n chains: a mode of that share is missed with probability
     1 - ``confidence``. It holds for any one mode named beforehand, or any set of them together.
 
+    Parameters
+    ----------
+    chains : int
+        The number n of chains, 1 or more.
+    confidence : float
+        The least probability that the mode is found, between 0 and 1.
+
+    Returns
+    -------
+    float
+        The share of starting points, between 0 and 1.
+
     Raises
     ------
     InputError
         As `most_equal_modes`.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.coverage import smallest_sure_share
+    >>> round(smallest_sure_share(40), 3)
+    0.072
     """
     _check_confidence(confidence)
     if chains < 1:
@@ -266,7 +364,7 @@ def accumulation(
     at
         Numbers of starts, each 0 or more, shape (K,). Up to the number that was run, the mean
         over all subsets of them; beyond it, an extrapolation towards Chao's total, which is
-        sound up to about twice that number ([7]_).
+        sound up to about twice that number (Colwell et al. 2012).
     replications
         Bootstrap samples behind the errors.
     seed
@@ -286,6 +384,13 @@ def accumulation(
     -----
     Each bootstrap sample is drawn from the estimated shares: found modes keep their shares, and
     the estimated unseen modes share `Coverage.unseen` evenly.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.coverage import accumulation
+    >>> modes, sd = accumulation([5, 3, 1, 1], at=[1, 5, 10, 20])
+    >>> modes.round(1)
+    array([1. , 2.9, 4. , 4.8])
     """
     found = _checked(counts)
     n = int(found.sum()) if starts is None else starts
@@ -332,7 +437,7 @@ def _curve(found: IntArray, n: int, sizes: FloatArray) -> FloatArray:
 
 
 def _chao(once: int, twice: int, n: int, found: int) -> tuple[float, float]:
-    """Return the bias-corrected estimate of the number of modes and its variance ([6]_)."""
+    """Return the bias-corrected estimate of the number of modes and its variance (Chao 2005)."""
     a = (n - 1) / n
     base = twice + 1
     unseen = a * once * (once - 1) / (2 * base)

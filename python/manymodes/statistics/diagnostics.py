@@ -62,8 +62,16 @@ def rhat(draws: ArrayLike, *, threads: int | None = None) -> FloatArray:
 
     Notes
     -----
-    [1]_, equations 1 to 4 and 14. Ties get their average rank, so discrete draws are handled.
-    With an odd number of draws the middle one is left out.
+    Vehtari et al. (2021), equations 1 to 4 and 14. Ties get their average rank, so discrete draws
+    are handled. With an odd number of draws the middle one is left out.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.diagnostics import rhat
+    >>> draws = np.random.default_rng(1).normal(size=(4, 500, 2))
+    >>> draws[0, :, 1] += 3  # the first chain is elsewhere in the second column
+    >>> rhat(draws).round(2)
+    array([1.  , 1.47])
     """
     scores = normal_scores(_split_size(draws))
 
@@ -93,6 +101,14 @@ def rhat_function(blocks: Iterable[ArrayLike], *, threads: int | None = None) ->
     ------
     InputError
         As `rhat`, and if there is no block.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.diagnostics import rhat_function
+    >>> slope = np.random.default_rng(1).normal(size=(4, 500, 1))  # f(x) = slope x
+    >>> inputs = np.array([[0.5, 1.0], [1.5, 2.0]])
+    >>> rhat_function(slope * x for x in inputs).round(2)
+    array([1.01, 1.01, 1.01, 1.01])
     """
     parts = [np.atleast_1d(rhat(block, threads=threads)).ravel() for block in blocks]
     if not parts:
@@ -132,8 +148,17 @@ def nested_rhat(
 
     Notes
     -----
-    [2]_, equation 8: B is the variance of the superchain means, W the mean over superchains of the
-    variance between their chains' means plus their chains' mean variance.
+    Margossian et al. (2024), equation 8: B is the variance of the superchain means, W the mean over
+    superchains of the variance between their chains' means plus their chains' mean variance.
+
+    Examples
+    --------
+    Eight chains of ten draws share four starts, two each:
+
+    >>> from manymodes.statistics.diagnostics import nested_rhat
+    >>> draws = np.random.default_rng(1).normal(size=(8, 10))
+    >>> float(nested_rhat(draws, [0, 0, 1, 1, 2, 2, 3, 3]).round(2))
+    1.02
     """
     members = _members(superchains, np.shape(draws))
 
@@ -172,7 +197,15 @@ def ess_bulk(draws: ArrayLike, *, threads: int | None = None) -> FloatArray:
 
     Notes
     -----
-    [1]_: the effective sample size of the mean of rank-normalised split chains.
+    Vehtari et al. (2021): the effective sample size of the mean of rank-normalised split chains.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.diagnostics import ess_bulk
+    >>> draws = np.random.default_rng(1).normal(size=(4, 500))
+    >>> draws[:, 1:] += draws[:, :-1]  # neighbouring draws are correlated
+    >>> round(float(ess_bulk(draws)), -2)
+    1000.0
     """
     size = _split_size(draws)
     scores = normal_scores(size)
@@ -211,7 +244,14 @@ def ess_tail(
 
     Notes
     -----
-    [1]_: of the mean of the indicator that a draw is at most the quantile.
+    Vehtari et al. (2021): of the mean of the indicator that a draw is at most the quantile.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.diagnostics import ess_tail
+    >>> draws = np.random.default_rng(1).normal(size=(4, 500))
+    >>> bool(1500 < ess_tail(draws) < 2500)
+    True
     """
     if len(prob) != 2 or not all(0 < p < 1 for p in prob):
         raise InputError(f"prob is {prob}: give two probabilities between 0 and 1.")
@@ -248,6 +288,14 @@ def r_eff(log_lik: ArrayLike) -> FloatArray:
     InputError
         If `log_lik` is not an (S, N) array with S >= 4, or holds nan or +inf, or an observation
         is -inf under every draw.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.diagnostics import r_eff
+    >>> mean = np.random.default_rng(1).normal(size=(500, 1))  # draws of one chain
+    >>> y = np.array([-0.5, 0.2, 1.1])
+    >>> r_eff(-0.5 * (y - mean) ** 2).round(1)
+    array([0.9, 0.9, 1.2])
     """
     array = np.asarray(log_lik, dtype=float)
     if array.ndim != 2:
@@ -296,9 +344,19 @@ def insertion_p(indexes: ArrayLike, nlive: ArrayLike) -> float:
 
     Notes
     -----
-    [3]_: Kolmogorov-Smirnov test with the asymptotic distribution, which is conservative for
-    discrete ranks. For a varying number of live points index / nlive is compared with the
-    mixture of the discrete uniform distributions that its numbers of live points imply.
+    Fowlie, Handley and Su (2020): Kolmogorov-Smirnov test with the asymptotic distribution, which
+    is conservative for discrete ranks. For a varying number of live points index / nlive is
+    compared with the mixture of the discrete uniform distributions that its numbers of live points
+    imply.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.diagnostics import insertion_p
+    >>> rng = np.random.default_rng(1)
+    >>> insertion_p(rng.integers(0, 100, 2000), 100) > 0.01  # uniform ranks
+    True
+    >>> insertion_p(rng.integers(0, 80, 2000), 100) > 0.01  # none among the highest
+    False
     """
     index, live = checked_insertions(indexes, nlive)
     return kolmogorov_smirnov(index, live)
@@ -327,7 +385,17 @@ def rolling_insertion_p(indexes: ArrayLike, nlive: ArrayLike, *, chunk: int | No
 
     Notes
     -----
-    [3]_, the rolling test on consecutive stretches.
+    Fowlie, Handley and Su (2020), the rolling test on consecutive stretches.
+
+    Examples
+    --------
+    High ranks in the first half and low ones in the second look uniform together:
+
+    >>> from manymodes.statistics.diagnostics import insertion_p, rolling_insertion_p
+    >>> rng = np.random.default_rng(1)
+    >>> ranks = np.concatenate([rng.integers(50, 100, 500), rng.integers(0, 50, 500)])
+    >>> insertion_p(ranks, 100) > 0.01, rolling_insertion_p(ranks, 100) > 0.01
+    (True, False)
     """
     index, live = checked_insertions(indexes, nlive)
     length = round(float(live.mean())) if chunk is None else chunk
@@ -346,7 +414,7 @@ def _split_size(draws: ArrayLike) -> int:
 
 
 def _rhat(chains: FloatArray) -> float:
-    """Return R-hat of chains (C, S) as they are ([1]_, equations 1 to 4)."""
+    """Return R-hat of chains (C, S) as they are (Vehtari et al. 2021, equations 1 to 4)."""
     n_draws = chains.shape[1]
     between = n_draws * chains.mean(axis=1).var(ddof=1)
     within = chains.var(axis=1, ddof=1).mean()

@@ -56,6 +56,14 @@ class Loo:
         The largest reliable `pareto_k` for this number of draws, min(1 - 1/log10(S), 0.7).
     n_bad
         How many observations have a `pareto_k` above `good_k`.
+
+    Examples
+    --------
+    >>> mean = np.random.default_rng(1).normal(0.3, 0.5, size=(2000, 1))
+    >>> y = np.array([-0.5, 0.2, 1.1])
+    >>> loo = mm.psis_loo(-0.5 * np.log(2 * np.pi) - 0.5 * (y - mean) ** 2)
+    >>> loo.elpd_i.round(1), loo.n_bad
+    (array([-1.5, -1.1, -1.5]), 0)
     """
 
     elpd_i: FloatArray
@@ -93,6 +101,16 @@ def psis_loo(log_lik: ArrayLike, *, r_eff: ArrayLike = 1.0) -> Loo:
     -----
     [1]_ for the smoothing, [3]_ for the estimates. The tail length is rounded up as in the R
     package loo; ArviZ rounds it down, so the two agree to rounding if the length is whole.
+
+    Examples
+    --------
+    Draws of a normal mean, and the log density of three observations under each:
+
+    >>> mean = np.random.default_rng(1).normal(0.3, 0.5, size=(400, 1))
+    >>> y = np.array([-0.5, 0.2, 1.1])
+    >>> loo = mm.psis_loo(-0.5 * np.log(2 * np.pi) - 0.5 * (y - mean) ** 2)
+    >>> print(f"{loo.elpd:.1f} ± {loo.se:.1f} nats, {loo.p_loo:.1f} effective parameters")
+    -3.9 ± 0.3 nats, 0.4 effective parameters
     """
     ll = _checked(log_lik, "log_lik")
     n_draws, n_obs = ll.shape
@@ -151,7 +169,15 @@ def psis_weights(log_ratios: ArrayLike, *, r_eff: ArrayLike = 1.0) -> tuple[Floa
 
     Notes
     -----
-    [1]_. A weighted expectation is sum_s exp(log_weights[s, i]) h[s].
+    Vehtari et al. (2024). A weighted expectation is sum_s exp(log_weights[s, i]) h[s].
+
+    Examples
+    --------
+    >>> from manymodes.statistics.loo import psis_weights
+    >>> log_ratios = np.random.default_rng(1).normal(size=(400, 2))
+    >>> log_weights, pareto_k = psis_weights(log_ratios)
+    >>> np.exp(log_weights).sum(axis=0).round(6), bool((pareto_k < 0.7).all())
+    (array([1., 1.]), True)
     """
     raw = _checked(log_ratios, "log_ratios")
     n_draws, n_obs = raw.shape
@@ -262,8 +288,9 @@ def _fit_pareto(excess: FloatArray, n: NDArray[np.int64]) -> tuple[FloatArray, F
     Returns
     -------
     k, sigma
-        Shape and scale, shape (B,), by the quadrature of [2]_ over b = -k/sigma, with the
-        shape drawn towards 1/2 by a prior worth 10 observations ([1]_).
+        Shape and scale, shape (B,), by the quadrature of Zhang and Stephens (2009) over b =
+        -k/sigma, with the shape drawn towards 1/2 by a prior worth 10 observations (Vehtari et al.
+        2024).
     """
     rows = np.arange(len(excess))
     quartile = excess[rows, n - np.maximum(n / 4 + 0.5, 1).astype(np.int64)]

@@ -46,6 +46,17 @@ class Table:
         Columns left out on purpose.
     reading : Reading
         How the texts of tables are read.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"age": [20, 40, 60], "drug": ["a", "b", "a"], "well": [0, 1, 1]})
+    >>> table = mm.Table.fit(frame, "well", "bernoulli", categorical=["drug"])
+    >>> table.input_names
+    ('age', 'drug=a', 'drug=b')
+    >>> table.inputs(frame).round(2)
+    array([[-1.22,  1.  ,  0.  ],
+           [ 0.  ,  0.  ,  1.  ],
+           [ 1.22,  1.  ,  0.  ]])
     """
 
     columns: tuple[Column, ...]
@@ -91,6 +102,11 @@ class Table:
         keep_na : bool
             In CSV, take ``NA``, ``None`` and the like as names in categories and classes.
 
+        Returns
+        -------
+        Table
+            Reads this table, and others with the same columns.
+
         Raises
         ------
         InputError
@@ -100,6 +116,13 @@ class Table:
         -----
         TableWarning
             Levels look alike, or whole numbers are too large for all of their digits to count.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "weight": [50.0, 70.0, 60.0]})
+        >>> table = mm.Table.fit(frame, "weight", "normal")
+        >>> table.targets(frame).round(2)  # standardised
+        array([-1.22,  1.22,  0.  ])
         """
         reading = Reading(decimal, keep_na)
         frame = replace(as_frame(table), reading=reading)
@@ -133,11 +156,29 @@ class Table:
     def inputs(self, table: AnyTable) -> FloatArray:
         """Return the inputs of a table, shape (N, M); the order of its columns is free.
 
+        Parameters
+        ----------
+        table : Frame, DataFrame or path
+            A table with the columns of the training part.
+
+        Returns
+        -------
+        ndarray, shape (N, M)
+            Inputs as the network takes them.
+
         Raises
         ------
         InputError
             A column is missing, or a value is missing, not a number, or a level that the training
             part did not have.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
+        >>> table = mm.Table.fit(frame, "well", "bernoulli")
+        >>> table.inputs(pd.DataFrame({"age": [40, 80]})).round(2)
+        array([[0.  ],
+               [2.45]])
         """
         frame = self._read(table)
         names = [column.name for column in self.columns]
@@ -154,11 +195,28 @@ class Table:
     def targets(self, table: AnyTable) -> FloatArray:
         """Return the targets of a table, shape (N,): class numbers, or standardised values.
 
+        Parameters
+        ----------
+        table : Frame, DataFrame or path
+            A table with the target's column.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            Targets as the network takes them.
+
         Raises
         ------
         InputError
             The column or a value is missing, or a value is not a number or not a class of the
             training part.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": ["no", "yes", "yes"]})
+        >>> table = mm.Table.fit(frame, "well", "bernoulli", positive="yes")
+        >>> table.targets(frame)
+        array([0., 1., 1.])
         """
         frame = self._read(table)
         name, likelihood, classes = self.target.name, self.target.likelihood, self.target.classes
@@ -167,7 +225,25 @@ class Table:
         return self.target.encode(frame)
 
     def has_target(self, table: AnyTable) -> bool:
-        """Whether a table has the target's column, with at least one value in it."""
+        """Whether a table has the target's column, with at least one value in it.
+
+        Parameters
+        ----------
+        table : Frame, DataFrame or path
+            Any table.
+
+        Returns
+        -------
+        bool
+            False where the column is missing or empty.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
+        >>> table = mm.Table.fit(frame, "well", "bernoulli")
+        >>> table.has_target(frame), table.has_target(frame[["age"]])
+        (True, False)
+        """
         frame = self._read(table)
         name, category = self.target.name, self.target.likelihood != "normal"
         if name not in frame.columns:
@@ -179,12 +255,42 @@ class Table:
         return replace(as_frame(table), reading=self.reading)
 
     def extra(self, table: AnyTable) -> tuple[str, ...]:
-        """Return the columns of a table that are neither used nor ignored on purpose."""
+        """Return the columns of a table that are neither used nor ignored on purpose.
+
+        Parameters
+        ----------
+        table : Frame, DataFrame or path
+            Any table.
+
+        Returns
+        -------
+        tuple of str
+            Their names, in the table's order.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
+        >>> table = mm.Table.fit(frame, "well", "bernoulli")
+        >>> table.extra(frame.assign(name=["x", "y", "z"]))
+        ('name',)
+        """
         known = {self.target.name, *self.ignored, *(column.name for column in self.columns)}
         return tuple(name for name in as_frame(table).columns if name not in known)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the table as a dict that JSON can hold."""
+        """Return the table as a dict that JSON can hold.
+
+        Returns
+        -------
+        dict
+            What `from_dict` takes.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
+        >>> sorted(mm.Table.fit(frame, "well", "bernoulli").as_dict())
+        ['columns', 'ignored', 'reading', 'target']
+        """
         return {
             "columns": [{**asdict(c), "levels": list(c.levels)} for c in self.columns],
             "target": {**asdict(self.target), "classes": list(self.target.classes)},
@@ -194,7 +300,25 @@ class Table:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Table:
-        """Make a table from the result of `as_dict`; in 0.1.0 names were of values only."""
+        """Make a table from the result of `as_dict`; in 0.1.0 names were of values only.
+
+        Parameters
+        ----------
+        kept : mapping
+            What `as_dict` returned.
+
+        Returns
+        -------
+        Table
+            It reads tables as the one before did.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
+        >>> table = mm.Table.fit(frame, "well", "bernoulli")
+        >>> mm.Table.from_dict(table.as_dict()) == table
+        True
+        """
         return cls(
             tuple(
                 Column(
@@ -218,17 +342,49 @@ class Table:
         )
 
     def save(self, folder: Path) -> None:
-        """Write ``table.json`` into a folder."""
+        """Write ``table.json`` into a folder.
+
+        Parameters
+        ----------
+        folder : Path
+            Where; it has to exist.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
+        >>> mm.Table.fit(frame, "well", "bernoulli").save(Path())
+        >>> Path("table.json").exists()
+        True
+        """
         write_json(folder / TABLE, self.as_dict())
 
     @classmethod
     def load(cls, folder: Path) -> Table:
         """Read ``table.json`` from a folder.
 
+        Parameters
+        ----------
+        folder : Path
+            What `save` wrote into.
+
+        Returns
+        -------
+        Table
+            It reads tables as the saved one did.
+
         Raises
         ------
         ResultsError
             It is missing or damaged.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
+        >>> mm.Table.fit(frame, "well", "bernoulli").save(Path())
+        >>> mm.Table.load(Path()).input_names
+        ('age',)
         """
         kept = read_json(folder / TABLE)
         try:

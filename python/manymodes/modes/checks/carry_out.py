@@ -72,6 +72,13 @@ def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1)
     ------
     InputError
         ``other`` is of another posterior.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> checks = mm.check(comparison)
+    >>> len(checks.agreements) > 0, checks.limit >= 3
+    (True, True)
     """
     if other is not None and other.posterior.identity != comparison.posterior.identity:
         raise InputError("other: these nested runs are of another posterior")

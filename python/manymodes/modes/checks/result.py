@@ -95,6 +95,18 @@ class Checks:
         exceeds it by chance as often as a single one exceeds three.
     copies : str
         A sentence on exact copies of the modes.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> checks = mm.check(comparison)
+    >>> for method in sorted({row.method for row in checks.rows}):
+    ...     print(method)
+    Laplace
+    Laplace with importance sampling
+    bridge sampling
+    bridge sampling, all draws at once
+    nested sampling
     """
 
     rows: tuple[Check, ...]
@@ -103,7 +115,27 @@ class Checks:
     copies: str
 
     def row(self, method: str, scope: str, mode: int = 0) -> Check | None:
-        """Return one row, None if there is none."""
+        """Return one row, None if there is none.
+
+        Parameters
+        ----------
+        method, scope : str
+            As in `Check`.
+        mode : int
+            The mode's id where the scope is one mode.
+
+        Returns
+        -------
+        Check or None
+            The evidence by that method, with its error, or why it is missing.
+
+        Examples
+        --------
+        >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+        >>> row = mm.check(comparison).row("nested sampling", "whole")
+        >>> row.log_z == comparison.nested.log_z
+        True
+        """
         wanted = (method, scope, mode)
         return next((r for r in self.rows if (r.method, r.scope, r.mode) == wanted), None)
 
@@ -134,7 +166,25 @@ class Checks:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Checks:
-        """Make checks from the result of `as_dict`, read from JSON."""
+        """Make checks from the result of `as_dict`, read from JSON.
+
+        Parameters
+        ----------
+        kept : mapping
+            The entry.
+
+        Returns
+        -------
+        Checks
+            The same figures; NaN where they are not known.
+
+        Examples
+        --------
+        >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+        >>> checks = mm.check(comparison)
+        >>> mm.Checks.from_dict(checks.as_dict()).agree == checks.agree
+        True
+        """
 
         def number(value: float | None) -> float:
             return math.nan if value is None else value
@@ -163,7 +213,19 @@ class Checks:
         return cls(rows, agreements, kept["limit"], kept["copies"])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry in ``summary.json``; unknown figures are None."""
+        """Return the entry in ``summary.json``; unknown figures are None.
+
+        Returns
+        -------
+        dict
+            Numbers, texts and lists, ready for JSON.
+
+        Examples
+        --------
+        >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+        >>> sorted(mm.check(comparison).as_dict())
+        ['agree', 'agreements', 'copies', 'limit', 'rows', 'verdict']
+        """
 
         def plain(value: Any) -> Any:
             return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -43,6 +43,13 @@ class Diagnosis:
         Estimates from these counts about modes and functions that were not found.
     starts : int
         The number of different starts.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> diagnosis = mm.diagnose(comparison)
+    >>> [one.space for one in diagnosis.spaces], diagnosis.starts
+    (['weights', 'function'], 8)
     """
 
     comparison: Comparison
@@ -57,7 +64,24 @@ class Diagnosis:
     starts: int
 
     def space(self, name: str) -> Agreement | None:
-        """Return the agreement in a space: ``weights``, ``canonical`` or ``function``."""
+        """Return the agreement in a space: ``weights``, ``canonical`` or ``function``.
+
+        Parameters
+        ----------
+        name : str
+            Of the space.
+
+        Returns
+        -------
+        Agreement or None
+            R-hat and effective sample sizes there; None where the space has not been looked at.
+
+        Examples
+        --------
+        >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+        >>> mm.diagnose(comparison).space("weights").rhat.shape
+        (9,)
+        """
         return next((one for one in self.spaces if one.space == name), None)
 
     @property
@@ -67,7 +91,19 @@ class Diagnosis:
         return 0 if chains is None else chains.n_chains - chains.whole.n_chains
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry in ``summary.json``."""
+        """Return the entry in ``summary.json``.
+
+        Returns
+        -------
+        dict
+            Numbers, texts and lists, ready for JSON.
+
+        Examples
+        --------
+        >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+        >>> sorted(mm.diagnose(comparison).as_dict())[:3]
+        ['coverage', 'modes', 'spaces']
+        """
         return {
             "superchains": self.superchains,
             "spaces": {one.space: one.as_dict() for one in self.spaces},
@@ -117,6 +153,13 @@ def diagnose(
     -----
     Besides the draws, memory holds one array of at most some 30 million numbers (canonical weights
     or predictions of all draws, a few columns at a time).
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> diagnosis = mm.diagnose(comparison)
+    >>> diagnosis.mode_coverage.starts, diagnosis.mode_coverage.found >= 2
+    (8, True)
     """
     chains = comparison.chains
     if chains is None:

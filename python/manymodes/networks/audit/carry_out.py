@@ -51,6 +51,13 @@ def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
     ------
     InputError
         If `orbits` or `seed` is not allowed, or the network is of variable size.
+
+    Examples
+    --------
+    >>> network = mm.Network(2, (2,), activation="tanh", constraint="pd-skew")
+    >>> found = mm.audit(network, orbits=1000)
+    >>> found.fundamental_domain, found.none.value > 0.3  # it loses functions
+    (False, True)
     """
     if network.active is not None:
         raise InputError(

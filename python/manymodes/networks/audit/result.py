@@ -129,6 +129,13 @@ class Audit:
         For each generator of the group, whether the prior is invariant.
     evidence : Evidence
         The effect of the constraint on log_z.
+
+    Examples
+    --------
+    >>> network = mm.Network(1, (2,), activation="tanh", constraint="ordered")
+    >>> found = mm.audit(network, orbits=500)
+    >>> found.group_order, found.fundamental_domain, found.several.value
+    (8, False, 1.0)
     """
 
     network: Network
@@ -163,7 +170,19 @@ class Audit:
         return min(1.0, 3 / self.orbits)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as a dict that JSON can hold; unknown figures are None."""
+        """Return everything as a dict that JSON can hold; unknown figures are None.
+
+        Returns
+        -------
+        dict
+            The attributes by name.
+
+        Examples
+        --------
+        >>> network = mm.Network(1, (2,), activation="tanh", constraint="ordered")
+        >>> mm.audit(network, orbits=500).as_dict()["group_order"]
+        8
+        """
         return {
             "network": self.network.to_dict(),
             "n_orbits": self.orbits,

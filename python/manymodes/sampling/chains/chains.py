@@ -91,6 +91,16 @@ class Chains:
         Of a run that was interrupted: how many chains finished, and how many were asked for.
     missing : tuple of C Missing
         What each chain lacks of the log likelihood; empty where that is not known.
+
+    Examples
+    --------
+    >>> # chains: eight of the noisy-XOR posterior, nine parameters, 200 draws each
+    >>> chains.n_chains, chains.n_draws, chains.eta.shape
+    (8, 200, (8, 200, 9))
+    >>> sorted(chains.variables())
+    ['V', 'W', 'W_raw', 'b', 'c']
+    >>> chains.lpd.shape == (chains.n_chains, chains.posterior.n_obs)
+    True
     """
 
     posterior: Posterior
@@ -172,7 +182,24 @@ class Chains:
         return replace(found, extreme=extreme_scores(self.lpd))
 
     def flat(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return values of every draw, shape (C, S, ...), as those of the draws there are."""
+        """Return values of every draw, shape (C, S, ...), as those of the draws there are.
+
+        Parameters
+        ----------
+        values : array of shape (C, S, ...)
+            One value, or several, for each place of a draw.
+
+        Returns
+        -------
+        array of shape (n, ...)
+            Chain by chain, without the places that have no draw; n is `total_draws`.
+
+        Examples
+        --------
+        >>> # chains: eight of the noisy-XOR posterior, 200 draws each
+        >>> chains.flat(chains.eta).shape
+        (1600, 9)
+        """
         if not self.cut.any():
             return values.reshape(-1, *values.shape[2:])
         return np.asarray(values[self.present])
@@ -183,7 +210,24 @@ class Chains:
         return self.select(~self.cut) if self.cut.any() else self
 
     def select(self, chosen: BoolArray) -> Chains:
-        """Return some of the chains: ``chosen`` of shape (C,)."""
+        """Return some of the chains: ``chosen`` of shape (C,).
+
+        Parameters
+        ----------
+        chosen : bool array of shape (C,)
+            Which chains.
+
+        Returns
+        -------
+        Chains
+            These alone.
+
+        Examples
+        --------
+        >>> # chains: eight of the noisy-XOR posterior
+        >>> chains.select(chains.index < 3).n_chains
+        3
+        """
         taken = {name: getattr(self, name)[chosen] for name in _ARRAYS}
         stats = {name: values[chosen] for name, values in self.stats.items()}
         superchain = self.superchain if chosen.all() else 1
@@ -191,7 +235,19 @@ class Chains:
         return replace(self, stats=stats, superchain=superchain, missing=missing, **taken)
 
     def variables(self) -> dict[str, FloatArray]:
-        """Return the named variables, each of shape (C, S, *dims)."""
+        """Return the named variables, each of shape (C, S, *dims).
+
+        Returns
+        -------
+        dict of str to array
+            By the names of the Stan program.
+
+        Examples
+        --------
+        >>> # chains: eight of the noisy-XOR posterior, 200 draws each
+        >>> chains.variables()["W"].shape
+        (8, 200, 2, 2)
+        """
         return self.posterior.unpack(self.rows)
 
     def to_datatree(self, *, log_likelihood: bool = True) -> xr.DataTree:
@@ -214,6 +270,13 @@ class Chains:
         -----
         NamesWarning
             There is such a variable.
+
+        Examples
+        --------
+        >>> # chains: eight of the noisy-XOR posterior, 200 draws each
+        >>> tree = chains.to_datatree(log_likelihood=False)
+        >>> dict(tree["posterior"]["b"].sizes)
+        {'chain': 8, 'draw': 200, 'b_dim_0': 2}
         """
         stats = {
             name: np.nan_to_num(values).astype(bool) if name == "diverging" else values
@@ -286,10 +349,12 @@ def run_chains(
 
     Examples
     --------
-    >>> import manymodes as mm
-    >>> nuts = mm.NutsSettings(warmup=500, draws=500)
-    >>> posterior = mm.Posterior.from_files("model.stan", "data.json")      # doctest: +SKIP
-    >>> chains = mm.run_chains(posterior, chains=8, nuts=nuts)              # doctest: +SKIP
+    >>> # model.stan, data.json: the mean of five normal observations
+    >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
+    >>> nuts = mm.NutsSettings(warmup=200, draws=100)
+    >>> chains = mm.run_chains(posterior, chains=2, nuts=nuts, seed=1, quiet=True)
+    >>> chains.rows.shape, chains.divergences
+    ((2, 100, 1), 0)
     """
     given = changed(settings, ChainSettings, changes)
     execution = Execution(out, resume, other_versions, executor, workers, quiet)

@@ -18,11 +18,21 @@ class NutsSettings:
     Parameters
     ----------
     warmup, draws : int
-        Iterations before and after adaptation ends.
+        Iterations before and after adaptation ends; at least 4 draws.
     adapt_delta : float
         Target acceptance rate in (0, 1).
     max_treedepth : int
         Longest trajectory is 2**max_treedepth leapfrog steps.
+
+    Raises
+    ------
+    InputError
+        A setting is out of its range; the message names the first.
+
+    Examples
+    --------
+    >>> mm.NutsSettings(warmup=500, adapt_delta=0.95)
+    NutsSettings(warmup=500, draws=1000, adapt_delta=0.95, max_treedepth=10)
     """
 
     warmup: int = 1000
@@ -49,5 +59,16 @@ class NutsSettings:
                 raise InputError(f"{name}: {getattr(self, name)} is not {allowed[name]}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
+        """Return the settings as plain values.
+
+        Returns
+        -------
+        dict
+            The settings by name.
+
+        Examples
+        --------
+        >>> mm.NutsSettings(draws=500).as_dict()
+        {'warmup': 1000, 'draws': 500, 'adapt_delta': 0.8, 'max_treedepth': 10}
+        """
         return asdict(self)

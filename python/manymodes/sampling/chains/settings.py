@@ -28,7 +28,7 @@ class ChainSettings:
     chains : int
         How many chains.
     nuts : NutsSettings
-        The sampler's settings.
+        The sampler's settings, by default those of `NutsSettings()`.
     seed : int
         Decides every chain: chain i has the i-th child of this seed's sequence.
     sampler : {"cmdstan", "nutpie"}
@@ -45,7 +45,8 @@ class ChainSettings:
     retries : int
         How often a chain that fails is tried again, each time with another seed and start.
     time_limit : float, optional
-        Seconds of wall time after which a chain is stopped and its draws so far are kept.
+        Seconds of wall time after which a chain is stopped and its draws so far are kept. By
+        default there is no limit.
     threads_per_chain : int, optional
         Threads for one likelihood of a network, where the kernel computes it and there are many
         data. By default as many as the cores leave to each of the chains that run at once, and
@@ -105,6 +106,23 @@ class ChainSettings:
         """Raise `InputError` if the draws fit neither into memory nor, below ``out``, on the disk.
 
         A draw is held on the unconstrained scale and as the program has it.
+
+        Parameters
+        ----------
+        posterior : Posterior
+            What is to be sampled.
+        out : path or None
+            Where chains are kept.
+
+        Raises
+        ------
+        InputError
+            There is no room; the message says how much is needed.
+
+        Examples
+        --------
+        >>> # posterior: noisy XOR, a network with nine parameters
+        >>> mm.ChainSettings(chains=8).check_room(posterior, None)
         """
         numbers = self.chains * self.nuts.draws * 2 * posterior.dims
         what = f"{self.chains} chains of {self.nuts.draws} draws of {posterior.dims} parameters"
@@ -116,6 +134,27 @@ class ChainSettings:
         The number of chains is no part of it, since a run may be given more of them. Settings that
         only decide about chains that fail or take too long, and the number of threads, are no part
         of it either.
+
+        Parameters
+        ----------
+        posterior : Posterior
+            What is sampled.
+        starts : Starts
+            Where the chains start.
+
+        Returns
+        -------
+        dict
+            Plain values by name.
+
+        Examples
+        --------
+        >>> from manymodes.sampling.chains.starts import make_starts
+        >>> # posterior: noisy XOR, a network with nine parameters
+        >>> settings = mm.ChainSettings(chains=8)
+        >>> starts = make_starts(posterior, settings.init, chains=8, seed=1)
+        >>> settings.identity(posterior, starts)["sampler"]
+        'cmdstan'
         """
         return {
             **posterior.identity,

@@ -121,6 +121,14 @@ class Nested:
         The surplus of Stan's transform of unit vectors in the log integral (nats).
     unfinished : (int, int), optional
         How many runs finished and how many were asked for, if the command was interrupted.
+
+    Examples
+    --------
+    >>> # nested: two runs of the noisy-XOR posterior, nine parameters
+    >>> len(nested.runs), nested.eta.shape[1], round(float(nested.weights.sum()), 6)
+    (2, 9, 1.0)
+    >>> -68 < nested.log_z < -64, 0 < nested.log_z_sd < 1  # nats
+    (True, True)
     """
 
     posterior: Posterior

@@ -132,9 +132,14 @@ def run_nested(
 
     Examples
     --------
-    >>> import manymodes as mm
-    >>> posterior = mm.Posterior.from_files("model.stan", "data.json")      # doctest: +SKIP
-    >>> nested = mm.run_nested(posterior, runs=4)                           # doctest: +SKIP
+    The evidence of the conjugate normal model is known:
+
+    >>> # model.stan, data.json: the mean of five normal observations
+    >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
+    >>> polychord = mm.PolyChordSettings(nlive=50)
+    >>> nested = mm.run_nested(posterior, runs=2, polychord=polychord, seed=1, quiet=True)
+    >>> abs(nested.log_z + 8.595) < 4 * nested.log_z_sd  # nats
+    True
     """
     given = changed(settings, NestedSettings, changes)
     execution = Execution(out, resume, other_versions, executor, workers, quiet)

@@ -47,6 +47,22 @@ class PolyChordSettings:
         the time, and modes are found afterwards, for both engines alike.
     processes : int
         MPI processes of each run, where PolyChord was built with MPI.
+
+    Raises
+    ------
+    InputError
+        A setting is out of its range; the message names the first.
+
+    Notes
+    -----
+    PolyChord: Handley, Hobson and Lasenby (2015), MNRAS 453, 4384, where ``num_repeats`` and
+    ``precision`` are defined.
+
+    Examples
+    --------
+    >>> polychord = mm.PolyChordSettings(nlive=250)
+    >>> polychord.nlive, polychord.precision is None
+    (250, True)
     """
 
     nlive: int | None = None
@@ -76,7 +92,25 @@ class PolyChordSettings:
             raise InputError(f"processes: {self.processes} is not 1 or more")
 
     def for_base(self, base: BaseMeasure) -> PolyChordSettings:
-        """Return the settings with what was left open filled in for a base measure."""
+        """Return the settings with what was left open filled in for a base measure.
+
+        Parameters
+        ----------
+        base : BaseMeasure
+            What the run integrates over, such as `Nested.base`.
+
+        Returns
+        -------
+        PolyChordSettings
+            No field is None.
+
+        Examples
+        --------
+        >>> # nested: runs of the noisy-XOR posterior over its prior, nine parameters
+        >>> polychord = mm.PolyChordSettings(nlive=250).for_base(nested.base)
+        >>> polychord.nprior, polychord.num_repeats, polychord.precision
+        (2500, 45, 0.001)
+        """
         over_chains = base.source in ("chains", "peaks")
         nlive = self.nlive or (200 if over_chains else 500)
         return replace(
@@ -88,7 +122,18 @@ class PolyChordSettings:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
+        """Return the settings as plain values.
+
+        Returns
+        -------
+        dict
+            The settings by name; None for what is left open.
+
+        Examples
+        --------
+        >>> mm.PolyChordSettings(nlive=250).as_dict()["nlive"]
+        250
+        """
         return asdict(self)
 
 
@@ -101,12 +146,12 @@ class NestedSettings:
     runs : int
         Independent runs, merged afterwards.
     polychord : PolyChordSettings
-        PolyChord's settings.
+        PolyChord's settings, by default those of `PolyChordSettings()`.
     reference : str
         The base measure: ``auto``, ``prior``, ``chains``, ``peaks``, ``cube`` or the path of a
         file.
     target_sd : float, optional
-        Add runs until the error of ``log_z`` is at most this (nats).
+        Add runs until the error of ``log_z`` is at most this (nats). By default there is no target.
     max_runs : int, optional
         With ``target_sd``: add no more than there are so many runs. By default 64, or ``runs`` if
         that is more.
