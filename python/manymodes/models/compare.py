@@ -80,19 +80,19 @@ def compare_models(
 
     Notes
     -----
-    Probabilities as in [1]_; their errors come from normal errors of each log_z, simulated. The
-    standard error of a LOO difference is too small if models predict nearly alike or
-    observations are few [4]_: differences below four nats say nothing.
+    Probabilities as in Kass and Raftery (1995); their errors come from normal errors of each log_z,
+    simulated. The standard error of a LOO difference is too small if models predict nearly alike or
+    observations are few (Sivula et al. 2020): differences below four nats say nothing.
 
-    Stacking has two levels. Chains are stacked within their model [3]_, which gives the model's
-    own predictive distribution; models are stacked by the leave-one-out terms of these [2]_. A
-    single stacking of all chains of all models, summed by model, has at least the same score on
-    the same terms, but it weighs pieces of models: one good chain would give weight to a model
-    whose posterior as a whole predicts badly, and a model with more chains has more to choose
-    from. So here the weight of a model belongs to the distribution whose LOO stands beside it. Each
-    observation's term uses chain weights that were fitted without the observation (in large
-    problems, without a part of the observations, down to tenths), because weights that had seen it
-    would favour models with many different chains.
+    Stacking has two levels. Chains are stacked within their model (Yao, Vehtari and Gelman 2022),
+    which gives the model's own predictive distribution; models are stacked by the leave-one-out
+    terms of these (Yao et al. 2018). A single stacking of all chains of all models, summed by
+    model, has at least the same score on the same terms, but it weighs pieces of models: one good
+    chain would give weight to a model whose posterior as a whole predicts badly, and a model with
+    more chains has more to choose from. So here the weight of a model belongs to the distribution
+    whose LOO stands beside it. Each observation's term uses chain weights that were fitted without
+    the observation (in large problems, without a part of the observations, down to tenths), because
+    weights that had seen it would favour models with many different chains.
 
     Examples
     --------

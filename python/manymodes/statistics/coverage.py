@@ -71,19 +71,19 @@ class Coverage:
         Modes found from exactly one and exactly two starts, f1 and f2.
     unseen : float
         f1/n: the probability that a chain from a new start ends in a mode not found yet
-        (Good and Turing, [1]_). If several chains share a start, it is the expected number of
+        (Good and Turing; Good 1953). If several chains share a start, it is the expected number of
         modes that a new start adds. It is too large by at most 1/n on average.
     unseen_sd : float
-        Standard error of its difference from the truth, sqrt(f1 + 2 f2 - f1^2/n)/n ([3]_; without
-        the last term if several chains share a start). It is good if f1 and f2 are not small. It
-        is 0 if both are 0; then use `unseen_upper`.
+        Standard error of its difference from the truth, sqrt(f1 + 2 f2 - f1^2/n)/n (Esty 1983;
+        without the last term if several chains share a start). It is good if f1 and f2 are not
+        small. It is 0 if both are 0; then use `unseen_upper`.
     unseen_upper : float
         Upper 95 % limit of the quantity that `unseen` estimates, averaged over runs like this one:
         the limit of a Poisson mean with f1 counted, over n; 3/n if no mode was found only once.
         The number of modes found once is a sum of rare events and varies less than a Poisson
-        variable, so that the limit errs upwards ([8]_).
+        variable, so that the limit errs upwards (Hoeffding 1956).
     total, total_sd : float
-        Estimated number of all modes and its standard error (Chao, [4]_ and [6]_): a lower bound,
+        Estimated number of all modes and its standard error (Chao 1984, 2005): a lower bound,
         because modes much rarer than those found leave no trace.
     total_interval : tuple of float
         Its 95 % interval, log-normal in the number unseen (Chao 1987).
@@ -199,8 +199,8 @@ def coverage(counts: ArrayLike, *, starts: int | None = None) -> Coverage:
 def expected_chains(modes: int) -> float:
     """Return how many chains it takes on average to find all of some equally likely modes.
 
-    It takes M (1 + 1/2 + ... + 1/M) chains for M modes ([9]_), and more if modes are not equally
-    likely.
+    It takes M (1 + 1/2 + ... + 1/M) chains for M modes (Feller 1968), and more if modes are not
+    equally likely.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def chance_of_all(modes: int, chains: int) -> float:
     Notes
     -----
     The value is exact: the distribution of the number of modes found is followed chain after
-    chain. (The alternating sum of [9]_ cancels badly with many modes.)
+    chain. (The alternating sum of Feller 1968 cancels badly with many modes.)
 
     Examples
     --------

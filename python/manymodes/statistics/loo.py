@@ -99,8 +99,9 @@ def psis_loo(log_lik: ArrayLike, *, r_eff: ArrayLike = 1.0) -> Loo:
 
     Notes
     -----
-    [1]_ for the smoothing, [3]_ for the estimates. The tail length is rounded up as in the R
-    package loo; ArviZ rounds it down, so the two agree to rounding if the length is whole.
+    Vehtari et al. (2024) for the smoothing, Vehtari, Gelman and Gabry (2017) for the estimates. The
+    tail length is rounded up as in the R package loo; ArviZ rounds it down, so the two agree to
+    rounding if the length is whole.
 
     Examples
     --------
