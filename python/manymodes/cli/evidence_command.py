@@ -32,8 +32,8 @@ def evidence_command(options: argparse.Namespace) -> int:
     from manymodes.density.normalisation import remarks
     from manymodes.modes.checks import check
     from manymodes.report.nested_notes import nested_cautions
+    from manymodes.results.our_files import removed_by
     from manymodes.results.run_directory import run_directory, write_nested
-    from manymodes.results.run_folder import removed_by
     from manymodes.sampling.chains.chains import load_chains
     from manymodes.sampling.nested import NestedSettings, check_nested, run_nested
 

@@ -44,7 +44,7 @@ def models_command(options: argparse.Namespace) -> int:
     from manymodes.models import compare_models
     from manymodes.report import write_models_report
     from manymodes.report.terminal import models_text
-    from manymodes.results.run_folder import check_directory
+    from manymodes.results.our_files import check_directory
     from manymodes.runtime.storage import (
         ensure_folder,
         json_text,

@@ -104,7 +104,7 @@ def _check_starts(
     options: argparse.Namespace, posterior: Posterior, settings: ChainSettings
 ) -> None:
     """Refuse starts that cannot be had before anything is removed, and those that would be."""
-    from manymodes.results.run_folder import removed_by
+    from manymodes.results.our_files import removed_by
     from manymodes.sampling.chains.start_points import chain_files
     from manymodes.sampling.chains.starts import PATHFINDER, make_starts, parse_init
 

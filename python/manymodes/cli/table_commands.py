@@ -13,8 +13,8 @@ def network_command(options: argparse.Namespace) -> int:
     from manymodes.density.posterior import Posterior
     from manymodes.networks.network import Network
     from manymodes.report.terminal import network_text
+    from manymodes.results.our_files import network_directory
     from manymodes.results.run_directory import save_posterior
-    from manymodes.results.run_folder import network_directory
     from manymodes.runtime.storage import json_text
     from manymodes.tables.frames import PARQUET, write_frame
     from manymodes.tables.table import prepare

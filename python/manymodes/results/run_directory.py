@@ -29,11 +29,11 @@ from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Diagnosis
 from manymodes.networks.network import Network
 from manymodes.results.nested_export import nested_datatree
-from manymodes.results.run_folder import CHAINS, NESTED, NESTED_TREE, STACKED
-from manymodes.results.run_folder import CHECKS as CHECKS
-from manymodes.results.run_folder import REPORT as REPORT
-from manymodes.results.run_folder import SUMMARY as SUMMARY
-from manymodes.results.run_folder import run_directory as run_directory
+from manymodes.results.our_files import CHAINS, NESTED, NESTED_TREE, STACKED
+from manymodes.results.our_files import CHECKS as CHECKS
+from manymodes.results.our_files import REPORT as REPORT
+from manymodes.results.our_files import SUMMARY as SUMMARY
+from manymodes.results.our_files import run_directory as run_directory
 from manymodes.results.run_reading import (
     BELONGS,
     damaged,

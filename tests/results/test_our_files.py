@@ -10,8 +10,8 @@ import pytest
 
 from conftest import closed_form
 from manymodes.errors import InputError
+from manymodes.results.our_files import network_directory, removed_by, run_directory
 from manymodes.results.run_directory import save_posterior
-from manymodes.results.run_folder import network_directory, removed_by, run_directory
 
 OURS = (
     "summary.json", "report.html", "checks.json", "chains.nc", "stacked.nc", "nested.csv",
