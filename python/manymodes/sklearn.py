@@ -279,6 +279,7 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
     >>> y = np.where(np.abs(X[:, 0]) < 1, "inside", "outside")
     >>> model = BayesianMLPClassifier(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
     >>> model.fit(X, y).predict([[0.0], [1.9]])
+    array(['inside', 'outside'], dtype='<U7')
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
@@ -311,6 +312,7 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         >>> X = np.linspace(-2, 2, 40)[:, None]
         >>> model = BayesianMLPClassifier(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
         >>> model.fit(X, X[:, 0] > 0).weights_.sum().round(6)
+        np.float64(1.0)
         """
         inputs, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(labels)
@@ -348,6 +350,7 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         --------
         >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
         >>> classifier.predict_proba([[0.0], [1.9]]).argmax(axis=1)
+        array([0, 1])
         """
         inputs = self._checked(X)
 
@@ -379,6 +382,7 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         --------
         >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
         >>> bool((classifier.predict_log_proba([[0.0], [1.9]]) < 0).all())
+        True
         """
         inputs = self._checked(X)
         codes = range(len(self.classes_))
@@ -407,6 +411,7 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         --------
         >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
         >>> classifier.predict([[0.0], [1.9]])
+        array(['inside', 'outside'], dtype='<U7')
         """
         codes = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[codes])
@@ -435,6 +440,7 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         --------
         >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
         >>> classifier.log_predictive_density([[0.0], [1.9]], ["inside", "outside"]).shape
+        (2,)
         """
         check_is_fitted(self)
         inputs, labels = validate_data(self, X, y, dtype=np.float64, reset=False)
@@ -527,6 +533,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
     >>> model = BayesianMLPRegressor(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
     >>> mean, sd = model.fit(X, y).predict([[-2.0], [0.0], [2.0]], return_std=True)
     >>> mean.round(), bool((sd < 0.5).all())
+    (array([-1., -0.,  1.]), True)
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
@@ -559,6 +566,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         >>> X = np.linspace(-2, 2, 40)[:, None]
         >>> model = BayesianMLPRegressor(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
         >>> model.fit(X, np.tanh(X[:, 0])).chains_.n_chains
+        2
         """
         inputs, values = validate_data(
             self, X, y, dtype=np.float64, ensure_min_samples=2, y_numeric=True
@@ -613,6 +621,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         --------
         >>> # regressor: a fitted one of tanh(x) with a little noise
         >>> regressor.predict([[-2.0], [0.0], [2.0]]).round()
+        array([-1., -0.,  1.])
         """
         inputs = self._checked(X)
         noise = self._mean(self.draws_["sigma"][..., 0] ** 2) if return_std else 0.0
@@ -656,6 +665,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         >>> # regressor: a fitted one of tanh(x) with a little noise
         >>> near, far = regressor.log_predictive_density([[0.0], [0.0]], [0.0, 3.0])
         >>> bool(near > far)
+        True
         """
         check_is_fitted(self)
         inputs, values = validate_data(self, X, y, dtype=np.float64, reset=False, y_numeric=True)

@@ -165,7 +165,7 @@ class Program:
         ...     mm.Program(Path("empty.stan")).check_parameters()
         ... except mm.InputError as error:
         ...     print(error)
-        empty.stan: the program has no parameters, so that there is nothing to sample
+        empty.stan: the program has no parameters, so there is nothing to sample
         """
         if self._source is not None and not self._source.parameters:
             raise InputError(

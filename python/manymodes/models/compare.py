@@ -101,6 +101,7 @@ def compare_models(
     >>> # comparison, smaller: noisy XOR with two hidden units and with one
     >>> best = mm.compare_models([comparison, smaller]).models[0]
     >>> best.name, best.probability.value > 0.99
+    ('H=2', True)
     """
     check_seed(seed)
     models = open_runs(runs)

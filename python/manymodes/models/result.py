@@ -119,7 +119,9 @@ class ModelComparison:
     >>> # comparison, smaller: noisy XOR with two hidden units and with one
     >>> found = mm.compare_models([comparison, smaller])
     >>> round(sum(model.probability.value for model in found.models), 6)
+    1.0
     >>> found.loo_terms.shape == (found.n_obs, 2)
+    True
     """
 
     models: tuple[Model, ...]
@@ -144,6 +146,7 @@ class ModelComparison:
         --------
         >>> # comparison, smaller: noisy XOR with two hidden units and with one
         >>> sorted(mm.compare_models([comparison, smaller]).as_dict())
+        ['held_out_engine', 'models', 'n_held_out', 'n_obs']
         """
         entries = [
             {**model.as_dict(), "prior_probability": prior}

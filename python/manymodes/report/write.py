@@ -85,6 +85,7 @@ def write_report(
     >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
     >>> mm.write_report(Path("report.html"), {"full": comparison}, title="Noisy XOR")
     >>> "<title>Noisy XOR" in Path("report.html").read_text()
+    True
     """
     if not comparisons:
         raise InputError("comparisons: the mapping is empty; give at least one comparison")

@@ -224,7 +224,7 @@ class Checks:
         --------
         >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
         >>> sorted(mm.check(comparison).as_dict())
-        ['agree', 'agreements', 'copies', 'limit', 'rows', 'verdict']
+        ['agree', 'agreements', 'copies', 'limit', 'rows']
         """
 
         def plain(value: Any) -> Any:

@@ -49,7 +49,7 @@ class Diagnosis:
     >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
     >>> diagnosis = mm.diagnose(comparison)
     >>> [one.space for one in diagnosis.spaces], diagnosis.starts
-    (['weights', 'function'], 8)
+    (['weights', 'canonical', 'function'], 8)
     """
 
     comparison: Comparison
