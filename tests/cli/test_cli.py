@@ -133,7 +133,7 @@ def run(tmp_path: Path, normal: Posterior) -> Path:
         ("evidence", ["--nlive", "3"], "nlive: 3 is not 10 or more"),
         ("evidence", ["--runs", "0"], "argument --runs: 0 is not"),
         ("evidence", ["--precision", "nan"], "precision: nan is not between 0 and 1"),
-        ("evidence", ["--reference", "magic"], "reference: 'magic' is none of auto, prior"),
+        ("evidence", ["--reference", "magic"], "reference: 'magic' is neither one of auto, prior"),
     ],
 )
 def test_wrong_options_leave_earlier_results_alone(
