@@ -297,7 +297,7 @@ def apart(lpd: np.ndarray, *, evidence: bool = False) -> Comparison:
         lpd.T,
         shares=shares,
         evidence=np.full(4, 0.25) if evidence else None,
-        rng=np.random.default_rng(seeded(6)),
+        rng=np.random.default_rng(6),
     )
     return replace(comparison, weighings=found)
 
@@ -311,7 +311,8 @@ def test_the_verdict_names_the_weights_to_use() -> None:
     assert tells(text, "predictions", "stacking weights", "left out")
     assert "did not mix" in text
     assert "is not its probability" in text
-    # These numbers alone: of twenty such tables one lets other weights score better by chance.
+    # These numbers and folds alone: others let uniform weights score better than stacking, by
+    # 0.2 nats of 180, which is true, and another answer.
     alike = -3.0 + 0.01 * np.random.default_rng(1).normal(size=(4, 60))
     even = verdict(diagnose(apart(alike, evidence=True)))
     assert tells(even, "predictions", "evidence weights", "probabilities")
