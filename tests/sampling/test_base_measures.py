@@ -119,7 +119,7 @@ def test_a_measure_survives_its_file(tmp_path: Path) -> None:
         ("{}", "is not a base measure"),
         ("[]", r"is damaged \(not a JSON object\): it must be a JSON object with 'components'"),
         ("{", "it must be a JSON object with 'components'"),
-        ('{"components": []}', "there is none"),
+        ('{"components": []}', "the list is empty"),
         ('{"components": [{"families": ["normal"], "location": [0]}]}', "scale"),
         ('{"components": [{"families": ["gamma"], "location": [0], "scale": [1]}]}', "'gamma'"),
         ('{"components": [{"families": ["normal"], "location": [0], "scale": [-1]}]}', "positive"),
