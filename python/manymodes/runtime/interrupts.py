@@ -82,7 +82,13 @@ def ending_signals(line: str) -> Iterator[None]:
             signal.signal(one, _noted)
         raise EndedError(number)
 
+    def unraised(lost: sys.UnraisableHookArgs) -> None:
+        # Python drops an exception that is raised while it removes an object. The watch ends us.
+        if not isinstance(lost.exc_value, EndedError):
+            show(lost)
+
     threading.Thread(target=watch, daemon=True).start()
+    show, sys.unraisablehook = sys.unraisablehook, unraised
     before = {number: signal.signal(number, end) for number in numbers}
     old_file = signal.set_wakeup_fd(told_by_python, warn_on_full_buffer=False)
     try:
@@ -91,8 +97,10 @@ def ending_signals(line: str) -> Iterator[None]:
         raise  # the watch goes on until the process has ended
     except BaseException:
         _restore(before, old_file)
+        sys.unraisablehook = show
         raise
     _restore(before, old_file)
+    sys.unraisablehook = show
 
 
 def interruptible(call: Callable[[], Value]) -> Value:
