@@ -11,7 +11,25 @@ _NO_ERROR = 1e-9  # nats; smaller errors are no divisors
 
 
 def checks_verdict(checks: Checks) -> str:
-    """Return in words whether the methods agree, by how much they differ, and what they lack."""
+    """Return in words whether the methods agree, by how much they differ, and what they lack.
+
+    Parameters
+    ----------
+    checks : Checks
+        What `check` found.
+
+    Returns
+    -------
+    str
+        Sentences on one line; differences are in nats.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> verdict = mm.checks_verdict(mm.check(comparison))
+    >>> verdict.endswith("."), len(verdict.splitlines())
+    (True, 1)
+    """
     return " ".join([*_agreement(checks), *_unvisited(checks), *_pooling(checks)])
 
 

@@ -157,7 +157,25 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
 
 
 def models_text(comparison: ModelComparison) -> str:
-    """Return a comparison of models as text: the answer, one line a model, the cautions."""
+    """Return a comparison of models as text: the answer, one line a model, the cautions.
+
+    Parameters
+    ----------
+    comparison : ModelComparison
+        What `compare_models` found.
+
+    Returns
+    -------
+    str
+        Several lines; log evidences and scores are in nats.
+
+    Examples
+    --------
+    >>> # comparison, smaller: noisy XOR with two hidden units and with one
+    >>> text = mm.models_text(mm.compare_models([comparison, smaller]))
+    >>> [name in text for name in ("H=1", "H=2")]
+    [True, True]
+    """
     from manymodes.report import evidence_cells, models_answer, prediction_cells
     from manymodes.report.model_remarks import model_cautions, model_notes
 

@@ -15,6 +15,8 @@ from manymodes.types import FloatArray
 
 _STEPS = 200
 _CLOSE = 1e-7  # of a standard deviation: after such a step the next is far below rounding
+_FIRST_STEPS = 12
+"""So many steps may all be Newton's; of those after them, every second halves the interval."""
 _THIN = 16
 
 
@@ -74,7 +76,9 @@ def normal_quantiles(
     -----
     Newton's method on the probit of the distribution function, which is nearly a straight line,
     kept between the least and the largest of the components' own quantiles, where the root must
-    lie. A step that would leave that interval halves it instead.
+    lie. A step that would leave that interval halves it instead. So does every second step after
+    the first few: between narrow components far apart, where the line is flat, Newton's steps may
+    stay inside and come no nearer.
     """
     centre, _, spread = moments(weights, mean, sd)
     few = weights[::_THIN]
@@ -87,7 +91,7 @@ def normal_quantiles(
         low, high = (extreme(mean + z * sd[:, None], axis=0) for extreme in (np.min, np.max))
         quantile[:] = np.clip(quantile, low, high)
         open_ = np.flatnonzero(high > low)
-        for _ in range(_STEPS):
+        for count in range(_STEPS):
             if open_.size == 0:
                 break
             at = quantile[open_]
@@ -101,6 +105,7 @@ def normal_quantiles(
                 slope = density * np.sqrt(2 * np.pi) * np.exp(0.5 * probit**2)
                 step = at - (probit - z) / slope
             newton = ((step > low[open_]) & (step < high[open_])) | (step == at)
+            newton &= count < _FIRST_STEPS or count % 2 == 0
             step = np.where(newton, step, 0.5 * (low[open_] + high[open_]))
             exact = below == level
             quantile[open_] = np.where(exact, at, step)
