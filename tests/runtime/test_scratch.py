@@ -209,13 +209,15 @@ def test_children_of_a_command_end_with_us(number: int) -> None:
 
 def test_commands_of_all_threads_can_be_ended() -> None:
     statuses: list[int] = []
-    command = ["sh", "-c", "sleep 985"]
-    threads = [
-        threading.Thread(target=lambda: statuses.append(run(command).returncode)) for _ in range(2)
-    ]
+    commands = [f"sleep 985.{number}" for number in range(2)]
+
+    def carry_out(command: str) -> None:
+        statuses.append(run(["sh", "-c", command]).returncode)
+
+    threads = [threading.Thread(target=carry_out, args=(command,)) for command in commands]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(running("sleep 985")) >= 2)
+    wait_until(lambda: all(running(command) for command in commands))
     end_commands()
     for thread in threads:
         thread.join(60)

@@ -86,7 +86,8 @@ class Coverage:
         Estimated number of all modes and its standard error (Chao 1984, 2005): a lower bound,
         because modes much rarer than those found leave no trace.
     total_interval : tuple of float
-        Its 95 % interval, log-normal in the number unseen (Chao 1987).
+        Its 95 % interval, log-normal in the number unseen (Chao 1987). It is an approximation: with
+        40 equally likely modes and 80 starts it held in 91.5 % of 4000 simulated runs.
 
     Examples
     --------
