@@ -1,8 +1,8 @@
 """Docstrings of the public names: their sections are there, and their examples run.
 
-An example may use names that it does not define: ``mm`` and ``np``, and the small finished things
-of ``Shared``. It runs in a folder that holds the files of ``folder``. One test is one name, so that
-a failure tells which.
+An example may use names that it does not define: ``mm``, ``np`` and ``pd``, and the small finished
+things of `SHARED`. It runs in a folder of its own, with the files of `folder` if it needs them. One
+test is one name, so that a failure shows which.
 """
 
 from __future__ import annotations
@@ -231,12 +231,19 @@ SHARED: dict[str, Callable[[pytest.FixtureRequest], Any]] = {
     "chains": lambda request: request.getfixturevalue("xor_chains"),
     "nested": lambda request: request.getfixturevalue("xor_nested"),
     "comparison": lambda request: request.getfixturevalue("xor_comparison"),
+    "checks": lambda request: request.getfixturevalue("checks"),
     "smaller": lambda request: request.getfixturevalue("smaller"),
     "sized": lambda request: request.getfixturevalue("sized"),
     "classifier": lambda request: request.getfixturevalue("classifier"),
     "regressor": lambda request: request.getfixturevalue("regressor"),
 }
 """What an example may use without making it, all of it finished and small."""
+
+
+@pytest.fixture(scope="session")
+def checks(xor_comparison: mm.Comparison) -> mm.Checks:
+    """What other methods make of the evidence of ``comparison``."""
+    return mm.check(xor_comparison)
 
 
 @pytest.fixture(scope="session")
@@ -256,7 +263,7 @@ def sized(tools: toolchain.Toolchain) -> mm.Nested:
     network = mm.Network(1, (3,), activation="tanh", prior="normal:1.5", active="geometric:0.5")
     x = np.linspace(-2, 2, 12)[:, None]
     posterior = mm.Posterior.from_network(network, x, (x[:, 0] > 0).astype(int))
-    return mm.run_nested(posterior, polychord=mm.PolyChordSettings(nlive=60), quiet=True)
+    return mm.run_nested(posterior, polychord=mm.PolyChordSettings(nlive=40), quiet=True)
 
 
 @pytest.fixture(scope="session")
@@ -297,7 +304,7 @@ def folder(tools: toolchain.Toolchain, tmp_path_factory: pytest.TempPathFactory)
     commands = (
         ["network", *table, "--out", net],
         ["sample", net, "--chains", "4", *quick, "--out", run],
-        ["evidence", net, "--nlive", "60", "--no-modes", "--quiet", "--out", run],
+        ["evidence", net, "--nlive", "50", "--no-modes", "--quiet", "--out", run],
         ["compare", run, "--quiet"],
     )
     for command in commands:

@@ -278,8 +278,8 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
     >>> X = np.linspace(-2, 2, 40)[:, None]
     >>> y = np.where(np.abs(X[:, 0]) < 1, "inside", "outside")
     >>> model = BayesianMLPClassifier(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
-    >>> model.fit(X, y).predict([[0.0], [1.9]])
-    array(['inside', 'outside'], dtype='<U7')
+    >>> model.fit(X, y).predict([[0.0], [1.9]]).tolist()
+    ['inside', 'outside']
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
@@ -311,8 +311,8 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         >>> from manymodes.sklearn import BayesianMLPClassifier
         >>> X = np.linspace(-2, 2, 40)[:, None]
         >>> model = BayesianMLPClassifier(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
-        >>> model.fit(X, X[:, 0] > 0).weights_.sum().round(6)
-        np.float64(1.0)
+        >>> model.fit(X, X[:, 0] > 0).classes_.tolist()
+        [False, True]
         """
         inputs, labels = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(labels)
@@ -410,8 +410,8 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         Examples
         --------
         >>> # classifier: a fitted one that tells "inside" (-1, 1) from "outside"
-        >>> classifier.predict([[0.0], [1.9]])
-        array(['inside', 'outside'], dtype='<U7')
+        >>> classifier.predict([[0.0], [1.9]]).tolist()
+        ['inside', 'outside']
         """
         codes = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[codes])
@@ -532,8 +532,8 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
     >>> y = np.tanh(X[:, 0]) + 0.1 * np.random.default_rng(1).normal(size=40)
     >>> model = BayesianMLPRegressor(hidden=2, chains=2, warmup=150, draws=100, random_state=1)
     >>> mean, sd = model.fit(X, y).predict([[-2.0], [0.0], [2.0]], return_std=True)
-    >>> mean.round(), bool((sd < 0.5).all())
-    (array([-1., -0.,  1.]), True)
+    >>> bool((np.abs(mean - [-0.96, 0.0, 0.96]) < 0.3).all()), bool((sd < 0.5).all())
+    (True, True)
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
@@ -620,8 +620,9 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         Examples
         --------
         >>> # regressor: a fitted one of tanh(x) with a little noise
-        >>> regressor.predict([[-2.0], [0.0], [2.0]]).round()
-        array([-1., -0.,  1.])
+        >>> low, middle, high = regressor.predict([[-2.0], [0.0], [2.0]])
+        >>> bool(low < -0.6), bool(abs(middle) < 0.3), bool(high > 0.6)
+        (True, True, True)
         """
         inputs = self._checked(X)
         noise = self._mean(self.draws_["sigma"][..., 0] ** 2) if return_std else 0.0

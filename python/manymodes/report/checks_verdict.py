@@ -25,8 +25,8 @@ def checks_verdict(checks: Checks) -> str:
 
     Examples
     --------
-    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
-    >>> verdict = mm.checks_verdict(mm.check(comparison))
+    >>> # checks: what mm.check made of chains and nested runs of the noisy-XOR posterior
+    >>> verdict = mm.checks_verdict(checks)
     >>> verdict.endswith("."), len(verdict.splitlines())
     (True, 1)
     """
