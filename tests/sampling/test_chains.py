@@ -15,6 +15,7 @@ from scipy import stats
 from conftest import Y_NORMAL, closed_form, needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError
+from manymodes.runtime.storage import SETTINGS, VERSIONS, read_json, write_json
 from manymodes.sampling.attempts import first_seeds, retry_seed
 from manymodes.sampling.chains.chain_files import record_file
 from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
@@ -201,6 +202,21 @@ def test_a_damaged_chain_is_reported_and_run_again(
     assert capsys.readouterr().err == "manymodes: damaged chains are run again: 0\n"
     np.testing.assert_array_equal(before.eta[0], after.eta[0])
     assert path.with_suffix(".damaged").read_bytes() == bytes(content)
+
+
+def test_other_versions_are_refused_though_every_chain_is_damaged(
+    normal: Posterior, executor: Executor, tmp_path: Path
+) -> None:
+    """A run has begun, whatever is left of its chains."""
+    run(normal, executor, chains=1, out=tmp_path)
+    path = tmp_path / "chains" / SETTINGS
+    kept = read_json(path)
+    kept[VERSIONS][-1]["cmdstan"] = "2.26.0"
+    write_json(path, kept)
+    record_file(tmp_path / "chains", 0).write_bytes(b"")
+    with pytest.raises(InputError, match=r"cmdstan was 2\.26\.0"):
+        run(normal, executor, chains=1, out=tmp_path, resume=True)
+    assert read_json(path) == kept
 
 
 def test_a_chain_of_another_run_is_not_taken_for_one_of_this(

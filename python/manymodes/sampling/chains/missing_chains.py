@@ -82,10 +82,10 @@ def run_missing(
 def _run_missing(job: Job, starts: Starts, folder: Path, name: str, execution: Execution) -> None:
     """Run what is missing in a folder that nobody else writes to; `name` is that of the run."""
     posterior, settings = job.posterior, job.settings
-    kept = _kept(job, folder, name)
+    found = record_numbers(folder)
+    kept = _undamaged(job, folder, name, found)
     if len(kept) < settings.chains:
-        begun = bool(record_numbers(folder))
-        _keep_versions(settings, folder, execution, begun=begun)
+        _keep_versions(settings, folder, execution, begun=bool(found))
     progress = Progress(f"{posterior.name}: NUTS", quiet=execution.quiet)
     keeper = _ChainKeeper(settings, folder, name, progress, kept=len(kept))
     write_json(folder / FAILURES, {})
@@ -101,9 +101,11 @@ def _run_missing(job: Job, starts: Starts, folder: Path, name: str, execution: E
     keeper.finish()
 
 
-def _kept(job: Job, folder: Path, name: str) -> list[int]:
-    """Return the chains that a folder holds and that are not damaged; say which others it has."""
-    found = record_numbers(folder)
+def _undamaged(job: Job, folder: Path, name: str, found: list[int]) -> list[int]:
+    """Return which of the chains that a folder holds count, and say which do not.
+
+    Damaged ones are set aside.
+    """
     kept = [i for i in found if i < job.settings.chains]
     if beyond := len(found) - len(kept):
         said = f"{beyond} more {'chain is' if beyond == 1 else 'chains are'}"
