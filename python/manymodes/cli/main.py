@@ -218,14 +218,17 @@ def _refuse_engine(options: argparse.Namespace) -> None:
     from manymodes.sampling.chains.nuts_settings import NutsSettings
     from manymodes.sampling.nested.settings import PolyChordSettings
 
-    for study, others, own, what in (
-        ("digits", PolyChordSettings, "runs", "chains"),
-        ("xor-seeds", NutsSettings, "chains", "nested sampling"),
-    ):
-        for name in (own, *(one.name for one in fields(others))):
-            if options.name == study and getattr(options, name) not in (None, False):
-                option = "repeats" if name == "num_repeats" else name.replace("_", "-")
-                raise InputError(f"study {study}: has no --{option}: it runs {what} only")
+    unused: dict[str, tuple[type[NutsSettings | PolyChordSettings], str, str]] = {
+        "digits": (PolyChordSettings, "runs", "chains"),
+        "xor-seeds": (NutsSettings, "chains", "nested sampling"),
+    }
+    if options.name not in unused:
+        return
+    settings, number, what = unused[options.name]
+    for name in (number, *(one.name for one in fields(settings))):
+        if getattr(options, name) not in (None, False):
+            option = "repeats" if name == "num_repeats" else name.replace("_", "-")
+            raise InputError(f"study {options.name}: has no --{option}: it runs {what} only")
 
 
 def _effort(options: argparse.Namespace, defaults: Effort) -> Effort:

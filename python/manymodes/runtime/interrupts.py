@@ -96,11 +96,9 @@ def ending_signals(line: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise  # the watch goes on until the process has ended
     except BaseException:
-        _restore(before, old_file)
-        sys.unraisablehook = show
+        _restore(before, old_file, show)
         raise
-    _restore(before, old_file)
-    sys.unraisablehook = show
+    _restore(before, old_file, show)
 
 
 def interruptible(call: Callable[[], Value]) -> Value:
@@ -127,7 +125,9 @@ def _noted(number: int, frame: FrameType | None) -> None:
     """Do nothing: the watch ends the process."""
 
 
-def _restore(before: dict[Any, Any], old_file: int) -> None:
+def _restore(before: dict[Any, Any], old_file: int, show: Callable[[Any], Any]) -> None:
+    """Put handlers, wake-up file and the display of lost exceptions back."""
     for number, handler in before.items():
         signal.signal(number, handler)
     signal.set_wakeup_fd(old_file)
+    sys.unraisablehook = show

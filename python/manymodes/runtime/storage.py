@@ -96,6 +96,22 @@ def held(folder: Path, lock_file: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder of a run, such as ``chains``, by a hidden file beside it.
+
+    Raises
+    ------
+    InputError
+        As `held`; or the folder that it is in cannot be made or written to.
+    StorageError
+        The disk is full or fails.
+    """
+    ensure_folder(folder.parent)
+    with held(folder, folder.with_name(f".{folder.name}.lock")):
+        yield
+
+
 def _refuse_links(lock_file: Path) -> None:
     """Refuse a run whose links would lead writes elsewhere; somebody else may have made it."""
     run = lock_file.parent

@@ -161,6 +161,11 @@ def read_failures(path: Path, asked: int) -> dict[int, str]:
     return {number: text for number, text in found.items() if 0 <= number < asked}
 
 
+def write_failures(folder: Path, failures: Mapping[int, str]) -> None:
+    """Keep the messages of the chains or runs of a folder that failed, by number."""
+    write_json(folder / FAILURES, {str(number): text for number, text in failures.items()})
+
+
 def warn_unfinished(out: Path, unfinished: tuple[int, int] | None, what: str, command: str) -> None:
     """Warn of a run that holds fewer chains or nested runs than were asked for."""
     if unfinished is not None:

@@ -18,7 +18,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.runtime.execution import Execution
 from manymodes.runtime.progress import Progress, format_seconds
 from manymodes.runtime.scratch import sweep_held
-from manymodes.runtime.storage import claim, ensure_folder, held, sweep_partials, write_json
+from manymodes.runtime.storage import claim, held_folder, sweep_partials
 from manymodes.runtime.tasks import Parcel
 from manymodes.runtime.threads import threads_each
 from manymodes.sampling.attempts import Attempts, first_seeds, retry_seed
@@ -34,7 +34,7 @@ from manymodes.sampling.chains.one_chain import RUNNING, Job, sample_chain
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.chains.starts import Starts, make_starts
 from manymodes.sampling.chains.warmups import Warmup, peak_of
-from manymodes.sampling.claims import FAILURES, keep_versions, versions
+from manymodes.sampling.claims import keep_versions, versions, write_failures
 
 
 def run_missing(
@@ -69,8 +69,7 @@ def run_missing(
         seed=settings.seed,
         superchains=settings.superchain,
     )
-    ensure_folder(folder.parent)
-    with held(folder, folder.with_name(f".{folder.name}.lock")):
+    with held_folder(folder):
         identity = settings.identity(posterior, starts)
         name = claim(folder, identity, resume=execution.resume, asked=settings.chains)
         _sweep(folder)
@@ -88,7 +87,7 @@ def _run_missing(job: Job, starts: Starts, folder: Path, name: str, execution: E
         _keep_versions(settings, folder, execution, begun=bool(found))
     progress = Progress(f"{posterior.name}: NUTS", quiet=execution.quiet)
     keeper = _ChainKeeper(settings, folder, name, progress, kept=len(kept))
-    write_json(folder / FAILURES, {})
+    write_failures(folder, {})
     pilots = range(min(settings.share_warmup, settings.chains))
     turns = [(pilots, False), (range(len(pilots), settings.chains), True)]
     for turn, sharing in turns:
@@ -203,7 +202,7 @@ class _ChainKeeper:
 
     def _fail(self, index: int, error: str) -> None:
         self.failures[index] = error
-        write_json(self.folder / FAILURES, {str(k): v for k, v in self.failures.items()})
+        write_failures(self.folder, self.failures)
 
     def _counts(self) -> str:
         counts = {

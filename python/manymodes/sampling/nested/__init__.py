@@ -6,11 +6,9 @@ from manymodes.sampling.nested.choice_of_base import choose_base
 from manymodes.sampling.nested.result import Nested, NestedRun, PriorIntegral
 from manymodes.sampling.nested.run_files import run_file, run_numbers
 from manymodes.sampling.nested.runs import check_nested, load_nested, run_nested
-from manymodes.sampling.nested.settings import AUTO, MAX_RUNS, NestedSettings, PolyChordSettings
+from manymodes.sampling.nested.settings import NestedSettings, PolyChordSettings
 
 __all__ = [
-    "AUTO",
-    "MAX_RUNS",
     "Nested",
     "NestedRun",
     "NestedSettings",

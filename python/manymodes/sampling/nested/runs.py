@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,19 +25,19 @@ from manymodes.errors import InputError, ResultsError, SamplingError, StorageErr
 from manymodes.runtime.changes import changed
 from manymodes.runtime.execution import Execution
 from manymodes.runtime.progress import Progress
-from manymodes.runtime.storage import claim, ensure_folder, held, sweep_partials, write_json
+from manymodes.runtime.storage import claim, held_folder, sweep_partials
 from manymodes.runtime.tasks import Parcel
 from manymodes.runtime.threads import threads_each
 from manymodes.sampling.attempts import Attempts, retry_seed
 from manymodes.sampling.base_measures import BaseMeasure
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.claims import (
-    FAILURES,
     claimed_folder,
     is_count,
     keep_versions,
     versions,
     warn_unfinished,
+    write_failures,
 )
 from manymodes.sampling.nested.choice_of_base import check_reference
 from manymodes.sampling.nested.meaning import log_z_line
@@ -144,7 +143,7 @@ def run_nested(
     given = changed(settings, NestedSettings, changes)
     execution = Execution(out, resume, other_versions, executor, workers, quiet)
     check_nested(posterior, given)
-    with execution.folder("nested") as folder, _held(folder):
+    with execution.folder("nested") as folder, held_folder(folder):
         identity = _identity(posterior, given)
         name = claim(folder, identity, resume=resume, asked=given.runs)
         sweep_partials(folder)
@@ -157,7 +156,7 @@ def run_nested(
         keeper = _RunKeeper(job, folder, name, given, execution)
         runs = given.runs
         read_kept(folder, range(runs), base, keeper.owner)  # what is damaged is reported at once
-        write_json(folder / FAILURES, {})
+        write_failures(folder, {})
         while True:
             keeper.keep_all(runs)
             finished = tuple(read_kept(folder, range(runs), base, keeper.owner))
@@ -213,14 +212,6 @@ def _job(
         scratch=folder if execution.local else None,
         checkpoints=settings.checkpoints and execution.local and alone,
     )
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder of nested runs for this process alone."""
-    ensure_folder(folder.parent)
-    with held(folder, folder.with_name(f".{folder.name}.lock")):
-        yield
 
 
 def load_nested(posterior: Posterior, out: Path) -> Nested | None:
@@ -348,7 +339,7 @@ class _RunKeeper:
 
     def _fail(self, index: int, error: str) -> None:
         self.failures[index] = error
-        write_json(self._folder / FAILURES, {str(i): said for i, said in self.failures.items()})
+        write_failures(self._folder, self.failures)
 
     def _keep(self, index: int, raw: RawRun) -> None:
         write_run(self._folder, index, raw, self.owner)
