@@ -21,12 +21,6 @@
 // Exit status: 0 finished; 2 the configuration or a library cannot be used; 3 PolyChord
 // ended too early; 4 the disk is full or fails; whatever PolyChord stops with otherwise.
 
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
@@ -35,7 +29,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
@@ -43,217 +36,24 @@
 #include <utility>
 #include <vector>
 
+#include "runners/base_measure.hpp"
+#include "runners/bridge_model.hpp"
+#include "runners/child.hpp"
+
 namespace {
 
-const double kPi = 3.14159265358979323846;
-const double kEpsilon = std::numeric_limits<double>::epsilon();
+using manymodes::kDiskFails;
+using manymodes::open_library;
+using manymodes::symbol;
+
 const double kLogZero = -1e30;  // PolyChord: at or below is outside the prior
-const double kCycles = 16.0;    // of the coordinate that chooses the component
-const int kDiskFails = 4;
-
-// ---------------------------------------------------------------- base measures
-
-enum class Family { normal, logistic, student4, cauchy };
-
-// Quantile of the standard normal: Wichura (1988), Applied Statistics 37, AS 241,
-// PPND16; relative accuracy about 1e-16.
-double normal_quantile(double p) {
-  const double q = p - 0.5;
-  if (std::fabs(q) <= 0.425) {
-    const double r = 0.180625 - q * q;
-    const double num =
-        (((((((2509.0809287301226727 * r + 33430.575583588128105) * r +
-              67265.770927008700853) * r + 45921.953931549871457) * r +
-            13731.693765509461125) * r + 1971.5909503065514427) * r +
-          133.14166789178437745) * r + 3.387132872796366608);
-    const double den =
-        (((((((5226.495278852545925 * r + 28729.085735721942674) * r +
-              39307.89580009271061) * r + 21213.794301586595867) * r +
-            5394.1960214247511077) * r + 687.1870074920579083) * r +
-          42.313330701600911252) * r + 1.0);
-    return q * num / den;
-  }
-  double r = std::sqrt(-std::log(q < 0 ? p : 1.0 - p));
-  double value;
-  if (r <= 5.0) {
-    r -= 1.6;
-    value =
-        (((((((7.7454501427834140764e-4 * r + 0.0227238449892691845833) * r +
-              0.24178072517745061177) * r + 1.27045825245236838258) * r +
-            3.64784832476320460504) * r + 5.7694972214606914055) * r +
-          4.6303378461565452959) * r + 1.42343711074968357734) /
-        (((((((1.05075007164441684324e-9 * r + 5.475938084995344946e-4) * r +
-              0.0151986665636164571966) * r + 0.14810397642748007459) * r +
-            0.68976733498510000455) * r + 1.6763848301838038494) * r +
-          2.05319162663775882187) * r + 1.0);
-  } else {
-    r -= 5.0;
-    value =
-        (((((((2.01033439929228813265e-7 * r + 2.71155556874348757815e-5) * r +
-              0.0012426609473880784386) * r + 0.026532189526576123093) * r +
-            0.29656057182850489123) * r + 1.7848265399172913358) * r +
-          5.4637849111641143699) * r + 6.6579046435011037772) /
-        (((((((2.04426310338993978564e-15 * r + 1.4215117583164458887e-7) * r +
-              1.8463183175100546818e-5) * r + 7.868691311456132591e-4) * r +
-            0.0148753612908506148525) * r + 0.13692988092273580531) * r +
-          0.59983220655588793769) * r + 1.0);
-  }
-  return q < 0 ? -value : value;
-}
-
-// Quantile of Student's t with four degrees of freedom, in closed form (Shaw 2006,
-// Journal of Computational Finance 9(4), section 3).
-double student4_quantile(double p) {
-  const double a = std::sqrt(4.0 * p * (1.0 - p));
-  const double q = std::cos(std::acos(std::min(a, 1.0)) / 3.0) / a;
-  return std::copysign(2.0 * std::sqrt(std::max(q - 1.0, 0.0)), p - 0.5);
-}
-
-double quantile(Family family, double u) {
-  switch (family) {
-    case Family::normal:
-      return normal_quantile(u);
-    case Family::logistic:
-      return std::log(u / (1.0 - u));
-    case Family::student4:
-      return student4_quantile(u);
-    case Family::cauchy:
-      break;
-  }
-  return std::copysign(1.0 / std::tan(kPi * std::min(u, 1.0 - u)), u - 0.5);
-}
-
-// One component of the base measure. Row i of `scale` holds the i + 1 numbers of the
-// lower triangle, row after row.
-struct Component {
-  double log_weight = 0.0;
-  double log_constant = 0.0;  // of its density: weight, scale and families' constants
-  std::vector<Family> families;
-  std::vector<double> location;
-  std::vector<double> scale;
-
-  void add(Family family, double place, const std::vector<double>& row) {
-    static const double constants[] = {-0.5 * std::log(2.0 * kPi), 0.0, std::log(0.375),
-                                       -std::log(kPi)};
-    families.push_back(family);
-    location.push_back(place);
-    scale.insert(scale.end(), row.begin(), row.end());
-    log_constant += constants[static_cast<int>(family)] - std::log(row.back());
-  }
-
-  // The point at cube coordinates u; z gets its standard coordinates.
-  void map(const double* u, double* z, double* eta) const {
-    const double* row = scale.data();
-    for (std::size_t i = 0; i < families.size(); ++i) {
-      z[i] = quantile(families[i], u[i]);
-      double sum = location[i];
-      for (std::size_t j = 0; j <= i; ++j) {
-        sum += *row++ * z[j];
-      }
-      eta[i] = sum;
-    }
-  }
-
-  // The standard coordinates of a point.
-  void invert(const double* eta, double* z) const {
-    const double* row = scale.data();
-    for (std::size_t i = 0; i < families.size(); ++i) {
-      double rest = eta[i] - location[i];
-      for (std::size_t j = 0; j < i; ++j) {
-        rest -= *row++ * z[j];
-      }
-      z[i] = rest / *row++;
-    }
-  }
-
-  // The log density, times the weight, at standard coordinates z. Factors of Student's t
-  // and Cauchy's are multiplied in blocks, of which one logarithm is taken.
-  double log_density(const double* z) const {
-    double total = log_weight + log_constant;
-    double student = 1.0, cauchy = 1.0;
-    for (std::size_t i = 0; i < families.size(); ++i) {
-      const double square = z[i] * z[i];
-      switch (families[i]) {
-        case Family::normal:
-          total -= 0.5 * square;
-          break;
-        case Family::logistic: {
-          const double size = std::fabs(z[i]);
-          total -= size + 2.0 * std::log1p(std::exp(-size));
-          break;
-        }
-        case Family::student4:
-          student *= 1.0 + 0.25 * square;
-          break;
-        case Family::cauchy:
-          cauchy *= 1.0 + square;
-          break;
-      }
-      if (student > 1e100 || cauchy > 1e100) {
-        total -= 2.5 * std::log(student) + std::log(cauchy);
-        student = cauchy = 1.0;
-      }
-    }
-    return total - 2.5 * std::log(student) - std::log(cauchy);
-  }
-};
-
-struct Base {
-  std::vector<Component> components;
-  std::vector<double> edges;  // upper ends of the components' shares of the first coordinate
-  std::vector<double> z, terms;
-
-  std::size_t dims() const { return components.front().families.size(); }
-  std::size_t cube_dims() const { return dims() + (components.size() > 1); }
-
-  void finish() {
-    double sum = 0.0;
-    for (const Component& one : components) {
-      if (one.families.size() != dims()) {
-        throw std::runtime_error("the components of the base measure differ in dimension");
-      }
-      edges.push_back(sum += std::exp(one.log_weight));
-    }
-    z.resize(dims());
-    terms.resize(components.size());
-  }
-
-  // Maps a cube point to `eta` and returns the log density of the mixture there.
-  double map(const double* u, double* eta) {
-    if (components.size() == 1) {
-      components[0].map(u, z.data(), eta);
-      return components[0].log_density(z.data());
-    }
-    std::size_t chosen = 0;
-    double whole;
-    const double place = std::modf(kCycles * u[0], &whole);
-    while (chosen + 1 < components.size() && place >= edges[chosen]) {
-      ++chosen;
-    }
-    components[chosen].map(u + 1, z.data(), eta);
-    terms[chosen] = components[chosen].log_density(z.data());
-    double top = terms[chosen];
-    for (std::size_t k = 0; k < components.size(); ++k) {
-      if (k != chosen) {
-        components[k].invert(eta, z.data());
-        terms[k] = components[k].log_density(z.data());
-        top = std::max(top, terms[k]);
-      }
-    }
-    double sum = 0.0;
-    for (const double term : terms) {
-      sum += std::exp(term - top);
-    }
-    return top + std::log(sum);
-  }
-};
 
 // ---------------------------------------------------------------- configuration
 
 struct Config {
   std::string model_library, data_file, polychord_library, output, prints;
   std::vector<std::string> preload;
-  Base base;
+  manymodes::Base base;
   bool newer_interface = false;  // argument list of PolyChord 1.20 and later
   bool clustering = false;
   bool checkpoints = false;  // write polychord.resume, and go on from it
@@ -261,37 +61,6 @@ struct Config {
   int nlive = 0, nprior = 0, num_repeats = 0, seed = 0, max_ndead = -1, nfail = -1;
   double precision = 1e-3, compression = std::exp(-1.0);
 };
-
-// "WEIGHT" opens a component; its coordinates follow.
-void add_component(const std::string& value, Base* base) {
-  base->components.emplace_back();
-  base->components.back().log_weight = std::log(std::stod(value));
-}
-
-// "FAMILY LOCATION ROW": one coordinate of the last component.
-void add_coordinate(const std::string& value, Base* base) {
-  static const char* const names[] = {"normal", "logistic", "student4", "cauchy"};
-  if (base->components.empty()) {
-    throw std::runtime_error("a coordinate before the first component");
-  }
-  Component& one = base->components.back();
-  std::istringstream in(value);
-  std::string name;
-  double location = 0.0, entry = 0.0;
-  in >> name >> location;
-  std::vector<double> row;
-  while (in >> entry) {
-    row.push_back(entry);
-  }
-  const auto found = std::find(std::begin(names), std::end(names), name);
-  if (found == std::end(names)) {
-    throw std::runtime_error("unknown base measure: " + name);
-  }
-  if (row.size() != one.families.size() + 1 || !(row.back() > 0)) {
-    throw std::runtime_error("bad coordinate: " + value);
-  }
-  one.add(static_cast<Family>(found - std::begin(names)), location, row);
-}
 
 Config read_config(const char* path) {
   std::ifstream file(path);
@@ -310,8 +79,8 @@ Config read_config(const char* path) {
     else if (key == "preload") config.preload.push_back(value);
     else if (key == "output") config.output = value;
     else if (key == "prints") config.prints = value;
-    else if (key == "component") add_component(value, &config.base);
-    else if (key == "coordinate") add_coordinate(value, &config.base);
+    else if (key == "component") manymodes::add_component(value, &config.base);
+    else if (key == "coordinate") manymodes::add_coordinate(value, &config.base);
     else if (key == "newer_interface") config.newer_interface = value == "1";
     else if (key == "clustering") config.clustering = value == "1";
     else if (key == "checkpoints") config.checkpoints = value == "1";
@@ -325,9 +94,6 @@ Config read_config(const char* path) {
     else if (key == "precision") config.precision = std::stod(value);
     else throw std::runtime_error("unknown key: " + key);
   }
-  if (config.base.components.empty()) {
-    throw std::runtime_error("there is no base measure");
-  }
   config.base.finish();
   return config;
 }
@@ -337,22 +103,13 @@ Config read_config(const char* path) {
 // PolyChord's callbacks carry no user pointer, hence one run per process and the
 // state at namespace scope.
 
-using LogDensity = int (*)(const void*, bool, bool, const double*, double*, char**);
-using FreeError = void (*)(char*);
-
 struct State {
   Config config;
-  const void* model = nullptr;
-  LogDensity log_density = nullptr;
-  FreeError free_error = nullptr;
+  manymodes::BridgeModel model;
   std::vector<double> inside;  // the cube point, moved off the faces
   std::vector<double> eta;
-  int64_t evaluations = 0;
-  int64_t outside = 0;        // density exactly zero
-  int64_t failures = 0;       // exception, NaN or infinity
   int64_t prior_trials = 0;   // draws of the base measure until nprior were inside
   int64_t prior_inside = 0;
-  std::string first_failure;
   bool wrote = false;
   FILE* progress = nullptr;  // the standard output that we were given
   int rank = 0, processes = 1;  // of an MPI job
@@ -366,22 +123,17 @@ struct State {
 const char kCountsFile[] = "counts";
 
 void write_counts() {
-  const std::string partial = std::string(kCountsFile) + ".partial";
-  std::ofstream out(partial);
-  out << state.evaluations << ' ' << state.outside << ' ' << state.failures << ' '
-      << state.prior_trials << ' ' << state.prior_inside << '\n';
-  out.close();
-  if (!out || std::rename(partial.c_str(), kCountsFile) != 0) {
-    std::cerr << "cannot write " << kCountsFile << '\n';
-    std::_Exit(kDiskFails);
-  }
+  manymodes::replace_file(kCountsFile, [](std::ostream& out) {
+    out << state.model.evaluations << ' ' << state.model.outside << ' ' << state.model.failures
+        << ' ' << state.prior_trials << ' ' << state.prior_inside << '\n';
+  });
 }
 
 void read_counts() {
   std::ifstream checkpoint("polychord.resume"), in(kCountsFile);
   if (checkpoint && in) {
-    in >> state.evaluations >> state.outside >> state.failures >> state.prior_trials >>
-        state.prior_inside;
+    in >> state.model.evaluations >> state.model.outside >> state.model.failures >>
+        state.prior_trials >> state.prior_inside;
   }
 }
 
@@ -398,41 +150,16 @@ void find_rank() {
   }
 }
 
-double count_failure(const char* message) {
-  if (state.failures++ == 0) {
-    state.first_failure = message;
-  }
-  return kLogZero;
-}
-
 double evaluate(const double* cube) {
   for (std::size_t i = 0; i < state.inside.size(); ++i) {
-    state.inside[i] = std::min(std::max(cube[i], 1e-300), 1.0 - 0.5 * kEpsilon);
+    state.inside[i] = std::min(std::max(cube[i], 1e-300), 1.0 - 0.5 * manymodes::kEpsilon);
   }
   const double log_q = state.config.base.map(state.inside.data(), state.eta.data());
-  double log_p = 0.0;
-  char* error = nullptr;
-  if (state.log_density(state.model, false, true, state.eta.data(), &log_p, &error)) {
-    const double value = count_failure(error ? error : "the density threw");
-    if (error) state.free_error(error);
-    return value;
-  }
-  const double value = log_p - log_q;
-  if (std::isnan(value)) {
-    return count_failure("the density is not a number");
-  }
-  if (value == std::numeric_limits<double>::infinity()) {
-    return count_failure("the density is infinite");
-  }
-  if (!(value > kLogZero)) {
-    ++state.outside;
-    return kLogZero;
-  }
-  return value;
+  const double value = state.model.log_density(state.eta.data()) - log_q;
+  return value > kLogZero ? value : kLogZero;
 }
 
 extern "C" double log_likelihood(double* cube, int, double*, int) {
-  ++state.evaluations;
   const double value = evaluate(cube);
   if (state.counts_prior()) {
     ++state.prior_trials;
@@ -469,17 +196,12 @@ double live_log_z(int ndead, int nlive, int npars, const double* live) {
 }
 
 void write_dead(int ndead, int npars, const double* dead) {
-  const std::string partial = state.config.output + ".partial";
-  std::ofstream out(partial, std::ios::binary);
-  const int64_t shape[2] = {ndead, npars};
-  out.write(reinterpret_cast<const char*>(shape), sizeof shape);
-  out.write(reinterpret_cast<const char*>(dead),
-            static_cast<std::streamsize>(sizeof(double)) * ndead * npars);
-  out.close();
-  if (!out || std::rename(partial.c_str(), state.config.output.c_str()) != 0) {
-    std::cerr << "cannot write " << state.config.output << '\n';
-    std::_Exit(kDiskFails);
-  }
+  manymodes::replace_file(state.config.output, [&](std::ostream& out) {
+    const int64_t shape[2] = {ndead, npars};
+    out.write(reinterpret_cast<const char*>(shape), sizeof shape);
+    out.write(reinterpret_cast<const char*>(dead),
+              static_cast<std::streamsize>(sizeof(double)) * ndead * npars);
+  });
   state.wrote = true;
 }
 
@@ -487,8 +209,8 @@ extern "C" void dumper(int ndead, int nlive, int npars, double* live, double* de
                        double*, double log_z, double log_z_sd) {
   std::fprintf(state.progress, "@progress %d %d %.17g %.17g %.17g", ndead, nlive, log_z,
                log_z_sd, live_log_z(ndead, nlive, npars, live));
-  std::fprintf(state.progress, " %" PRId64 " %" PRId64 " %" PRId64 "\n", state.evaluations,
-               state.outside, state.failures);
+  std::fprintf(state.progress, " %" PRId64 " %" PRId64 " %" PRId64 "\n",
+               state.model.evaluations, state.model.outside, state.model.failures);
   std::fflush(state.progress);
   std::cout.flush();
   if (nlive == 0) {
@@ -498,66 +220,15 @@ extern "C" void dumper(int ndead, int nlive, int npars, double* live, double* de
   }
 }
 
-// Keeps standard output for progress, and leads what others write there to the pipe.
-void divert_prints() {
-  state.progress = fdopen(dup(STDOUT_FILENO), "w");
-  int target = -1;
-  if (!state.config.prints.empty()) {
-    // Without a reader on this machine (another host of an MPI job), opening would wait.
-    target = open(state.config.prints.c_str(), O_WRONLY | O_NONBLOCK);
-  }
-  if (target >= 0) {
-    fcntl(target, F_SETFL, fcntl(target, F_GETFL) & ~O_NONBLOCK);
-  } else {
-    target = open("/dev/null", O_WRONLY);
-  }
-  if (state.progress == nullptr || target < 0 || dup2(target, STDOUT_FILENO) < 0) {
-    throw std::runtime_error("standard output cannot be led elsewhere");
-  }
-  close(target);
-}
-
-void* open_library(const std::string& path, int flags) {
-  void* handle = dlopen(path.c_str(), flags);
-  if (handle == nullptr) {
-    throw std::runtime_error(dlerror());
-  }
-  return handle;
-}
-
-template <typename Function>
-Function symbol(void* library, const char* name) {
-  void* address = dlsym(library, name);
-  if (address == nullptr) {
-    throw std::runtime_error(std::string("missing symbol ") + name);
-  }
-  return reinterpret_cast<Function>(address);
-}
-
 void open_model() {
-  std::ifstream file(state.config.data_file);
-  if (!file) {
-    throw std::runtime_error("cannot read " + state.config.data_file);
-  }
-  std::stringstream data;
-  data << file.rdbuf();
-  void* library = open_library(state.config.model_library, RTLD_NOW);
-  using Construct = void* (*)(const char*, unsigned int, char**);
-  using Size = int (*)(const void*);
-  char* error = nullptr;
-  state.model = symbol<Construct>(library, "bs_model_construct")(
-      data.str().c_str(), static_cast<unsigned int>(state.config.seed), &error);
-  if (state.model == nullptr) {
-    throw std::runtime_error(error ? error : "the model cannot be constructed");
-  }
-  const int dims = symbol<Size>(library, "bs_param_unc_num")(state.model);
-  if (dims != static_cast<int>(state.config.base.dims())) {
+  const Config& config = state.config;
+  state.model.open(config.model_library, config.data_file,
+                   static_cast<unsigned int>(config.seed));
+  if (state.model.dims() != config.base.dims()) {
     throw std::runtime_error("the base measure has another dimension than the program");
   }
-  state.eta.resize(dims);
-  state.inside.resize(state.config.base.cube_dims());
-  state.log_density = symbol<LogDensity>(library, "bs_log_density");
-  state.free_error = symbol<FreeError>(library, "bs_free_error_msg");
+  state.eta.resize(config.base.dims());
+  state.inside.resize(config.base.cube_dims());
 }
 
 using LikelihoodCallback = double (*)(double*, int, double*, int);
@@ -611,10 +282,7 @@ void run_polychord() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // End with the process that asked for the run.
-  const pid_t parent = getppid();
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) {
+  if (!manymodes::end_with_parent()) {
     return 2;
   }
   try {
@@ -622,7 +290,7 @@ int main(int argc, char** argv) {
       throw std::runtime_error("usage: polychord_run CONFIG");
     }
     state.config = read_config(argv[1]);
-    divert_prints();
+    state.progress = manymodes::divert_prints(state.config.prints);
     if (state.config.mpi) {
       find_rank();
     }
@@ -639,13 +307,13 @@ int main(int argc, char** argv) {
     std::cerr << "PolyChord ended without its last points\n";
     return 3;
   }
-  if (state.failures > 0) {
-    std::cerr << "first failed evaluation: " << state.first_failure << '\n';
+  if (state.model.failures > 0) {
+    std::cerr << "first failed evaluation: " << state.model.first_failure << '\n';
   }
   std::fprintf(state.progress,
                "@done %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n",
-               state.evaluations, state.outside, state.failures, state.prior_trials,
-               state.prior_inside);
+               state.model.evaluations, state.model.outside, state.model.failures,
+               state.prior_trials, state.prior_inside);
   std::fflush(state.progress);
   return 0;
 }

@@ -1,0 +1,505 @@
+// Non-reversible parallel tempering from a base measure to a density (Syed, Bouchard-Cote,
+// Deligiannidis and Doucet 2022, JRSS B 84, algorithms 1 and 2).
+//
+// Each inverse temperature has one state. A scan moves all states, that at 0 by an
+// independent draw of the base measure, the others by Hamiltonian Monte Carlo and by
+// members of the symmetry group, and then swaps neighbours, the even pairs and the odd
+// pairs in turn. Rounds double in length. Between rounds, and only there, temperatures,
+// step sizes, numbers of steps and metrics are learned from the round that ended (step
+// sizes also within the short rounds at the beginning), so that within a long round the
+// chain is a Markov chain, and the last round alone is kept.
+
+#ifndef MANYMODES_TEMPERED_TEMPERING_HPP
+#define MANYMODES_TEMPERED_TEMPERING_HPP
+
+#include <algorithm>
+#include <chrono>
+#include <cinttypes>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tempered/arrays.hpp"
+#include "tempered/hmc.hpp"
+#include "tempered/ladder.hpp"
+#include "tempered/metric.hpp"
+#include "tempered/path.hpp"
+#include "tempered/random.hpp"
+#include "tempered/symmetry.hpp"
+
+namespace manymodes {
+
+struct TemperingSettings {
+  int rounds = 10;             // the last of them has 2^rounds scans
+  int temperatures = 0;        // 0: as many as the barrier asks for
+  double per_barrier = 2.0;    // temperatures for each unit of the barrier
+  double steps = 0.0;          // leapfrog steps of a move; 0: learned
+  MetricKind metric = MetricKind::dense;
+  std::size_t most_draws = 4096;
+};
+
+class Tempering {
+ public:
+  Tempering(Path* path, BridgeModel* model, Symmetry* symmetry, TemperingSettings settings,
+            std::uint64_t seed, std::string output, FILE* progress)
+      : path_(path),
+        model_(model),
+        symmetry_(symmetry),
+        settings_(settings),
+        random_(seed),
+        hmc_(path),
+        output_(std::move(output)),
+        progress_(progress) {}
+
+  // Runs all rounds that the output file does not hold yet.
+  void run() {
+    Arrays before;
+    if (before.read(output_)) {
+      restore(before);
+    } else {
+      begin();
+    }
+    while (round_ < settings_.rounds) {
+      if (round_ > 0) {
+        learn();
+      }
+      ++round_;
+      carry_out();
+      keep();
+    }
+  }
+
+ private:
+  static constexpr int kFewest = 6;       // temperatures
+  static constexpr int kMost = 300;
+  static constexpr int kFirst = 12;       // before the barrier is known
+  static constexpr int kShortRounds = 6;  // in which step sizes are corrected at every move
+  static constexpr std::size_t kMostSettling = 64;
+  static constexpr int kScout = 20;       // draws of q for the first metric
+  static constexpr double kSnapshotNumbers = 1.5e7;  // gradients kept, numbers in all
+
+  std::size_t count() const { return betas_.size(); }
+  std::size_t last() const { return betas_.size() - 1; }
+
+  // ------------------------------------------------------------------ the beginning
+
+  void begin() {
+    const int n = settings_.temperatures > 0 ? settings_.temperatures : kFirst;
+    for (int i = 0; i < n; ++i) {
+      betas_.push_back(std::pow(static_cast<double>(i) / (n - 1), 4));
+    }
+    std::vector<State> scouts(kScout, path_->empty());
+    for (State& one : scouts) {
+      path_->draw_inside(&random_, &one);
+    }
+    VectorXd centre = VectorXd::Zero(path_->dims()), gradient = centre;
+    for (const State& one : scouts) {
+      centre += one.eta / kScout;
+    }
+    for (std::size_t i = 0; i < count(); ++i) {
+      states_.push_back(path_->empty());
+      path_->draw_inside(&random_, &states_.back());
+      kernels_.emplace_back();
+      VectorXd second = VectorXd::Zero(path_->dims());
+      for (const State& one : scouts) {
+        one.gradient(betas_[i], &gradient);
+        second += gradient.cwiseAbs2() / kScout;
+      }
+      Kernel& kernel = kernels_.back();
+      kernel.metric.reset(second.cwiseMax(1e-200).cwiseSqrt().cwiseInverse());
+      kernel.centre = centre;
+      kernel.steps = settings_.steps > 0.0 ? settings_.steps : kernel.steps;
+    }
+  }
+
+  // ------------------------------------------------------------------ a round
+
+  void carry_out() {
+    begun_ = std::chrono::steady_clock::now();
+    scans_ = std::size_t{1} << round_;
+    settle();
+    v_.assign(scans_ * count(), 0.0);
+    rejection_.assign(last(), 0.0);
+    draws_.clear();
+    at_draws_.clear();
+    arrived_.clear();
+    begin_snapshots();
+    for (Kernel& kernel : kernels_) {
+      kernel.begin_round();
+    }
+    const std::size_t stride = (scans_ + settings_.most_draws - 1) / settings_.most_draws;
+    const std::int64_t newest = path_->drawn;
+    auto told = begun_;
+    for (std::size_t scan = 0; scan < scans_; ++scan) {
+      explore(scan, round_ <= kShortRounds);
+      record(scan);
+      const State& cold = states_.back();
+      if (cold.ancestor > newest) {
+        arrived_.insert(cold.ancestor);
+      }
+      if (scan % stride == stride - 1) {
+        draws_.insert(draws_.end(), cold.eta.data(), cold.eta.data() + cold.eta.size());
+        for (const double one : {static_cast<double>(scan), cold.log_p, cold.log_q,
+                                 static_cast<double>(cold.ancestor)}) {
+          at_draws_.push_back(one);
+        }
+      }
+      swap(scan);
+      const auto now = std::chrono::steady_clock::now();
+      if (now - told > std::chrono::milliseconds(300)) {
+        std::fprintf(progress_, "@scan %d %zu %zu\n", round_, scan + 1, scans_);
+        std::fflush(progress_);
+        told = now;
+      }
+    }
+    for (double& one : rejection_) {
+      one /= static_cast<double>(scans_);
+    }
+  }
+
+  // Corrects the step sizes, whose metric is new, in scans that are not kept.
+  void settle() {
+    if (round_ <= kShortRounds) {
+      return;
+    }
+    const std::size_t scans = std::min<std::size_t>(scans_ / 8, kMostSettling);
+    rejection_.assign(last(), 0.0);
+    for (std::size_t scan = 0; scan < scans; ++scan) {
+      explore(scan, true);
+      swap(scan);
+    }
+  }
+
+  void explore(std::size_t scan, bool correct) {
+    path_->draw(&random_, &states_[0]);
+    for (std::size_t i = 1; i < count(); ++i) {
+      const double acceptance = hmc_.move(&states_[i], betas_[i], &kernels_[i], &random_);
+      if (correct) {
+        kernels_[i].correct_step(acceptance, static_cast<double>(scan));
+      }
+      symmetry_->move(path_, &states_[i], betas_[i], &random_);
+    }
+  }
+
+  void record(std::size_t scan) {
+    for (std::size_t i = 0; i < count(); ++i) {
+      const State& state = states_[i];
+      v_[scan * count() + i] = state.v();
+      if (std::isfinite(state.log_p) && scan % snapshot_stride_ == snapshot_stride_ - 1) {
+        const auto column = static_cast<Eigen::Index>(snapshots_[i].n++);
+        snapshots_[i].q.col(column) = state.grad_q;
+        snapshots_[i].p.col(column) = state.grad_p;
+        snapshots_[i].sum += state.eta;
+      }
+    }
+  }
+
+  // Swaps neighbours: pairs that begin at an even place in even scans, the others in odd
+  // ones. The acceptance of every pair is recorded in every scan.
+  void swap(std::size_t scan) {
+    for (std::size_t i = 0; i < last(); ++i) {
+      const double gain =
+          (betas_[i + 1] - betas_[i]) * (states_[i].v() - states_[i + 1].v());
+      const double acceptance = std::min(1.0, std::exp(gain));
+      rejection_[i] += 1.0 - acceptance;
+      swaps_.resize(last());
+      swaps_[i] = acceptance;
+    }
+    for (std::size_t i = scan % 2; i < last(); i += 2) {
+      if (random_.uniform() < swaps_[i]) {
+        std::swap(states_[i], states_[i + 1]);
+      }
+    }
+  }
+
+  // ------------------------------------------------------------------ learning
+
+  struct Snapshots {
+    MatrixXd q, p;  // gradients, one in each column
+    std::size_t n = 0;
+    VectorXd sum;   // of the points
+  };
+
+  void begin_snapshots() {
+    const double each = kSnapshotNumbers / static_cast<double>(count() * path_->dims());
+    const auto most = static_cast<std::size_t>(std::max(16.0, std::min(each, 1024.0)));
+    snapshot_stride_ = (scans_ + most - 1) / most;
+    const auto kept = static_cast<Eigen::Index>(scans_ / snapshot_stride_);
+    snapshots_.assign(count(), Snapshots());
+    for (Snapshots& one : snapshots_) {
+      one.q.resize(path_->dims(), kept);
+      one.p.resize(path_->dims(), kept);
+      one.sum.setZero(path_->dims());
+    }
+  }
+
+  void learn() {
+    for (Kernel& kernel : kernels_) {
+      kernel.adjust_step();
+    }
+    if (settings_.steps <= 0.0 && round_ >= 4) {
+      learn_steps();
+    }
+    const std::vector<double> old = betas_;
+    std::size_t wanted = count();
+    if (settings_.temperatures == 0 && round_ >= 4) {
+      double barrier = 0.0;
+      for (const double one : rejection_) {
+        barrier += one;
+      }
+      const double asked = std::ceil(settings_.per_barrier * barrier) + 1.0;
+      wanted = static_cast<std::size_t>(std::min<double>(std::max<double>(asked, kFewest), kMost));
+      const double change = static_cast<double>(wanted) / static_cast<double>(count());
+      if (change > 0.87 && change < 1.15) {
+        wanted = count();
+      }
+    }
+    if (round_ >= 2) {
+      betas_ = spaced(old, rejection_, wanted);
+    }
+    std::vector<State> states;
+    std::vector<Kernel> kernels;
+    for (const double beta : betas_) {
+      const std::size_t i = nearest(old, beta);
+      states.push_back(states_[i]);
+      kernels.push_back(kernels_[i]);
+      kernels.back().step = between(old, beta, [this](std::size_t k) { return kernels_[k].step; });
+      kernels.back().steps =
+          between(old, beta, [this](std::size_t k) { return kernels_[k].steps; });
+      learn_metric(snapshots_[i], beta, &kernels.back());
+    }
+    if (betas_.size() == old.size()) {
+      states = states_;
+    }
+    states_ = states;
+    kernels_ = kernels;
+  }
+
+  // The value at beta between its neighbours among the old betas, on the log scale.
+  template <typename Value>
+  static double between(const std::vector<double>& old, double beta, Value value) {
+    std::size_t right = 1;
+    while (right + 1 < old.size() && old[right] < beta) {
+      ++right;
+    }
+    const double t = (beta - old[right - 1]) / (old[right] - old[right - 1]);
+    // That of the base measure is never used, and so never learned.
+    const std::size_t left = std::max<std::size_t>(right - 1, 1);
+    return std::exp((1.0 - t) * std::log(value(left)) + t * std::log(value(right)));
+  }
+
+  void learn_metric(const Snapshots& from, double beta, Kernel* kernel) const {
+    if (from.n == 0) {
+      return;
+    }
+    const auto n = static_cast<Eigen::Index>(from.n);
+    const VectorXd before = kernel->metric.scale;
+    const MatrixXd g = (1.0 - beta) * from.q.leftCols(n) + beta * from.p.leftCols(n);
+    kernel->metric.learn(g, before, settings_.metric);
+    kernel->centre = from.sum / static_cast<double>(n);
+  }
+
+  // Moves the number of steps towards the best of the three that were tried, of a
+  // temperature and its neighbours together.
+  void learn_steps() {
+    std::vector<double> factor(count(), 1.0);
+    for (std::size_t i = 1; i < count(); ++i) {
+      std::array<double, 3> sum{};
+      for (std::size_t k = std::max<std::size_t>(i - 1, 1); k <= std::min(i + 1, last()); ++k) {
+        const std::array<double, 3> one = efficiency(kernels_[k].trials);
+        const double top = *std::max_element(one.begin(), one.end());
+        for (std::size_t m = 0; m < 3 && top > 0.0; ++m) {
+          sum[m] += one[m] / top;
+        }
+      }
+      const auto best = std::max_element(sum.begin(), sum.end()) - sum.begin();
+      factor[i] = best == 0 ? 1.0 / 1.5 : best == 1 ? 1.0 : 1.5;
+    }
+    for (std::size_t i = 1; i < count(); ++i) {
+      kernels_[i].steps = std::min(std::max(kernels_[i].steps * factor[i], 1.0), kMostSteps);
+    }
+  }
+
+  // ------------------------------------------------------------------ the output
+
+  // Log of the ratio of normalising constants of neighbours, estimated from the colder
+  // (`up` false) or the warmer one.
+  double stepping_stone(bool up) const {
+    double total = 0.0;
+    for (std::size_t i = 0; i < last(); ++i) {
+      const double width = betas_[i + 1] - betas_[i], sign = up ? 1.0 : -1.0;
+      const std::size_t column = up ? i : i + 1;
+      double top = -std::numeric_limits<double>::infinity(), sum = 0.0;
+      for (std::size_t s = 0; s < scans_; ++s) {
+        top = std::max(top, sign * width * v_[s * count() + column]);
+      }
+      for (std::size_t s = 0; s < scans_; ++s) {
+        sum += std::exp(sign * width * v_[s * count() + column] - top);
+      }
+      total += sign * (top + std::log(sum / static_cast<double>(scans_)));
+    }
+    return total;
+  }
+
+  void keep() {
+    double barrier = 0.0;
+    for (const double one : rejection_) {
+      barrier += one;
+    }
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun_;
+    const double forward = stepping_stone(true), backward = stepping_stone(false);
+    for (const double one :
+         {static_cast<double>(round_), static_cast<double>(scans_), static_cast<double>(count()),
+          barrier, forward, backward, static_cast<double>(arrived_.size()),
+          static_cast<double>(model_->evaluations), spent.count()}) {
+      history_.push_back(one);
+    }
+    Arrays out;
+    out["history"] = history_;
+    out["betas"] = betas_;
+    out["v"] = v_;
+    out["draws"] = draws_;
+    out["at_draws"] = at_draws_;
+    out["rejection"] = rejection_;
+    for (const State& one : states_) {
+      out.add("eta", one.eta.data(), static_cast<std::size_t>(one.eta.size()));
+      out["ancestor"].push_back(static_cast<double>(one.ancestor));
+    }
+    keep_kernels(&out);
+    keep_snapshots(&out);
+    for (const std::uint64_t word : random_.words) {
+      out["random"].push_back(static_cast<double>(word >> 32));
+      out["random"].push_back(static_cast<double>(word & 0xffffffffu));
+    }
+    for (const std::int64_t one : {model_->evaluations, model_->outside, model_->failures,
+                                   path_->drawn, path_->drawn_inside}) {
+      out["counts"].push_back(static_cast<double>(one));
+    }
+    out.write(output_);
+    std::fprintf(progress_, "@round %d %zu %zu %.6g %.17g %.17g %zu %" PRId64 " %.6g\n", round_,
+                 scans_, count(), barrier, forward, backward, arrived_.size(),
+                 model_->evaluations, spent.count());
+    std::fflush(progress_);
+  }
+
+  void keep_kernels(Arrays* out) const {
+    for (const Kernel& one : kernels_) {
+      const Metric& metric = one.metric;
+      (*out)["step"].push_back(one.step);
+      (*out)["steps"].push_back(one.steps);
+      (*out)["moves"].push_back(one.moves);
+      (*out)["accepted"].push_back(one.accepted);
+      for (const Trial& trial : one.trials) {
+        for (const double value : {trial.moves, trial.gradients, trial.v, trial.radius}) {
+          (*out)["trials"].push_back(value);
+        }
+      }
+      out->add("centre", one.centre.data(), static_cast<std::size_t>(one.centre.size()));
+      out->add("scale", metric.scale.data(), static_cast<std::size_t>(metric.scale.size()));
+      (*out)["rank"].push_back(static_cast<double>(metric.gains.size()));
+      out->add("gains", metric.gains.data(), static_cast<std::size_t>(metric.gains.size()));
+      out->add("vectors", metric.vectors.data(), static_cast<std::size_t>(metric.vectors.size()));
+    }
+  }
+
+  void keep_snapshots(Arrays* out) const {
+    for (const Snapshots& one : snapshots_) {
+      const std::size_t numbers = one.n * static_cast<std::size_t>(path_->dims());
+      (*out)["snapshots"].push_back(static_cast<double>(one.n));
+      out->add("snapshots_q", one.q.data(), numbers);
+      out->add("snapshots_p", one.p.data(), numbers);
+      out->add("snapshots_sum", one.sum.data(), static_cast<std::size_t>(one.sum.size()));
+    }
+  }
+
+  // Goes on from the end of the last round that was kept.
+  void restore(const Arrays& from) {
+    history_ = from.at("history");
+    betas_ = from.at("betas");
+    rejection_ = from.at("rejection");
+    round_ = static_cast<int>(history_[history_.size() - 9]);
+    const Eigen::Index dims = path_->dims();
+    const double *eta = from.at("eta").data(), *centre = from.at("centre").data();
+    const double *scale = from.at("scale").data(), *gains = from.at("gains").data();
+    const double *vectors = from.at("vectors").data(), *trials = from.at("trials").data();
+    const double *q = from.at("snapshots_q").data(), *p = from.at("snapshots_p").data();
+    const double* sum = from.at("snapshots_sum").data();
+    for (std::size_t i = 0; i < count(); ++i, eta += dims, centre += dims, scale += dims) {
+      states_.push_back(path_->empty());
+      State& state = states_.back();
+      state.eta = Eigen::Map<const VectorXd>(eta, dims);
+      path_->evaluate(&state);
+      state.ancestor = static_cast<std::int64_t>(from.at("ancestor")[i]);
+      kernels_.emplace_back();
+      Kernel& kernel = kernels_.back();
+      kernel.step = from.at("step")[i];
+      kernel.steps = from.at("steps")[i];
+      kernel.moves = from.at("moves")[i];
+      kernel.accepted = from.at("accepted")[i];
+      for (Trial& trial : kernel.trials) {
+        for (double* value : {&trial.moves, &trial.gradients, &trial.v, &trial.radius}) {
+          *value = *trials++;
+        }
+      }
+      kernel.centre = Eigen::Map<const VectorXd>(centre, dims);
+      kernel.metric.scale = Eigen::Map<const VectorXd>(scale, dims);
+      const auto rank = static_cast<Eigen::Index>(from.at("rank")[i]);
+      kernel.metric.gains = Eigen::Map<const VectorXd>(gains, rank);
+      kernel.metric.vectors = Eigen::Map<const MatrixXd>(vectors, dims, rank);
+      kernel.metric.finish();
+      gains += rank;
+      vectors += rank * dims;
+      snapshots_.emplace_back();
+      Snapshots& kept = snapshots_.back();
+      kept.n = static_cast<std::size_t>(from.at("snapshots")[i]);
+      const auto n = static_cast<Eigen::Index>(kept.n);
+      kept.q = Eigen::Map<const MatrixXd>(q, dims, n);
+      kept.p = Eigen::Map<const MatrixXd>(p, dims, n);
+      kept.sum = Eigen::Map<const VectorXd>(sum, dims);
+      q += n * dims;
+      p += n * dims;
+      sum += dims;
+    }
+    const std::vector<double>& words = from.at("random");
+    for (std::size_t k = 0; k < 4; ++k) {
+      random_.words[k] = (static_cast<std::uint64_t>(words[2 * k]) << 32) |
+                         static_cast<std::uint64_t>(words[2 * k + 1]);
+    }
+    const std::vector<double>& counts = from.at("counts");
+    model_->evaluations = static_cast<std::int64_t>(counts[0]);
+    model_->outside = static_cast<std::int64_t>(counts[1]);
+    model_->failures = static_cast<std::int64_t>(counts[2]);
+    path_->drawn = static_cast<std::int64_t>(counts[3]);
+    path_->drawn_inside = static_cast<std::int64_t>(counts[4]);
+  }
+
+  Path* path_;
+  BridgeModel* model_;
+  Symmetry* symmetry_;
+  TemperingSettings settings_;
+  Random random_;
+  Hmc hmc_;
+  std::string output_;
+  FILE* progress_;
+
+  int round_ = 0;  // the last one that was begun
+  std::size_t scans_ = 0;
+  std::vector<double> betas_;
+  std::vector<State> states_;
+  std::vector<Kernel> kernels_;
+  std::vector<double> swaps_, rejection_;  // of each pair of neighbours
+  std::vector<double> v_;                  // (scans, temperatures)
+  std::vector<double> draws_, at_draws_;   // (n, D); (n, 4): scan, log p, log q, ancestor
+  std::set<std::int64_t> arrived_;         // draws of q in this round that came to beta = 1
+  std::vector<double> history_;
+  std::vector<Snapshots> snapshots_;
+  std::size_t snapshot_stride_ = 1;
+  std::chrono::steady_clock::time_point begun_;
+};
+
+}  // namespace manymodes
+
+#endif
