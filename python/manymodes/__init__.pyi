@@ -43,6 +43,9 @@ from .sampling.nested import Nested as Nested
 from .sampling.nested import run_nested as run_nested
 from .sampling.nested.settings import NestedSettings as NestedSettings
 from .sampling.nested.settings import PolyChordSettings as PolyChordSettings
+from .sampling.tempered import Tempered as Tempered
+from .sampling.tempered import TemperedSettings as TemperedSettings
+from .sampling.tempered import run_tempered as run_tempered
 from .statistics.loo import psis_loo as psis_loo
 from .statistics.stacking import stack as stack
 from .tables.table import Table as Table

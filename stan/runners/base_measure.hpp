@@ -3,7 +3,8 @@
 // A component is eta = location + scale z, scale lower triangular, z independent with known
 // quantiles and densities; a base measure is a mixture of components. The configuration of
 // a run has a line "component WEIGHT" for each component, and after it a line
-// "coordinate FAMILY LOCATION ROW" for each of its coordinates.
+// "coordinate FAMILY LOCATION ROW" for each of its coordinates. ROW is that of the scale up to
+// its diagonal, or the diagonal's number alone if there is nothing beside it.
 
 #ifndef MANYMODES_RUNNERS_BASE_MEASURE_HPP
 #define MANYMODES_RUNNERS_BASE_MEASURE_HPP
@@ -346,6 +347,9 @@ inline void add_coordinate(const std::string& value, Base* base) {
   const auto found = std::find(std::begin(names), std::end(names), name);
   if (found == std::end(names)) {
     throw std::runtime_error("unknown base measure: " + name);
+  }
+  if (row.size() == 1) {
+    row.insert(row.begin(), one.families.size(), 0.0);
   }
   if (row.size() != one.families.size() + 1 || !(row.back() > 0)) {
     throw std::runtime_error("bad coordinate: " + value);

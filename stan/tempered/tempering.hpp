@@ -63,23 +63,25 @@ class Tempering {
       begin();
     }
     while (round_ < settings_.rounds) {
-      if (round_ > 0) {
-        learn();
-      }
       ++round_;
       carry_out();
-      keep();
+      Arrays out = found();
+      learn();
+      keep_state(&out);
+      out.write(output_);
+      tell();
     }
   }
 
  private:
+  static constexpr std::size_t kHistory = 9;  // numbers for each round
   static constexpr int kFewest = 6;       // temperatures
   static constexpr int kMost = 300;
   static constexpr int kFirst = 12;       // before the barrier is known
   static constexpr int kShortRounds = 6;  // in which step sizes are corrected at every move
   static constexpr std::size_t kMostSettling = 64;
   static constexpr int kScout = 20;       // draws of q for the first metric
-  static constexpr double kSnapshotNumbers = 1.5e7;  // gradients kept, numbers in all
+  static constexpr double kSnapshotNumbers = 5e6;  // gradients of a round that are learned from
 
   std::size_t count() const { return betas_.size(); }
   std::size_t last() const { return betas_.size() - 1; }
@@ -344,17 +346,18 @@ class Tempering {
     return total;
   }
 
-  void keep() {
+  // What the round found.
+  Arrays found() {
     double barrier = 0.0;
     for (const double one : rejection_) {
       barrier += one;
     }
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun_;
-    const double forward = stepping_stone(true), backward = stepping_stone(false);
     for (const double one :
          {static_cast<double>(round_), static_cast<double>(scans_), static_cast<double>(count()),
-          barrier, forward, backward, static_cast<double>(arrived_.size()),
-          static_cast<double>(model_->evaluations), spent.count()}) {
+          barrier, stepping_stone(true), stepping_stone(false),
+          static_cast<double>(arrived_.size()), static_cast<double>(model_->evaluations),
+          spent.count()}) {
       history_.push_back(one);
     }
     Arrays out;
@@ -364,116 +367,89 @@ class Tempering {
     out["draws"] = draws_;
     out["at_draws"] = at_draws_;
     out["rejection"] = rejection_;
-    for (const State& one : states_) {
-      out.add("eta", one.eta.data(), static_cast<std::size_t>(one.eta.size()));
-      out["ancestor"].push_back(static_cast<double>(one.ancestor));
-    }
-    keep_kernels(&out);
-    keep_snapshots(&out);
-    for (const std::uint64_t word : random_.words) {
-      out["random"].push_back(static_cast<double>(word >> 32));
-      out["random"].push_back(static_cast<double>(word & 0xffffffffu));
+    for (const Kernel& one : kernels_) {
+      out["step"].push_back(one.step);
+      out["steps"].push_back(one.steps);
+      out["acceptance"].push_back(one.moves > 0.0 ? one.accepted / one.moves : 1.0);
+      out["rank"].push_back(static_cast<double>(one.metric.gains.size()));
     }
     for (const std::int64_t one : {model_->evaluations, model_->outside, model_->failures,
                                    path_->drawn, path_->drawn_inside}) {
       out["counts"].push_back(static_cast<double>(one));
     }
-    out.write(output_);
-    std::fprintf(progress_, "@round %d %zu %zu %.6g %.17g %.17g %zu %" PRId64 " %.6g\n", round_,
-                 scans_, count(), barrier, forward, backward, arrived_.size(),
-                 model_->evaluations, spent.count());
+    return out;
+  }
+
+  void tell() const {
+    const double* last = history_.data() + history_.size() - kHistory;
+    std::fprintf(progress_, "@round %d %.0f %.0f %.6g %.17g %.17g %.0f %.0f %.6g\n", round_,
+                 last[1], last[2], last[3], last[4], last[5], last[6], last[7], last[8]);
     std::fflush(progress_);
   }
 
-  void keep_kernels(Arrays* out) const {
+  // What is needed to go on with the next round.
+  void keep_state(Arrays* out) const {
+    (*out)["next_betas"] = betas_;
+    for (const State& one : states_) {
+      out->add("next_eta", one.eta.data(), static_cast<std::size_t>(one.eta.size()));
+      (*out)["next_ancestor"].push_back(static_cast<double>(one.ancestor));
+    }
     for (const Kernel& one : kernels_) {
       const Metric& metric = one.metric;
-      (*out)["step"].push_back(one.step);
-      (*out)["steps"].push_back(one.steps);
-      (*out)["moves"].push_back(one.moves);
-      (*out)["accepted"].push_back(one.accepted);
-      for (const Trial& trial : one.trials) {
-        for (const double value : {trial.moves, trial.gradients, trial.v, trial.radius}) {
-          (*out)["trials"].push_back(value);
-        }
-      }
-      out->add("centre", one.centre.data(), static_cast<std::size_t>(one.centre.size()));
-      out->add("scale", metric.scale.data(), static_cast<std::size_t>(metric.scale.size()));
-      (*out)["rank"].push_back(static_cast<double>(metric.gains.size()));
-      out->add("gains", metric.gains.data(), static_cast<std::size_t>(metric.gains.size()));
-      out->add("vectors", metric.vectors.data(), static_cast<std::size_t>(metric.vectors.size()));
+      (*out)["next_step"].push_back(one.step);
+      (*out)["next_steps"].push_back(one.steps);
+      out->add("next_centre", one.centre.data(), static_cast<std::size_t>(one.centre.size()));
+      out->add("next_scale", metric.scale.data(), static_cast<std::size_t>(metric.scale.size()));
+      (*out)["next_rank"].push_back(static_cast<double>(metric.gains.size()));
+      out->add("next_gains", metric.gains.data(), static_cast<std::size_t>(metric.gains.size()));
+      out->add("next_vectors", metric.vectors.data(),
+               static_cast<std::size_t>(metric.vectors.size()));
     }
-  }
-
-  void keep_snapshots(Arrays* out) const {
-    for (const Snapshots& one : snapshots_) {
-      const std::size_t numbers = one.n * static_cast<std::size_t>(path_->dims());
-      (*out)["snapshots"].push_back(static_cast<double>(one.n));
-      out->add("snapshots_q", one.q.data(), numbers);
-      out->add("snapshots_p", one.p.data(), numbers);
-      out->add("snapshots_sum", one.sum.data(), static_cast<std::size_t>(one.sum.size()));
+    for (const std::uint64_t word : random_.words) {
+      (*out)["next_random"].push_back(static_cast<double>(word >> 32));
+      (*out)["next_random"].push_back(static_cast<double>(word & 0xffffffffu));
     }
   }
 
   // Goes on from the end of the last round that was kept.
   void restore(const Arrays& from) {
     history_ = from.at("history");
-    betas_ = from.at("betas");
-    rejection_ = from.at("rejection");
-    round_ = static_cast<int>(history_[history_.size() - 9]);
+    round_ = static_cast<int>(history_.at(history_.size() - kHistory));
+    betas_ = from.at("next_betas");
     const Eigen::Index dims = path_->dims();
-    const double *eta = from.at("eta").data(), *centre = from.at("centre").data();
-    const double *scale = from.at("scale").data(), *gains = from.at("gains").data();
-    const double *vectors = from.at("vectors").data(), *trials = from.at("trials").data();
-    const double *q = from.at("snapshots_q").data(), *p = from.at("snapshots_p").data();
-    const double* sum = from.at("snapshots_sum").data();
+    const double *eta = from.at("next_eta").data(), *centre = from.at("next_centre").data();
+    const double *scale = from.at("next_scale").data(), *gains = from.at("next_gains").data();
+    const double* vectors = from.at("next_vectors").data();
     for (std::size_t i = 0; i < count(); ++i, eta += dims, centre += dims, scale += dims) {
       states_.push_back(path_->empty());
       State& state = states_.back();
       state.eta = Eigen::Map<const VectorXd>(eta, dims);
       path_->evaluate(&state);
-      state.ancestor = static_cast<std::int64_t>(from.at("ancestor")[i]);
+      state.ancestor = static_cast<std::int64_t>(from.at("next_ancestor").at(i));
       kernels_.emplace_back();
       Kernel& kernel = kernels_.back();
-      kernel.step = from.at("step")[i];
-      kernel.steps = from.at("steps")[i];
-      kernel.moves = from.at("moves")[i];
-      kernel.accepted = from.at("accepted")[i];
-      for (Trial& trial : kernel.trials) {
-        for (double* value : {&trial.moves, &trial.gradients, &trial.v, &trial.radius}) {
-          *value = *trials++;
-        }
-      }
+      kernel.step = from.at("next_step").at(i);
+      kernel.steps = from.at("next_steps").at(i);
       kernel.centre = Eigen::Map<const VectorXd>(centre, dims);
       kernel.metric.scale = Eigen::Map<const VectorXd>(scale, dims);
-      const auto rank = static_cast<Eigen::Index>(from.at("rank")[i]);
+      const auto rank = static_cast<Eigen::Index>(from.at("next_rank").at(i));
       kernel.metric.gains = Eigen::Map<const VectorXd>(gains, rank);
       kernel.metric.vectors = Eigen::Map<const MatrixXd>(vectors, dims, rank);
       kernel.metric.finish();
       gains += rank;
       vectors += rank * dims;
-      snapshots_.emplace_back();
-      Snapshots& kept = snapshots_.back();
-      kept.n = static_cast<std::size_t>(from.at("snapshots")[i]);
-      const auto n = static_cast<Eigen::Index>(kept.n);
-      kept.q = Eigen::Map<const MatrixXd>(q, dims, n);
-      kept.p = Eigen::Map<const MatrixXd>(p, dims, n);
-      kept.sum = Eigen::Map<const VectorXd>(sum, dims);
-      q += n * dims;
-      p += n * dims;
-      sum += dims;
     }
-    const std::vector<double>& words = from.at("random");
+    const std::vector<double>& words = from.at("next_random");
     for (std::size_t k = 0; k < 4; ++k) {
-      random_.words[k] = (static_cast<std::uint64_t>(words[2 * k]) << 32) |
-                         static_cast<std::uint64_t>(words[2 * k + 1]);
+      random_.words[k] = (static_cast<std::uint64_t>(words.at(2 * k)) << 32) |
+                         static_cast<std::uint64_t>(words.at(2 * k + 1));
     }
     const std::vector<double>& counts = from.at("counts");
-    model_->evaluations = static_cast<std::int64_t>(counts[0]);
-    model_->outside = static_cast<std::int64_t>(counts[1]);
-    model_->failures = static_cast<std::int64_t>(counts[2]);
-    path_->drawn = static_cast<std::int64_t>(counts[3]);
-    path_->drawn_inside = static_cast<std::int64_t>(counts[4]);
+    model_->evaluations = static_cast<std::int64_t>(counts.at(0));
+    model_->outside = static_cast<std::int64_t>(counts.at(1));
+    model_->failures = static_cast<std::int64_t>(counts.at(2));
+    path_->drawn = static_cast<std::int64_t>(counts.at(3));
+    path_->drawn_inside = static_cast<std::int64_t>(counts.at(4));
   }
 
   Path* path_;

@@ -25,7 +25,7 @@ import pytest
 from conftest import closed_form
 from manymodes import toolchain
 from manymodes.results.run_directory import save_posterior
-from manymodes.sampling.nested.runner import nested_runner
+from manymodes.sampling.nested.polychord_run import nested_runner
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

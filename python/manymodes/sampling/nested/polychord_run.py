@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,16 +15,14 @@ import numpy.typing as npt
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, SamplingError, StorageError
-from manymodes.runtime.printed import PolyChordConsole, listening
 from manymodes.runtime.runs_display import RunsDisplay as RunsDisplay
 from manymodes.runtime.scratch import scratch_folder
 from manymodes.runtime.tasks import Parcel
-from manymodes.runtime.threads import VARIABLE
 from manymodes.sampling.base_measures import BaseMeasure
-from manymodes.sampling.nested.runner import nested_runner
+from manymodes.sampling.child import PRINTS, run_child
 from manymodes.sampling.nested.settings import MAX_RUN_SEED, PolyChordSettings
+from manymodes.sampling.runners import base_entries, config_text, runner
 from manymodes.toolchain import PolyChordLibrary, polychord_library, require
-from manymodes.toolchain.process import kept
 from manymodes.types import FloatArray
 
 RUNNING = ".running-"
@@ -35,10 +30,6 @@ RUNNING = ".running-"
 
 _LOG_ZERO = -1e30
 _MPI_TRIALS = 20_000
-_DISK_FAILS = 4
-_PRINTS = "prints"
-_SIGNALS = {-number: number.name for number in signal.Signals}
-_SIGNALS |= {128 + number: number.name for number in signal.Signals}  # a shell's exit statuses
 _RESUME_FILE = "polychord.resume"
 _IDENTITY = "identity"
 
@@ -116,6 +107,11 @@ def run_polychord(
     except OSError as error:
         reason = error.strerror or error
         raise StorageError(f"a nested run: {reason}; make room and go on with --resume") from error
+
+
+def nested_runner() -> Path:
+    """Return the executable that runs PolyChord over a compiled density, building it once."""
+    return runner("polychord_run", "nested")
 
 
 def _run_polychord(opened: NestedJob, seed: int, index: int, show: RunsDisplay | None) -> RawRun:
@@ -247,7 +243,7 @@ def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: 
         *(("preload", path) for path in library.preload),
         ("newer_interface", int(library.newer_interface)),
         ("output", scratch / "dead.bin"),
-        ("prints", scratch / _PRINTS),
+        ("prints", scratch / PRINTS),
         ("nlive", settings.nlive),
         ("nprior", settings.nprior),
         ("num_repeats", settings.num_repeats),
@@ -257,12 +253,8 @@ def _config_text(job: NestedJob, library: PolyChordLibrary, seed: int, scratch: 
         ("mpi", int(settings.processes > 1)),
         ("seed", seed),
     ]
-    for one in base.components:
-        entries.append(("component", repr(one.weight)))
-        for i, (family, place) in enumerate(zip(one.families, one.location.tolist(), strict=True)):
-            row = " ".join(map(repr, one.scale[i, : i + 1].tolist()))
-            entries.append(("coordinate", f"{family} {place!r} {row}"))
-    return "".join(f"{key} {value}\n" for key, value in entries)
+    entries += base_entries(base)
+    return config_text(entries)
 
 
 # ---------------------------------------------------------------- the child
@@ -277,49 +269,20 @@ def _run_child(
     threads: int = 1,
 ) -> npt.NDArray[np.int64]:
     """Run the child to its end and return the sum of its processes' counts."""
+    counts: list[list[int]] = []
+
+    def take(word: str, fields: list[str]) -> None:
+        if word == "progress" and show is not None:
+            show(index, fields)
+        elif word == "done":
+            counts.append([int(f) for f in fields])
+
     # glibc 2.41 and later refuse libraries with an executable stack, as PolyChord's is.
-    environment = {
-        **os.environ,
-        "GLIBC_TUNABLES": "glibc.rtld.execstack=2",
-        VARIABLE: str(threads),
-    }
-    said = PolyChordConsole()
-    with (
-        (folder / "stderr.txt").open("w+") as errors,
-        listening(folder / _PRINTS, said),
-        kept(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=folder,
-            env=environment,
-            text=True,
-            keeper=processes > 1,
-        ) as child,
-    ):
-        counts: list[list[int]] = []
-        assert child.stdout is not None
-        for line in child.stdout:
-            word, *fields = line.split() or [""]
-            if word == "@progress" and show is not None:
-                show(index, fields)
-            elif word == "@done":
-                counts.append([int(f) for f in fields])
-            elif word and not word.startswith("@"):  # mpiexec's
-                said(line.encode())
-        status = child.wait()
-        errors.seek(0)
-        complaint = " ".join(errors.read().split())
-    said.close()  # the child has ended: there is nothing more to read
-    complaint = complaint or " / ".join(said.lines(4))
-    if status == _DISK_FAILS:
-        complaint = complaint or "its files cannot be written"
-        raise StorageError(f"a nested run: {complaint}; make room and go on with --resume")
-    name = _SIGNALS.get(status)
-    if name is not None:
-        raise SamplingError(f"the nested run was ended by {name}: {complaint}".rstrip(": "))
-    if status != 0 or len(counts) != processes:
-        raise SamplingError(f"the nested run failed: {complaint}")
+    stack = {"GLIBC_TUNABLES": "glibc.rtld.execstack=2"}
+    many = processes > 1
+    run_child(command, folder, take, "nested run", threads=threads, variables=stack, keeper=many)
+    if len(counts) != processes:
+        raise SamplingError("the nested run failed: it ended without its counts")
     return np.asarray(np.sum(counts, axis=0), dtype=np.int64)
 
 

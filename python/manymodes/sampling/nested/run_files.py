@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ from manymodes.sampling.claims import is_number
 from manymodes.sampling.nested.choice_of_base import choose_base
 from manymodes.sampling.nested.polychord_run import NestedJob, RawRun, run_polychord
 from manymodes.sampling.nested.result import Nested, NestedRun, PriorIntegral
-from manymodes.sampling.nested.settings import MAX_RUN_SEED, NestedSettings, PolyChordSettings
+from manymodes.sampling.nested.settings import MAX_RUN_SEED, PolyChordSettings
 from manymodes.statistics import nested_volumes
 
 BASE = "base.json"
@@ -56,9 +56,25 @@ _BELONGS = "belongs_to"
 _AGAIN = "remove it and run again with --resume"
 
 
+class BaseSettings(Protocol):
+    """What the choice of a base measure takes from an engine's settings."""
+
+    @property
+    def reference(self) -> str:
+        """The name of the base measure."""
+
+    @property
+    def seed(self) -> int:
+        """Decides draws and fits."""
+
+    @property
+    def threads_per_chain(self) -> int | None:
+        """Threads for one likelihood."""
+
+
 def kept_base(
     posterior: Posterior,
-    settings: NestedSettings,
+    settings: BaseSettings,
     chains: Chains | None,
     folder: Path,
     execution: Execution,
@@ -84,12 +100,29 @@ def kept_base(
     return read_base(folder, posterior.dims)
 
 
+Integrate = Callable[[Posterior, BaseMeasure, int, Path], PriorIntegral]
+"""Integrates a prior over a base measure, with a seed; the folder is for files of the run."""
+
+
+def nested_integral(prior: Posterior, base: BaseMeasure, seed: int, folder: Path) -> PriorIntegral:
+    """Integrate a prior over a base measure by nested sampling."""
+    job = NestedJob(prior, base, _PRIOR_SETTINGS, folder)
+    run = _as_run(_run_again(job, seed % MAX_RUN_SEED))
+    nested = Nested(prior, base, nlive_of(_PRIOR_SETTINGS, base), (run,))
+    return PriorIntegral(nested.log_z, nested.log_z_sd)
+
+
 def kept_prior_integral(
-    posterior: Posterior, base: BaseMeasure, seed: int, folder: Path
+    posterior: Posterior,
+    base: BaseMeasure,
+    seed: int,
+    folder: Path,
+    integrate: Integrate = nested_integral,
 ) -> PriorIntegral | None:
     """Return the prior's integral, computed once and kept; None if it cannot be found.
 
     A network's programs are normalised by construction, and those on the unit cube by convention.
+    Where the base measure is not the prior exactly, ``integrate`` finds it.
     """
     path = folder / PRIOR
     if path.exists():
@@ -115,10 +148,8 @@ def kept_prior_integral(
         share, sd = _share_inside(posterior.prior, prior, seed)
         found = PriorIntegral(prior.log_prior - surplus + math.log(share), sd, endless=endless)
     else:
-        job = NestedJob(posterior.prior, prior, _PRIOR_SETTINGS, folder)
-        run = _as_run(_run_again(job, seed % MAX_RUN_SEED))
-        nested = Nested(posterior.prior, prior, nlive_of(_PRIOR_SETTINGS, prior), (run,))
-        found = PriorIntegral(nested.log_z - surplus, nested.log_z_sd, names, not names, endless)
+        whole = integrate(posterior.prior, prior, seed, folder)
+        found = PriorIntegral(whole.log_z - surplus, whole.log_z_sd, names, not names, endless)
     return _keep(path, found)
 
 

@@ -1,0 +1,228 @@
+"""One run of parallel tempering in a child process: its configuration, its progress, its arrays."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from manymodes.density.posterior import Posterior
+from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.runtime.scratch import scratch_folder
+from manymodes.runtime.tasks import Parcel
+from manymodes.sampling.base_measures import BaseMeasure
+from manymodes.sampling.child import PRINTS, run_child
+from manymodes.sampling.runners import Entry, base_entries, config_text, runner
+from manymodes.sampling.tempered.display import TemperedDisplay
+from manymodes.sampling.tempered.settings import TemperedSettings
+from manymodes.toolchain import require
+from manymodes.types import FloatArray
+
+RUNNING = ".running-"
+"""The beginning of the names of the scratch folders of runs."""
+
+Arrays = dict[str, FloatArray]
+"""What a run found, and what it needs to go on, by name, each of one dimension."""
+
+_OUTPUT = "output.bin"
+_IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class TemperedJob:
+    """The common input of all runs; picklable, so that they can run anywhere.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        The posterior to integrate.
+    base : BaseMeasure
+        The base measure to begin from.
+    moves : tuple
+        The lines that tell the runner the symmetry group (`group_entries`).
+    settings : TemperedSettings
+        What each run does.
+    identity : str
+        Of the run directory's settings: only the same run may go on from a file.
+    scratch : Path or None
+        The folder for files of runs on this machine; other machines use a temporary folder.
+    threads : int
+        Threads for one likelihood.
+    """
+
+    posterior: Posterior
+    base: BaseMeasure
+    moves: tuple[Entry, ...]
+    settings: TemperedSettings
+    identity: str
+    scratch: Path | None = None
+    threads: int = 1
+
+
+def run_tempered_once(
+    job: Parcel[TemperedJob] | TemperedJob,
+    seed: int,
+    index: int,
+    rounds: int,
+    before: Arrays | None,
+    show: TemperedDisplay | None,
+) -> Arrays:
+    """Carry out the rounds of one run; a worker carries this task out.
+
+    Parameters
+    ----------
+    job : TemperedJob
+        What all runs share.
+    seed, index : int
+        Of this run.
+    rounds : int
+        The last round.
+    before : dict, optional
+        What the run found so far; it goes on from there.
+    show : TemperedDisplay, optional
+        Takes its progress.
+
+    Raises
+    ------
+    SamplingError
+        The run failed; the message comes from the child.
+    StorageError
+        The disk is full or fails.
+    """
+    opened = job.open() if isinstance(job, Parcel) else job
+    try:
+        with opened.posterior.program.in_users_words(), _folder(opened, seed, index) as scratch:
+            output = scratch / _OUTPUT
+            if before is not None:
+                output.write_bytes(arrays_bytes(before))
+            _run(opened, seed, index, rounds, scratch, show)
+            return read_output(output)
+    except StorageError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"a tempered run: {reason}; make room, go on with --resume") from error
+
+
+def tempered_runner() -> Path:
+    """Return the executable that tempers a compiled density, building it once.
+
+    Raises
+    ------
+    CompileError
+        The C++ compiler fails.
+    ToolchainError
+        There is no CmdStan, whose copy of Eigen it is built with.
+    """
+    cmdstan = require("cmdstan").cmdstan.path
+    assert cmdstan is not None
+    found = sorted((cmdstan / "stan" / "lib" / "stan_math" / "lib").glob("eigen_*"))
+    if not found:
+        raise InputError(f"{cmdstan}: there is no Eigen in it; install CmdStan anew")
+    return runner("tempered_run", "tempered", found[-1:])
+
+
+def _run(
+    job: TemperedJob,
+    seed: int,
+    index: int,
+    rounds: int,
+    scratch: Path,
+    show: TemperedDisplay | None,
+) -> None:
+    (scratch / "data.json").write_text(job.posterior.data_json, encoding="utf-8")
+    config = scratch / "config"
+    config.write_text(_config_text(job, seed, rounds, scratch), encoding="utf-8")
+    done = []
+
+    def take(word: str, fields: list[str]) -> None:
+        if word == "done":
+            done.append(True)
+        elif show is not None:
+            show(index, rounds, word, fields)
+
+    command = [str(tempered_runner()), str(config)]
+    run_child(command, scratch, take, "tempered run", threads=job.threads)
+    if show is not None:
+        show.ended(index)
+    if not done:
+        raise SamplingError("the tempered run failed: it ended without a word")
+
+
+def _config_text(job: TemperedJob, seed: int, rounds: int, scratch: Path) -> str:
+    settings = job.settings
+    return config_text(
+        [
+            ("model_library", job.posterior.program.library()),
+            ("data_file", scratch / "data.json"),
+            ("output", scratch / _OUTPUT),
+            ("prints", scratch / PRINTS),
+            ("seed", seed),
+            ("rounds", rounds),
+            ("temperatures", settings.temperatures or 0),
+            ("per_barrier", repr(settings.per_barrier)),
+            ("steps", settings.steps or 0),
+            ("diagonal", int(settings.metric == "diagonal")),
+            *base_entries(job.base),
+            *job.moves,
+        ]
+    )
+
+
+# ---------------------------------------------------------------- the files of a run
+
+
+@contextmanager
+def _folder(job: TemperedJob, seed: int, index: int) -> Iterator[Path]:
+    """Hold the folder of a run; it stays if the run is killed, and the run goes on from it."""
+    if job.scratch is None:
+        with scratch_folder(None, RUNNING) as scratch:
+            yield scratch
+        return
+    folder = unfinished(job.scratch, index)
+    kept = folder / _IDENTITY
+    identity = f"{job.identity}/{seed}"
+    if not kept.exists() or kept.read_text(encoding="utf-8") != identity:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    kept.write_text(identity, encoding="utf-8")
+    yield folder
+
+
+def unfinished(scratch: Path, index: int) -> Path:
+    """Return the folder of a run that is not finished."""
+    return scratch / f"unfinished-{index:03d}"
+
+
+def arrays_bytes(arrays: Arrays) -> bytes:
+    """Return arrays in the format of ``stan/tempered/arrays.hpp``."""
+    parts = []
+    for name, values in arrays.items():
+        parts.append(f"{name} {values.size}\n".encode())
+        parts.append(np.ascontiguousarray(values, dtype=float).tobytes())
+    return b"".join(parts)
+
+
+def read_output(path: Path) -> Arrays:
+    """Read arrays in the format of ``stan/tempered/arrays.hpp``.
+
+    Raises
+    ------
+    SamplingError
+        The file is cut off.
+    """
+    content = path.read_bytes()
+    arrays: Arrays = {}
+    place = 0
+    while place < len(content):
+        end = content.index(b"\n", place)
+        name, count = content[place:end].split()
+        place = end + 1 + 8 * int(count)
+        if place > len(content):
+            raise SamplingError(f"{path.name} of a tempered run is cut off")
+        arrays[name.decode()] = np.frombuffer(content, float, int(count), end + 1).copy()
+    return arrays
