@@ -1,4 +1,4 @@
-"""The command that integrates a posterior: nested sampling, and what stands beside it."""
+"""The command that integrates a posterior: by tempering, by nested sampling, or by both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manymodes.cli.option_groups import settings_of
 from manymodes.cli.run_commands import (
@@ -24,28 +24,33 @@ from manymodes.errors import InputError
 from manymodes.runtime.room import check_room
 
 if TYPE_CHECKING:
-    from manymodes.sampling.nested import Nested
+    from manymodes.density.posterior import Posterior
+    from manymodes.sampling.chains.chains import Chains
+    from manymodes.sampling.engines import Choice
+    from manymodes.sampling.nested import Nested, NestedSettings
+    from manymodes.sampling.tempered import Tempered, TemperedSettings
 
 
 def evidence_command(options: argparse.Namespace) -> int:
-    """Run nested sampling."""
+    """Integrate a posterior by tempering, by nested sampling, or by both."""
     from manymodes.density.normalisation import remarks
     from manymodes.modes.checks import check
-    from manymodes.report.nested_notes import nested_cautions
     from manymodes.results.our_files import removed_by
-    from manymodes.results.run_directory import run_directory, write_nested
+    from manymodes.results.run_directory import run_directory
     from manymodes.sampling.chains.chains import load_chains
-    from manymodes.sampling.nested import NestedSettings, check_nested, run_nested
+    from manymodes.sampling.engines import chosen_engines
+    from manymodes.sampling.nested import NestedSettings, run_nested
+    from manymodes.sampling.tempered import TemperedSettings
 
     if options.max_runs is not None and options.target_sd is None:
         raise InputError("--max-runs goes with --target-sd")
     if options.check and options.no_modes:
         raise InputError("--check compares modes: leave --no-modes out")
-    settings = settings_of(options, NestedSettings())
+    nested_settings = settings_of(options, NestedSettings())
+    tempered_settings = settings_of(options, TemperedSettings())
     posterior = checked_posterior(options)
-    check_nested(posterior, settings)
-    drawn = settings.polychord.nprior or 10 * (settings.polychord.nlive or 0)
-    check_room(2 * drawn * posterior.dims, f"{drawn} draws of {posterior.dims} parameters")
+    choice = chosen_engines(options.engine, posterior)
+    _refuse_early(posterior, choice, nested_settings, tempered_settings)
     if options.overwrite and removed_by(options.out, [Path(options.reference)]) is not None:
         raise InputError(
             f"--reference: {options.reference} is in the directory that --overwrite empties: copy "
@@ -59,41 +64,115 @@ def evidence_command(options: argparse.Namespace) -> int:
         bind(options, posterior)
         chains = load_chains(posterior, options.out)
         common = {"chains": chains, **place_of(options, executor)}
-        nested = run_nested(posterior, settings, out=options.out, **common)
+        tempered = _tempered(options, posterior, tempered_settings, common, choice)
+        nested = _nested(options, posterior, nested_settings, common, choice)
         keep_posterior(options, posterior)
-        write_nested(nested, options.out)
-        for index, message in nested.failures.items():
-            print(f"manymodes: nested run {index} failed: {message}", file=sys.stderr)
-        for text in nested_cautions(nested):
-            print(f"manymodes: caution: {text}", file=sys.stderr)
+        if choice.unchecked:
+            said = f"manymodes: caution: no second engine checks the evidence: {choice.unchecked}"
+            print(said, file=sys.stderr)
         if options.no_modes:
-            what = "log_z" if nested.is_evidence else "log_integral"
-            said = {
-                what: nested.log_z,
-                f"{what}_sd": nested.log_z_sd,
-                "runs": len(nested.runs),
-            }
-            return finish_without_modes(options, posterior, nested, said)
+            one = tempered or nested
+            assert one is not None
+            said_of = _figures(nested, tempered)
+            return finish_without_modes(options, posterior, one, said_of)
         checked = None
         if options.check:
             if not options.resume:
                 shutil.rmtree(options.out / "checks", ignore_errors=True)
-            other = _other_reference(nested, has_chains=chains is not None)
+            other = None if nested is None else _other_reference(nested, chains)
             beside = None
             if other is not None:
                 beside = run_nested(
                     posterior,
-                    replace(settings, reference=other, target_sd=None, max_runs=None),
+                    replace(nested_settings, reference=other, target_sd=None, max_runs=None),
                     out=options.out / "checks",
                     **common,
                 )
             checked = partial(check, other=beside, seed=options.seed)
-        return finish(options, posterior, "evidence", nested=nested, checked=checked)
+        return finish(
+            options, posterior, "evidence", nested=nested, tempered=tempered, checked=checked
+        )
 
 
-def _other_reference(nested: Nested, *, has_chains: bool) -> str | None:
+def _refuse_early(
+    posterior: Posterior,
+    choice: Choice,
+    nested_settings: NestedSettings,
+    tempered_settings: TemperedSettings,
+) -> None:
+    """Refuse what the engines would, before anything is removed."""
+    from manymodes.sampling.nested import check_nested
+    from manymodes.sampling.tempered import check_tempered
+
+    if choice.tempered:
+        check_tempered(posterior, tempered_settings)
+    if choice.nested:
+        check_nested(posterior, nested_settings)
+        polychord = nested_settings.polychord
+        drawn = polychord.nprior or 10 * (polychord.nlive or 0)
+        check_room(2 * drawn * posterior.dims, f"{drawn} draws of {posterior.dims} parameters")
+
+
+def _tempered(
+    options: argparse.Namespace,
+    posterior: Posterior,
+    settings: TemperedSettings,
+    common: dict[str, Any],
+    choice: Choice,
+) -> Tempered | None:
+    """Run and keep the tempered runs, and say what may be wrong with them."""
+    from manymodes.report.tempered_notes import tempered_cautions
+    from manymodes.results.run_directory import write_tempered
+    from manymodes.sampling.tempered import run_tempered
+
+    if not choice.tempered:
+        return None
+    tempered = run_tempered(posterior, settings, out=options.out, **common)
+    write_tempered(tempered, options.out)
+    for index, message in tempered.failures.items():
+        print(f"manymodes: tempered run {index} failed: {message}", file=sys.stderr)
+    for text in tempered_cautions(tempered):
+        print(f"manymodes: caution: {text}", file=sys.stderr)
+    return tempered
+
+
+def _nested(
+    options: argparse.Namespace,
+    posterior: Posterior,
+    settings: NestedSettings,
+    common: dict[str, Any],
+    choice: Choice,
+) -> Nested | None:
+    """Run and keep the nested runs, and say what may be wrong with them."""
+    from manymodes.report.nested_notes import nested_cautions
+    from manymodes.results.run_directory import write_nested
+    from manymodes.sampling.nested import run_nested
+
+    if not choice.nested:
+        return None
+    nested = run_nested(posterior, settings, out=options.out, **common)
+    write_nested(nested, options.out)
+    for index, message in nested.failures.items():
+        print(f"manymodes: nested run {index} failed: {message}", file=sys.stderr)
+    for text in nested_cautions(nested):
+        print(f"manymodes: caution: {text}", file=sys.stderr)
+    return nested
+
+
+def _figures(nested: Nested | None, tempered: Tempered | None) -> dict[str, float]:
+    """Return what is said of runs whose modes are not searched."""
+    from manymodes.modes.headline import headline
+
+    one = tempered or nested
+    assert one is not None
+    what = "log_z" if one.is_evidence else "log_integral"
+    figures = headline(nested, tempered).log_z
+    return {what: figures.value, f"{what}_sd": figures.sd, "runs": len(one.runs)}
+
+
+def _other_reference(nested: Nested, chains: Chains | None) -> str | None:
     """Return another base measure to integrate over; None if there is no other."""
     if nested.base.source in ("prior", "cube"):
-        return "chains" if has_chains else "peaks"
+        return "chains" if chains is not None else "peaks"
     has_prior = nested.posterior.prior_only is not None and nested.is_evidence
     return "prior" if has_prior else None

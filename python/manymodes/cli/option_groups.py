@@ -12,6 +12,7 @@ from manymodes.cli.arguments import whole
 if TYPE_CHECKING:
     from manymodes.sampling.chains.settings import ChainSettings
     from manymodes.sampling.nested.settings import NestedSettings
+    from manymodes.sampling.tempered.settings import TemperedSettings
 
 
 def add_posterior(parser: argparse.ArgumentParser) -> None:
@@ -147,9 +148,56 @@ def add_polychord(parser: argparse.ArgumentParser, defaults: NestedSettings | No
     )
 
 
+def add_tempering(parser: argparse.ArgumentParser, defaults: TemperedSettings | None) -> None:
+    """Add the settings of tempering; without defaults, those of a study hold."""
+    group = parser.add_argument_group(f"tempering{'' if defaults else _OF_STUDY}")
+    _setting(
+        group,
+        defaults,
+        "rounds",
+        "rounds of each run, each twice as long as the one before",
+        type=whole(None),
+    )
+    _setting(
+        group,
+        defaults,
+        "max_rounds",
+        "add rounds up to this one until the error is that aimed at",
+        otherwise="4 more than --rounds, at least 13",
+        type=whole(None),
+        metavar="ROUND",
+    )
+    _setting(
+        group,
+        defaults,
+        "temperatures",
+        "temperatures of each run",
+        otherwise="as many as the barrier asks for",
+        type=whole(None),
+        metavar="N",
+    )
+    _setting(
+        group,
+        defaults,
+        "steps",
+        "leapfrog steps of a move",
+        otherwise="learned at each temperature",
+        type=whole(None),
+        metavar="N",
+    )
+    _setting(group, defaults, "metric", "dense (learned correlations) or diagonal")
+
+
 def add_evidence(parser: argparse.ArgumentParser, defaults: NestedSettings) -> None:
-    """Add what concerns an evidence, and where nested runs go."""
+    """Add what concerns an evidence, and where its runs go."""
     group = parser.add_argument_group("evidence")
+    group.add_argument(
+        "--engine",
+        choices=("auto", "both", "nested", "tempered"),
+        default="auto",
+        help="what integrates: tempered, nested (PolyChord), both, or auto: tempered, and nested "
+        "beside it in up to 12 dimensions (default: auto)",
+    )
     _setting(
         group,
         defaults,
@@ -163,8 +211,8 @@ def add_evidence(parser: argparse.ArgumentParser, defaults: NestedSettings) -> N
         group,
         defaults,
         "target_sd",
-        "add runs until the error of log_z is at most this",
-        otherwise="no target",
+        "add nested runs, or tempered rounds, until the error of log_z is at most this",
+        otherwise="0.1 for tempered runs, none for nested ones",
         type=float,
         metavar="NATS",
     )
@@ -189,10 +237,8 @@ def add_evidence(parser: argparse.ArgumentParser, defaults: NestedSettings) -> N
         help="put other methods beside it: nested sampling over another base measure, bridge "
         "sampling from the chains in --out, Laplace's approximation",
     )
-    _setting(
-        group, defaults, "retries", "further attempts at a nested run that fails", type=natural
-    )
-    _add_place(parser, "evidence", "nested runs")
+    _setting(group, defaults, "retries", "further attempts at a run that fails", type=natural)
+    _add_place(parser, "evidence", "its runs")
 
 
 _OF_STUDY = " (default: the study's own)"

@@ -20,6 +20,7 @@ from manymodes.cli.option_groups import (
     add_overwrite,
     add_polychord,
     add_posterior,
+    add_tempering,
     out_path,
     positive,
     seed,
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser; ``command`` of what it parses is the name of the command."""
     top = Parser(
         prog="manymodes",
-        description="Bayesian posteriors with many modes: chains, nested sampling, comparison.",
+        description="Bayesian posteriors with many modes: chains, evidence, comparison.",
         epilog=textwrap.dedent("""
             PolyChord is free for academic use under its own licence and asks to be cited;
             `manymodes doctor` says more."""),
@@ -59,7 +60,9 @@ def parser() -> argparse.ArgumentParser:
         "sample", help="many chains of NUTS, stacked and diagnosed", fill=_fill_sample
     )
     commands.add_parser(
-        "evidence", help="nested sampling: the evidence of every mode", fill=_fill_evidence
+        "evidence",
+        help="the evidence of every mode, by tempering and nested sampling",
+        fill=_fill_evidence,
     )
     _add_compare(commands)
     _add_predict(commands)
@@ -102,9 +105,11 @@ def _fill_sample(sample: argparse.ArgumentParser) -> None:
 
 def _fill_evidence(evidence: argparse.ArgumentParser) -> None:
     from manymodes.sampling.nested.settings import NestedSettings
+    from manymodes.sampling.tempered.settings import TemperedSettings
 
     defaults = NestedSettings()
     add_posterior(evidence)
+    add_tempering(evidence, TemperedSettings())
     add_polychord(evidence, defaults)
     add_evidence(evidence, defaults)
     add_common(evidence)
@@ -299,7 +304,9 @@ def _add_predict(commands: Any) -> None:
         help="what intervals hold (default: %(default)s)",
     )
     predict.add_argument(
-        "--engine", choices=("chains", "nested"), help="whose draws (default: the chains', if any)"
+        "--engine",
+        choices=("chains", "nested", "tempered"),
+        help="whose draws (default: the chains', if any, else tempered, else nested ones)",
     )
     predict.add_argument(
         "--weights", choices=("stacking", "uniform"), help="of the chains (default: stacking)"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from manymodes.sampling.chains.chains import Chains
     from manymodes.sampling.chains.settings import ChainSettings
     from manymodes.sampling.nested import Nested
+    from manymodes.sampling.tempered import Tempered
 
 
 def sample_command(options: argparse.Namespace) -> int:
@@ -190,6 +191,7 @@ def finish(
     *,
     chains: Chains | None = None,
     nested: Nested | None = None,
+    tempered: Tempered | None = None,
     checked: Callable[[Comparison], Checks] | None = None,
 ) -> int:
     """Compare what was run with what else the directory holds; write summary and report.
@@ -207,16 +209,19 @@ def finish(
         summarise,
         write_nested_tree,
         write_stacked,
+        write_tempered,
     )
     from manymodes.runtime.storage import write_json
     from manymodes.sampling.chains.chains import load_chains
     from manymodes.sampling.nested import load_nested
+    from manymodes.sampling.tempered import load_tempered
     from manymodes.toolchain import find
 
     comparison = compare(
         posterior,
         chains=chains or load_chains(posterior, options.out),
         nested=nested or load_nested(posterior, options.out),
+        tempered=tempered or load_tempered(posterior, options.out),
         held_out=kept_held_out(options.out / "posterior"),
         seed=options.seed,
         quiet=options.quiet,
@@ -228,6 +233,8 @@ def finish(
         write_stacked(comparison.chains, weights, options.out, seed=options.seed)
     if comparison.nested is not None:
         write_nested_tree(comparison.nested, options.out, comparison, seed=options.seed)
+    if comparison.tempered is not None:
+        write_tempered(comparison.tempered, options.out, comparison)
     checks = _kept_checks(options.out, comparison, command, checked)
     summary = summarise(
         comparisons, command=command, seed=options.seed, diagnoses=diagnoses, checks=checks
@@ -283,7 +290,7 @@ def _kept_checks(
 def finish_without_modes(
     options: argparse.Namespace,
     posterior: Posterior,
-    draws: Chains | Nested,
+    draws: Chains | Nested | Tempered,
     said: Mapping[str, float],
 ) -> int:
     """Say what was drawn; remove a summary of earlier draws, which is no longer true."""
@@ -292,8 +299,9 @@ def finish_without_modes(
     from manymodes.results.run_directory import REPORT, SUMMARY
     from manymodes.runtime.storage import json_text
     from manymodes.sampling.nested import Nested
+    from manymodes.sampling.tempered import Tempered
 
-    engine = "nested" if isinstance(draws, Nested) else "chains"
+    engine = {Nested: "nested", Tempered: "tempered"}.get(type(draws), "chains")
     network = posterior.network
     varies = network is not None and network.active is not None
     active = {engine: posterior_active(draws)} if varies else {}

@@ -10,6 +10,7 @@ import numpy as np
 from manymodes.models.remarks import (
     Caution,
     CutPrior,
+    EnginesDisagree,
     EvidenceNote,
     LowInsertion,
     NoEvidence,
@@ -22,6 +23,7 @@ from manymodes.models.remarks import (
 )
 from manymodes.models.result import Model
 from manymodes.models.runs import ModelRun
+from manymodes.modes.headline import headline
 from manymodes.networks.network import Network
 
 _WIDE = 0.25  # of the 90 % interval of a probability: wider ones decide nothing
@@ -43,15 +45,19 @@ def cautions(
         worst = max(wide, key=lambda model: model.interval[1] - model.interval[0])
         yield OpenProbability(worst.name, worst.interval)
     for name, model in zip(called, models, strict=True):
-        nested = model.nested
-        if nested is None:
+        nested, integral = model.nested, model.tempered or model.nested
+        if integral is None:
             continue
-        prior = nested.prior_integral
+        if headline(nested, model.tempered).agree is False:
+            yield EnginesDisagree(name)
+        prior = integral.prior_integral
         if prior is not None and (prior.endless or prior.improper):
             yield NoEvidence(name, prior)
+        if nested is None:
+            continue
         if nested.insertion_p < _UNLIKELY:
             yield LowInsertion(name, nested.insertion_p)
-        if len(nested.runs) == 1:
+        if len(nested.runs) == 1 and model.tempered is None:
             yield OneRun(name)
     bad = [(one.name, one.unreliable_loo) for one in found if one.unreliable_loo > _WORTH_TELLING]
     if bad:
@@ -60,17 +66,16 @@ def cautions(
 
 def evidence_notes(models: Sequence[ModelRun], called: Sequence[str]) -> Iterator[EvidenceNote]:
     """Yield what the evidences are relative to, where that is not plainly the prior."""
-    if sum(model.nested is not None for model in models) >= 2:
-        unknown = tuple(n for n, m in zip(called, models, strict=True) if m.nested is None)
+    if sum(model.is_integrated for model in models) >= 2:
+        unknown = tuple(n for n, m in zip(called, models, strict=True) if not m.is_integrated)
         if unknown:
             yield UnknownEvidence(unknown)
     for name, model in zip(called, models, strict=True):
         nested, network = model.nested, model.network
-        if nested is None:
-            continue
-        if network is not None and network.constraint == "pd-skew:reject":
-            yield CutPrior(name, nested.log_z, network.region.log_mass)
-        elif nested.log_prior_inside[0] < 0:
+        if network is not None and network.constraint == "pd-skew:reject" and model.is_integrated:
+            found = headline(nested, model.tempered).log_z
+            yield CutPrior(name, found.value, network.region.log_mass)
+        elif nested is not None and nested.log_prior_inside[0] < 0:
             yield ZeroInPrior(name, nested.log_prior_inside[0], nested.log_z_restricted)
     yield from _one_model_twice(models, called)
 

@@ -38,6 +38,7 @@ from manymodes.models.result import Model, ModelComparison
 from manymodes.models.runs import ModelRun, Run, names, open_runs
 from manymodes.models.terms import held_out_terms, loo_terms, unreliable_terms
 from manymodes.modes.diagnosis import BAD_K
+from manymodes.modes.headline import headline
 from manymodes.runtime.seeds import check_seed
 from manymodes.statistics.chain_weightings import weighings
 from manymodes.statistics.estimate import Estimate
@@ -58,8 +59,8 @@ def compare_models(
     Parameters
     ----------
     runs : sequence of path, Results, Comparison or ModelRun
-        Run directories; the directory of a study counts as its posteriors. Chains and nested runs
-        of one posterior in different directories are one model. A `Comparison` has no held-out
+        Run directories; the directory of a study counts as its posteriors. Chains and runs of
+        one posterior in different directories are one model. A `Comparison` has no held-out
         rows.
     prior : sequence of float, optional
         Prior odds of the models, in the order of ``runs``; equal by default.
@@ -129,6 +130,7 @@ def compare_models(
                 model.dims,
                 model.chains.n_chains if model.chains is not None else 0,
                 len(model.nested.runs) if model.nested is not None else 0,
+                tempered_runs=len(model.tempered.runs) if model.tempered is not None else 0,
                 log_z=log_z[i],
                 probability=probability[i],
                 interval=interval[i],
@@ -216,9 +218,10 @@ def _log_z(model: ModelRun) -> Estimate:
     The program of ``pd-skew:reject`` cuts its prior off without renormalising it; this is
     corrected by its prior mass, which is known.
     """
-    if model.nested is None:
+    if not model.is_integrated:
         return Estimate()
-    value, sd = model.nested.log_z, model.nested.log_z_sd
+    found = headline(model.nested, model.tempered).log_z
+    value, sd = found.value, found.sd
     if model.network is not None and model.network.constraint == "pd-skew:reject":
         region = model.network.region
         value, sd = value - region.log_mass, float(np.hypot(sd, region.standard_error))
@@ -267,7 +270,9 @@ def _held_out(models: Sequence[ModelRun]) -> tuple[FloatArray, str, list[Predict
     units = {round(m.held_out.log_unit, 9) for m in have if m.held_out is not None}
     if len(units) > 1 or not all(np.array_equal(one, y[0]) for one in y):
         return nothing, "", [OtherRowsHeldOut()]
-    engine = max(("chains", "nested"), key=lambda e: sum(getattr(m, e) is not None for m in have))
+    engine = max(
+        ("chains", "nested", "tempered"), key=lambda e: sum(getattr(m, e) is not None for m in have)
+    )
     terms = np.full((len(y[0]), len(models)), np.nan)
     for i, model in enumerate(models):
         if model in have and getattr(model, engine) is not None:

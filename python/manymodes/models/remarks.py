@@ -66,7 +66,7 @@ DataNote = RescaledInputs | OtherInputs | NoCommonData | OtherData | UncheckedDa
 
 @dataclass(frozen=True)
 class UnknownEvidence:
-    """Some ``models`` have no nested runs: probabilities are among the others."""
+    """Some ``models`` were not integrated: probabilities are among the others."""
 
     models: tuple[str, ...]
 
@@ -179,6 +179,13 @@ class LowInsertion:
 
 
 @dataclass(frozen=True)
+class EnginesDisagree:
+    """The engines disagree on a model's evidence: it has no figure."""
+
+    model: str
+
+
+@dataclass(frozen=True)
 class OneRun:
     """A model has one nested run: the error of log_z is that of its volumes alone."""
 
@@ -192,5 +199,5 @@ class UnreliableLoo:
     shares: tuple[tuple[str, float], ...]
 
 
-Caution = OpenProbability | NoEvidence | LowInsertion | OneRun | UnreliableLoo
+Caution = OpenProbability | NoEvidence | EnginesDisagree | LowInsertion | OneRun | UnreliableLoo
 """What casts doubt on the figures of a comparison."""

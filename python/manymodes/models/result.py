@@ -29,7 +29,7 @@ class Model:
         Its network, if it has one.
     dims : int
         The dimension of its unconstrained space.
-    chains, nested_runs : int
+    chains, nested_runs, tempered_runs : int
         How many of each it has.
     log_z : Estimate
         Log evidence (nats), relative to a prior that adds up to 1.
@@ -72,6 +72,7 @@ class Model:
     pseudo_bma: Estimate = _UNKNOWN
     held_out: Estimate = _UNKNOWN
     held_out_difference: Estimate = _UNKNOWN
+    tempered_runs: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the model's entry in ``models.json``."""
@@ -82,6 +83,7 @@ class Model:
             "dims": self.dims,
             "chains": self.chains,
             "nested_runs": self.nested_runs,
+            "tempered_runs": self.tempered_runs,
         }
         for one in fields(self):
             value = getattr(self, one.name)
@@ -102,7 +104,7 @@ class ModelComparison:
         By falling probability; those whose evidence is not known follow, by falling LOO.
     n_obs, n_held_out : int
         Observations, and held-out rows that all models which have any share.
-    held_out_engine : {"chains", "nested", ""}
+    held_out_engine : {"chains", "nested", "tempered", ""}
         Whose draws the held-out rows are scored under.
     prior : tuple of float
         Prior probability of each model.

@@ -19,6 +19,7 @@ from manymodes.networks.network import Network
 from manymodes.results.run_directory import Results, open_posterior
 from manymodes.sampling.chains.chains import Chains, load_chains
 from manymodes.sampling.nested import Nested, load_nested
+from manymodes.sampling.tempered import Tempered, load_tempered
 
 _IN_STUDY = "*/posterior/posterior.json"
 
@@ -31,7 +32,7 @@ class ModelRun:
     ----------
     posterior : Posterior
         Program and data.
-    chains, nested : optional
+    chains, nested, tempered : optional
         The draws of either engine.
     held_out : HeldOut, optional
         Rows that the posterior was not given.
@@ -44,6 +45,12 @@ class ModelRun:
     nested: Nested | None = None
     held_out: HeldOut | None = None
     folders: tuple[Path, ...] = ()
+    tempered: Tempered | None = None
+
+    @property
+    def is_integrated(self) -> bool:
+        """Whether an engine has integrated it."""
+        return self.nested is not None or self.tempered is not None
 
     @property
     def network(self) -> Network | None:
@@ -101,7 +108,7 @@ def _opened(run: Run) -> list[ModelRun]:
     if isinstance(run, ModelRun):
         return [run]
     if isinstance(run, Comparison):
-        return [ModelRun(run.posterior, run.chains, run.nested)]
+        return [ModelRun(run.posterior, run.chains, run.nested, tempered=run.tempered)]
     folder = run.folder if isinstance(run, Results) else Path(run)
     if (folder / "posterior").is_dir():
         return [_read(folder)]
@@ -113,14 +120,18 @@ def _opened(run: Run) -> list[ModelRun]:
 def _read(folder: Path) -> ModelRun:
     posterior = open_posterior(folder / "posterior")
     chains, nested = load_chains(posterior, folder), load_nested(posterior, folder)
-    if chains is None and nested is None:
-        raise ResultsError(f"{folder} holds neither chains nor nested runs: finish its run first")
-    return ModelRun(posterior, chains, nested, kept_held_out(folder / "posterior"), (folder,))
+    tempered = load_tempered(posterior, folder)
+    if chains is None and nested is None and tempered is None:
+        raise ResultsError(
+            f"{folder} holds neither chains nor nested nor tempered runs: finish its run first"
+        )
+    held_out = kept_held_out(folder / "posterior")
+    return ModelRun(posterior, chains, nested, held_out, (folder,), tempered)
 
 
 def _joined(one: ModelRun, other: ModelRun) -> ModelRun:
-    """Return the chains and nested runs of one posterior that are in different directories."""
-    for engine in ("chains", "nested"):
+    """Return what the engines made of one posterior in different directories."""
+    for engine in ("chains", "nested", "tempered"):
         if getattr(one, engine) is not None and getattr(other, engine) is not None:
             raise InputError(
                 f"{one.called} and {other.called} hold {engine} of the same posterior: "
@@ -130,6 +141,7 @@ def _joined(one: ModelRun, other: ModelRun) -> ModelRun:
         one,
         chains=one.chains or other.chains,
         nested=one.nested or other.nested,
+        tempered=one.tempered or other.tempered,
         held_out=one.held_out or other.held_out,
         folders=one.folders + other.folders,
     )

@@ -58,9 +58,9 @@ def held_out_terms(model: ModelRun, engine: str) -> FloatArray:
     ----------
     model : ModelRun
         Of a network, with held-out rows.
-    engine : {"chains", "nested"}
+    engine : {"chains", "nested", "tempered"}
         The chains, stacked (of equal weight where they have no leave-one-out scores), or the
-        nested points by their posterior weights.
+        nested points by their posterior weights, or the tempered draws.
     """
     rows = model.held_out
     assert rows is not None
@@ -70,11 +70,12 @@ def held_out_terms(model: ModelRun, engine: str) -> FloatArray:
         n_chains = model.chains.n_chains
         weights = stack(lpd).weights if lpd.size else np.full(n_chains, 1 / n_chains)
         return np.asarray(logsumexp(held_out_lpd(model.chains, rows), axis=1, b=weights))
-    assert model.nested is not None
+    found = model.nested if engine == "nested" else model.tempered
+    assert found is not None
     assert model.network is not None
-    weights = model.nested.weights
+    weights = found.weights
     kept = weights > _LEAST_WEIGHT * weights.max()
-    draws = model.posterior.unpack(model.posterior.constrain_rows(model.nested.eta[kept]))
+    draws = model.posterior.unpack(model.posterior.constrain_rows(found.eta[kept]))
     density = model.network.log_lik(draws, rows.X, rows.y)
     return np.asarray(
         logsumexp(density, axis=0, b=weights[kept][:, None] / weights[kept].sum()) + rows.log_unit

@@ -23,6 +23,7 @@ from manymodes.networks.network import Network
 from manymodes.networks.variable_size import P_ACTIVE
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
+from manymodes.sampling.tempered import Tempered
 from manymodes.statistics import nested_volumes
 from manymodes.statistics.columns import split_chains
 from manymodes.statistics.ess import relative_ess
@@ -91,18 +92,18 @@ class ActiveUnits:
         return entry
 
 
-def posterior_active(draws: Chains | Nested) -> ActiveUnits:
-    """Return the posterior of the number of active units, from the draws of either engine.
+def posterior_active(draws: Chains | Nested | Tempered) -> ActiveUnits:
+    """Return the posterior of the number of active units, from the draws of one engine.
 
     Parameters
     ----------
-    draws : Chains or Nested
+    draws : Chains, Nested or Tempered
         Draws of a network of variable size.
 
     Returns
     -------
     ActiveUnits
-        Nested runs also give the evidence of every number of units.
+        Nested and tempered runs also give the evidence of every number of units.
 
     Raises
     ------
@@ -130,6 +131,8 @@ def posterior_active(draws: Chains | Nested) -> ActiveUnits:
     network = variable_network(draws.posterior)
     if isinstance(draws, Nested):
         return _of_nested(draws, network)
+    if isinstance(draws, Tempered):
+        return _of_tempered(draws, network)
     return _of_chains(draws, network)
 
 
@@ -239,6 +242,18 @@ def _of_nested(nested: Nested, network: Network) -> ActiveUnits:
         log_z_sd,
         _effective(nested.weights[:, None] * p),
     )
+
+
+def _of_tempered(tempered: Tempered, network: Network) -> ActiveUnits:
+    p = tempered.posterior.unpack(tempered.rows)[P_ACTIVE]
+    log_prior = network.log_prior_active
+    shares = [tempered.share(one) for one in p.T]
+    probability = np.array([one.value for one in shares])
+    sd = np.array([one.sd for one in shares])
+    with np.errstate(divide="ignore", invalid="ignore"):  # a size may have no probability at all
+        log_z = tempered.log_z + np.log(probability) - log_prior
+        log_z_sd = np.where(probability > 0, np.hypot(tempered.log_z_sd, sd / probability), np.nan)
+    return ActiveUnits(log_prior, probability, sd, log_z, log_z_sd, _effective(p))
 
 
 def _log_sums(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,10 +13,21 @@ from threadpoolctl import threadpool_limits
 from manymodes.density.posterior import Posterior
 from manymodes.modes.active_units import ActiveUnits, posterior_active
 from manymodes.modes.find import Modes, ModeSettings, find_modes
+from manymodes.modes.headline import NESTED, TEMPERED, Headline, headline
 from manymodes.modes.held_out import HeldOut, held_out_lpd
-from manymodes.modes.mode_weights import chain_weights, evidence_weights, mode_shares, occupancies
+from manymodes.modes.mode_weights import (
+    EvidenceWeights,
+    chain_weights,
+    combined_weights,
+    evidence_weights,
+    mode_shares,
+    occupancies,
+    tempered_weights,
+)
 from manymodes.modes.summary_entries import (
+    evidence_entry,
     nested_entry,
+    tempered_entry,
     unfinished_counts,
     weightings_entry,
     worst,
@@ -24,6 +35,7 @@ from manymodes.modes.summary_entries import (
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
+from manymodes.sampling.tempered import Tempered
 from manymodes.statistics.chain_weightings import HeldOutScore, Weighing, score_weighings
 from manymodes.statistics.diagnostics import rhat, rhat_function
 from manymodes.statistics.estimate import Estimate
@@ -58,6 +70,8 @@ class ModeSummary:
         How many chains have most of their draws in it.
     runs : tuple of int
         The numbers, from 1, of the nested runs that found it, which came near enough to its peak.
+    by_engine : dict
+        Its share of the evidence by each engine that has one, by the engine's name.
     """
 
     id: int
@@ -69,6 +83,7 @@ class ModeSummary:
     occupancy: Estimate
     chains: int
     runs: tuple[int, ...] = ()
+    by_engine: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,8 +94,8 @@ class Comparison:
     ----------
     posterior : Posterior
         The posterior that was sampled.
-    chains, nested : optional
-        The draws of either engine.
+    chains, nested, tempered : optional
+        The draws of each engine.
     modes : Modes
         The basins; `labels` number them as `summaries` does.
     summaries : tuple of ModeSummary
@@ -132,6 +147,24 @@ class Comparison:
     evidence_spread: float = 1.0
     weighings: tuple[Weighing, ...] = ()
     held_out: tuple[HeldOutScore, ...] = ()
+    tempered: Tempered | None = None
+
+    @cached_property
+    def headline(self) -> Headline:
+        """The evidence that engines agree on, or that of the only one."""
+        return headline(self.nested, self.tempered)
+
+    @property
+    def integrals(self) -> dict[str, Nested | Tempered]:
+        """The engines that integrate the posterior, by name, the tempered runs first."""
+        engines = {TEMPERED: self.tempered, NESTED: self.nested}
+        return {name: one for name, one in engines.items() if one is not None}
+
+    @property
+    def integral(self) -> Nested | Tempered | None:
+        """The engine with the smallest error of the evidence; None without any."""
+        found = self.integrals.values()
+        return min(found, key=lambda one: np.nan_to_num(one.log_z_sd, nan=np.inf), default=None)
 
     @cached_property
     def chain_modes(self) -> IntArray:
@@ -154,6 +187,11 @@ class Comparison:
     def nested_modes(self) -> IntArray:
         """The mode id of each merged nested point, shape (n,)."""
         return np.asarray(self.labels[self.modes.nested])
+
+    @cached_property
+    def tempered_modes(self) -> IntArray:
+        """The mode id of each tempered draw, shape (m,)."""
+        return np.asarray(self.labels[self.modes.tempered])
 
     @property
     def ranked_by(self) -> str:
@@ -179,33 +217,35 @@ class Comparison:
 
     @property
     def unassigned(self) -> float:
-        """The share of the evidence in modes without a known evidence; 0 without nested runs.
+        """The share of the evidence in modes without a known evidence; 0 without any engine of it.
 
-        As far as the nested runs saw of them, which is the least that it can be. NaN where there
-        is no evidence, for the density has no finite integral.
+        As far as the runs saw of them, which is the least that it can be. It is everything where
+        engines disagree, for then no mode has a figure. NaN where there is no evidence, for the
+        density has no finite integral.
         """
-        if self.nested is None:
+        if not self.integrals:
             return 0.0
-        if np.isnan(self.nested.log_z):
+        if all(np.isnan(one.log_z) for one in self.integrals.values()):
             return float("nan")
         return max(0.0, 1.0 - float(np.nansum([mode.evidence.value for mode in self.summaries])))
 
     @property
     def unweighed(self) -> tuple[ModeSummary, ...]:
-        """The modes that have no evidence though there are nested runs.
+        """The modes that have no evidence though there are runs that integrate.
 
-        These are modes that the runs did not reach; all, if the density has no finite integral.
+        These are modes that the runs did not reach; all, if the density has no finite integral or
+        engines disagree.
         """
-        if self.nested is None:
+        if not self.integrals:
             return ()
         return tuple(mode for mode in self.summaries if np.isnan(mode.evidence.value))
 
     @property
     def unreached(self) -> tuple[ModeSummary, ...]:
-        """The modes that chains found and the nested runs did not reach."""
-        if self.nested is None or not self.nested.is_endless:
-            return self.unweighed
-        reached = set(self.labels[self.modes.reached].tolist())
+        """The modes that chains found and no run that integrates reached."""
+        if not self.integrals:
+            return ()
+        reached = set(self.labels[self.modes.reached].tolist()) | set(self.tempered_modes.tolist())
         return tuple(mode for mode in self.unweighed if mode.id not in reached)
 
     @property
@@ -219,7 +259,7 @@ class Comparison:
         network = self.posterior.network
         if network is None or network.active is None:
             return {}
-        engines = {"chains": self.chains, "nested": self.nested}
+        engines = {"chains": self.chains, "nested": self.nested, "tempered": self.tempered}
         return {
             name: posterior_active(draws) for name, draws in engines.items() if draws is not None
         }
@@ -227,7 +267,7 @@ class Comparison:
     @property
     def unfinished(self) -> dict[str, tuple[int, int]]:
         """How many chains or runs finished and were asked for, by engine, if some are missing."""
-        return unfinished_counts(self.chains, self.nested)
+        return unfinished_counts(self.chains, self.nested, self.tempered)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the posterior's entry in ``summary.json``.
@@ -257,6 +297,10 @@ class Comparison:
             if self.nested.missing_log_lik.any:
                 entry["nested"]["log_lik"] = self.nested.missing_log_lik.as_dict()
             entry["nested"]["spread_of_modes"] = self.evidence_spread
+        if self.tempered is not None:
+            entry["tempered"] = tempered_entry(self.tempered)
+        if self.integrals:
+            entry["evidence"] = evidence_entry(self.headline)
         if self.active:
             entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
         entry["unassigned"] = self.unassigned
@@ -300,6 +344,7 @@ def compare(
     *,
     chains: Chains | None = None,
     nested: Nested | None = None,
+    tempered: Tempered | None = None,
     held_out: HeldOut | None = None,
     settings: ModeSettings | None = None,
     seed: int = 1,
@@ -311,8 +356,8 @@ def compare(
     ----------
     posterior : Posterior
         The posterior that was sampled.
-    chains, nested : optional
-        Draws of either engine; at least one of the two.
+    chains, nested, tempered : optional
+        Draws of each engine; of one at least.
     held_out : HeldOut, optional
         Rows that a network's posterior was not given, to score the weightings of chains on.
     settings : ModeSettings, optional
@@ -344,30 +389,42 @@ def compare(
     check_seed(seed)
     # One thread, because the matrices are small and threads of linear algebra slow them down.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _compare(posterior, chains, nested, held_out, settings, seed, quiet)
+        return _compare(posterior, chains, nested, tempered, held_out, settings, seed, quiet)
 
 
 def _compare(
     posterior: Posterior,
     chains: Chains | None,
     nested: Nested | None,
+    tempered: Tempered | None,
     held_out: HeldOut | None,
     settings: ModeSettings | None,
     seed: int,
     quiet: bool,
 ) -> Comparison:
     modes = find_modes(
-        posterior, chains=chains, nested=nested, settings=settings, seed=seed, quiet=quiet
+        posterior,
+        chains=chains,
+        nested=nested,
+        tempered=tempered,
+        settings=settings,
+        seed=seed,
+        quiet=quiet,
     )
     n_modes = modes.n_modes
     rng = np.random.default_rng(seed)
-    evidence = evidence_weights(nested, modes, rng)
+    by_engine: dict[str, EvidenceWeights] = {}
+    if tempered is not None:
+        by_engine[TEMPERED] = tempered_weights(tempered, modes, rng)
+    if nested is not None:
+        by_engine[NESTED] = evidence_weights(nested, modes, rng)
+    evidence = combined_weights(by_engine, headline(nested, tempered), n_modes)
     occupancy = occupancies(chains, modes, rng)
     by_chain = chain_weights(chains, modes, evidence.shares, rng)
     majority = np.zeros(n_modes, dtype=int)
     if chains is not None:
         majority = np.bincount(mode_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
-    ranking = evidence.shares if nested is not None else occupancy
+    ranking = evidence.shares if by_engine else occupancy
     order = np.lexsort(
         ([-m.value for m in occupancy], [-np.nan_to_num(m.value, nan=-1) for m in ranking])
     )
@@ -385,6 +442,7 @@ def _compare(
             occupancy=occupancy[mode],
             chains=int(majority[mode]),
             runs=tuple((np.flatnonzero(modes.reached_by_run[mode]) + 1).tolist()),
+            by_engine={name: one.shares[mode] for name, one in by_engine.items()},
         )
         for rank, mode in enumerate(order)
     )
@@ -407,10 +465,11 @@ def _compare(
         by_chain.stacking,
         rhat_weights,
         rhat_of_function,
-        evidence.share_draws[order] if nested is not None else evidence.share_draws,
+        evidence.share_draws[order] if by_engine else evidence.share_draws,
         evidence.spread,
         by_chain.weighings,
         scores,
+        tempered,
     )
 
 
@@ -434,6 +493,9 @@ def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:
         estimate: Estimate = getattr(mode, name)
         weight[name] = estimate.value
         weight[f"{name}_sd"] = estimate.sd
+    if len(mode.by_engine) > 1:
+        for name, share in mode.by_engine.items():
+            weight[name], weight[f"{name}_sd"] = share.value, share.sd
     recovery = {} if nested is None else {"recovery": len(mode.runs) / len(nested.runs)}
     return {
         "id": mode.id,

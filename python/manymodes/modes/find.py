@@ -1,4 +1,4 @@
-"""Which basin a draw belongs to, for the draws of both engines, and which basins are one function.
+"""Which basin a draw belongs to, for the draws of all engines, and which basins are one function.
 
 A mode is a local maximum of the density with respect to the prior; a draw belongs to the mode
 that it climbs to. Two maxima are one mode if a path between them falls less than a nat below
@@ -26,6 +26,7 @@ from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.base_measures import NORMAL, BaseMeasure, proper_prior_measure
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
+from manymodes.sampling.tempered import Tempered
 from manymodes.types import BoolArray, FloatArray, IntArray
 
 _NEGLIGIBLE = 1e-9
@@ -77,6 +78,8 @@ class Modes:
         without chains, or with so many that not all were climbed.
     nested : int array of shape (n,)
         The mode of each merged point of the nested runs; empty without them.
+    tempered : int array of shape (m,)
+        The mode of each draw of the tempered runs; empty without them.
     reached_by_run : bool array of shape (M, R)
         Whether each nested run came near enough to the peak to hold the mode's typical set, or
         left little of the mode's evidence above its last point; if it did neither, its points
@@ -113,6 +116,7 @@ class Modes:
     functions: IntArray
     disagreement: float
     climbs: int
+    tempered: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     passes: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     runaway: IntArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.intp))
 
@@ -132,18 +136,19 @@ def find_modes(
     *,
     chains: Chains | None = None,
     nested: Nested | None = None,
+    tempered: Tempered | None = None,
     settings: ModeSettings | None = None,
     seed: int = 1,
     quiet: bool = False,
 ) -> Modes:
-    """Find the modes under the draws of one or both engines.
+    """Find the modes under the draws of one engine or several.
 
     Parameters
     ----------
     posterior : Posterior
         The posterior that was sampled.
-    chains, nested : optional
-        Draws; at least one of the two.
+    chains, nested, tempered : optional
+        Draws; of one engine at least.
     settings : ModeSettings, optional
         Thresholds and effort.
     seed : int
@@ -171,8 +176,8 @@ def find_modes(
     """
     settings = settings or ModeSettings()
     check_seed(seed)
-    landscape = _landscape(posterior, chains, nested, seed)
-    pools = _pools(landscape, chains, nested)
+    landscape = _landscape(posterior, chains, nested, tempered, seed)
+    pools = _pools(landscape, chains, nested, tempered)
     progress = Progress(f"{posterior.name}: modes", quiet=quiet)
     rng = np.random.default_rng(seed)
     atlas = Atlas(landscape, settings.barrier)
@@ -217,34 +222,40 @@ def find_modes(
         functions=functions,
         disagreement=disagreement,
         climbs=total,
+        tempered=by_engine["tempered"] if tempered is not None else empty,
         passes=joined.passes,
         runaway=landscape.runaway(joined.peaks),
     )
 
 
 def _landscape(
-    posterior: Posterior, chains: Chains | None, nested: Nested | None, seed: int
+    posterior: Posterior,
+    chains: Chains | None,
+    nested: Nested | None,
+    tempered: Tempered | None,
+    seed: int,
 ) -> Landscape:
     """Return the landscape to climb, in the scales of the prior or, if unknown, of the draws."""
-    if chains is None and nested is None:
-        raise InputError("modes: neither chains nor nested runs were given")
-    if nested is not None and len(nested.base.components) == 1:
-        return Landscape(posterior, nested.base)
+    if chains is None and nested is None and tempered is None:
+        raise InputError("modes: neither chains nor nested nor tempered runs were given")
+    integral = nested or tempered
+    if integral is not None and len(integral.base.components) == 1:
+        return Landscape(posterior, integral.base)
     frame = proper_prior_measure(posterior, seed=seed)
     if frame is None:
-        frame = _frame_of_draws(posterior, chains, nested)
+        frame = _frame_of_draws(posterior, chains, integral)
     return Landscape(posterior, nested.base if nested is not None else frame, frame.components[0])
 
 
 def _frame_of_draws(
-    posterior: Posterior, chains: Chains | None, nested: Nested | None
+    posterior: Posterior, chains: Chains | None, weighted: Nested | Tempered | None
 ) -> BaseMeasure:
     if chains is not None:
         draws = chains.flat(chains.eta)
         weights = np.full(len(draws), 1 / len(draws))
     else:
-        assert nested is not None
-        draws, weights = nested.eta, nested.weights
+        assert weighted is not None
+        draws, weights = weighted.eta, weighted.weights
     mean = weights @ draws
     scale = np.maximum(np.sqrt(weights @ (draws - mean) ** 2), 1e-300)
     return BaseMeasure.product((NORMAL,) * posterior.dims, mean, scale)
@@ -283,16 +294,24 @@ def _systematic(weights: FloatArray, size: int, rng: np.random.Generator) -> Int
     return np.asarray(np.minimum(np.searchsorted(edges, places), len(weights) - 1))
 
 
-def _pools(landscape: Landscape, chains: Chains | None, nested: Nested | None) -> list[_Pool]:
-    pools = []
+def _pools(
+    landscape: Landscape,
+    chains: Chains | None,
+    nested: Nested | None,
+    tempered: Tempered | None,
+) -> list[_Pool]:
+    draws: dict[str, tuple[FloatArray, FloatArray]] = {}
     if chains is not None:
         eta = chains.flat(chains.eta)
-        pools.append(
-            _Pool("chains", eta, landscape.coordinates(eta), np.full(len(eta), 1 / len(eta)))
-        )
+        draws["chains"] = eta, np.full(len(eta), 1 / len(eta))
     if nested is not None:
-        pools.append(_Pool("nested", nested.eta, landscape.coordinates(nested.eta), nested.weights))
-    return pools
+        draws["nested"] = nested.eta, nested.weights
+    if tempered is not None:
+        draws["tempered"] = tempered.eta, tempered.weights
+    return [
+        _Pool(engine, eta, landscape.coordinates(eta), weights)
+        for engine, (eta, weights) in draws.items()
+    ]
 
 
 def _starts(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
 from manymodes.modes.find import Modes
+from manymodes.modes.headline import NESTED, Headline
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
+from manymodes.sampling.tempered import Tempered
 from manymodes.statistics.chain_weightings import Weighing, mode_evidence_weights, weighings
 from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.nested_volumes import RegionWeights, open_passes, region_weights, settled
@@ -25,19 +28,20 @@ _PRIOR_FREEDOM = 2.0
 
 @dataclass(frozen=True, eq=False)
 class EvidenceWeights:
-    """The evidence of each mode by nested sampling.
+    """The evidence of each mode.
 
     Attributes
     ----------
     log_z, shares : lists of M Estimate
-        Log evidence (nats) and share of the evidence; NaN for a mode that the nested runs did
-        not reach, whose evidence is not known, unless it is the only one. NaN for all modes of
-        a density without a finite integral.
+        Log evidence (nats) and share of the evidence; NaN for a mode that no run reached, whose
+        evidence is not known, unless it is the only one. NaN for all modes of a density without a
+        finite integral.
     point_weights : array of shape (n,)
-        Posterior weights of the merged nested points, each mode by its own volume.
+        Posterior weights of the merged nested points, each mode by its own volume; empty without
+        nested runs.
     share_draws : array of shape (M, B)
-        Shares for random volumes, spread as far as the runs scatter: the error of any sum of
-        shares is the spread of the sum.
+        Shares for random volumes or resampled tours, spread as far as the runs scatter: the error
+        of any sum of shares is the spread of the sum.
     spread : float
         The scatter of the modes' shares between runs, in units of the error by random volumes, at
         least 1. All errors of modes are multiplied by it.
@@ -86,6 +90,102 @@ def evidence_weights(
         np.asarray(share_draws),
         spread,
     )
+
+
+def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator) -> EvidenceWeights:
+    """Weigh the modes by the shares of tempered draws in them.
+
+    Draws of one tour, which descend from one draw of the base measure, are not independent, so
+    that tours are resampled.
+    """
+    n_modes = modes.n_modes
+    if tempered.is_endless:
+        unknown = [Estimate()] * n_modes
+        return EvidenceWeights(unknown, unknown, np.empty(0), np.full((n_modes, 2), np.nan))
+    members = np.eye(n_modes)[modes.tempered]
+    _, tour = np.unique(tempered.tour, return_inverse=True)
+    visits = np.zeros((tour.max() + 1, n_modes))
+    np.add.at(visits, (tour, modes.tempered), 1.0)
+    shares = [tempered.share(members[:, mode]) for mode in range(n_modes)]
+    counts = rng.multinomial(len(visits), np.full(len(visits), 1 / len(visits)), _RESAMPLES)
+    weighted = np.asarray((counts @ visits).T, dtype=float)
+    resampled: FloatArray = weighted / weighted.sum(axis=0)
+    log_z, found = [], []
+    for mode, share in enumerate(shares):
+        if share.value == 0:
+            log_z.append(Estimate())
+            found.append(Estimate())
+            continue
+        spread = resampled[mode].std(ddof=1)
+        if spread > 0 and share.sd > spread:  # runs scatter more than tours
+            middle = resampled[mode].mean()
+            resampled[mode] = middle + share.sd / spread * (resampled[mode] - middle)
+        relative = share.sd / share.value
+        log_z.append(
+            Estimate(
+                tempered.log_z + float(np.log(share.value)),
+                float(np.hypot(tempered.log_z_sd, relative)),
+            )
+        )
+        found.append(share)
+    return EvidenceWeights(log_z, found, np.empty(0), resampled)
+
+
+def combined_weights(
+    by_engine: Mapping[str, EvidenceWeights], headline: Headline, n_modes: int
+) -> EvidenceWeights:
+    """Return the evidence of each mode as the headline has it.
+
+    Each engine counts by its precision. What one engine does not know of a mode, its share of
+    unassigned evidence, stays unassigned. Without a headline every figure is unknown.
+    """
+    unknown = [Estimate()] * n_modes
+    counted = {name: share for name, share in headline.shares.items() if name in by_engine}
+    if len(by_engine) == 1:
+        return next(iter(by_engine.values()))
+    if not counted:
+        points = [one.point_weights for one in by_engine.values() if len(one.point_weights)]
+        point_weights = points[0] if points else np.empty(0)
+        return EvidenceWeights(unknown, unknown, point_weights, np.empty((n_modes, 0)))
+    shares, log_z = [], []
+    for mode in range(n_modes):
+        known = {
+            name: by_engine[name].shares[mode]
+            for name in counted
+            if np.isfinite(by_engine[name].shares[mode].value)
+        }
+        if not known:
+            shares.append(Estimate())
+            log_z.append(Estimate())
+            continue
+        total = sum(counted[name] for name in known)
+        value = sum(counted[name] * one.value for name, one in known.items()) / total
+        sd = np.sqrt(sum((counted[name] * one.sd) ** 2 for name, one in known.items())) / total
+        shares.append(Estimate(float(value), float(sd)))
+        relative = sd / value if value > 0 else np.inf
+        log_z.append(
+            Estimate(
+                headline.log_z.value + float(np.log(value)) if value > 0 else -np.inf,
+                float(np.hypot(headline.log_z.sd, relative)),
+            )
+        )
+    sizes = min(by_engine[name].share_draws.shape[1] for name in counted)
+    draws = sum(share * by_engine[name].share_draws[:, :sizes] for name, share in counted.items())
+    return EvidenceWeights(
+        log_z,
+        _within_one(shares),
+        next(one.point_weights for name, one in by_engine.items() if name == NESTED),
+        np.asarray(draws),
+        max(one.spread for one in by_engine.values()),
+    )
+
+
+def _within_one(shares: list[Estimate]) -> list[Estimate]:
+    """Return shares that sum to one at most: engines may know different modes."""
+    total = float(np.nansum([one.value for one in shares]))
+    if total <= 1:
+        return shares
+    return [Estimate(one.value / total, one.sd / total) for one in shares]
 
 
 def _sd(draws: FloatArray) -> FloatArray:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from manymodes.modes.headline import Headline
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
+from manymodes.sampling.tempered import Tempered
 from manymodes.statistics.chain_weightings import HeldOutScore, Weighing
 from manymodes.types import FloatArray
 
@@ -57,6 +59,59 @@ def nested_entry(nested: Nested) -> dict[str, Any]:
     return entry
 
 
+def tempered_entry(tempered: Tempered) -> dict[str, Any]:
+    """Return the entry of tempered runs in ``summary.json``."""
+    entry: dict[str, Any] = {
+        "log_z": tempered.log_z,
+        "log_z_sd": tempered.log_z_sd,
+        "log_z_by_run": tempered.log_z_by_run.tolist(),
+        "log_z_own_sd": tempered.log_z_own_sd.tolist(),
+        "forward": tempered.forward,
+        "backward": tempered.backward,
+        "barrier": tempered.barrier,
+        "round_trips": tempered.round_trips,
+        "mixes": tempered.mixes,
+        "temperatures": tempered.temperatures,
+        "rounds": max(run.last.number for run in tempered.runs),
+        "runs": len(tempered.runs),
+        "d_kl": tempered.d_kl[0],
+        "d_kl_sd": tempered.d_kl[1],
+        "draws": len(tempered.eta),
+        "effective_samples": tempered.effective_samples,
+        "tours": tempered.tours,
+        "gradients": tempered.gradients,
+        "seconds": tempered.seconds,
+        "base_measure": {
+            "source": tempered.base.source,
+            "components": len(tempered.base.components),
+            "exact": tempered.base.exact,
+            "reason": tempered.base.reason,
+        },
+        "is_evidence": tempered.is_evidence,
+    }
+    if tempered.prior_integral is not None:
+        entry["prior_log_z"] = tempered.prior_integral.log_z
+        entry["prior_log_z_sd"] = tempered.prior_integral.log_z_sd
+        entry["improper"] = list(tempered.prior_integral.improper)
+        entry["endless"] = list(tempered.prior_integral.endless)
+    failures = sum(run.failures for run in tempered.runs)
+    if failures:
+        entry["failed_evaluations"] = failures
+    return entry
+
+
+def evidence_entry(headline: Headline) -> dict[str, Any] | None:
+    """Return the evidence on which engines agree; None where they do not."""
+    if headline.agree is False:
+        return None
+    return {
+        "log_z": headline.log_z.value,
+        "log_z_sd": headline.log_z.sd,
+        "engines": list(headline.by_engine),
+        "agree": headline.agree,
+    }
+
+
 def weightings_entry(
     weighings: Sequence[Weighing], held_out: Sequence[HeldOutScore]
 ) -> dict[str, dict[str, float]]:
@@ -82,12 +137,14 @@ def weightings_entry(
     return entry
 
 
-def unfinished_counts(chains: Chains | None, nested: Nested | None) -> dict[str, tuple[int, int]]:
+def unfinished_counts(
+    chains: Chains | None, nested: Nested | None, tempered: Tempered | None = None
+) -> dict[str, tuple[int, int]]:
     """Return, by engine, how many chains or runs finished, and how many were asked for.
 
     Only engines with an interrupted run are listed.
     """
-    engines = {"chains": chains, "nested": nested}
+    engines = {"chains": chains, "nested": nested, "tempered": tempered}
     return {
         name: draws.unfinished
         for name, draws in engines.items()

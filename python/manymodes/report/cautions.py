@@ -9,8 +9,10 @@ from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import BAD_K
 from manymodes.report.findings import WORTH_TELLING
 from manymodes.report.format import modes_named, number, percent, sentence, things
+from manymodes.report.headline_words import disagreement, disagreement_advice, unchecked
 from manymodes.report.mode_notes import draw_notes, mode_notes
 from manymodes.report.nested_notes import nested_cautions
+from manymodes.report.tempered_notes import tempered_cautions
 from manymodes.statistics.estimate import Estimate
 from manymodes.wording import unfinished_lines
 
@@ -54,6 +56,12 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
             "the stacking weights did not converge; their score is within "
             f"{number(comparison.stacking.certificate, 2)} nats of the best."
         )
+    if comparison.headline.agree is False:
+        texts.append(f"{disagreement(comparison)}. {disagreement_advice(comparison)}")
+    if alone := unchecked(comparison):
+        texts.append(f"{alone}.")
+    if comparison.tempered is not None:
+        texts += tempered_cautions(comparison.tempered)
     if nested is not None:
         texts += nested_cautions(nested)
     if comparison.modes.disagreement > _MUCH_DISAGREEMENT:
@@ -66,8 +74,8 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
     missed = [mode.id for mode in comparison.unreached if mode.height > lowest]
     if missed:
         texts.append(
-            f"the nested runs did not reach {modes_named(missed)}, although chains found "
+            f"no run that integrates reached {modes_named(missed)}, although chains found "
             f"{'it and it is' if len(missed) == 1 else 'them and they are'} higher than some "
-            "prominent mode: run again with more live points."
+            "prominent mode: run again with more live points or rounds."
         )
     return [f"{sentence(name)}: {text}" for text in texts]

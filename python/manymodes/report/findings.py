@@ -21,12 +21,14 @@ from manymodes.report.format import (
     things,
     with_error,
 )
+from manymodes.report.headline_words import disagreement, disagreement_advice
 from manymodes.report.mode_notes import why_none
 from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence
 from manymodes.report.page import Finding
 from manymodes.report.plots import ModeScores
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.nested.meaning import what_log_z_is
+from manymodes.sampling.tempered import Tempered
 from manymodes.statistics.estimate import Estimate
 
 _FEW = 3
@@ -71,9 +73,12 @@ def _tiles(comparison: Comparison) -> tuple[tuple[str, str], ...]:
         (f"{n_modes}", f"prominent mode{'s' * (n_modes != 1)}"),
         (f"{n_functions}", f"different function{'s' * (n_functions != 1)}"),
     ]
-    if (nested := comparison.nested) is not None:
-        what = "log evidence (nats)" if nested.is_evidence else "log integral (nats), no evidence"
-        tiles.append((nats(Estimate(nested.log_z, nested.log_z_sd)), what))
+    if (integral := comparison.integral) is not None:
+        what = "log evidence (nats)" if integral.is_evidence else "log integral (nats), no evidence"
+        if comparison.headline.agree is False:
+            tiles.append(("none", "log evidence: the engines disagree"))
+        else:
+            tiles.append((nats(comparison.headline.log_z), what))
     elif comparison.chains is not None:
         n_chains = comparison.chains.n_chains
         tiles.append((f"{n_chains}", f"chain{'s' * (n_chains != 1)}"))
@@ -112,7 +117,7 @@ def _told(comparison: Comparison) -> set[int]:
 def _found_by_chains(comparison: Comparison) -> str:
     chains = comparison.chains
     if chains is None:
-        return "" if comparison.nested is None else "No chains were run."
+        return "" if not comparison.integrals else "No chains were run."
     modes = comparison.prominent
     found = sum(mode.occupancy.value > 0 for mode in modes)
     which = f"{count(found)} of the {len(modes)} prominent modes"
@@ -141,7 +146,7 @@ def _left(comparison: Comparison) -> str:
 
 def _outside(comparison: Comparison) -> str:
     """Say which draws of the chains lie in modes that the evidence does not count."""
-    if comparison.chains is None or comparison.nested is None:
+    if comparison.chains is None or not comparison.integrals:
         return ""
     unreached = comparison.unreached
     weighed = _told(comparison)
@@ -155,7 +160,7 @@ def _outside(comparison: Comparison) -> str:
         share = percent(Estimate(sum(mode.occupancy.value for mode in unreached)))
         which = "a mode" if len(unreached) == 1 else things(len(unreached), "mode")
         texts.append(
-            f"{share} of the draws lie in {which} that the nested runs did not reach, so that "
+            f"{share} of the draws lie in {which} that no run reached, so that "
             f"{'its' if len(unreached) == 1 else 'their'} evidence is not known."
         )
     return " ".join(texts)
@@ -241,15 +246,18 @@ def together(members: Sequence[ModeSummary], everyone: Sequence[ModeSummary]) ->
 
 
 def _evidence(comparison: Comparison) -> str:
-    nested = comparison.nested
-    if nested is None:
-        return "Nested sampling was not run: there is no evidence to weigh the modes by."
-    value = nats(Estimate(nested.log_z, nested.log_z_sd))
-    runs = things(len(nested.runs), "nested run")
-    if not nested.is_evidence:
-        text = f"There is no evidence: {what_log_z_is(nested)}."
-        known = math.isfinite(nested.log_z)
+    integral = comparison.integral
+    if integral is None:
+        return "Nothing was integrated: there is no evidence to weigh the modes by."
+    value = nats(comparison.headline.log_z)
+    runs = joined([things(len(one.runs), f"{n} run") for n, one in comparison.integrals.items()])
+    if not integral.is_evidence:
+        text = f"There is no evidence: {what_log_z_is(integral)}."
+        known = math.isfinite(comparison.headline.log_z.value)
         return f"{text} The log of that integral is {value} nats ({runs})." if known else text
+    if comparison.headline.agree is False:
+        said = f"There is no figure for the evidence: {disagreement(comparison)}."
+        return f"{said} {disagreement_advice(comparison)}"
     return f"The log evidence is {value} nats ({runs})."
 
 
@@ -318,19 +326,56 @@ def _these(ids: Sequence[int], scores: ModeScores) -> str:
 def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:
     """Say how well each log evidence is known, and compare two of the same data."""
     texts = []
-    found = {n: c.nested for n, c in comparisons.items() if c.nested is not None}
-    for name, nested in found.items():
-        texts.append(_about_runs(sentence(called(name, comparisons)), nested))
+    found = {name: one for name, one in comparisons.items() if one.integrals}
+    for name, comparison in found.items():
+        subject = sentence(called(name, comparisons))
+        texts += _about_engines(subject, comparison)
+        if comparison.tempered is not None:
+            texts.append(_about_tempered(subject, comparison.tempered))
+        if comparison.nested is not None:
+            texts.append(_about_runs(subject, comparison.nested))
     names = list(found)
-    evidences = all(nested.is_evidence for nested in found.values())
+    evidences = all(
+        engine.is_evidence for one in found.values() for engine in one.integrals.values()
+    )
     if len(names) == 2 and evidences and _same_data(*(comparisons[n] for n in names)):
-        a, b = found[names[0]], found[names[1]]
-        gap = Estimate(a.log_z - b.log_z, math.hypot(a.log_z_sd, b.log_z_sd))
+        a, b = (found[name].headline.log_z for name in names)
+        gap = Estimate(a.value - b.value, math.hypot(a.sd, b.sd))
         texts.append(
             f"On the same data, the log evidence of {called(names[0], comparisons)} minus that "
             f"of {called(names[1], comparisons)} is {nats(gap)} nats."
         )
     return texts
+
+
+def _about_engines(name: str, comparison: Comparison) -> list[str]:
+    """Say whether two engines agree; nothing of one engine."""
+    headline = comparison.headline
+    if headline.agree is None:
+        return []
+    if not headline.agree:
+        return [f"{name}: {disagreement(comparison)}. {disagreement_advice(comparison)}"]
+    apart = number(headline.apart, 1)
+    return [
+        f"{name}: two engines agree, {apart} joint errors apart; together they give "
+        f"{nats(headline.log_z)} nats."
+    ]
+
+
+def _about_tempered(name: str, tempered: Tempered) -> str:
+    if math.isnan(tempered.log_z):
+        return f"{name}: no evidence by tempering, for the density has no finite integral."
+    what = "log evidence" if tempered.is_evidence else "log integral of the density as written"
+    text = f"{name}, tempered: {what} {nats(Estimate(tempered.log_z, tempered.log_z_sd))} nats"
+    if len(tempered.runs) > 1:
+        runs = joined([number(z, 2) for z in tempered.log_z_by_run])
+        text += f". The runs on their own give {runs}"
+    return (
+        f"{text}. The stepping stone gives {number(tempered.forward, 2)} upwards and "
+        f"{number(tempered.backward, 2)} downwards; {things(tempered.round_trips, 'draw')} of the "
+        "base measure came to the posterior"
+        f"{'' if tempered.mixes else ', too few to trust the error'}."
+    )
 
 
 def _about_runs(name: str, nested: Nested) -> str:

@@ -36,14 +36,16 @@ def mode_notes(comparison: Comparison) -> list[str]:
 
 
 def why_none(comparison: Comparison) -> str:
-    """Say why no mode has an evidence; empty if one has, or if nested sampling was not run."""
-    if comparison.nested is None or comparison.ranked_by == "evidence":
+    """Say why no mode has an evidence; empty if one has, or if nothing was integrated."""
+    if not comparison.integrals or comparison.ranked_by == "evidence":
         return ""
     text = (
-        "no mode has an evidence of its own: the nested runs stayed far below the peak of each, "
+        "no mode has an evidence of its own: the runs stayed far below the peak of each, "
         "and it is not known how much of the evidence lies near the peaks"
     )
-    if math.isnan(comparison.nested.log_z):
+    if comparison.headline.agree is False:
+        text = "no mode has an evidence, for the engines disagree"
+    if all(math.isnan(one.log_z) for one in comparison.integrals.values()):
         text = "no mode has an evidence, for the density has no finite integral"
     if comparison.ranked_by:
         return f"{text}; modes are ranked by the share of the chains' draws instead"
@@ -52,14 +54,14 @@ def why_none(comparison: Comparison) -> str:
 
 def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> str:
     """Say how much evidence the weights of the shown modes lack; empty if they lack none."""
-    if comparison.nested is None:
+    if not comparison.integrals:
         return ""
     missing = comparison.unassigned
     ids = {mode.id for mode in shown}
     rest = float(np.nansum([m.evidence.value for m in comparison.summaries if m.id not in ids]))
     parts = []
     if missing >= WORTH_TELLING:
-        parts.append(f"{_percent(missing)} of it in modes that the nested runs did not reach")
+        parts.append(f"{_percent(missing)} of it in modes that no run reached")
     if rest >= WORTH_TELLING:
         parts.append(f"{_percent(rest)} in modes that are not shown")
     if not parts:
@@ -72,7 +74,7 @@ def _without_evidence(comparison: Comparison) -> list[str]:
     if why:
         return [f"{why}."]
     only = len(comparison.summaries) == 1 and not comparison.modes.reached.any()
-    if comparison.nested is not None and only:
+    if comparison.nested is not None and comparison.tempered is None and only:
         return [
             "the nested runs stayed far below the peak of the only mode: log_z counts what they "
             "found there, and it is not known whether much more lies near the peak."

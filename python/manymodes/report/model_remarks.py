@@ -8,6 +8,7 @@ from typing import assert_never
 from manymodes.models.remarks import (
     Caution,
     CutPrior,
+    EnginesDisagree,
     LowInsertion,
     NoCommonData,
     NoEvidence,
@@ -140,6 +141,11 @@ def caution_text(caution: Caution) -> str:
             return (
                 f"{model}: the insertion-index test has p = {p:.2g}: its log_z may be wrong by "
                 "more than its error; run again with more repeats or live points."
+            )
+        case EnginesDisagree(model):
+            return (
+                f"{model}: tempered and nested runs disagree by more than three joint errors, so "
+                "that it has no log_z; manymodes compare of its run says what to do."
             )
         case OneRun(model):
             return (

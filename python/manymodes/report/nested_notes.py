@@ -7,6 +7,7 @@ import math
 import numpy as np
 from scipy import stats
 
+from manymodes.sampling.integral import Integral
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.nested.meaning import figure, what_log_z_is
 from manymodes.wording import things
@@ -78,7 +79,7 @@ def plateau_sentence(nested: Nested) -> str:
 
 def nested_cautions(nested: Nested) -> list[str]:
     """Return sentences on what may be wrong with the evidence, and on the remedy."""
-    texts = [*_prior_cautions(nested), *_base_cautions(nested)]
+    texts = [*prior_cautions(nested), *_base_cautions(nested)]
     if nested.insertion_p < UNLIKELY:
         texts.append(
             f"the insertion-index test has p = {nested.insertion_p:.2g}: new live points were not "
@@ -111,7 +112,8 @@ def nested_cautions(nested: Nested) -> list[str]:
     return texts
 
 
-def _prior_cautions(nested: Nested) -> list[str]:
+def prior_cautions(nested: Integral) -> list[str]:
+    """Return sentences on a prior that is improper or not normalised."""
     prior = nested.prior_integral
     what = what_log_z_is(nested)
     texts = [f"{what}."] if what else []

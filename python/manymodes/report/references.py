@@ -53,6 +53,15 @@ _NESTED = (
     "Fowlie, Handley, Su (2020). Nested sampling cross-checks using order statistics. Monthly "
     "Notices of the Royal Astronomical Society 497(4), 5256–5263.",
 )
+_TEMPERED = (
+    "Syed, Bouchard-Côté, Deligiannidis, Doucet (2022). Non-reversible parallel tempering: a "
+    "scalable highly parallel MCMC scheme. Journal of the Royal Statistical Society B 84(2), "
+    "321–350.",
+    "Neal (2011). MCMC using Hamiltonian dynamics. Handbook of Markov Chain Monte Carlo, "
+    "chapter 5. Chapman and Hall/CRC.",
+    "Bennett (1976). Efficient estimation of free energy differences from Monte Carlo data. "
+    "Journal of Computational Physics 22(2), 245–268.",
+)
 _CHECKS = (
     "Meng, Wong (1996). Simulating ratios of normalizing constants via a simple identity: a "
     "theoretical exploration. Statistica Sinica 6, 831–860.",
@@ -93,6 +102,8 @@ def references(comparisons: Iterable[Comparison], *, checked: bool = False) -> t
         cited += _CHAINS
     if any(c.stacking is not None for c in found):
         cited += _STACKING
+    if any(c.tempered is not None for c in found):
+        cited += _TEMPERED
     if any(c.nested is not None for c in found):
         cited += _NESTED
     if checked:

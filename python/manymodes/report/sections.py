@@ -84,7 +84,7 @@ def _left_out(comparison: Comparison) -> str:
     rest = len(comparison.summaries) - len(_listed(comparison))
     text = "The prominent modes" if comparison.prominent else "No mode is prominent"
     if comparison.unreached:
-        text += "; those without an evidence were not reached by the nested runs"
+        text += "; those without an evidence were not reached by any run that integrates"
     if rest:
         text += f"; {things(rest, 'smaller one')} {'is' if rest == 1 else 'are'} left out"
     missing = unassigned_share(comparison, _listed(comparison))
@@ -205,8 +205,8 @@ def scores_section(found: Found, scores: Mapping[str, ModeScores]) -> Section | 
             sentences.append(f"{sentence(called(name, found))}: {text[0].lower()}{text[1:]}")
     weighting = (
         "weighted by evidence"
-        if all(found[name].nested is not None for name in scores)
-        else "weighted by evidence if nested sampling was run, otherwise by stacking"
+        if all(found[name].integrals for name in scores)
+        else "weighted by evidence if the posterior was integrated, otherwise by stacking"
     )
     violins = picture(
         plot_scores(scores),
@@ -263,14 +263,15 @@ def _score_table(name: str, found: Found, scores: ModeScores) -> Table:
 
 def evidence_section(found: Found) -> Section | None:
     """Return the log evidences and what checks them."""
-    if all(comparison.nested is None for comparison in found.values()):
+    if not any(comparison.integrals for comparison in found.values()):
         return None
     figure = picture(
         plot_evidence(found),
         "Log evidence of each posterior and of its prominent modes, with errors; the values are in "
         "the table of the modes.",
-        "Log evidence of the whole (diamond), of each run on its own (open circles) and of each "
-        "prominent mode, with one standard error.",
+        "Log evidence of the whole by each engine (diamonds), of each run on its own (open circles "
+        "of nested runs, squares of tempered ones) and of each prominent mode, with one standard "
+        "error.",
     )
     return Section(
         "evidence",
@@ -279,14 +280,73 @@ def evidence_section(found: Found) -> Section | None:
         reading=(
             "The evidence Z is the likelihood averaged over the prior: it says how well the model "
             "predicted the data before seeing them. It is the sum of the modes’ evidences, so log "
-            "Z of the whole lies above that of every mode. The error arises because live points "
-            "shrink the prior volume unevenly. Independent runs check it, because a single run "
-            "cannot notice that it misses a mode. The insertion-index test asks whether new live "
-            "points fall evenly among the old ones: a small p means that they do not. A large p "
-            "does not prove that every mode was found."
+            "Z of the whole lies above that of every mode. Tempering leads states from the base "
+            "measure to the posterior and back; each round trip may find a mode, and the figure "
+            "lies between those of both directions. Nested sampling shrinks the prior volume with "
+            "live points, and its error arises because they do so unevenly. Independent runs check "
+            "both, because a single run cannot notice that it misses a mode, and the engines check "
+            "one another, because they fail in different ways. The insertion-index test asks "
+            "whether new live points fall evenly among the old ones: a small p means that they do "
+            "not. A large p does not prove that every mode was found."
         ),
-        parts=(figure, _runs_table(found), *_recovery_tables(found)),
+        parts=(figure, *_tempered_tables(found), *_nested_tables(found)),
     )
+
+
+def _tempered_tables(found: Found) -> tuple[Table, ...]:
+    """Return what each tempered run found; nothing without any."""
+    rows: list[tuple[object, ...]] = []
+    for name, comparison in found.items():
+        if (tempered := comparison.tempered) is None:
+            continue
+        for i, run in enumerate(tempered.runs):
+            rows.append(
+                (
+                    f"{name}, run {i + 1}",
+                    nats(Estimate(tempered.log_z_by_run[i], tempered.log_z_own_sd[i])),
+                    number(run.stone.forward - tempered.unit_vector_surplus, 2),
+                    number(run.stone.backward - tempered.unit_vector_surplus, 2),
+                    number(run.last.barrier, 1),
+                    run.last.temperatures,
+                    run.last.round_trips,
+                    number(run.last.gradients, 0),
+                )
+            )
+        rows.append(
+            (
+                f"{name}, all runs",
+                nats(Estimate(tempered.log_z, tempered.log_z_sd)),
+                number(tempered.forward, 2),
+                number(tempered.backward, 2),
+                number(tempered.barrier, 1),
+                tempered.temperatures,
+                tempered.round_trips,
+                number(tempered.gradients, 0),
+            )
+        )
+    if not rows:
+        return ()
+    bases = " ".join(
+        f"{sentence(called(name, found))}: the base measure is {c.tempered.base.reason}."
+        for name, c in found.items()
+        if c.tempered is not None and c.tempered.base.reason
+    )
+    columns = ("Run", "log Z", "Upwards", "Downwards", "Barrier", "Temperatures")
+    return (
+        Table(
+            "Tempered runs",
+            (*columns, "Round trips", "Gradients"),
+            tuple(rows),
+            f"{bases} Nats; errors are one standard error.".strip(),
+        ),
+    )
+
+
+def _nested_tables(found: Found) -> tuple[Table, ...]:
+    """Return what nested runs found; nothing without any."""
+    if all(comparison.nested is None for comparison in found.values()):
+        return ()
+    return (_runs_table(found), *_recovery_tables(found))
 
 
 def _runs_table(found: Found) -> Table:
@@ -374,6 +434,17 @@ def effort_table(found: Found) -> Table:
                     f"{f' ({cut} cut short)' if (cut := int(chains.cut.sum())) else ''}, "
                     f"{chains.divergences} divergences",
                     f"{duration(float(chains.seconds.sum()))} of computing",
+                )
+            )
+        if (tempered := comparison.tempered) is not None:
+            rounds = max(run.last.number for run in tempered.runs)
+            rows.append(
+                (
+                    name,
+                    "Tempering",
+                    f"{things(len(tempered.runs), 'run')} of {rounds} rounds, "
+                    f"{number(tempered.gradients, 0)} gradients",
+                    f"{duration(tempered.seconds)} of computing",
                 )
             )
         if (nested := comparison.nested) is not None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.diagnosis_verdict import verdict
+from manymodes.report.headline_words import disagreement_advice, evidence_line, unchecked
 from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
 from manymodes.report.nested_notes import effort_lines
-from manymodes.sampling.nested.meaning import log_z_line, what_log_z_is
+from manymodes.report.tempered_notes import tempered_lines
+from manymodes.sampling.nested.meaning import what_log_z_is
 from manymodes.wording import escaped, quoted, shown, unfinished_lines, visible
 
 if TYPE_CHECKING:
@@ -39,10 +41,13 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         if prominent
         else f"{visible(name)}: no prominent mode"
     ]
-    if nested is not None:
-        lines[-1] += f", {log_z_line(nested)}"
-        if what_log_z_is(nested):
-            lines += wrapped(f"{what_log_z_is(nested)}.")
+    integral = comparison.integral
+    if integral is not None:
+        lines[-1] += f", {evidence_line(comparison)}"
+        if what_log_z_is(integral):
+            lines += wrapped(f"{what_log_z_is(integral)}.")
+        if advice := disagreement_advice(comparison):
+            lines += wrapped(advice)
     if (
         nested is not None
         and nested.log_prior_inside[0] < 0
@@ -87,8 +92,12 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         lines.append(f"  {missing}")
     for said in mode_notes(comparison):
         lines += wrapped(said)
+    if comparison.tempered is not None:
+        lines += [f"  {line}" for line in tempered_lines(comparison.tempered)]
     if nested is not None:
         lines += [f"  {line}" for line in effort_lines(nested)]
+    if alone := unchecked(comparison):
+        lines += wrapped(f"{alone}.")
     lines += active_lines(comparison.active)
     for note in draw_notes(comparison):
         lines += textwrap.wrap(note, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
@@ -123,9 +132,9 @@ def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:
         line = f"  {k + 1:12d}  {100 * math.exp(log_prior):4.1f}%"
         for found in active.values():
             line += f"  {100 * found.probability[k]:6.1f} ± {100 * found.probability_sd[k]:4.1f}%"
-        if "nested" in active:
-            found = active["nested"]
-            line += f"  {found.log_z[k]:7.2f} ± {found.log_z_sd[k]:4.2f}"
+        best = active.get("tempered", active.get("nested"))
+        if best is not None:
+            line += f"  {best.log_z[k]:7.2f} ± {best.log_z_sd[k]:4.2f}"
         lines.append(line)
     return lines
 

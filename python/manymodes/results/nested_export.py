@@ -146,11 +146,12 @@ def nested_datatree(
         attrs={**_evidence(nested), "seed": seed},
     )
     if comparison is not None:
-        tree["modes"] = _modes(comparison)
+        tree["modes"] = modes_tree(comparison)
     return tree
 
 
-def _modes(comparison: Comparison) -> xr.DataTree:
+def modes_tree(comparison: Comparison) -> xr.DataTree:
+    """Return the figures of each mode of a comparison, by its id."""
     import xarray as xr
 
     modes = comparison.summaries

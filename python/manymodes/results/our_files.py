@@ -34,24 +34,29 @@ CHAINS = "chains.nc"
 STACKED = "stacked.nc"
 NESTED = "nested.csv"
 NESTED_TREE = "nested.nc"
+TEMPERED = "tempered.nc"
 POSTERIOR = "posterior"
 DESCRIBED = "posterior.json"
 
 _LOCK = ".lock"
-_RESULTS = (SUMMARY, REPORT, CHECKS, CHAINS, STACKED, NESTED, NESTED_TREE, LOG)
+_RESULTS = (SUMMARY, REPORT, CHECKS, CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED, LOG)
 _OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json")
 _OF_POSTERIOR = (
     DESCRIBED, "data.json", "table.json", "held_out.npz", "holdout.csv", "holdout.parquet"
 )  # fmt: skip
 _OF_CHAINS = re.compile(r"chain-\d{5,}\.(npz|damaged)|failures\.json|settings\.json")
-_OF_NESTED = re.compile(
+_OF_INTEGRALS = re.compile(
     r"run-\d{3,}\.(npz|damaged)|base\.json|prior\.json|failures\.json|settings\.json"
 )
-_ENGINES = {"chains": _OF_CHAINS, "nested": _OF_NESTED}
-_DRAWS = {"chains": "chain-[0-9][0-9][0-9][0-9][0-9]*.npz", "nested": "run-[0-9][0-9][0-9]*.npz"}
+_ENGINES = {"chains": _OF_CHAINS, "nested": _OF_INTEGRALS, "tempered": _OF_INTEGRALS}
+_DRAWS = {
+    "chains": "chain-[0-9][0-9][0-9][0-9][0-9]*.npz",
+    "nested": "run-[0-9][0-9][0-9]*.npz",
+    "tempered": "run-[0-9][0-9][0-9]*.npz",
+}
 _FOLDERS = {POSTERIOR, "checks", *_ENGINES}
 _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
-_LOCKS = (".chains.lock", ".nested.lock")
+_LOCKS = (".chains.lock", ".nested.lock", ".tempered.lock")
 _PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
 """The names of the folders of posteriors in studies."""
 _TRACEBACKS = re.compile(r"traceback-\d{8}-\d{6}-\d+(-\d+)?\.txt")

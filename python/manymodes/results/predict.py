@@ -29,13 +29,15 @@ from manymodes.networks.network import Network
 from manymodes.results.run_directory import open_posterior
 from manymodes.sampling.chains.chains import Chains, load_chains
 from manymodes.sampling.nested import Nested, load_nested
+from manymodes.sampling.tempered import Tempered, load_tempered
 from manymodes.statistics.mixture import log_mean_exp, moments, normal_quantiles, weighted_quantiles
 from manymodes.statistics.stacking import stack
 from manymodes.tables.frames import as_frame
 from manymodes.tables.table import TABLE, AnyTable, Table
 from manymodes.types import FloatArray
 
-ENGINES = ("chains", "nested")
+ENGINES = ("chains", "nested", "tempered")
+_PREFERRED = ("chains", "tempered", "nested")
 WEIGHTS = ("stacking", "uniform")
 
 _BLOCK = 1_000_000  # most numbers in one array of draws x rows
@@ -99,11 +101,20 @@ class Draws:
             f"{kept.sum()} points of nested sampling, weighted by their posterior weights",
         )
 
+    @classmethod
+    def of_tempered(cls, tempered: Tempered) -> Draws:
+        """Weight tempered draws all alike."""
+        return cls(
+            tempered.weights,
+            _effective(tempered, tempered.rows),
+            f"{len(tempered.eta)} tempered draws, of equal weight",
+        )
+
 
 _WORDS = {"stacking": "weighted by stacking", "uniform": "of equal weight"}
 
 
-def _effective(source: Chains | Nested, rows: FloatArray) -> dict[str, FloatArray]:
+def _effective(source: Chains | Nested | Tempered, rows: FloatArray) -> dict[str, FloatArray]:
     network = source.posterior.network
     named = source.posterior.unpack(rows)
     if network is None:
@@ -236,8 +247,9 @@ def predict_table(
         the network was trained on.
     interval : float
         The share of the distribution inside the intervals.
-    engine : {"chains", "nested"}, optional
-        The engine with the draws; by default the chains, if there are any.
+    engine : {"chains", "nested", "tempered"}, optional
+        The engine with the draws; by default the first of chains, tempered and nested runs that
+        there is.
     weights : {"stacking", "uniform"}, optional
         How chains are weighted; by stacking by default.
     thin : int
@@ -284,26 +296,29 @@ def predict_table(
     frame = as_frame(table)
     X = fitted.inputs(frame)
     y = fitted.targets(frame) if fitted.has_target(frame) else None
-    chosen = engine or ("chains" if (Path(run) / "chains").is_dir() else "nested")
+    kept = [name for name in _PREFERRED if (Path(run) / name).is_dir()]
+    chosen = engine or (kept or ["nested"])[0]
     if chosen not in ENGINES:
         raise InputError(f"engine: '{engine}' is unknown; allowed are {', '.join(ENGINES)}")
-    if chosen == "nested" and thin != 1:
+    if chosen != "chains" and thin != 1:
         raise InputError("thin: only chains can be thinned")
-    if chosen == "nested" and weights is not None:
-        raise InputError(f"weights: {weights} is for chains; nested points have their own weights")
+    if chosen != "chains" and weights is not None:
+        raise InputError(
+            f"weights: {weights} is for chains; {chosen} runs have weights of their own"
+        )
     draws: Draws | None = None
     if chosen == "chains" and (chains := load_chains(posterior, Path(run))) is not None:
         draws = Draws.of_chains(chains, weights or "stacking", thin)
     elif chosen == "nested" and (nested := load_nested(posterior, Path(run))) is not None:
         draws = Draws.of_nested(nested)
+    elif chosen == "tempered" and (found := load_tempered(posterior, Path(run))) is not None:
+        draws = Draws.of_tempered(found)
     if draws is None:
         command = "sample" if chosen == "chains" else "evidence"
         raise ResultsError(f"{run} holds no {chosen}: make them with manymodes {command}")
-    found = predict(posterior.network, draws, fitted, X, y, interval=interval, on_rows=on_rows)
+    made = predict(posterior.network, draws, fitted, X, y, interval=interval, on_rows=on_rows)
     extra = fitted.extra(frame)
-    return Predictions(
-        found.frame, found.interval, found.draws, found.described, extra, found.score
-    )
+    return Predictions(made.frame, made.interval, made.draws, made.described, extra, made.score)
 
 
 def _check_table(table: Table, network: Network, path: Path) -> None:

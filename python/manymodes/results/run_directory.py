@@ -1,10 +1,11 @@
 """Run directories: the files of a run, and how to open them again.
 
-The directory of one posterior holds ``posterior/`` (program and data), ``chains/`` and
-``nested/`` (the raw outputs, one file for each chain and each run), ``chains.nc`` (ArviZ
+The directory of one posterior holds ``posterior/`` (program and data), ``chains/``, ``nested/`` and
+``tempered/`` (the raw outputs, one file for each chain and each run), ``chains.nc`` (ArviZ
 DataTree), ``nested.csv`` (anesthetic), ``nested.nc`` (DataTree of equally weighted draws, with the
-evidence), ``summary.json`` and ``report.html``. The directory of a study holds one such directory
-for each posterior, and one summary and report for all.
+evidence), ``tempered.nc`` (the same of tempered draws), ``summary.json`` and ``report.html``. The
+directory of a study holds one such directory for each posterior, and one summary and report for
+all.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Diagnosis
 from manymodes.networks.network import Network
 from manymodes.results.nested_export import nested_datatree
-from manymodes.results.our_files import CHAINS, NESTED, NESTED_TREE, STACKED
+from manymodes.results.our_files import CHAINS, NESTED, NESTED_TREE, STACKED, TEMPERED
 from manymodes.results.our_files import CHECKS as CHECKS
 from manymodes.results.our_files import REPORT as REPORT
 from manymodes.results.our_files import SUMMARY as SUMMARY
@@ -44,6 +45,7 @@ from manymodes.results.run_reading import (
     unfinished_warnings,
 )
 from manymodes.results.stacked_draws import stack_draws
+from manymodes.results.tempered_export import tempered_datatree
 from manymodes.runtime.storage import (
     atomic,
     ensure_folder,
@@ -54,6 +56,7 @@ from manymodes.runtime.storage import (
 )
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
+from manymodes.sampling.tempered import Tempered
 from manymodes.toolchain import find
 from manymodes.types import FloatArray
 
@@ -210,8 +213,23 @@ def write_nested_tree(
     _write_tree(tree, folder / NESTED_TREE, "nested")
 
 
+def write_tempered(tempered: Tempered, folder: Path, comparison: Comparison | None = None) -> None:
+    """Write ``tempered.nc``, the draws with the evidence, in one step.
+
+    It leaves the log likelihood of draws and observations out if there are more than 1e8 values.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    complete = tempered.posterior.n_obs * len(tempered.eta) <= _MOST_LOG_LIK
+    tree = tempered_datatree(tempered, comparison, log_likelihood=complete)
+    _write_tree(tree, folder / TEMPERED, "tempered")
+
+
 def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
-    """Write the draws of both engines and of the stacked chains, if there are any.
+    """Write the draws of all engines and of the stacked chains, if there are any.
 
     Raises
     ------
@@ -225,6 +243,8 @@ def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
     if comparison.nested is not None:
         write_nested(comparison.nested, folder)
         write_nested_tree(comparison.nested, folder, comparison, seed=seed)
+    if comparison.tempered is not None:
+        write_tempered(comparison.tempered, folder, comparison)
 
 
 def summarise(
@@ -343,6 +363,15 @@ class Results:
         several posteriors, each has a branch of its own under its name.
         """
         return self._trees(NESTED_TREE, "nested")
+
+    @cached_property
+    def tempered(self) -> xr.DataTree:
+        """The tempered draws, with the evidence in the attributes: one chain for each run.
+
+        Groups ``posterior``, ``sample_stats``, ``log_likelihood``, as those of chains. With
+        several posteriors, each has a branch of its own under its name.
+        """
+        return self._trees(TEMPERED, "tempered")
 
     @cached_property
     def modes(self) -> pd.DataFrame:

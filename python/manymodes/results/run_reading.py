@@ -24,6 +24,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, Attribute
 _ENGINES = (
     ("chains", record_numbers, "chains", "sample"),
     ("nested", run_numbers, "nested runs", "evidence"),
+    ("tempered", run_numbers, "tempered runs", "evidence"),
 )
 
 
@@ -34,7 +35,7 @@ def owner_of(folder: Path) -> str | None:
 
 
 def unfinished_warnings(folder: Path) -> None:
-    """Warn of chains and nested runs of a run directory that were asked for and not finished."""
+    """Warn of chains and runs of a run directory that were asked for and not finished."""
     for engine, numbers, what, command in _ENGINES:
         kept = folder / engine
         if (kept / SETTINGS).is_file():

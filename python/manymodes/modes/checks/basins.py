@@ -151,6 +151,10 @@ def basins_of(comparison: Comparison) -> Basins:
         points.append(nested.eta[kept])
         modes.append(comparison.nested_modes[kept])
         weights.append(comparison.nested_weights[kept])
+    if (tempered := comparison.tempered) is not None:
+        points.append(tempered.eta)
+        modes.append(comparison.tempered_modes)
+        weights.append(tempered.weights)
     points.append(comparison.modes.peaks)
     modes.append(comparison.labels)
     weights.append(np.zeros(len(comparison.labels)))

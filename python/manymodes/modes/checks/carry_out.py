@@ -36,6 +36,7 @@ from manymodes.modes.checks.result import (
     OTHER,
     POOLED,
     SUM,
+    TEMPERED,
     WHOLE,
     Agreement,
     Check,
@@ -48,6 +49,7 @@ from manymodes.statistics.estimate import Estimate
 from manymodes.wording import modes_named
 
 _THREE_SIGMA = 0.0027
+_ENGINES = {TEMPERED: "tempered", NESTED: "nested"}
 
 
 def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1) -> Checks:
@@ -95,32 +97,77 @@ def _check(comparison: Comparison, other: Nested | None, seed: int) -> Checks:
     if comparison.chains is not None:
         bridge = bridge_by_mode(comparison, basins=basins, seed=seed)
     rows = [
+        *_tempered_rows(comparison),
         *_nested_rows(comparison),
         *_other_rows(other),
         *_bridge_rows(comparison, bridge, copies, seed),
         *_laplace_rows(comparison, laplace, copies),
     ]
     known = {
-        NESTED: {m.id: m.log_z for m in comparison.summaries if math.isfinite(m.log_z.value)},
+        **{method: _by_engine(comparison, name) for method, name in _ENGINES.items()},
         BRIDGE: {m: one.estimate for m, one in bridge.items() if one.converged},
         IMPORTANCE: {m: one.estimate for m, one in laplace.items() if one.pareto_k <= TRUSTED_K},
     }
-    agreements = (*_other_agreement(comparison, other), *_agreements(comparison, known))
+    agreements = (
+        *_engines_agreement(comparison),
+        *_other_agreement(comparison, other),
+        *_agreements(comparison, known),
+    )
     limit = float(stats.norm.isf(_THREE_SIGMA / 2 / max(1, len(agreements))))
     return Checks(tuple(rows), agreements, limit, copies.remark)
+
+
+def _by_engine(comparison: Comparison, engine: str) -> dict[int, Estimate]:
+    """Return what one engine says of the log evidence of each mode (nats), by the mode's id."""
+    integral = comparison.integrals.get(engine)
+    if integral is None:
+        return {}
+    found = {}
+    for mode in comparison.summaries:
+        share = mode.by_engine.get(engine, Estimate())
+        if share.value > 0:
+            value = integral.log_z + math.log(share.value)
+            found[mode.id] = Estimate(value, math.hypot(integral.log_z_sd, share.sd / share.value))
+    return found
+
+
+def _tempered_rows(comparison: Comparison) -> Iterator[Check]:
+    tempered = comparison.tempered
+    if tempered is None or math.isnan(tempered.log_z):
+        return
+    known = _by_engine(comparison, "tempered")
+    for mode in comparison.summaries:
+        one = known.get(mode.id, Estimate())
+        remark = "" if mode.id in known else "no tempered draw is in it"
+        yield Check(TEMPERED, MODE, mode.id, one.value, one.sd, remark)
+    yield Check(TEMPERED, WHOLE, 0, tempered.log_z, tempered.log_z_sd)
+
+
+def _engines_agreement(comparison: Comparison) -> Iterator[Agreement]:
+    """Compare tempering and nested sampling on the whole."""
+    tempered, nested = comparison.tempered, comparison.nested
+    if tempered is not None and nested is not None:
+        difference = nested.log_z - tempered.log_z
+        if not math.isnan(difference):
+            sd = math.hypot(nested.log_z_sd, tempered.log_z_sd)
+            yield Agreement(TEMPERED, NESTED, (), difference, sd)
 
 
 def _nested_rows(comparison: Comparison) -> Iterator[Check]:
     nested = comparison.nested
     if nested is None:
+        if comparison.tempered is not None:
+            return
         yield Check(NESTED, WHOLE, 0, math.nan, math.nan, "there are no nested runs")
         return
     if math.isnan(nested.log_z):
         yield Check(NESTED, WHOLE, 0, math.nan, math.nan, "the density has no finite integral")
         return
+    known = _by_engine(comparison, "nested")
     for mode in comparison.summaries:
-        remark = "" if math.isfinite(mode.log_z.value) else "the nested runs did not reach it"
-        yield Check(NESTED, MODE, mode.id, mode.log_z.value, mode.log_z.sd, remark)
+        one = known.get(mode.id, Estimate())
+        remark = "" if mode.id in known else "the nested runs did not reach it"
+        yield Check(NESTED, MODE, mode.id, one.value, one.sd, remark)
     yield Check(NESTED, WHOLE, 0, nested.log_z, nested.log_z_sd)
 
 
@@ -188,7 +235,7 @@ def _sums(
         remark = f"without {modes_named([mode.id for mode in missed])}"
         share = sum(mode.evidence.value for mode in missed)
         if math.isfinite(share):
-            remark += f", {100 * share:.2g} % of the evidence of nested sampling"
+            remark += f", {100 * share:.2g} % of the evidence"
     if doubtful:
         which = f"{modes_named(doubtful)} included, with a Pareto k above {TRUSTED_K}"
         remark = f"{remark}, {which}" if remark else which
@@ -212,22 +259,24 @@ def _agreements(
             groups.append(tuple(common))
         for modes in groups:
             a, b = (
-                _nested_sum(comparison, modes)
-                if method == NESTED
+                _sum_by_engine(comparison, _ENGINES[method], modes, known[method])
+                if method in _ENGINES
                 else log_sum({m: known[method][m] for m in modes})
                 for method in (first, second)
             )
             yield Agreement(first, second, modes, b.value - a.value, math.hypot(a.sd, b.sd))
 
 
-def _nested_sum(comparison: Comparison, modes: tuple[int, ...]) -> Estimate:
-    """Return the evidence of some modes by nested sampling: their errors are not independent."""
-    summaries = {mode.id: mode for mode in comparison.summaries}
+def _sum_by_engine(
+    comparison: Comparison, engine: str, modes: tuple[int, ...], known: Mapping[int, Estimate]
+) -> Estimate:
+    """Return what an engine says of the evidence of some modes: errors are not independent."""
     if len(modes) == 1:
-        return summaries[modes[0]].log_z
-    nested = comparison.nested
-    assert nested is not None
-    share = sum(summaries[mode].evidence.value for mode in modes)
+        return known[modes[0]]
+    integral = comparison.integrals[engine]
+    summaries = {mode.id: mode for mode in comparison.summaries}
+    share = sum(summaries[mode].by_engine[engine].value for mode in modes)
     places = [place for place, mode in enumerate(comparison.summaries) if mode.id in modes]
     spread = np.log(comparison.evidence_draws[places].sum(axis=0)).std(ddof=1)
-    return Estimate(nested.log_z + math.log(share), math.hypot(nested.log_z_sd, float(spread)))
+    sd = math.hypot(integral.log_z_sd, float(spread))
+    return Estimate(integral.log_z + math.log(share), sd)

@@ -10,12 +10,13 @@ from typing import Any
 from manymodes.statistics.estimate import Estimate
 
 NESTED = "nested sampling"
+TEMPERED = "tempering"
 OTHER = "nested sampling over another base measure"
 BRIDGE = "bridge sampling"
 POOLED = "bridge sampling, all draws at once"
 LAPLACE = "Laplace"
 IMPORTANCE = "Laplace with importance sampling"
-METHODS = (NESTED, OTHER, BRIDGE, POOLED, LAPLACE, IMPORTANCE)
+METHODS = (TEMPERED, NESTED, OTHER, BRIDGE, POOLED, LAPLACE, IMPORTANCE)
 
 MODE, SUM, COPIES, WHOLE = "mode", "sum of modes", "with unvisited copies", "whole"
 SCOPES = (MODE, SUM, COPIES, WHOLE)

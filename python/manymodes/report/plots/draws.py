@@ -49,8 +49,14 @@ class Pool:
 
 
 def pool_of(comparison: Comparison) -> Pool:
-    """Return the nested points or, without them, the draws of the chains, stacked if possible."""
-    nested, chains = comparison.nested, comparison.chains
+    """Return tempered draws, nested points or the draws of chains, stacked if possible.
+
+    The first of them that there are, and of tempered and nested ones those with the smaller error
+    of the evidence.
+    """
+    nested, chains, tempered = comparison.nested, comparison.chains, comparison.tempered
+    if tempered is not None and comparison.integral is tempered:
+        return Pool(tempered.rows, tempered.eta, tempered.weights, comparison.tempered_modes)
     if nested is not None:
         weights = comparison.nested_weights
         return Pool(nested.rows, nested.eta, weights, comparison.nested_modes)

@@ -26,6 +26,7 @@ WEIGHTS = ("evidence", "stacking", "occupancy")
 _TINY = 0.01
 _LABEL_ALL = 6
 _MOST_ROWS = 20
+_RUNS = {"nested": "o", "tempered": "s"}
 
 
 @styled
@@ -105,15 +106,16 @@ def plot_evidence(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
     Parameters
     ----------
     comparisons : Comparison or mapping of str to Comparison
-        Those without nested runs are left out.
+        Those that were not integrated are left out.
 
     Returns
     -------
     Figure
-        Log evidences in nats with one standard error; the runs are small open circles.
+        Log evidences in nats with one standard error; the runs are small open circles
+        (nested) and squares (tempered).
     """
-    found = {n: c for n, c in by_name(comparisons).items() if c.nested is not None}
-    rows = [1 + len(c.prominent[:_MOST_ROWS]) for c in found.values()]
+    found = {n: c for n, c in by_name(comparisons).items() if c.integrals}
+    rows = [len(c.integrals) + len(c.prominent[:_MOST_ROWS]) for c in found.values()]
     figure = new_figure(0.75 + 0.24 * sum(rows) + 0.35 * len(rows))
     grid = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)
     for axes, (name, comparison) in zip(grid[:, 0], found.items(), strict=True):
@@ -125,18 +127,18 @@ def plot_evidence(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
 
 
 def _evidences(axes: Axes, comparison: Comparison) -> None:
-    nested = comparison.nested
-    if nested is None:
-        return
     modes = comparison.prominent[:_MOST_ROWS]
-    runs = nested.log_z_by_run
-    axes.plot(runs, np.zeros(len(runs)), "o", mfc="none", mec=WHOLE, ms=7, alpha=0.55)
-    _point(axes, Estimate(nested.log_z, nested.log_z_sd), 0, WHOLE, "D")
-    for row, mode in enumerate(modes, start=1):
+    engines = comparison.integrals
+    for row, (name, one) in enumerate(engines.items()):
+        runs = one.log_z_by_run
+        axes.plot(runs, np.full(len(runs), row), _RUNS[name], mfc="none", mec=WHOLE, alpha=0.55)
+        _point(axes, Estimate(one.log_z, one.log_z_sd), row, WHOLE, "D")
+    for row, mode in enumerate(modes, start=len(engines)):
         if np.isfinite(mode.log_z.value):
             _point(axes, mode.log_z, row, mode_colour(mode.id), "o")
-    axes.set_yticks(range(len(modes) + 1), ["whole", *(f"mode {m.id}" for m in modes)])
-    axes.set_ylim(len(modes) + 0.5, -0.5)
+    rows = [*(f"whole, {name}" for name in engines), *(f"mode {m.id}" for m in modes)]
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.06)
     quiet_grid(axes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from manymodes.sampling.nested.result import Nested, PriorIntegral
+from manymodes.sampling.integral import Integral
+from manymodes.sampling.nested.result import PriorIntegral
 from manymodes.wording import joined
 
 _MOST_DIGITS = 1e7
@@ -14,17 +15,18 @@ def figure(value: float, decimals: int = 2) -> str:
     return f"{value:.{decimals}f}" if abs(value) < _MOST_DIGITS else f"{value:.6g}"
 
 
-def log_z_line(nested: Nested) -> str:
-    """Return log_z and its error, under the right name, for a line."""
-    if nested.is_endless:
+def log_z_line(found: Integral, value: float | None = None, sd: float | None = None) -> str:
+    """Return log_z and its error, under the right name, for a line; its own, or those given."""
+    if found.is_endless:
         return "log_z = none: the density has no finite integral"
-    what = "log_z" if nested.is_evidence else "log integral of the density as written"
-    return f"{what} = {figure(nested.log_z)} ± {figure(nested.log_z_sd)} nats"
+    what = "log_z" if found.is_evidence else "log integral of the density as written"
+    value, sd = (found.log_z, found.log_z_sd) if value is None or sd is None else (value, sd)
+    return f"{what} = {figure(value)} ± {figure(sd)} nats"
 
 
-def what_log_z_is(nested: Nested) -> str:
+def what_log_z_is(found: Integral) -> str:
     """Say what log_z is where it is no evidence, or may be none; empty where it is one."""
-    return "" if nested.prior_integral is None else what_is_integrated(nested.prior_integral)
+    return "" if found.prior_integral is None else what_is_integrated(found.prior_integral)
 
 
 def what_is_integrated(prior: PriorIntegral) -> str:

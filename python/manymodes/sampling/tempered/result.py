@@ -176,6 +176,11 @@ class Tempered:
         return np.concatenate([run.log_p for run in self.runs])
 
     @cached_property
+    def log_q(self) -> FloatArray:
+        """Log base measure at the draws, shape (n,), in nats."""
+        return np.concatenate([run.log_q for run in self.runs])
+
+    @cached_property
     def tour(self) -> IntArray:
         """The tour of each draw, shape (n,): draws of one descend from one draw of the base."""
         most = max(run.drawn for run in self.runs) + 2
@@ -302,7 +307,7 @@ class Tempered:
             return _NAN, _NAN
         if not self.base.exact and self.posterior.prior_only is not False:
             return _NAN, _NAN
-        log_q = np.concatenate([run.log_q for run in self.runs])
+        log_q = self.log_q
         if not self.base.exact:
             prior = self.posterior.prior
             log_q = np.array([prior.log_density(point) for point in self.eta])
