@@ -34,6 +34,7 @@ from manymodes.sampling.chains.chains import Chains, run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
+from manymodes.sampling.tempered import Tempered, run_tempered
 from manymodes.studies.xor import XorData, xor_data, xor_posteriors
 from seeds import seeded
 
@@ -285,6 +286,15 @@ def xor_nested(xor: dict[str, Posterior], shared: Any) -> Nested:
     with shared("xor") as out:
         return run_nested(
             xor["full"], polychord=QUICK_POLYCHORD, seed=seeded(1), out=out, resume=True, quiet=True
+        )
+
+
+@pytest.fixture(scope="session")
+def xor_tempered(xor: dict[str, Posterior], shared: Any) -> Tempered:
+    """Two tempered runs of the full XOR posterior."""
+    with shared("xor") as out:
+        return run_tempered(
+            xor["full"], runs=2, target_sd=0.5, seed=seeded(1), out=out, resume=True, quiet=True
         )
 
 

@@ -40,6 +40,7 @@ MODULES = ("networks.symmetry", "sklearn", *(f"statistics.{name}" for name in st
 SETTINGS = (
     mm.ChainSettings,
     mm.NestedSettings,
+    mm.TemperedSettings,
     mm.NutsSettings,
     mm.PolyChordSettings,
     mm.ModeSettings,
@@ -230,6 +231,7 @@ SHARED: dict[str, Callable[[pytest.FixtureRequest], Any]] = {
     "posterior": lambda request: request.getfixturevalue("xor")["full"],
     "chains": lambda request: request.getfixturevalue("xor_chains"),
     "nested": lambda request: request.getfixturevalue("xor_nested"),
+    "tempered": lambda request: request.getfixturevalue("xor_tempered"),
     "comparison": lambda request: request.getfixturevalue("xor_comparison"),
     "checks": lambda request: request.getfixturevalue("checks"),
     "smaller": lambda request: request.getfixturevalue("smaller"),

@@ -77,10 +77,13 @@ class Tempering {
   static constexpr std::size_t kHistory = 9;  // numbers for each round
   static constexpr int kFewest = 6;       // temperatures
   static constexpr int kMost = 300;
-  static constexpr int kFirst = 12;       // before the barrier is known
   static constexpr int kShortRounds = 6;  // in which step sizes are corrected at every move
   static constexpr std::size_t kMostSettling = 64;
-  static constexpr int kScout = 20;       // draws of q for the first metric
+  static constexpr int kScouts = 20;      // draws of q for the first metric
+  static constexpr int kClimbMoves = 12;  // of the first state, on each rung
+  static constexpr double kFirstSteps = 8.0;
+  static constexpr double kForget = 0.15;  // of the first metric, at each move
+  static constexpr double kRung = 1.25;    // ratio of the first inverse temperatures
   static constexpr double kSnapshotNumbers = 5e6;  // gradients of a round that are learned from
 
   std::size_t count() const { return betas_.size(); }
@@ -88,33 +91,60 @@ class Tempering {
 
   // ------------------------------------------------------------------ the beginning
 
+  // The first states: one state climbs from a draw of q to the posterior, and leaves a copy
+  // of itself, with what it learned, on every rung.
   void begin() {
-    const int n = settings_.temperatures > 0 ? settings_.temperatures : kFirst;
-    for (int i = 0; i < n; ++i) {
-      betas_.push_back(std::pow(static_cast<double>(i) / (n - 1), 4));
-    }
-    std::vector<State> scouts(kScout, path_->empty());
+    std::vector<State> scouts(kScouts, path_->empty());
+    std::vector<double> heights;
+    VectorXd centre = VectorXd::Zero(path_->dims());
     for (State& one : scouts) {
       path_->draw_inside(&random_, &one);
+      heights.push_back(one.v());
+      centre += one.eta / kScouts;
     }
-    VectorXd centre = VectorXd::Zero(path_->dims()), gradient = centre;
-    for (const State& one : scouts) {
-      centre += one.eta / kScout;
-    }
+    betas_ = first_rungs(heights);
+    State climber = scouts.front();
+    Kernel kernel;
+    kernel.centre = centre;
+    kernel.steps = settings_.steps > 0.0 ? settings_.steps : kFirstSteps;
+    VectorXd gradient = centre, second = centre;
     for (std::size_t i = 0; i < count(); ++i) {
-      states_.push_back(path_->empty());
-      path_->draw_inside(&random_, &states_.back());
-      kernels_.emplace_back();
-      VectorXd second = VectorXd::Zero(path_->dims());
-      for (const State& one : scouts) {
-        one.gradient(betas_[i], &gradient);
-        second += gradient.cwiseAbs2() / kScout;
+      if (i == 0) {
+        second.setZero();
+        for (const State& one : scouts) {
+          one.gradient(betas_[1], &gradient);
+          second += gradient.cwiseAbs2() / kScouts;
+        }
+      } else {
+        for (int move = 0; move < kClimbMoves; ++move) {
+          kernel.metric.reset(second.cwiseMax(1e-200).cwiseSqrt().cwiseInverse());
+          kernel.correct_step(hmc_.move(&climber, betas_[i], &kernel, &random_), move);
+          symmetry_->move(path_, &climber, betas_[i], &random_);
+          climber.gradient(betas_[i], &gradient);
+          second += kForget * (gradient.cwiseAbs2() - second);
+        }
       }
-      Kernel& kernel = kernels_.back();
       kernel.metric.reset(second.cwiseMax(1e-200).cwiseSqrt().cwiseInverse());
-      kernel.centre = centre;
-      kernel.steps = settings_.steps > 0.0 ? settings_.steps : kernel.steps;
+      states_.push_back(climber);
+      kernels_.push_back(kernel);
     }
+  }
+
+  // Inverse temperatures at which to begin: from where V hardly counts, each a little
+  // larger than the one before.
+  std::vector<double> first_rungs(std::vector<double> heights) const {
+    std::sort(heights.begin(), heights.end());
+    const double spread = heights[3 * heights.size() / 4] - heights[heights.size() / 4];
+    const double first = std::min(std::max(0.5 / std::max(spread, 1e-300), 1e-9), 0.3);
+    const double ratio = settings_.temperatures > 2
+                             ? std::pow(1.0 / first, 1.0 / (settings_.temperatures - 2))
+                             : kRung;
+    std::vector<double> found{0.0};
+    for (double beta = first; beta < 1.0 / std::sqrt(ratio); beta *= ratio) {
+      found.push_back(beta);
+    }
+    found.push_back(1.0);
+    return found;
   }
 
   // ------------------------------------------------------------------ a round

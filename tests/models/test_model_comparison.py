@@ -429,7 +429,7 @@ def test_what_is_no_comparison_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="holds no run"):
         compare_models([tmp_path, one])
     save_posterior(one.posterior, tmp_path / "run" / "posterior")
-    with pytest.raises(ResultsError, match="neither chains nor nested runs"):
+    with pytest.raises(ResultsError, match="no draws of any engine"):
         compare_models([tmp_path / "run", one])
     with pytest.raises(InputError, match="hold nested of the same posterior"):
         compare_models([one, network_run(2, log_z=-4.0)])
@@ -584,7 +584,7 @@ def test_options_of_several_models_are_refused_with_one(
         ([run, "--out", tmp_path / "o"], "--out is for several run directories"),
         ([run, run, "--out", run], "holds a run: choose another directory"),
         ([run, run, "--prior-odds", "1,x"], "1,x is not a list of positive numbers"),
-        ([run, tmp_path / "absent"], "neither chains nor nested runs"),
+        ([run, tmp_path / "absent"], "no draws of any engine"),
         ([tmp_path / "absent", run], "absent holds no run"),
     ):
         assert main(["compare", *map(str, arguments)]) == 2

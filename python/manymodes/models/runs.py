@@ -122,9 +122,7 @@ def _read(folder: Path) -> ModelRun:
     chains, nested = load_chains(posterior, folder), load_nested(posterior, folder)
     tempered = load_tempered(posterior, folder)
     if chains is None and nested is None and tempered is None:
-        raise ResultsError(
-            f"{folder} holds neither chains nor nested nor tempered runs: finish its run first"
-        )
+        raise ResultsError(f"{folder} holds no draws of any engine: finish its run first")
     held_out = kept_held_out(folder / "posterior")
     return ModelRun(posterior, chains, nested, held_out, (folder,), tempered)
 

@@ -30,8 +30,8 @@ def run_child(
     threads: int = 1,
     variables: Mapping[str, str] | None = None,
     keeper: bool = False,
-) -> None:
-    """Run a runner to its end.
+) -> str:
+    """Run a runner to its end; return what it complained of, on one line.
 
     Parameters
     ----------
@@ -92,3 +92,4 @@ def run_child(
         raise SamplingError(f"the {what} was ended by {name}: {complaint}".rstrip(": "))
     if status != 0:
         raise SamplingError(f"the {what} failed: {complaint}")
+    return complaint

@@ -23,7 +23,8 @@ from scipy import special
 from manymodes.statistics.ess import relative_ess
 from manymodes.types import FloatArray, IntArray
 
-_HALVINGS = 80
+_HALVINGS = 200
+_CLOSE = 1e-9  # nats
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,11 @@ def stepping_stone(energies: FloatArray, betas: FloatArray) -> SteppingStone:
     log_n = np.log(len(energies))
     for k, width in enumerate(np.diff(betas)):
         warm, cold = width * energies[:, k], width * energies[:, k + 1]
-        forward += float(special.logsumexp(warm) - log_n)
-        backward -= float(special.logsumexp(-cold) - log_n)
-        step = _bennett(warm, cold)
+        up = float(special.logsumexp(warm) - log_n)
+        down = float(log_n - special.logsumexp(-cold))
+        forward += up
+        backward += down
+        step = _bennett(warm, cold, up, down)
         of_warm, of_cold = special.expit(warm - step), special.expit(step - cold)
         slope = float((of_warm * (1 - of_warm) + of_cold * (1 - of_cold)).mean())
         if slope > 0:
@@ -94,17 +97,30 @@ def stepping_stone(energies: FloatArray, betas: FloatArray) -> SteppingStone:
     return SteppingStone(log_ratio, forward, backward, influence - influence.mean())
 
 
-def _bennett(warm: FloatArray, cold: FloatArray) -> float:
-    """Solve mean expit(warm - x) = mean expit(x - cold) for x by halving, safely."""
-    finite = warm[np.isfinite(warm)]
-    low = float(min(finite.min(initial=cold.min()), cold.min())) - 40.0
-    high = float(max(finite.max(initial=cold.max()), cold.max())) + 40.0
+def _bennett(warm: FloatArray, cold: FloatArray, low: float, high: float) -> float:
+    """Solve mean expit(warm - x) = mean expit(x - cold) for x, from a guess at the interval.
+
+    The left side falls and the right side rises with x, so that there is one solution. Energies of
+    the base measure's draws can be astronomical, so the interval grows from the guess, not from
+    them.
+    """
+
+    def surplus(x: float) -> float:
+        return float(special.expit(warm - x).mean() - special.expit(x - cold).mean())
+
+    low, high = min(low, high) - 1.0, max(low, high) + 1.0
+    while surplus(low) < 0:
+        low -= 2 * (high - low)
+    while surplus(high) > 0:
+        high += 2 * (high - low)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        if special.expit(warm - middle).mean() > special.expit(middle - cold).mean():
+        if surplus(middle) > 0:
             low = middle
         else:
             high = middle
+        if high - low < _CLOSE:
+            break
     return 0.5 * (low + high)
 
 

@@ -280,9 +280,11 @@ def _run_child(
     # glibc 2.41 and later refuse libraries with an executable stack, as PolyChord's is.
     stack = {"GLIBC_TUNABLES": "glibc.rtld.execstack=2"}
     many = processes > 1
-    run_child(command, folder, take, "nested run", threads=threads, variables=stack, keeper=many)
+    complaint = run_child(
+        command, folder, take, "nested run", threads=threads, variables=stack, keeper=many
+    )
     if len(counts) != processes:
-        raise SamplingError("the nested run failed: it ended without its counts")
+        raise SamplingError(f"the nested run failed: {complaint}")
     return np.asarray(np.sum(counts, axis=0), dtype=np.int64)
 
 

@@ -146,11 +146,11 @@ def _run(
             show(index, rounds, word, fields)
 
     command = [str(tempered_runner()), str(config)]
-    run_child(command, scratch, take, "tempered run", threads=job.threads)
+    complaint = run_child(command, scratch, take, "tempered run", threads=job.threads)
     if show is not None:
         show.ended(index)
     if not done:
-        raise SamplingError("the tempered run failed: it ended without a word")
+        raise SamplingError(f"the tempered run failed: {complaint}")
 
 
 def _config_text(job: TemperedJob, seed: int, rounds: int, scratch: Path) -> str:

@@ -328,6 +328,18 @@ class Tempered:
         ----------
         member : array of shape (n,)
             1 where a draw is in the set, 0 where not.
+
+        Returns
+        -------
+        Estimate
+            From the scatter of tours within runs, and of runs.
+
+        Examples
+        --------
+        >>> # tempered: two runs of the noisy-XOR posterior, nine parameters
+        >>> positive = tempered.share((tempered.eta[:, 0] > 0).astype(float))
+        >>> 0 < positive.value < 1, positive.sd > 0
+        (True, True)
         """
         value, by_tours = share_by_tours(member, self.tour)
         by_run = np.array([member[self.run_of == run].mean() for run in range(len(self.runs))])

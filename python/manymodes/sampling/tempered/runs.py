@@ -162,9 +162,9 @@ def run_tempered(
             folder if execution.local else None,
         )
         keeper = _RunKeeper(job, folder, given, execution)
-        read_kept(folder, range(given.runs), posterior.dims, owner)  # report damage at once
+        kept = read_kept(folder, range(given.runs), posterior.dims, owner)  # report damage at once
         write_failures(folder, {})
-        rounds = given.rounds
+        rounds = max(given.rounds, *(run.last.number for run in kept), 0)
         while True:
             keeper.carry_out(rounds)
             finished = tuple(read_kept(folder, range(given.runs), posterior.dims, owner))
@@ -173,7 +173,6 @@ def run_tempered(
                 raise SamplingError(f"{posterior.name}: no tempered run finished: {first}")
             surplus = log_unit_vector_surplus(posterior)
             tempered = Tempered(posterior, base, finished, keeper.failures, integral, surplus)
-            rounds = max(rounds, max(run.last.number for run in finished))
             if is_enough(tempered, given) or rounds >= given.last_round:
                 keeper.finish(tempered)
                 return tempered
