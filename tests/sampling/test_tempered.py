@@ -24,11 +24,9 @@ from exact import NAMES, make
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import DensityError, InputError, ResultsError, SamplingError
-from manymodes.modes.headline import headline
 from manymodes.networks.network import Network
 from manymodes.report.tempered_notes import tempered_cautions
 from manymodes.sampling.base_measures import NORMAL, BaseMeasure, Component, write_measure
-from manymodes.sampling.nested import PolyChordSettings, run_nested
 from manymodes.sampling.tempered import Tempered, TemperedSettings, load_tempered, run_tempered
 from manymodes.sampling.tempered.group_moves import group_entries
 from manymodes.sampling.tempered.one_run import arrays_bytes, read_output
@@ -112,20 +110,15 @@ def test_every_constrained_type_of_stan(name: str, tools: Any) -> None:
             assert abs(share.value - mode.share) < 4 * share.sd + 0.01
 
 
-def test_a_mode_that_tempering_misses_is_told_by_the_other_engine(tools: Any) -> None:
-    """A third of the evidence in a mode a fifth as wide, in ten dimensions.
+def test_what_tempering_cannot_find_is_missed_by_its_share(tools: Any) -> None:
+    """A third of the evidence in a mode a fifth as wide, in ten dimensions: a known failure.
 
     At inverse temperature b it holds a share of about 5^(-10 (1 - b)), so that no state meets it.
+    docs/calibration.md shows it as failing.
     """
     exact = make("mixture_narrow")
-    tempered = run(exact.posterior)
-    assert tempered.log_z < exact.log_z - 4 * tempered.log_z_sd
-    nested = run_nested(
-        exact.posterior, runs=2, polychord=PolyChordSettings(nlive=250), seed=seeded(1), quiet=True
-    )
-    found = headline(nested, tempered)
-    assert found.agree is False
-    assert np.isnan(found.log_z.value)
+    found = run(exact.posterior)
+    assert abs(found.log_z - (exact.log_z + np.log(2 / 3))) < 5 * found.log_z_sd
 
 
 def test_a_base_measure_of_several_components_with_correlations(tools: Any, tmp_path: Path) -> None:
@@ -180,7 +173,7 @@ def test_a_constraint_leaves_no_group(tools: Any) -> None:
 
 
 def test_copies_weigh_the_same_and_moves_do_not_change_the_evidence(tools: Any) -> None:
-    """Signs and order of units are uniform by symmetry; with and without moves log_z is the same."""
+    """Signs and order of units are uniform by symmetry; log_z is the same with and without."""
     rng = np.random.default_rng(seeded(2))
     X = rng.normal(size=(60, 2))
     y = (X[:, 0] * X[:, 1] > 0).astype(int)

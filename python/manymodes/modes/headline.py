@@ -20,6 +20,7 @@ AGREE = 3.0
 NESTED = "nested"
 TEMPERED = "tempered"
 _NAN = float("nan")
+_ROUNDING = 1e-7  # nats: the error of a constant density
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ def headline(nested: Nested | None, tempered: Tempered | None) -> Headline:
     if len(known) < 2:
         return Headline(next(iter(known.values()), Estimate()), by_engine, None)
     a, b = known.values()
-    joint = float(np.hypot(a.sd, b.sd))
-    apart = abs(a.value - b.value) / joint if joint > 0 else float(a.value != b.value) * np.inf
+    joint = max(float(np.hypot(a.sd, b.sd)), _ROUNDING)
+    apart = abs(a.value - b.value) / joint
     if not apart <= AGREE:
         return Headline(Estimate(), by_engine, False, apart)
     shares = _precision_shares(known)
@@ -84,7 +85,6 @@ def headline(nested: Nested | None, tempered: Tempered | None) -> Headline:
 
 
 def _precision_shares(figures: dict[str, Estimate]) -> dict[str, float]:
-    least = 1e-9  # an error of zero, of a constant density, counts as this
-    precision = {name: 1 / max(one.sd, least) ** 2 for name, one in figures.items()}
+    precision = {name: 1 / max(one.sd, _ROUNDING) ** 2 for name, one in figures.items()}
     total = sum(precision.values())
     return {name: one / total for name, one in precision.items()}
