@@ -79,10 +79,11 @@ class Tempering {
   static constexpr int kMost = 300;
   static constexpr int kShortRounds = 6;  // in which step sizes are corrected at every move
   static constexpr std::size_t kMostSettling = 64;
-  static constexpr int kScouts = 20;      // draws of q for the first metric
-  static constexpr int kClimbMoves = 12;  // of the first state, on each rung
+  static constexpr std::size_t kClimbers = 24;  // that make the first states
+  static constexpr int kClimbMoves = 3;         // of each, on each rung
+  static constexpr std::size_t kFewTrips = 3;
   static constexpr double kFirstSteps = 8.0;
-  static constexpr double kForget = 0.15;  // of the first metric, at each move
+  static constexpr double kForget = 0.05;  // of the first metric, at each move
   static constexpr double kRung = 1.25;    // ratio of the first inverse temperatures
   static constexpr double kSnapshotNumbers = 5e6;  // gradients of a round that are learned from
 
@@ -91,43 +92,104 @@ class Tempering {
 
   // ------------------------------------------------------------------ the beginning
 
-  // The first states: one state climbs from a draw of q to the posterior, and leaves a copy
-  // of itself, with what it learned, on every rung.
+  // The first states: a small population climbs from q to the posterior by sequential
+  // Monte Carlo, and leaves a member, with what was learned, on every rung.
   void begin() {
-    std::vector<State> scouts(kScouts, path_->empty());
+    std::vector<State> climbers(kClimbers, path_->empty());
     std::vector<double> heights;
-    VectorXd centre = VectorXd::Zero(path_->dims());
-    for (State& one : scouts) {
+    for (State& one : climbers) {
       path_->draw_inside(&random_, &one);
       heights.push_back(one.v());
-      centre += one.eta / kScouts;
     }
     betas_ = first_rungs(heights);
-    State climber = scouts.front();
     Kernel kernel;
-    kernel.centre = centre;
+    kernel.centre = VectorXd::Zero(path_->dims());
     kernel.steps = settings_.steps > 0.0 ? settings_.steps : kFirstSteps;
-    VectorXd gradient = centre, second = centre;
+    VectorXd gradient = kernel.centre, second = kernel.centre;
+    for (const State& one : climbers) {
+      one.gradient(betas_[1], &gradient);
+      second += gradient.cwiseAbs2() / kClimbers;
+    }
     for (std::size_t i = 0; i < count(); ++i) {
-      if (i == 0) {
-        second.setZero();
-        for (const State& one : scouts) {
-          one.gradient(betas_[1], &gradient);
-          second += gradient.cwiseAbs2() / kScouts;
-        }
-      } else {
-        for (int move = 0; move < kClimbMoves; ++move) {
+      if (i > 0) {
+        select(betas_[i] - betas_[i - 1], &climbers);
+      }
+      for (int move = 0; i > 0 && move < kClimbMoves; ++move) {
+        for (State& one : climbers) {
           kernel.metric.reset(second.cwiseMax(1e-200).cwiseSqrt().cwiseInverse());
-          kernel.correct_step(hmc_.move(&climber, betas_[i], &kernel, &random_), move);
-          symmetry_->move(path_, &climber, betas_[i], &random_);
-          climber.gradient(betas_[i], &gradient);
+          kernel.correct_step(hmc_.move(&one, betas_[i], &kernel, &random_),
+                              static_cast<double>(kClimbers) * move);
+          symmetry_->move(path_, &one, betas_[i], &random_);
+          one.gradient(betas_[i], &gradient);
           second += kForget * (gradient.cwiseAbs2() - second);
         }
       }
+      kernel.centre.setZero();
+      for (const State& one : climbers) {
+        kernel.centre += one.eta / kClimbers;
+      }
       kernel.metric.reset(second.cwiseMax(1e-200).cwiseSqrt().cwiseInverse());
-      states_.push_back(climber);
       kernels_.push_back(kernel);
     }
+    descend(&climbers);
+  }
+
+  // Leads a population from the posterior down to q by sequential Monte Carlo; it leaves a
+  // member on every rung. What the cold end has found then stands as far down as it can.
+  void descend(std::vector<State>* climbers) {
+    states_.resize(count());
+    for (std::size_t i = count(); i-- > 0;) {
+      if (i < last()) {
+        select(betas_[i] - betas_[i + 1], climbers);
+      }
+      for (int move = 0; i > 0 && move < kClimbMoves; ++move) {
+        for (State& one : *climbers) {
+          hmc_.move(&one, betas_[i], &kernels_[i], &random_);
+          symmetry_->move(path_, &one, betas_[i], &random_);
+        }
+      }
+      states_[i] = (*climbers)[random_.below(climbers->size())];
+    }
+  }
+
+  // While hardly any draw of q comes to the posterior, the cold states have found what the
+  // others would need many rounds to find: the next round begins from them.
+  void spread_down() {
+    const std::size_t dims = static_cast<std::size_t>(path_->dims());
+    const std::size_t kept = at_draws_.size() / 4, n = std::min(kClimbers, kept);
+    std::vector<State> climbers;
+    for (std::size_t k = kept - n; k < kept; ++k) {
+      climbers.push_back(path_->empty());
+      State& one = climbers.back();
+      one.eta = Eigen::Map<const VectorXd>(draws_.data() + k * dims, path_->dims());
+      one.ancestor = static_cast<std::int64_t>(at_draws_[4 * k + 3]);
+      path_->evaluate(&one);
+    }
+    descend(&climbers);
+  }
+
+  // Resamples climbers by exp(width V), systematically.
+  void select(double width, std::vector<State>* climbers) {
+    double top = -std::numeric_limits<double>::infinity(), sum = 0.0;
+    for (const State& one : *climbers) {
+      top = std::max(top, width * one.v());
+    }
+    for (const State& one : *climbers) {
+      sum += std::exp(width * one.v() - top);
+    }
+    std::vector<State> chosen;
+    const double n = static_cast<double>(climbers->size());
+    double place = random_.uniform(), passed = 0.0;
+    for (const State& one : *climbers) {
+      passed += std::exp(width * one.v() - top) / sum * n;
+      for (; place < passed; place += 1.0) {
+        chosen.push_back(one);
+      }
+    }
+    while (chosen.size() < climbers->size()) {  // rounding
+      chosen.push_back(climbers->back());
+    }
+    climbers->swap(chosen);
   }
 
   // Inverse temperatures at which to begin: from where V hardly counts, each a little
@@ -308,6 +370,9 @@ class Tempering {
     }
     states_ = states;
     kernels_ = kernels;
+    if (arrived_.size() < kFewTrips && round_ >= 4) {
+      spread_down();
+    }
   }
 
   // The value at beta between its neighbours among the old betas, on the log scale.
