@@ -8,21 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from conftest import MODELS, closed_form, improper, needs_tools, small_network
 from manymodes import toolchain
 from manymodes.density.normalisation import Remark, falls_off, improper_directions, remarks
-from manymodes.density.normalisation.masses import FAMILIES, constant, mass_between
+from manymodes.density.normalisation.masses import (
+    FAMILIES,
+    constant,
+    log_mass_on_simplex,
+    log_mass_on_sphere,
+    mass_between,
+)
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import DensityError, InputError
+from manymodes.modes.checks.basins import density_of
 from manymodes.sampling.base_measures import prior_measure, proper_prior_measure
 from sentences import tells
 
 HALF = math.log(2)
 OURS = sorted((toolchain.stan_dir() / "models").glob("*.stan")) + sorted(
-    path for path in MODELS.glob("*.stan") if path.stem != "improper"
+    path for path in MODELS.glob("*.stan") if path.stem not in {"improper", "unnormalised"}
 )
 
 
@@ -175,6 +182,50 @@ def test_nor_do_their_posteriors() -> None:
         ("real x;", 'profile("p") { if (1) x ~ normal(0, 1); else x ~ cauchy(0, 1); }'),
         ("real x;", "target += normal_lupdf(x | 0, 1);"),
         ("array[0] real x;", ""),
+        ("array[1 > 2 ? 3 : 0] real x;", ""),
+        # Terms and pieces of variables that may be the correction.
+        ("real<lower=0> s;", "real lp = normal_lpdf(s | 0, 1) + log(2); target += lp;"),
+        ("real<lower=0> s;", "real lp = log(2); lp += normal_lpdf(s | 0, 1); target += lp;"),
+        (
+            "vector<lower=0>[2] s;",
+            "vector[2] l; for (i in 1:2) l[i] = cauchy_lpdf(s[i] | 0, 1) "
+            "- cauchy_lccdf(0 | 0, 1); target += sum(l);",
+        ),
+        (
+            "real<lower=0> s;",
+            "target += student_t_lpdf(s | 3, 0, 2) - 1 * student_t_lccdf(0 | 3, 0, 2);",
+        ),
+        ("real<lower=0> s;", "s ~ std_normal(); target += -normal_lccdf(0 | 0, 1);"),
+        ("ordered[2] b;", "real k = 2; b ~ normal(0, 1); target += lgamma(k + 1);"),
+        # Mixtures, forward algorithms and counts with zeros, all parameters with priors.
+        (
+            "ordered[2] b; simplex[2] w;",
+            "target += normal_lpdf(b | 0, 1) + log(2);"
+            "for (n in 1:N) target += log_mix(w[1], normal_lpdf(y[n] | b[1], 1), 0);",
+        ),
+        (
+            "real<lower=0, upper=1> z; real<lower=0> r;",
+            "r ~ gamma(2, 1); for (n in 1:N) target += "
+            "log_sum_exp(bernoulli_lpmf(1 | z), bernoulli_lpmf(0 | z) + poisson_lpmf(y[n] | r));",
+        ),
+        (
+            "real m;",
+            "vector[2] l; l[1] = normal_lpdf(m | 0, 1); l[2] = normal_lpdf(m | 4, 1); "
+            "target += log_sum_exp(l);",
+        ),
+        ("real m;", "target += log_sum_exp(lps(y, m));"),
+        (
+            "real<lower=0> s;",
+            "target += log_mix(0.5, exponential_lpdf(s | 1), lognormal_lpdf(s | 0, 1));",
+        ),
+        ("simplex[2] w;", "y ~ categorical(w);"),  # of volume 1
+        ("simplex[2] w;", "w[1] ~ beta(2, 2);"),
+        ("simplex[3] w;", "w ~ uniform(0, 1); target += log(2);"),
+        (
+            "cholesky_factor_cov[2] L;",
+            "L[1, 1] ~ lognormal(0, 1); L[2, 1] ~ normal(0, 1); L[2, 2] ~ lognormal(0, 1);",
+        ),
+        ("vector<lower=negative_infinity()>[2] m;", "m ~ multi_normal(a, S);"),
     ],
 )
 def test_a_normalised_program_gets_no_remark(tmp_path: Path, parameters: str, model: str) -> None:
@@ -197,8 +248,29 @@ def test_a_normalised_program_gets_no_remark(tmp_path: Path, parameters: str, mo
          "add target += -cauchy_lccdf(rep_vector(0, num_elements(s)) | 0, 2.5)"),
         ("matrix<lower=0>[2, 3] s;", "to_vector(s) ~ std_normal();", -6 * HALF,
          "add target += -std_normal_lccdf(rep_vector(0, num_elements(s)) |)"),
-        ("real<lower=0> s[4];", "for (i in 1:4) s[i] ~ normal(0, 1);", None,
+        ("real<lower=0> s[4];", "for (i in 1:4) s[i] ~ normal(0, 1);", -4 * HALF,
          "write T[0, ] after it"),
+        ("real<lower=0> s[4];", "for (i in 2:3) s[i] ~ normal(0, 1);", -2 * HALF,
+         "write T[0, ] after it"),
+        ("matrix<lower=0>[2, 3] s;", "for (i in 1:2) for (j in 1:3) s[i, j] ~ normal(0, 1);",
+         -6 * HALF, "write T[0, ] after it"),
+        ("array[2] vector<lower=0>[3] s;", "for (i in 1:2) s[i] ~ normal(0, scale[i]);", -6 * HALF,
+         "write T[0, ] after it"),
+        ("real<lower=0> s[n];", "for (i in 1:n) s[i] ~ normal(0, 1);", None,
+         "write T[0, ] after it"),
+        ("real<lower=0> s[2];", "for (i in 1:2) if (use[i]) s[i] ~ normal(0, 1);", None,
+         "write T[0, ] after it"),
+        ("real<lower=0> s;", "s ~ double_exponential(0, 1);", -HALF, "write T[0, ] after it"),
+        ("real<lower=0> s;", "s ~ logistic(0, b);", -HALF, "write T[0, ] after it"),
+        ("real<lower=0, upper=1> p;", "p ~ normal(0.5, 0.5);", math.log(0.6826894921370859),
+         "write T[0, 1] after it"),
+        ("vector<lower=0>[2] s;", "s ~ multi_normal(m, S);", None,
+         "subtract the log of that mass from the target, or give the elements priors that can be "
+         "truncated"),
+        # Variables lead to the target, and are other names of parameters.
+        ("real<lower=0> s;", "real lp = 0; lp += cauchy_lpdf(s | 0, 5); target += lp;", -HALF,
+         "add target += -cauchy_lccdf(0 | 0, 5)"),
+        ("real<lower=0> s;", "{ real t = s; t ~ cauchy(0, 5); }", -HALF, "write T[0, ] after it"),
         ("real<lower=-1, upper=1> r;", "r ~ normal(0, 1);", math.log(0.6826894921370859),
          "write T[-1, 1] after it"),
         ("real<lower=1> s;", "s ~ exponential(1 / 2.0);", -0.5, "write T[1, ] after it"),
@@ -212,6 +284,14 @@ def test_a_normalised_program_gets_no_remark(tmp_path: Path, parameters: str, mo
          "write T[0, ] after it"),
         ("real<lower=0> s;", "s ~ normal(0, 1); target += log_mix(0.5, normal_lpdf(y | 0, s), 0);",
          -HALF, "write T[0, ] after it"),
+        ("real<lower=0> s;", "s ~ cauchy(0, 5); vector[2] l; for (k in 1:2) l[k] = "
+         "normal_lpdf(y | k, s); target += log_sum_exp(l);", -HALF, "write T[0, ] after it"),
+        ("real<lower=0> s;", "s ~ cauchy(0, 5); target += n * normal_lccdf(3 | 0, s);", -HALF,
+         "write T[0, ] after it"),  # censored data
+        ("real<lower=0> s;", "s ~ cauchy(0, 5); target += -normal_lccdf(0 | 0, 1);", -HALF,
+         "write T[0, ] after it"),
+        ("real<lower=0> s;", "s ~ cauchy(0, 5); target += reduce_sum(part_lpmf, y, 1, s);", -HALF,
+         "write T[0, ] after it"),
     ],
 )  # fmt: skip
 def test_a_prior_that_is_cut_off_is_remarked_on(
@@ -240,7 +320,7 @@ def test_a_remark_says_where_what_why_and_how_to_mend_it(tmp_path: Path) -> None
     assert "\n" not in said
     assert said.startswith("m.stan, line 6: s ")
     assert tells(said, "normal(0, 1)", "not", "truncated")
-    assert tells(said, "(0, infinity)", "0.5", "-0.6931 nats an element")
+    assert tells(said, "(0, infinity)", "0.5", "-0.6931 nats", "log_z", "0.6931 nats", "low")
     assert tells(said, "write T[0, ]")
 
 
@@ -266,14 +346,37 @@ def test_a_remark_says_where_what_why_and_how_to_mend_it(tmp_path: Path) -> None
         ("array[2] simplex[K] p;", "", None),
         ("unit_vector[3] u;", "", math.log(4 * math.pi)),
         ("array[2] unit_vector[2] u;", "", 2 * math.log(2 * math.pi)),
+        # Only in the likelihood, through mixtures and variables.
+        ("real m;", "target += log_mix(0.3, normal_lpdf(y | m, 1), normal_lpdf(y | 0, 1));", None),
+        ("real m;", "target += log_sum_exp(normal_lpdf(y | m, 1), normal_lpdf(y | 0, 1));", None),
+        ("real m;", "real lp = 0; for (n in 1:N) lp += normal_lpdf(y[n] | m, 1); target += lp;",
+         None),
+        ("vector[2] m;", "matrix[N, 2] l; for (n in 1:N) for (k in 1:2) l[n, k] = "
+         "normal_lpdf(y[n] | m[k], 1); for (n in 1:N) target += log_sum_exp(l[n]);", None),
+        ("vector[2] m;", "for (n in 1:N) { vector[2] l = rep_vector(0, 2); for (k in 1:2) "
+         "l[k] += normal_lpdf(y[n] | m[k], 1); target += log_sum_exp(l); }", None),
+        ("array[3] simplex[3] A;", "vector[3] a; for (k in 1:3) a[k] = normal_lpdf(y[1] | k, 1); "
+         "for (t in 2:N) { vector[3] b; for (k in 1:3) { vector[3] acc; for (j in 1:3) acc[j] = "
+         "a[j] + log(A[j, k]) + normal_lpdf(y[t] | k, 1); b[k] = log_sum_exp(acc); } a = b; } "
+         "target += log_sum_exp(a);", -3 * HALF),
+        ("array[3] simplex[3] A;", "matrix[3, N] l; matrix[3, 3] G; for (k in 1:3) { G[k] = A[k]'; "
+         "for (n in 1:N) l[k, n] = normal_lpdf(y[n] | k, 1); } "
+         "target += hmm_marginal(l, G, rep_vector(1.0 / 3, 3));", -3 * HALF),
+        ("simplex[4] w;", "vector[4] l = log(w); for (k in 1:4) l[k] += normal_lpdf(y | k, 1); "
+         "target += log_sum_exp(l);", -math.log(6)),
+        ("real m;", "target += n * normal_lccdf(3 | m, 1);", None),  # censored data
+        # A variable of one block is not one of the same name in another.
+        ("real m;", "{ real v = m; y ~ normal(v, 1); } { real v = 3; v ~ normal(0, 1); }", None),
+        ("real m;", "for (v in 1:2) { y[v] ~ normal(m, 1); } { real v = y[1]; v ~ normal(m, 1); }",
+         None),
     ],
-)
+)  # fmt: skip
 def test_a_parameter_without_a_prior_is_remarked_on(
     tmp_path: Path, parameters: str, model: str, mass: float | None
 ) -> None:
     (remark,) = look(tmp_path, parameters, model)
     assert remark.line == 3
-    assert "may have no prior" in remark.what
+    assert "may have no prior: it appears" in remark.what
     assert remark.log_mass == (None if mass is None else pytest.approx(mass, rel=1e-9))
 
 
@@ -290,10 +393,19 @@ def test_a_function_of_the_programs_own_may_hold_the_prior(tmp_path: Path) -> No
         ("ordered[3] b;", "b ~ normal(0, 1);", -math.log(6)),
         ("ordered[H] b;", "b ~ normal(0, 1);", None),
         ("ordered[2] b;", "b[1] ~ normal(-1, 1); b[2] ~ normal(1, 1);", None),
+        ("ordered[3] b;", "b ~ normal(m, 1);", None),  # m may be a vector
+        ("ordered[3] b; real m;", "b ~ normal(m, 1); m ~ normal(0, 1);", -math.log(6)),
+        ("ordered[3] b;", "for (k in 1:3) b[k] ~ normal(0, 1);", -math.log(6)),
+        ("ordered[3] b;", "for (k in 1:3) b[k] ~ normal(k, 1);", None),
+        ("ordered[3] b;", "for (k in 1:2) b[k] ~ normal(0, 1);", None),
+        ("array[2] ordered[3] b;", "for (i in 1:2) b[i] ~ normal(0, 1);", -2 * math.log(6)),
+        ("ordered[3] b;", "real lp = normal_lpdf(b | 0, 2); target += lp;", -math.log(6)),
+        ("ordered[2] b;", "b ~ normal(0, 2); for (n in 1:N) { vector[2] l; for (k in 1:2) "
+         "l[k] = normal_lpdf(y[n] | b[k], 1); target += log_sum_exp(l); }", -HALF),
         ("positive_ordered[3] b;", "b ~ exponential(1);", -math.log(6)),
         ("positive_ordered[3] b;", "b ~ normal(0, 1);", -math.log(6) - 3 * HALF),
     ],
-)
+)  # fmt: skip
 def test_a_prior_without_the_order_is_remarked_on(
     tmp_path: Path, parameters: str, model: str, mass: float | None
 ) -> None:
@@ -303,6 +415,113 @@ def test_a_prior_without_the_order_is_remarked_on(
         assert "may leave the order out" in remark.what
         assert "lgamma(num_elements(b) + 1)" in remark.remedy
         assert remark.log_mass == (None if mass is None else pytest.approx(mass, rel=1e-9))
+
+
+def test_an_ordered_vector_with_a_joint_prior_is_remarked_on(tmp_path: Path) -> None:
+    (remark,) = look(tmp_path, "ordered[3] b;", "b ~ multi_normal(m, S);")
+    assert tells(str(remark), "probability", "in order")
+    assert remark.log_mass is None
+
+
+# ---------------------------------------------------------------- mixtures, and other spaces
+
+
+@pytest.mark.parametrize(
+    ("parameters", "model", "mass", "said"),
+    [
+        ("real<lower=0> s;", "log_mix(0.5, normal_lpdf(s | 0, 1), cauchy_lpdf(s | 0, 2))", -HALF,
+         "is 0.5"),
+        ("real<lower=0> s;", "log_mix(0.5, normal_lpdf(s | 0, 1), normal_lpdf(s | 1, 1))", None,
+         "between 0.5 and 0.8413"),
+        ("real<lower=0> s;", "log_mix(0.5, normal_lpdf(s | 0, 1), normal_lpdf(s | a, 1))", None,
+         "less than 1"),
+        ("ordered[3] b;", "log_mix(0.5, normal_lpdf(b | 0, 1), normal_lpdf(b | 0, 2))",
+         -math.log(6), "1 / K!"),
+    ],
+)  # fmt: skip
+def test_a_mixture_as_a_prior_is_remarked_on(
+    tmp_path: Path, parameters: str, model: str, mass: float | None, said: str
+) -> None:
+    (remark,) = look(tmp_path, parameters, f"target += {model};")
+    assert "a mixture of normal(0, 1) and" in remark.what
+    assert said in remark.why
+    assert remark.log_mass == (None if mass is None else pytest.approx(mass, rel=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "model", "mass"),
+    [
+        ("simplex[3] p;", "p ~ gamma(1, 1);", -1 - HALF),
+        ("simplex[3] p;", "p ~ uniform(0, 1);", -HALF),
+        ("simplex[3] p;", "p ~ normal(0, 1);", None),
+        ("simplex[3] p;", "p ~ normal(m, 1);", None),
+        ("array[2] simplex[3] p;", "for (i in 1:2) for (k in 1:3) p[i, k] ~ exponential(1);",
+         -2 - 2 * HALF),
+        ("unit_vector[2] u;", "u ~ std_normal();", -0.5),
+        ("corr_matrix[3] R;", "to_vector(R) ~ normal(0, 1);", None),
+        ("cov_matrix[3] S;", "to_vector(S) ~ normal(0, 1);", None),
+        ("cholesky_factor_corr[3] L;", "to_vector(L) ~ normal(0, 1);", None),
+    ],
+)  # fmt: skip
+def test_independent_elements_of_a_surface_are_remarked_on(
+    tmp_path: Path, parameters: str, model: str, mass: float | None
+) -> None:
+    (remark,) = look(tmp_path, parameters, model)
+    assert tells(str(remark), "not integrate to 1")
+    assert remark.log_mass == (None if mass is None else pytest.approx(mass, rel=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [("gamma", (2.0, 1.5)), ("exponential", (0.7,)), ("chi_square", (3.0,)), ("uniform", (0, 2))],
+)
+def test_integrals_over_a_simplex(name: str, args: tuple[float, ...]) -> None:
+    """Against quadrature over the first two of three shares."""
+    density = FAMILIES[name].scipy(*args).pdf  # type: ignore[misc]
+    truth, _ = integrate.dblquad(
+        lambda y, x: density(x) * density(y) * density(1 - x - y), 0, 1, 0, lambda x: 1 - x
+    )
+    assert log_mass_on_simplex(name, args, 3) == pytest.approx(math.log(truth), abs=1e-6)
+    assert log_mass_on_simplex("weibull", (2.0, 1.0), 3) is None
+
+
+def test_integrals_over_a_sphere() -> None:
+    """Against quadrature over the angles."""
+
+    def ring(angle: float) -> float:
+        return math.sin(angle) * math.prod(
+            stats.norm.pdf(x, 0, 0.7) for x in (math.cos(angle), math.sin(angle), 0.0)
+        )
+
+    truth = 2 * math.pi * integrate.quad(ring, 0, math.pi)[0]
+    assert log_mass_on_sphere("normal", (0, 0.7), 3) == pytest.approx(math.log(truth))
+    assert log_mass_on_sphere("normal", (0.1, 0.7), 3) is None
+
+
+UNNORMALISED = {1: "b", 2: "s", 3: "t", 4: "p", 5: "o", 6: "q", 7: "m", 8: "u"}
+
+
+@needs_tools
+@pytest.mark.parametrize("kind", UNNORMALISED)
+def test_what_is_said_is_the_integral_of_the_prior(kind: int) -> None:
+    """The compiled prior on a grid in the unconstrained space, against the text of the program.
+
+    The likelihoods, mixtures and sums beside these priors change nothing of what is said.
+    """
+    program = Program(MODELS / "unnormalised.stan")
+    prior, whole = (
+        Posterior(program, {"kind": kind, "prior_only": only, "y": [1.0, 2.0, 0.5]})
+        for only in (1, 0)
+    )
+    (remark,) = remarks(whole)
+    assert remark.parameter == UNNORMALISED[kind]
+    prior = prior.compile(quiet=True)
+    step, width = (0.05, 40.0) if prior.dims == 1 else (0.2, 15.0)
+    axis = np.arange(-width, width, step)
+    points = np.stack(np.meshgrid(*[axis] * prior.dims), axis=-1).reshape(-1, prior.dims)
+    values = density_of(prior)(points)
+    found = special.logsumexp(values) + prior.dims * math.log(step)
+    assert remark.log_mass == pytest.approx(found, abs=1e-5)
 
 
 # ---------------------------------------------------------------- what cannot be read
@@ -335,6 +554,10 @@ def test_an_include_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         ("-N * half", -1),
         ("negative_infinity()", -math.inf),
         ("M", None),
+        ("N == 2 ? 3 : 0", 3),
+        ("N > 2 ? 3 : N > 1 ? 4 : 5", 4),
+        ("N > 1 ? N > 2 ? 3 : 4 : 5", 4),
+        ("M ? 3 : 0", None),
         ("1 / 0", None),
         ("10 ^ 10 ^ 10", None),
         ("f(1)", None),

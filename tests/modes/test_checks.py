@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from manymodes.modes.checks import (
     NESTED,
     POOLED,
     SUM,
+    TRUSTED_K,
     WHOLE,
     Agreement,
     Check,
@@ -185,6 +186,76 @@ def test_a_wrong_evidence_is_told(peaks: tuple[Comparison, float]) -> None:
     assert "nothing is checked" in checks_verdict(nothing)
 
 
+def test_bridge_sampling_says_where_it_is_unreliable(peaks: tuple[Comparison, float]) -> None:
+    """The figures are in the row, the file and the text; the verdict says why, in its own words."""
+    comparison, _ = peaks
+    checks = check(comparison)
+    rows = [value(checks, BRIDGE, MODE, mode.id) for mode in comparison.summaries]
+    assert all(row.reliable and 0.3 < row.reshuffled_sd / row.log_z_sd < 2.5 for row in rows)
+    assert not any(row.pareto_k > TRUSTED_K for row in rows)
+    total = value(checks, BRIDGE, SUM)
+    assert total.reshuffled_sd == pytest.approx(
+        log_sum({row.mode: Estimate(row.log_z, row.reshuffled_sd) for row in rows}).sd
+    )
+    assert "Bridge sampling is unreliable" not in checks_verdict(checks)
+    kept = Checks.from_dict(json.loads(json.dumps(checks.as_dict(), allow_nan=False)))
+    np.testing.assert_equal(asdict(value(kept, BRIDGE, MODE, 1)), asdict(rows[0]))
+
+    def doubted(**changes: float) -> Checks:
+        first = value(checks, BRIDGE, MODE, 1)
+        worse = replace(first, reliable=False, **changes)
+        return replace(checks, rows=tuple(worse if row is first else row for row in checks.rows))
+
+    few = doubted(pareto_k=1.234)
+    assert tells(checks_verdict(few), "unreliable in mode 1", "Pareto k 1.23", "above 0.7")
+    assert tells(checks_verdict(few), "compared with no other method")
+    assert re.search(r"\b1 .*1\.23  unreliable", checks_text("peaks", comparison, few))
+    apart = doubted(reshuffled_sd=3.14 * value(checks, BRIDGE, MODE, 1).log_z_sd)
+    assert tells(checks_verdict(apart), "mode 1", "reshuffled blocks", "3.1 times")
+    assert "unreliable" not in checks_text("peaks", comparison, checks)
+    short = doubted(pareto_k=math.nan)
+    short = replace(
+        short,
+        rows=tuple(
+            replace(row, remark="9 draws are too few for a Pareto k: unreliable")
+            if not row.reliable
+            else row
+            for row in short.rows
+        ),
+    )
+    assert "mode 1: 9 draws are too few for a Pareto k." in checks_verdict(short)
+
+
+@needs_tools
+def test_an_estimate_that_a_few_draws_decide_is_compared_with_nothing() -> None:
+    """Short chains: the terms of 20 draws have no tail to which a Pareto k could be fitted."""
+    posterior = closed_form("normal")
+    precision = len(Y_NORMAL) + 1 / 4
+    rng = np.random.default_rng(seeded(7))
+    eta = Y_NORMAL.sum() / precision + rng.standard_normal((4, 10, 1)) / np.sqrt(precision)
+    checks = check(compared(posterior, eta))
+    row = value(checks, BRIDGE, MODE, 1)
+    assert (row.reliable, row.remark) == (
+        False,
+        "20 draws are too few for a Pareto k: unreliable",
+    )
+    assert math.isfinite(row.log_z)
+    assert tells(value(checks, BRIDGE, SUM).remark, "mode 1", "unreliable")
+    assert checks.agree is None
+    assert tells(checks_verdict(checks), "nothing is checked")
+    assert tells(checks_verdict(checks), "unreliable in mode 1", "20 draws")
+
+
+def test_checks_of_an_earlier_version_are_read() -> None:
+    """Rows of 0.1.0 have no diagnostics: what is not known is not doubted."""
+    row = {"method": BRIDGE, "scope": MODE, "mode": 1, "log_z": -1.0, "log_z_sd": 0.1, "remark": ""}
+    kept = Checks.from_dict({"rows": [row], "agreements": [], "limit": 3.0, "copies": ""})
+    (one,) = kept.rows
+    assert one.reliable
+    assert math.isnan(one.pareto_k)
+    assert math.isnan(one.reshuffled_sd)
+
+
 def test_the_limit_grows_with_the_number_of_comparisons() -> None:
     """Family-wise three sigma: checked by counting among independent normals."""
     assert Agreement("a", "b", (1,), 0.6, 0.2).z == pytest.approx(3)
@@ -260,6 +331,8 @@ def test_what_is_written_of_the_full_prior(xor_comparison: Comparison, tmp_path:
     assert "Independent checks of the evidence" in page
     assert "all draws at once" in page
     assert "Meng, Wong (1996)" in page
+    assert "Micaletto, Vehtari (2025)" in page
+    assert "errors of bridge sampling" in page
     plain = write_report(tmp_path / "plain.html", {"full": xor_comparison}, title="XOR")
     assert plain is None
     assert "Independent checks" not in (tmp_path / "plain.html").read_text(encoding="utf-8")

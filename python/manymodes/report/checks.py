@@ -15,6 +15,8 @@ from manymodes.modes.checks import (
     OTHER,
     POOLED,
     SUM,
+    TRUSTED_K,
+    TRUSTED_SCATTER,
     WHOLE,
     Check,
     Checks,
@@ -47,6 +49,8 @@ def checks_section(found: Found, checks: Mapping[str, Checks]) -> Section | None
             )
         )
         parts.append(_table(name, found, comparison, one))
+        if any(math.isfinite(row.log_z) for row in one.rows if row.method in (BRIDGE, POOLED)):
+            parts.append(_errors_table(name, found, comparison, one))
     several = len(found) > 1
     verdicts = {name: checks_verdict(one) for name, one in checks.items()}
     return Section(
@@ -65,7 +69,9 @@ def checks_section(found: Found, checks: Mapping[str, Checks]) -> Section | None
             "it, or a mode at a bound of the prior does not resemble a normal. Bridge "
             "sampling must be done mode by mode and summed. From all draws at once it fails twice: "
             "no normal fits many modes, and the number of chains in a mode depends on where they "
-            "started, not on the evidence. Its own error shows the first failure at most."
+            "started, not on the evidence. Its own error shows the first failure at most. Two "
+            "diagnostics say where bridge sampling is unreliable: Pareto k, which is large if a "
+            "few draws decide, and a second error by reshuffled blocks of draws."
         ),
         parts=tuple(parts),
     )
@@ -95,6 +101,35 @@ def _table(name: str, found: Found, comparison: Comparison, checks: Checks) -> T
         rows.append(("all draws at once", NOTHING, _cell(pooled), NOTHING, NOTHING))
     columns = ("Log evidence", *(sentence(method) for method in _COLUMNS))
     return Table(sentence(called(name, found)), columns, tuple(rows), _caption(comparison, checks))
+
+
+def _errors_table(name: str, found: Found, comparison: Comparison, checks: Checks) -> Table:
+    """Return both errors of bridge sampling and its Pareto k, by mode."""
+    places = [(f"mode {mode.id}", BRIDGE, MODE, mode.id) for mode in comparison.prominent]
+    places += [("sum of modes", BRIDGE, SUM, 0), ("all draws at once", POOLED, WHOLE, 0)]
+    rows = []
+    for label, method, scope, mode in places:
+        row = checks.row(method, scope, mode)
+        if row is not None and math.isfinite(row.log_z):
+            rows.append(
+                (
+                    label,
+                    number(row.log_z_sd, 3),
+                    number(row.reshuffled_sd, 3),
+                    number(row.pareto_k, 2) if math.isfinite(row.pareto_k) else NOTHING,
+                    "yes" if row.reliable else "no",
+                )
+            )
+    return Table(
+        f"{sentence(called(name, found))}: errors of bridge sampling",
+        ("Bridge sampling", "Error by formula", "By reshuffled blocks", "Pareto k", "Reliable"),
+        tuple(rows),
+        "Nats. The formula is that of Frühwirth-Schnatter (2004). For the other error the estimate "
+        "is made anew with other blocks of the chains in the fit (Micaletto and Vehtari 2025). An "
+        f"estimate is unreliable if Pareto k is above {TRUSTED_K}, or if the second error is more "
+        f"than {TRUSTED_SCATTER} times the first. There is no Pareto k (–) where no few draws can "
+        "decide, or where there are too few draws for one.",
+    )
 
 
 def _of(checks: Checks, method: str) -> Check | None:

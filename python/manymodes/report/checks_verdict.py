@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from manymodes.modes.checks import BRIDGE, COPIES, POOLED, SUM, WHOLE, Agreement, Checks
+from manymodes.modes.checks import (
+    BRIDGE,
+    COPIES,
+    MODE,
+    POOLED,
+    SUM,
+    TRUSTED_K,
+    TRUSTED_SCATTER,
+    WHOLE,
+    Agreement,
+    Check,
+    Checks,
+)
+from manymodes.modes.comparison import PROMINENT
 from manymodes.report.format import joined, modes_named, sentence
 
 _NO_ERROR = 1e-9  # nats; smaller errors are no divisors
+_MOST_DOUBTS = 3  # modes whose doubts are given in full
 
 
 def checks_verdict(checks: Checks) -> str:
@@ -30,7 +45,8 @@ def checks_verdict(checks: Checks) -> str:
     >>> verdict.endswith("."), len(verdict.splitlines())
     (True, 1)
     """
-    return " ".join([*_agreement(checks), *_unvisited(checks), *_pooling(checks)])
+    said = [*_agreement(checks), *_unreliable(checks), *_unvisited(checks), *_pooling(checks)]
+    return " ".join(said)
 
 
 def _agreement(checks: Checks) -> Iterator[str]:
@@ -57,10 +73,41 @@ def _agreement(checks: Checks) -> Iterator[str]:
         yield f"{n - len(beyond)} of {n} differences are within {checks.limit:.1f} errors."
 
 
+def _unreliable(checks: Checks) -> Iterator[str]:
+    """Say which estimates of bridge sampling their own diagnostics doubt, and why."""
+    total = checks.row(BRIDGE, SUM)
+    least = -math.inf if total is None else total.log_z - math.log(1 / PROMINENT)
+    rows = [row for row in checks.rows if row.method == BRIDGE and row.scope == MODE]
+    rows = [row for row in rows if not row.reliable and row.log_z > least]
+    for row in rows[:_MOST_DOUBTS]:
+        yield f"Bridge sampling is unreliable in mode {row.mode}: {_doubt(row)}."
+    if len(rows) > _MOST_DOUBTS:
+        yield f"So it is in {modes_named([row.mode for row in rows[_MOST_DOUBTS:]])}."
+    if rows:
+        which = "This estimate is" if len(rows) == 1 else "These estimates are"
+        yield f"{which} in the sum, but compared with no other method."
+
+
+def _doubt(row: Check) -> str:
+    """Return why an estimate of bridge sampling is unreliable."""
+    if row.pareto_k > TRUSTED_K:
+        return (
+            f"a few draws decide (Pareto k {row.pareto_k:.2f}, above {TRUSTED_K}), because the "
+            "normal fitted to the mode overlaps too little with it; more draws may help"
+        )
+    if row.reshuffled_sd > TRUSTED_SCATTER * row.log_z_sd:
+        times = row.reshuffled_sd / max(row.log_z_sd, _NO_ERROR)
+        return (
+            f"with reshuffled blocks of draws it scatters {times:.1f} times as much as its error "
+            "says; longer chains may help"
+        )
+    return row.remark.removesuffix(": unreliable")
+
+
 def _unvisited(checks: Checks) -> Iterator[str]:
     """Say what the sum of bridge sampling lacks, and what it is with the copies of its modes."""
     total, full = checks.row(BRIDGE, SUM), checks.row(BRIDGE, COPIES)
-    if total is not None and total.remark:
+    if total is not None and total.remark.startswith("without"):
         text = f"The sum of bridge sampling is {total.remark}"
         if full is not None:
             text += (
@@ -79,6 +126,8 @@ def _pooling(checks: Checks) -> Iterator[str]:
             f"({abs(off.z):.1f} errors) from the sum of the modes, with an error "
             f"{pooled.log_z_sd / max(total.log_z_sd, _NO_ERROR):.0f} times as large."
         )
+        if not pooled.reliable:
+            yield f"It is unreliable by its own diagnostics: {_doubt(pooled)}."
 
 
 def _where(one: Agreement) -> str:

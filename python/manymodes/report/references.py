@@ -67,6 +67,7 @@ _CHECKS = (
     "theoretical exploration. Statistica Sinica 6, 831–860.",
     "Frühwirth-Schnatter (2004). Estimating marginal likelihoods for mixture and Markov switching "
     "models using bridge sampling techniques. The Econometrics Journal 7(1), 143–167.",
+    "Micaletto, Vehtari (2025). Bridge sampling diagnostics. arXiv:2508.14487.",
     "Bishop (2006). Pattern Recognition and Machine Learning, section 5.7.2. Springer.",
     "Cappé, Guillin, Marin, Robert (2004). Population Monte Carlo. Journal of Computational and "
     "Graphical Statistics 13(4), 907–929.",

@@ -266,6 +266,7 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
         row = checks.row(method, WHOLE)
         if row is not None and not math.isnan(row.log_z):
             lines.append(f"  {method}: {row.log_z:.2f} ± {row.log_z_sd:.2f}")
+    lines += _bridge_errors(checks, [mode.id for mode in shown])
     notes = [
         f"{row.method}{f', mode {row.mode}' if row.mode else ''}: {row.remark}"
         for row in checks.rows
@@ -276,6 +277,25 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
     for text in (*dict.fromkeys(notes), checks_verdict(checks)):
         lines += textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
+
+
+def _bridge_errors(checks: Checks, modes: Sequence[int]) -> list[str]:
+    """Return lines with both errors of bridge sampling and its Pareto k."""
+    from manymodes.modes.checks import BRIDGE, MODE, POOLED, SUM, WHOLE
+
+    places = [(str(mode), BRIDGE, MODE, mode) for mode in modes]
+    places += [("sum", BRIDGE, SUM, 0), ("all", POOLED, WHOLE, 0)]
+    lines = [f"  {'mode':>6}  {'bridge: error':>16}  {'by blocks':>16}  {'Pareto k':>9}"]
+    for label, method, scope, mode in places:
+        row = checks.row(method, scope, mode)
+        if row is not None and math.isfinite(row.log_z):
+            blocks, k = (
+                f"{value:.{digits}f}" if math.isfinite(value) else "-"
+                for value, digits in ((row.reshuffled_sd, 3), (row.pareto_k, 2))
+            )
+            said = "" if row.reliable else "  unreliable"
+            lines.append(f"  {label:>6}  {row.log_z_sd:16.3f}  {blocks:>16}  {k:>9}{said}")
+    return lines if len(lines) > 1 else []
 
 
 def counted(number: int, noun: str) -> str:

@@ -64,6 +64,9 @@ def constant(text: str, names: Mapping[str, float]) -> float | None:
 
     Integers divide as in Stan: towards zero.
     """
+    if (parts := _choice(text)) is not None:
+        chosen = constant(parts[0], names)
+        return None if chosen is None else constant(parts[1 if chosen else 2], names)
     for stan, python in _SIGNS:
         text = text.replace(stan, python)
     try:
@@ -71,6 +74,21 @@ def constant(text: str, names: Mapping[str, float]) -> float | None:
         return float(_value(tree.body, {**_NAMES, **names}))
     except (SyntaxError, ValueError, LookupError, ArithmeticError, TypeError):
         return None
+
+
+def _choice(text: str) -> tuple[str, str, str] | None:
+    """Return the parts of ``condition ? one : other``; None for other expressions."""
+    depth, asked, pending = 0, -1, 0
+    for place, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth == 0 and sign == "?":
+            asked = place if asked < 0 else asked
+            pending += 1
+        elif depth == 0 and sign == ":" and asked >= 0:
+            pending -= 1
+            if pending == 0:
+                return text[:asked], text[asked + 1 : place], text[place + 1 :]
+    return None
 
 
 def _value(node: ast.AST, names: Mapping[str, float]) -> Any:
@@ -156,6 +174,75 @@ FAMILIES: dict[str, Family] = {
     "pareto": Family("{0}", "inf", lambda low, a: stats.pareto(a, scale=low)),
     "pareto_type_2": Family("{0}", "inf", lambda m, s, a: stats.lomax(a, m, s)),
 }
+
+
+MULTIVARIATE = {
+    "multi_normal",
+    "multi_normal_prec",
+    "multi_normal_cholesky",
+    "multi_student_t",
+    "multi_student_t_cholesky",
+}
+"""Distributions of vectors whose support is all of the space."""
+
+SCALAR_CALLS = frozenset(_CALLS) - {"inv"}
+"""Functions that make one number of numbers."""
+
+
+def log_mass_on_simplex(name: str, args: Sequence[float], size: int) -> float | None:
+    """Return the log integral over a simplex of independent elements, if it has a closed form.
+
+    Parameters
+    ----------
+    name : str
+        The distribution of each element.
+    args : sequence of float
+        Its arguments.
+    size : int
+        The number of elements K; the integral is over the first K - 1 of them.
+
+    Returns
+    -------
+    float or None
+        In nats. It is the density at 1 of the sum of K independent positive draws, which is known
+        for gamma variables of one rate and for uniform ones.
+    """
+    shapes = {"exponential": (1.0,), "gamma": (), "chi_square": ()}
+    try:
+        if name in shapes:
+            shape, rate = (args[0] / 2, 0.5) if name == "chi_square" else (*shapes[name], *args)
+            return float(stats.gamma(size * shape, scale=1 / rate).logpdf(1.0))
+        if name == "uniform" and args[0] <= 0 and args[1] >= 1:
+            return -math.lgamma(size) - size * math.log(args[1] - args[0])
+        if name == "beta" and tuple(args) == (1, 1):
+            return -math.lgamma(size)
+    except (ArithmeticError, IndexError, ValueError):
+        return None
+    return None
+
+
+def log_mass_on_sphere(name: str, args: Sequence[float], size: int) -> float | None:
+    """Return the log integral over the unit sphere of independent normal elements.
+
+    Parameters
+    ----------
+    name : str
+        The distribution of each element.
+    args : sequence of float
+        Its arguments.
+    size : int
+        The number of elements K.
+
+    Returns
+    -------
+    float or None
+        In nats; None unless the elements are normal with mean 0.
+    """
+    sd = 1.0 if name == "std_normal" else args[1] if name == "normal" and args[0] == 0 else 0.0
+    if not sd > 0:
+        return None
+    surface = math.log(2 * math.pi ** (size / 2)) - math.lgamma(size / 2)
+    return surface - size / 2 * math.log(2 * math.pi * sd**2) - 1 / (2 * sd**2)
 
 
 @dataclass(frozen=True)

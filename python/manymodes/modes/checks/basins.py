@@ -70,10 +70,18 @@ class Proposal(NamedTuple):
 
     def draw(self, size: int, rng: np.random.Generator) -> FloatArray:
         """Return draws, shape (size, D)."""
+        return self.placed(self.standard(size, rng))
+
+    def standard(self, size: int, rng: np.random.Generator) -> FloatArray:
+        """Return draws with centre 0 and the unit matrix as scale, shape (size, D)."""
         z = rng.standard_normal((size, len(self.centre)))
         if math.isfinite(self.freedom):
             z /= np.sqrt(rng.chisquare(self.freedom, size) / self.freedom)[:, None]
-        return np.asarray(self.centre + z @ self.factor.T)
+        return z
+
+    def placed(self, standard: FloatArray) -> FloatArray:
+        """Return the draws that belong to standard ones, shape (n, D)."""
+        return np.asarray(self.centre + standard @ self.factor.T)
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Return the log density (nats) at points, shape (n, D), as shape (n,)."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -25,7 +26,7 @@ from manymodes.modes.checks.bridge_sampling import (
     log_sum,
 )
 from manymodes.modes.checks.copies import Copies, completed, find_copies, missing_copies
-from manymodes.modes.checks.laplace import TRUSTED_K, LaplaceEstimate, laplace_by_mode
+from manymodes.modes.checks.laplace import LaplaceEstimate, laplace_by_mode
 from manymodes.modes.checks.result import (
     BRIDGE,
     COPIES,
@@ -37,12 +38,13 @@ from manymodes.modes.checks.result import (
     POOLED,
     SUM,
     TEMPERED,
+    TRUSTED_K,
     WHOLE,
     Agreement,
     Check,
     Checks,
 )
-from manymodes.modes.comparison import Comparison
+from manymodes.modes.comparison import PROMINENT, Comparison
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.estimate import Estimate
@@ -105,7 +107,7 @@ def _check(comparison: Comparison, other: Nested | None, seed: int) -> Checks:
     ]
     known = {
         **{method: _by_engine(comparison, name) for method, name in _ENGINES.items()},
-        BRIDGE: {m: one.estimate for m, one in bridge.items() if one.converged},
+        BRIDGE: {m: one.estimate for m, one in bridge.items() if one.reliable},
         IMPORTANCE: {m: one.estimate for m, one in laplace.items() if one.pareto_k <= TRUSTED_K},
     }
     agreements = (
@@ -194,11 +196,34 @@ def _bridge_rows(
         return
     for mode in comparison.summaries:
         one = found.get(mode.id, BridgeEstimate(remark="no chain has draws in it"))
-        yield Check(BRIDGE, MODE, mode.id, one.log_z, one.log_z_sd, one.remark)
+        yield _bridge_row(BRIDGE, MODE, mode.id, one)
     estimates = {mode: one.estimate for mode, one in found.items()}
-    yield from _sums(BRIDGE, comparison, estimates, copies)
-    pooled = bridge_whole(comparison, seed=seed)
-    yield Check(POOLED, WHOLE, 0, pooled.log_z, pooled.log_z_sd, pooled.remark)
+    doubtful = [mode for mode, one in sorted(found.items()) if _doubtful(one)]
+    for row in _sums(BRIDGE, comparison, estimates, copies, doubtful):
+        if row.scope == SUM:
+            blocks = {m: Estimate(one.log_z, one.reshuffled_sd) for m, one in found.items()}
+            yield replace(row, reshuffled_sd=log_sum(blocks).sd)
+        else:
+            yield row
+    yield _bridge_row(POOLED, WHOLE, 0, bridge_whole(comparison, seed=seed))
+
+
+def _bridge_row(method: str, scope: str, mode: int, one: BridgeEstimate) -> Check:
+    return Check(
+        method,
+        scope,
+        mode,
+        one.log_z,
+        one.log_z_sd,
+        one.remark,
+        one.pareto_k if math.isfinite(one.pareto_k) else math.nan,
+        one.reshuffled_sd,
+        not _doubtful(one),
+    )
+
+
+def _doubtful(one: BridgeEstimate) -> bool:
+    return math.isfinite(one.log_z) and not one.reliable
 
 
 def _laplace_rows(
@@ -213,7 +238,16 @@ def _laplace_rows(
     yield from _sums(LAPLACE, comparison, plain, copies)
     for mode in comparison.summaries:
         one = found[mode.id]
-        yield Check(IMPORTANCE, MODE, mode.id, one.corrected, one.corrected_sd, one.remark)
+        yield Check(
+            IMPORTANCE,
+            MODE,
+            mode.id,
+            one.corrected,
+            one.corrected_sd,
+            one.remark,
+            one.pareto_k,
+            reliable=not one.pareto_k > TRUSTED_K,
+        )
     estimates = {mode: one.estimate for mode, one in found.items()}
     doubtful = [mode for mode, one in sorted(found.items()) if one.pareto_k > TRUSTED_K]
     yield from _sums(IMPORTANCE, comparison, estimates, copies, doubtful)
@@ -236,15 +270,17 @@ def _sums(
         share = sum(mode.evidence.value for mode in missed)
         if math.isfinite(share):
             remark += f", {100 * share:.2g} % of the evidence"
-    if doubtful:
-        which = f"{modes_named(doubtful)} included, with a Pareto k above {TRUSTED_K}"
-        remark = f"{remark}, {which}" if remark else which
-    yield Check(method, SUM, 0, total.value, total.sd, remark)
+    least = total.value + math.log(PROMINENT)
+    doubted = [mode for mode in doubtful if estimates[mode].value > least]
+    if doubted:
+        which = f"with {modes_named(doubted)}, where it is unreliable"
+        remark = f"{remark}, and {which}" if remark else which
+    yield Check(method, SUM, 0, total.value, total.sd, remark, reliable=not doubted)
     full = completed(estimates, copies)
     if full is not None:
         added = missing_copies(known, copies)
         said = f"{added} cop{'y' if added == 1 else 'ies'} of visited modes added"
-        yield Check(method, COPIES, 0, full.value, full.sd, said)
+        yield Check(method, COPIES, 0, full.value, full.sd, said, reliable=not doubted)
 
 
 def _agreements(

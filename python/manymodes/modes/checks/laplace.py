@@ -28,6 +28,7 @@ from scipy import optimize
 
 from manymodes.errors import DensityError, InputError
 from manymodes.modes.checks.basins import Basins, Density, Proposal, Region, basins_of, density_of
+from manymodes.modes.checks.result import TRUSTED_K
 from manymodes.modes.comparison import Comparison
 from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.loo import psis_weights
@@ -40,8 +41,6 @@ Gradient = Callable[[FloatArray], tuple[float, FloatArray]]
 
 DRAWS = 2000
 """Draws of a round of importance sampling."""
-TRUSTED_K = 0.7
-"""Importance sampling with a larger Pareto k is unreliable."""
 
 _FREEDOM = 5.0
 _WIDTHS = (1.0, 1.5)  # of the two Student ts that importance sampling draws from

@@ -21,6 +21,16 @@ METHODS = (TEMPERED, NESTED, OTHER, BRIDGE, POOLED, LAPLACE, IMPORTANCE)
 MODE, SUM, COPIES, WHOLE = "mode", "sum of modes", "with unvisited copies", "whole"
 SCOPES = (MODE, SUM, COPIES, WHOLE)
 
+TRUSTED_K = 0.7
+"""An estimate whose terms have a larger Pareto k is unreliable."""
+
+TRUSTED_SCATTER = 2.5
+"""If reshuffled blocks scatter by more than so many errors, the error is unreliable.
+
+Where the error is right, they scattered by less than 2.3 errors in each of 900 runs: that they
+differ from it by chance comes from there being few blocks.
+"""
+
 _NO_ERROR = 1e-9
 
 
@@ -40,6 +50,15 @@ class Check:
         Log evidence and its standard error (nats); NaN if there is none. Laplace has no error.
     remark : str
         Why there is no estimate, or a remark on it; may be empty.
+    pareto_k : float
+        Pareto's k of bridge sampling's terms, the larger of two, or of importance ratios; NaN if
+        no few terms can decide, or if it is not known.
+    reshuffled_sd : float
+        Bridge sampling's standard error by reshuffled blocks (nats), beside that by the formula,
+        `log_z_sd`; NaN if it is not known.
+    reliable : bool
+        False where the method's own diagnostics say that its error cannot be trusted. Such a row
+        is compared with no other.
     """
 
     method: str
@@ -48,6 +67,9 @@ class Check:
     log_z: float
     log_z_sd: float
     remark: str = ""
+    pareto_k: float = math.nan
+    reshuffled_sd: float = math.nan
+    reliable: bool = True
 
     @property
     def estimate(self) -> Estimate:
@@ -196,6 +218,9 @@ class Checks:
                 number(row["log_z"]),
                 number(row["log_z_sd"]),
                 row["remark"],
+                number(row.get("pareto_k")),  # rows of 0.1.0 have none of these
+                number(row.get("reshuffled_sd")),
+                row.get("reliable", True),
             )
             for row in kept["rows"]
         )
