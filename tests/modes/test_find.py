@@ -37,7 +37,7 @@ def executor() -> Iterator[Executor]:
 
 def integrate(posterior: Posterior, nlive: int = 200) -> Nested:
     return run_nested(
-        posterior, polychord=PolyChordSettings(nlive=nlive), seed=seeded(1), quiet=True
+        posterior, runs=2, polychord=PolyChordSettings(nlive=nlive), seed=seeded(1), quiet=True
     )
 
 

@@ -53,7 +53,8 @@ class ModeSummary:
         Log evidence of the mode (nats).
     evidence, stacking, occupancy : Estimate
         Its share of the evidence, its stacking weight, and the share of all draws of the
-        chains that lie in it.
+        chains that lie in it. A mode that one or two live points carried has no value of evidence
+        and ``log_z``, but an upper limit (95 %), ``at_most``.
     chains : int
         How many chains have most of their draws in it.
     runs : tuple of int
@@ -181,8 +182,9 @@ class Comparison:
     def unassigned(self) -> float:
         """The share of the evidence in modes without a known evidence; 0 without nested runs.
 
-        As far as the nested runs saw of them, which is the least that it can be. NaN where there
-        is no evidence, for the density has no finite integral.
+        As far as the nested runs saw of them, which is the least that it can be where they did not
+        reach a mode. With it the known shares sum to one. NaN where there is no evidence, for the
+        density has no finite integral.
         """
         if self.nested is None:
             return 0.0
@@ -191,20 +193,39 @@ class Comparison:
         return max(0.0, 1.0 - float(np.nansum([mode.evidence.value for mode in self.summaries])))
 
     @property
-    def unweighed(self) -> tuple[ModeSummary, ...]:
-        """The modes that have no evidence though there are nested runs.
+    def limited_share(self) -> float:
+        """The part of `unassigned` that the nested runs saw in modes with an upper limit."""
+        ids = [mode.id for mode in self.limited]
+        weights = self.nested_weights[np.isin(self.nested_modes, ids)] if ids else np.empty(0)
+        return float(weights.sum())
 
-        These are modes that the runs did not reach; all, if the density has no finite integral.
+    @property
+    def unweighed(self) -> tuple[ModeSummary, ...]:
+        """The modes that have no value of evidence though there are nested runs.
+
+        These are modes that the runs did not reach, and those that may be prominent by their upper
+        limit (`limited`); all, if the density has no finite integral.
         """
         if self.nested is None:
             return ()
-        return tuple(mode for mode in self.summaries if np.isnan(mode.evidence.value))
+        known = [m.evidence.value for m in self.summaries if np.isfinite(m.evidence.value)]
+        least = PROMINENT * max(known, default=0.0)
+        return tuple(
+            mode
+            for mode in self.summaries
+            if np.isnan(mode.evidence.value) and not mode.evidence.at_most <= least
+        )
+
+    @property
+    def limited(self) -> tuple[ModeSummary, ...]:
+        """The modes that so few live points carried that there is only an upper limit."""
+        return tuple(mode for mode in self.summaries if np.isfinite(mode.evidence.at_most))
 
     @property
     def unreached(self) -> tuple[ModeSummary, ...]:
         """The modes that chains found and the nested runs did not reach."""
         if self.nested is None or not self.nested.is_endless:
-            return self.unweighed
+            return tuple(mode for mode in self.unweighed if np.isnan(mode.evidence.at_most))
         reached = set(self.labels[self.modes.reached].tolist())
         return tuple(mode for mode in self.unweighed if mode.id not in reached)
 
@@ -368,9 +389,7 @@ def _compare(
     if chains is not None:
         majority = np.bincount(mode_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
     ranking = evidence.shares if nested is not None else occupancy
-    order = np.lexsort(
-        ([-m.value for m in occupancy], [-np.nan_to_num(m.value, nan=-1) for m in ranking])
-    )
+    order = np.lexsort(([-m.value for m in occupancy], [-_rank(m) for m in ranking]))
     labels = np.empty(n_modes, dtype=np.intp)
     labels[order] = np.arange(1, n_modes + 1)
     functions = _renumbered(modes.functions[order])
@@ -414,6 +433,13 @@ def _compare(
     )
 
 
+def _rank(share: Estimate) -> float:
+    """Return what orders modes: values first, then upper limits, then what is not known."""
+    if np.isfinite(share.value):
+        return share.value
+    return share.at_most - 2 if np.isfinite(share.at_most) else -2.0
+
+
 def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:
     """Yield the predictions at the data's inputs, a few inputs at a time, (C, S, n, ...)."""
     X = np.asarray(chains.posterior.data["X"], dtype=float)
@@ -434,6 +460,8 @@ def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:
         estimate: Estimate = getattr(mode, name)
         weight[name] = estimate.value
         weight[f"{name}_sd"] = estimate.sd
+        if np.isfinite(estimate.at_most):
+            weight[f"{name}_at_most"] = estimate.at_most
     recovery = {} if nested is None else {"recovery": len(mode.runs) / len(nested.runs)}
     return {
         "id": mode.id,

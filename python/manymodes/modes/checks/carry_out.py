@@ -120,6 +120,8 @@ def _nested_rows(comparison: Comparison) -> Iterator[Check]:
         return
     for mode in comparison.summaries:
         remark = "" if math.isfinite(mode.log_z.value) else "the nested runs did not reach it"
+        if math.isfinite(mode.log_z.at_most):
+            remark = f"one or two live points carried it: below {mode.log_z.at_most:.2f}"
         yield Check(NESTED, MODE, mode.id, mode.log_z.value, mode.log_z.sd, remark)
     yield Check(NESTED, WHOLE, 0, nested.log_z, nested.log_z_sd)
 
