@@ -48,6 +48,8 @@ namespace {
 const double kPi = 3.14159265358979323846;
 const double kEpsilon = std::numeric_limits<double>::epsilon();
 const double kLogZero = -1e30;  // PolyChord: at or below is outside the prior
+const double kNegligible = 40.0;  // nats: a component so far below another counts as nothing
+const double kInfinity = std::numeric_limits<double>::infinity();
 const double kCycles = 16.0;    // of the coordinate that chooses the component
 const int kDiskFails = 4;
 
@@ -128,6 +130,7 @@ double quantile(Family family, double u) {
 struct Component {
   double log_weight = 0.0;
   double log_constant = 0.0;  // of its density: weight, scale and families' constants
+  bool all_student = true;
   std::vector<Family> families;
   std::vector<double> location;
   std::vector<double> scale;
@@ -136,6 +139,7 @@ struct Component {
     static const double constants[] = {-0.5 * std::log(2.0 * kPi), 0.0, std::log(0.375),
                                        -std::log(kPi)};
     families.push_back(family);
+    all_student = all_student && family == Family::student4;
     location.push_back(place);
     scale.insert(scale.end(), row.begin(), row.end());
     log_constant += constants[static_cast<int>(family)] - std::log(row.back());
@@ -164,6 +168,32 @@ struct Component {
       }
       z[i] = rest / *row++;
     }
+  }
+
+  // Whether the log density, times the weight, is certainly below `floor` at a point. Each
+  // factor of Student's t is at most one, so that the first coordinates may tell. `z` is
+  // overwritten; it has the standard coordinates of the point if the answer is no.
+  bool is_below(double floor, const double* eta, double* z) const {
+    const double log_most = (log_weight + log_constant - floor) / 2.5;
+    if (!all_student || !(log_most < 700.0)) {  // a double holds no larger factor
+      invert(eta, z);
+      return false;
+    }
+    const double most = std::exp(log_most);
+    const double* row = scale.data();
+    double factors = 1.0;
+    for (std::size_t i = 0; i < families.size(); ++i) {
+      double rest = eta[i] - location[i];
+      for (std::size_t j = 0; j < i; ++j) {
+        rest -= *row++ * z[j];
+      }
+      z[i] = rest / *row++;
+      factors *= 1.0 + 0.25 * z[i] * z[i];
+      if (factors > most) {
+        return true;
+      }
+    }
+    return false;
   }
 
   // The log density, times the weight, at standard coordinates z. Factors of Student's t
@@ -235,8 +265,8 @@ struct Base {
     double top = terms[chosen];
     for (std::size_t k = 0; k < components.size(); ++k) {
       if (k != chosen) {
-        components[k].invert(eta, z.data());
-        terms[k] = components[k].log_density(z.data());
+        const bool nothing = components[k].is_below(top - kNegligible, eta, z.data());
+        terms[k] = nothing ? -kInfinity : components[k].log_density(z.data());
         top = std::max(top, terms[k]);
       }
     }

@@ -90,6 +90,7 @@ def with_prior(
     prior: BaseMeasure | None,
     source: str,
     fitted_to: str,
+    caution: str = "",
 ) -> BaseMeasure:
     """Return a base measure of fitted components and of the prior, if there is one."""
     n = len(components)
@@ -99,7 +100,7 @@ def with_prior(
     if prior is not None:
         mixed += [replace(c, weight=share * c.weight, origin="prior") for c in prior.components]
         reason += f", and the prior with a weight of {share:g}"
-    return BaseMeasure(tuple(mixed), source=source, reason=reason)
+    return BaseMeasure(tuple(mixed), source=source, reason=reason, caution=caution)
 
 
 Moments = tuple[FloatArray, FloatArray]
