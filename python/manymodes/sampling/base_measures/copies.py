@@ -68,10 +68,23 @@ class Group:
             "too low by nats. An evidence over this base measure is not to be trusted alone"
         )
 
+    def folded(self, pieces: Sequence[FloatArray]) -> list[FloatArray]:
+        """Return pieces of chains, each (n, D), in one copy: chosen by the mean of the piece."""
+        if len(self.moves) == 1:
+            return list(pieces)
+        along = np.random.default_rng(0).normal(size=self.moves.order.shape[1])
+        return [
+            self.moves.apply(int((self.moves.images(one.mean(axis=0)) @ along).argmax()), one)
+            for one in pieces
+        ]
+
     def copies(
         self, components: Sequence[Component], weights: FloatArray
     ) -> tuple[list[Component], FloatArray]:
-        """Return all copies of components; each shares the weight of its own equally."""
+        """Return all copies of components; each shares the weight of its own equally.
+
+        A copy has the same mean and covariance; its heavy tails have axes of their own.
+        """
         found: list[Component] = []
         shares: list[float] = []
         for one, weight in zip(components, weights.tolist(), strict=True):

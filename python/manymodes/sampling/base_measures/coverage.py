@@ -66,7 +66,7 @@ def is_outside(base: BaseMeasure, eta: npt.ArrayLike) -> BoolArray:
 
 @cache
 def _edge(families: tuple[str, ...]) -> float:
-    """Return the log density (nats) that a thousandth of a standard component's draws fall below."""
+    """Return the log density (nats) of a standard component that 0.999 of its draws exceed."""
     dims = len(families)
     standard = Component(families, np.zeros(dims), np.ones(dims))
     draws: FloatArray = standard.map(np.random.default_rng(0).random((_TRIALS, dims)))

@@ -115,12 +115,13 @@ def _peaks(posterior: Posterior, moves: Moves, starts: FloatArray) -> list[tuple
     for start in starts:
         _climb(posterior, moves, start, found)
     network = posterior.network
-    signs = flips(network)[1:] if network is not None else []
-    for _, (place, _) in found[:_MOST_FLIPPED] if signs else []:
+    if network is not None:
+        signs = flips(network)[1:]
         stay = [tuple(tuple(range(width)) for width in network.hidden)] * len(signs)
-        for start in moved(posterior, place, stay, signs):
-            if np.isfinite(start).all():
-                _climb(posterior, moves, start, found)
+        for _, (place, _) in found[:_MOST_FLIPPED] if signs else []:
+            for start in moved(posterior, place, stay, signs):
+                if np.isfinite(start).all():
+                    _climb(posterior, moves, start, found)
     return sorted(found, key=lambda one: -one[0])
 
 

@@ -207,9 +207,8 @@ def nlive_of(settings: PolyChordSettings, base: BaseMeasure) -> int:
 
 def owner_of(name: str, base: BaseMeasure) -> str:
     """Return the identity of nested runs with some settings over a base measure."""
-    decides = {
-        key: value for key, value in base.as_dict().items() if key not in ("reason", "caution")
-    }
+    words = ("reason", "caution")
+    decides = {key: value for key, value in base.as_dict().items() if key not in words}
     return f"{name}-{digest(json.dumps(plain_json(decides), sort_keys=True))}"
 
 
