@@ -20,7 +20,7 @@ def main() -> None:
     """Sample, integrate and compare both posteriors; print their modes."""
     parser = argparse.ArgumentParser(description="Noisy XOR: modes with and without a constraint.")
     parser.add_argument("--chains", type=int, default=64, help="NUTS chains of each posterior")
-    parser.add_argument("--nlive", type=int, default=500, help="live points of each nested run")
+    parser.add_argument("--nlive", type=int, default=250, help="live points of each nested run")
     parser.add_argument("--out", type=Path, help="write a report into this folder")
     options = parser.parse_args()
 

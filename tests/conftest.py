@@ -285,7 +285,13 @@ def xor_nested(xor: dict[str, Posterior], shared: Any) -> Nested:
     """Two nested runs of 100 live points on the full XOR posterior."""
     with shared("xor") as out:
         return run_nested(
-            xor["full"], polychord=QUICK_POLYCHORD, seed=seeded(1), out=out, resume=True, quiet=True
+            xor["full"],
+            runs=2,
+            polychord=QUICK_POLYCHORD,
+            seed=seeded(1),
+            out=out,
+            resume=True,
+            quiet=True,
         )
 
 

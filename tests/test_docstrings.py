@@ -254,7 +254,7 @@ def smaller(tools: toolchain.Toolchain, data: XorData) -> mm.Comparison:
     network = mm.Network(2, (1,), activation="sigmoid", prior="uniform:5")
     posterior = mm.Posterior.from_network(network, data.X, data.y, "one unit")
     chains = mm.run_chains(posterior, chains=4, nuts=QUICK_NUTS, quiet=True)
-    nested = mm.run_nested(posterior, polychord=mm.PolyChordSettings(nlive=50), quiet=True)
+    nested = mm.run_nested(posterior, runs=2, polychord=mm.PolyChordSettings(nlive=50), quiet=True)
     settings = mm.ModeSettings(climbs=40)
     return mm.compare(posterior, chains=chains, nested=nested, settings=settings, quiet=True)
 
@@ -265,7 +265,7 @@ def sized(tools: toolchain.Toolchain) -> mm.Nested:
     network = mm.Network(1, (3,), activation="tanh", prior="normal:1.5", active="geometric:0.5")
     x = np.linspace(-2, 2, 12)[:, None]
     posterior = mm.Posterior.from_network(network, x, (x[:, 0] > 0).astype(int))
-    return mm.run_nested(posterior, polychord=mm.PolyChordSettings(nlive=40), quiet=True)
+    return mm.run_nested(posterior, runs=2, polychord=mm.PolyChordSettings(nlive=40), quiet=True)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ namespace manymodes {
 constexpr double kPi = 3.14159265358979323846;
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr double kCycles = 16.0;  // of the coordinate that chooses the component
+constexpr double kNegligible = 40.0;  // nats: a component so far below another is nothing
 
 enum class Family { normal, logistic, student4, cauchy };
 
@@ -115,6 +116,7 @@ struct Component {
   double log_weight = 0.0;
   double log_constant = 0.0;  // of its density: weight, scale and families' constants
   bool product = true;        // the coordinates are independent
+  bool all_student = true;
   std::vector<Family> families;
   std::vector<double> location;
   std::vector<double> scale;
@@ -123,6 +125,7 @@ struct Component {
     static const double constants[] = {-0.5 * std::log(2.0 * kPi), 0.0, std::log(0.375),
                                        -std::log(kPi)};
     families.push_back(family);
+    all_student = all_student && family == Family::student4;
     location.push_back(place);
     scale.insert(scale.end(), row.begin(), row.end());
     product = product && std::all_of(row.begin(), row.end() - 1,
@@ -170,6 +173,32 @@ struct Component {
       }
       z[i] = rest / *row++;
     }
+  }
+
+  // Whether the log density, times the weight, is certainly below `floor` at a point. Each
+  // factor of Student's t is at most one, so that the first coordinates may tell. `z` is
+  // overwritten; it has the standard coordinates of the point if the answer is no.
+  bool is_below(double floor, const double* eta, double* z) const {
+    const double log_most = (log_weight + log_constant - floor) / 2.5;
+    if (!all_student || !(log_most < 700.0)) {  // a double holds no larger factor
+      invert(eta, z);
+      return false;
+    }
+    const double most = std::exp(log_most);
+    const double* row = scale.data();
+    double factors = 1.0;
+    for (std::size_t i = 0; i < families.size(); ++i) {
+      double rest = eta[i] - location[i];
+      for (std::size_t j = product ? i : 0; j < i; ++j) {
+        rest -= *row++ * z[j];
+      }
+      z[i] = rest / *row++;
+      factors *= 1.0 + 0.25 * z[i] * z[i];
+      if (factors > most) {
+        return true;
+      }
+    }
+    return false;
   }
 
   // Turns standard coordinates z into the gradient of the log density in eta there: the
@@ -270,10 +299,11 @@ struct Base {
     const std::size_t chosen = component_at(std::modf(kCycles * u[0], &whole));
     components[chosen].map(u + 1, z.data(), eta);
     terms[chosen] = components[chosen].log_density(z.data());
+    double top = terms[chosen];
     for (std::size_t k = 0; k < components.size(); ++k) {
       if (k != chosen) {
-        components[k].invert(eta, z.data());
-        terms[k] = components[k].log_density(z.data());
+        terms[k] = term(k, top - kNegligible, eta, z.data());
+        top = std::max(top, terms[k]);
       }
     }
     return sum_of_terms();
@@ -282,14 +312,20 @@ struct Base {
   // The log density of the mixture at `eta`, and its gradient.
   double log_density_gradient(const double* eta, double* gradient) {
     const std::size_t d = dims();
-    for (std::size_t k = 0; k < components.size(); ++k) {
-      double* own = components.size() == 1 ? gradient : gradients.data() + k * d;
-      components[k].invert(eta, own);
-      terms[k] = components[k].log_density(own);
-      components[k].gradient(own);
-    }
     if (components.size() == 1) {
-      return terms[0];
+      components[0].invert(eta, gradient);
+      const double log_q = components[0].log_density(gradient);
+      components[0].gradient(gradient);
+      return log_q;
+    }
+    double top = -std::numeric_limits<double>::infinity();
+    for (std::size_t k = 0; k < components.size(); ++k) {
+      double* own = gradients.data() + k * d;
+      terms[k] = term(k, top - kNegligible, eta, own);
+      if (std::isfinite(terms[k])) {
+        components[k].gradient(own);
+      }
+      top = std::max(top, terms[k]);
     }
     const double log_q = sum_of_terms();
     std::fill(gradient, gradient + d, 0.0);
@@ -313,6 +349,13 @@ struct Base {
   }
 
  private:
+  // The log density of a component, times its weight, or minus infinity if it is below
+  // `floor`; z gets the standard coordinates.
+  double term(std::size_t k, double floor, const double* eta, double* z) const {
+    return components[k].is_below(floor, eta, z) ? -std::numeric_limits<double>::infinity()
+                                                 : components[k].log_density(z);
+  }
+
   double sum_of_terms() const {
     const double top = *std::max_element(terms.begin(), terms.end());
     double sum = 0.0;

@@ -26,9 +26,16 @@ def test_modes_are_numbered_by_descending_evidence(xor_comparison: Comparison) -
     weighed = [value for value in values if not np.isnan(value)]
     assert weighed == sorted(weighed, reverse=True)
     assert np.isnan(values[len(weighed) :]).all()
+    limits = [mode.evidence.at_most for mode in xor_comparison.summaries[len(weighed) :]]
+    limited = [limit for limit in limits if not np.isnan(limit)]
+    assert limits[: len(limited)] == sorted(limited, reverse=True)
     assert [mode.id for mode in xor_comparison.summaries] == list(range(1, len(values) + 1))
     assert xor_comparison.summaries[0].function == 1
-    assert xor_comparison.unweighed == xor_comparison.summaries[len(weighed) :]
+    may_be_prominent = [not limit <= PROMINENT * max(weighed) for limit in limits]
+    rest = xor_comparison.summaries[len(weighed) :]
+    assert xor_comparison.unweighed == tuple(
+        mode for mode, told in zip(rest, may_be_prominent, strict=True) if told
+    )
 
 
 def test_labels_lead_from_basins_to_summaries(xor_comparison: Comparison) -> None:

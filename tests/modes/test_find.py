@@ -37,7 +37,7 @@ def executor() -> Iterator[Executor]:
 
 def integrate(posterior: Posterior, nlive: int = 200) -> Nested:
     return run_nested(
-        posterior, polychord=PolyChordSettings(nlive=nlive), seed=seeded(1), quiet=True
+        posterior, runs=2, polychord=PolyChordSettings(nlive=nlive), seed=seeded(1), quiet=True
     )
 
 
@@ -62,6 +62,32 @@ def test_functions_are_joined_through_what_lies_between() -> None:
     assert found.tolist() == [0, 1, 0, 0, 1]
     near = ModeSettings(function_distance=0.1)
     assert find._functions(posterior, [pool], [labels], 5, near, rng).tolist() == [0, 1, 2, 3, 4]
+
+
+# ---------------------------------------------------------------- what a run reached
+
+
+def test_a_run_reached_a_mode_where_half_of_the_draws_lie_below_its_points() -> None:
+    """Draws of chains lie 40 nats below the peak, as under an informative prior."""
+    rng = np.random.default_rng(seeded(1))
+    draws = rng.normal(-40.0, 2.0, size=(200, 1))
+    tops = [-45.0, -38.0, -60.0]
+    logl = np.sort(np.concatenate([np.linspace(-90, top, 30) for top in tops]))
+    run_of = np.concatenate(
+        [[run] * 30 for run in range(3)],
+    )[np.argsort(np.concatenate([np.linspace(-90, top, 30) for top in tops]), kind="stable")]
+    nested: Any = SimpleNamespace(logl=logl, run_of=run_of, runs=range(3))
+    landscape: Any = SimpleNamespace(level=lambda x: float(x[0]))
+    pools = [
+        find._Pool("chains", draws, draws, np.full(200, 1 / 200)),
+        find._Pool("nested", logl[:, None], logl[:, None], np.full(90, 1 / 90)),
+    ]
+    assigned = [np.zeros(200, dtype=np.intp), np.zeros(90, dtype=np.intp)]
+    found = find._reached_by_draws(landscape, nested, pools, assigned, 2)
+    assert found.tolist() == [[False, True, False], [False, False, False]]
+    few = [assigned[0] - 1, assigned[1]]  # chains have no draw in the mode
+    assert not find._reached_by_draws(landscape, nested, pools, few, 2).any()
+    assert find._reached_by_draws(landscape, None, pools, assigned, 2).shape == (2, 0)
 
 
 # ---------------------------------------------------------------- two peaks

@@ -29,14 +29,14 @@ SMALL = PolyChordSettings(nlive=100)
 def mean_run(tmp_path_factory: pytest.TempPathFactory, tools: Any) -> Path:
     """A run directory with two nested runs of a normal mean."""
     folder = tmp_path_factory.mktemp("mean")
-    run_nested(closed_form(), polychord=SMALL, out=folder, quiet=True)
+    run_nested(closed_form(), runs=2, polychord=SMALL, out=folder, quiet=True)
     save_posterior(closed_form(), folder / "posterior")
     return folder
 
 
 @pytest.fixture(scope="module")
 def mean(mean_run: Path) -> Nested:
-    return run_nested(closed_form(), polychord=SMALL, out=mean_run, resume=True, quiet=True)
+    return run_nested(closed_form(), runs=2, polychord=SMALL, out=mean_run, resume=True, quiet=True)
 
 
 def labelled(nested: Nested) -> NestedSamples:

@@ -35,7 +35,7 @@ SMALL = PolyChordSettings(nlive=100)
 
 def run(posterior: Posterior, **options: Any) -> Nested:
     return run_nested(
-        posterior, **{"polychord": SMALL, "seed": seeded(1), "quiet": True, **options}
+        posterior, **{"runs": 2, "polychord": SMALL, "seed": seeded(1), "quiet": True, **options}
     )
 
 

@@ -106,7 +106,7 @@ def add_polychord(parser: argparse.ArgumentParser, defaults: NestedSettings | No
         polychord,
         "nlive",
         "live points of each run",
-        otherwise="500; 200 over a measure fitted to chains",
+        otherwise="250; 100 over a measure fitted to chains",
         type=whole(None),
     )
     _setting(group, defaults, "runs", "independent runs, merged", type=whole(1, 10_000))

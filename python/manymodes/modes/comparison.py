@@ -33,6 +33,7 @@ from manymodes.modes.summary_entries import (
     worst,
 )
 from manymodes.runtime.seeds import check_seed
+from manymodes.sampling.base_measures import outside_share
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.tempered import Tempered
@@ -65,7 +66,8 @@ class ModeSummary:
         Log evidence of the mode (nats).
     evidence, stacking, occupancy : Estimate
         Its share of the evidence, its stacking weight, and the share of all draws of the
-        chains that lie in it.
+        chains that lie in it. A mode that one or two live points carried has no value of evidence
+        and ``log_z``, but an upper limit (95 %), ``at_most``.
     chains : int
         How many chains have most of their draws in it.
     runs : tuple of int
@@ -154,6 +156,16 @@ class Comparison:
         """The evidence that engines agree on, or that of the only one."""
         return headline(self.nested, self.tempered)
 
+    @cached_property
+    def outside_base(self) -> float:
+        """The share of tempered draws outside the base measure that nested runs had fitted.
+
+        NaN where the base measure is not fitted, or there are no tempered draws.
+        """
+        if self.nested is None or self.tempered is None or self.nested.base.exact:
+            return _NAN
+        return outside_share(self.nested.base, self.tempered.eta)
+
     @property
     def integrals(self) -> dict[str, Nested | Tempered]:
         """The engines that integrate the posterior, by name, the tempered runs first."""
@@ -219,8 +231,9 @@ class Comparison:
     def unassigned(self) -> float:
         """The share of the evidence in modes without a known evidence; 0 without any engine of it.
 
-        As far as the runs saw of them, which is the least that it can be. It is everything where
-        engines disagree, for then no mode has a figure. NaN where there is no evidence, for the
+        As far as the runs saw of them, which is the least that it can be where they did not reach
+        a mode. With it the known shares sum to one. It is everything where engines disagree, for
+        then no mode has a figure. NaN where there is no evidence, for the
         density has no finite integral.
         """
         if not self.integrals:
@@ -230,15 +243,36 @@ class Comparison:
         return max(0.0, 1.0 - float(np.nansum([mode.evidence.value for mode in self.summaries])))
 
     @property
-    def unweighed(self) -> tuple[ModeSummary, ...]:
-        """The modes that have no evidence though there are runs that integrate.
+    def limited_share(self) -> float:
+        """The part of `unassigned` that the runs saw in modes with an upper limit."""
+        ids = [mode.id for mode in self.limited]
+        if not ids:
+            return 0.0
+        if self.nested is None:
+            return float(np.isin(self.tempered_modes, ids).mean())
+        return float(self.nested_weights[np.isin(self.nested_modes, ids)].sum())
 
-        These are modes that the runs did not reach; all, if the density has no finite integral or
-        engines disagree.
+    @property
+    def unweighed(self) -> tuple[ModeSummary, ...]:
+        """The modes that have no value of evidence though there are runs that integrate.
+
+        These are modes that the runs did not reach, and those that may be prominent by their upper
+        limit (`limited`); all, if the density has no finite integral or engines disagree.
         """
         if not self.integrals:
             return ()
-        return tuple(mode for mode in self.summaries if np.isnan(mode.evidence.value))
+        known = [m.evidence.value for m in self.summaries if np.isfinite(m.evidence.value)]
+        least = PROMINENT * max(known, default=0.0)
+        return tuple(
+            mode
+            for mode in self.summaries
+            if np.isnan(mode.evidence.value) and not mode.evidence.at_most <= least
+        )
+
+    @property
+    def limited(self) -> tuple[ModeSummary, ...]:
+        """The modes that so few live points carried that there is only an upper limit."""
+        return tuple(mode for mode in self.summaries if np.isfinite(mode.evidence.at_most))
 
     @property
     def unreached(self) -> tuple[ModeSummary, ...]:
@@ -297,6 +331,8 @@ class Comparison:
             if self.nested.missing_log_lik.any:
                 entry["nested"]["log_lik"] = self.nested.missing_log_lik.as_dict()
             entry["nested"]["spread_of_modes"] = self.evidence_spread
+            if self.tempered is not None:
+                entry["nested"]["base_measure"]["outside_share"] = self.outside_base
         if self.tempered is not None:
             entry["tempered"] = tempered_entry(self.tempered)
         if self.integrals:
@@ -425,9 +461,7 @@ def _compare(
     if chains is not None:
         majority = np.bincount(mode_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
     ranking = evidence.shares if by_engine else occupancy
-    order = np.lexsort(
-        ([-m.value for m in occupancy], [-np.nan_to_num(m.value, nan=-1) for m in ranking])
-    )
+    order = np.lexsort(([-m.value for m in occupancy], [-_rank(m) for m in ranking]))
     labels = np.empty(n_modes, dtype=np.intp)
     labels[order] = np.arange(1, n_modes + 1)
     functions = _renumbered(modes.functions[order])
@@ -473,6 +507,13 @@ def _compare(
     )
 
 
+def _rank(share: Estimate) -> float:
+    """Return what orders modes: values first, then upper limits, then what is not known."""
+    if np.isfinite(share.value):
+        return share.value
+    return share.at_most - 2 if np.isfinite(share.at_most) else -2.0
+
+
 def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:
     """Yield the predictions at the data's inputs, a few inputs at a time, (C, S, n, ...)."""
     X = np.asarray(chains.posterior.data["X"], dtype=float)
@@ -493,6 +534,8 @@ def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:
         estimate: Estimate = getattr(mode, name)
         weight[name] = estimate.value
         weight[f"{name}_sd"] = estimate.sd
+        if np.isfinite(estimate.at_most):
+            weight[f"{name}_at_most"] = estimate.at_most
     if len(mode.by_engine) > 1:
         for name, share in mode.by_engine.items():
             weight[name], weight[f"{name}_sd"] = share.value, share.sd

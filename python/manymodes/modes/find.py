@@ -32,6 +32,8 @@ from manymodes.types import BoolArray, FloatArray, IntArray
 _NEGLIGIBLE = 1e-9
 _MOST_UNSEEN = 0.1  # largest share of a mode above a run's last point, if the run reached it
 _HOPELESS = 300.0
+_ENOUGH = 20  # draws of another engine that tell the levels of a mode
+_LEVELS = 100  # of them, whose levels are computed
 _STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
@@ -81,8 +83,9 @@ class Modes:
     tempered : int array of shape (m,)
         The mode of each draw of the tempered runs; empty without them.
     reached_by_run : bool array of shape (M, R)
-        Whether each nested run came near enough to the peak to hold the mode's typical set, or
-        left little of the mode's evidence above its last point; if it did neither, its points
+        Whether each nested run has a point above the median level of the draws that another engine
+        has in the mode, came near enough to the peak to hold the mode's typical set, or left
+        little of the mode's evidence above its last point; if it did none of these, its points
         say nothing about the mode's evidence.
     functions : int array of shape (M,)
         The function that each mode belongs to, numbered by its highest mode.
@@ -218,7 +221,8 @@ def find_modes(
         chains=_by_chain(chains, by_engine["chains"]) if chains is not None else empty,
         starts=started,
         nested=by_engine["nested"] if nested is not None else empty,
-        reached_by_run=_reached(landscape, joined, nested, by_engine),
+        reached_by_run=_reached(landscape, joined, nested, by_engine)
+        | _reached_by_draws(landscape, nested, pools, assigned, len(heights)),
         functions=functions,
         disagreement=disagreement,
         climbs=total,
@@ -375,6 +379,38 @@ def _reached(
         reached[mode, run] = any(landscape.height(x) > heights[mode] - typical for x in best) or (
             _unseen_share(nested, members, float(joined.passes[mode, mode]), dims) < _MOST_UNSEEN
         )
+    return reached
+
+
+def _reached_by_draws(
+    landscape: Landscape,
+    nested: Nested | None,
+    pools: list[_Pool],
+    assigned: list[IntArray],
+    n_modes: int,
+) -> BoolArray:
+    """Return which modes each nested run has climbed into by the posterior's own levels, (M, R).
+
+    Where another engine has draws in a mode, their levels (log likelihood against the base measure)
+    say where the mode's mass is, however far below its peak: a run that has a point above the
+    median of them has passed half of the mass. Draws of an engine that stays below do not count
+    against another's.
+    """
+    if nested is None:
+        return np.zeros((n_modes, 0), dtype=bool)
+    reached = np.zeros((n_modes, len(nested.runs)), dtype=bool)
+    labels = dict(zip((pool.engine for pool in pools), assigned, strict=True))["nested"]
+    others = [(p, a) for p, a in zip(pools, assigned, strict=True) if p.engine != "nested"]
+    for mode in range(n_modes):
+        medians = []
+        for pool, modes in others:
+            members = np.flatnonzero(modes == mode)
+            if len(members) >= _ENOUGH:
+                some = pool.x[members[np.linspace(0, len(members) - 1, _LEVELS).astype(int)]]
+                medians.append(float(np.median([landscape.level(x) for x in some])))
+        for run in range(len(nested.runs) if medians else 0):
+            own = nested.logl[(labels == mode) & (nested.run_of == run)]
+            reached[mode, run] = bool(own.size) and own[-1] > max(medians)
     return reached
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import special
@@ -16,6 +16,7 @@ from manymodes.sampling.tempered import Tempered
 from manymodes.statistics.chain_weightings import Weighing, mode_evidence_weights, weighings
 from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.nested_volumes import RegionWeights, open_passes, region_weights, settled
+from manymodes.statistics.scatter import inflation
 from manymodes.statistics.stacking import Stacking, stack
 from manymodes.types import FloatArray, IntArray
 
@@ -23,7 +24,9 @@ _VOLUME_DRAWS = 200
 _RESAMPLES = 200
 _REPLICATIONS = 50
 _COUNTS = 1e-3
-_PRIOR_FREEDOM = 2.0
+_POOLED = 4.0  # degrees of freedom that the scatter of all modes has beside that of one
+_TOO_FEW = 2  # live points that carried a mode, from which no value is made
+_LIMIT = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,9 @@ class EvidenceWeights:
     ----------
     log_z, shares : lists of M Estimate
         Log evidence (nats) and share of the evidence; NaN for a mode that no run reached, whose
-        evidence is not known, unless it is the only one. NaN for all modes of a density without a
-        finite integral.
+        evidence is not known, unless it is the only one. A mode that two live points or tours, or
+        fewer, carried has an upper limit instead of a value. NaN for all modes of a density
+        without a finite integral.
     point_weights : array of shape (n,)
         Posterior weights of the merged nested points, each mode by its own volume; empty without
         nested runs.
@@ -44,7 +48,10 @@ class EvidenceWeights:
         of any sum of shares is the spread of the sum.
     spread : float
         The scatter of the modes' shares between runs, in units of the error by random volumes, at
-        least 1. All errors of modes are multiplied by it.
+        least 1.
+    live : int array of shape (M,)
+        How few live points carried each mode at least, from where it separates from the others to
+        the contour that halves its posterior mass; -1 without nested runs.
     """
 
     log_z: list[Estimate]
@@ -52,43 +59,58 @@ class EvidenceWeights:
     point_weights: FloatArray
     share_draws: FloatArray
     spread: float = 1.0
+    live: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
 
 def evidence_weights(
     nested: Nested | None, modes: Modes, rng: np.random.Generator
 ) -> EvidenceWeights:
-    """Weigh the modes by their evidence; everything is unknown without nested runs."""
+    """Weigh the modes by their evidence; everything is unknown without nested runs.
+
+    The error of a share is that of random volumes, as the runs scatter: see `_spreads`. That of a
+    mode's log evidence has that of `Nested.log_z` besides.
+    """
     n_modes = modes.n_modes
     unknown = [Estimate()] * n_modes
     if nested is None:
-        return EvidenceWeights(unknown, unknown, np.empty(0), np.empty((0, 0)))
+        nobody = np.full(n_modes, -1, dtype=np.intp)
+        return EvidenceWeights(unknown, unknown, np.empty(0), np.empty((0, 0)), live=nobody)
     passes = _closing_passes(nested, modes)
     found = region_weights(nested.logl, nested.birth, modes.nested, passes, rng, _VOLUME_DRAWS)
     point_weights = np.asarray(special.softmax(found.log_weights))
+    live = _least_live_points(nested, modes, passes, point_weights)
     if nested.is_endless:
         nothing = np.full_like(found.log_z_draws, np.nan)
-        return EvidenceWeights(unknown, unknown, point_weights, nothing)
-    spread = _spread_between_runs(nested, modes, passes, found, rng)
-    log_z = settled(found.log_z) + nested.log_shift
+        return EvidenceWeights(unknown, unknown, point_weights, nothing, live=live)
+    spread, spreads = _spreads(nested, modes, passes, found, rng)
     shares = special.softmax(found.log_z)
     log_shares = special.log_softmax(found.log_z_draws, axis=0)
     middle = log_shares.mean(axis=1, keepdims=True)
-    share_draws = special.softmax(middle + spread * (log_shares - middle), axis=0)
+    with np.errstate(invalid="ignore"):  # a mode without points: -inf less -inf
+        apart = np.nan_to_num(spreads[:, None] * (log_shares - middle))
+    share_draws = special.softmax(middle + apart, axis=0)
+    whole = special.logsumexp(found.log_z_draws, axis=0)
+    volume_sd = float(whole.std(ddof=1))
+    stretch = nested.log_z_sd / volume_sd if volume_sd > 0 else 1.0
+    log_z_sd = settled((stretch * (whole - whole.mean()) + apart).std(axis=1, ddof=1))
+    values = settled(found.log_z) + nested.log_shift
+    share_sd = settled(share_draws.std(axis=1, ddof=1))
 
-    known = modes.reached | (n_modes == 1)  # a single mode holds the whole evidence
-
-    def estimates(values: FloatArray, sd: FloatArray) -> list[Estimate]:
-        return [
-            Estimate(float(values[k]), float(sd[k])) if known[k] else Estimate()
-            for k in range(n_modes)
-        ]
-
+    log_z_of, shares_of = [], []
+    for k in range(n_modes):
+        if not modes.reached[k] and n_modes > 1:  # a single mode holds the whole evidence
+            log_z_of.append(Estimate())
+            shares_of.append(Estimate())
+        elif live[k] <= _TOO_FEW and n_modes > 1:
+            factor = _upper_factor(int(live[k]))
+            most = min(1.0, float(shares[k]) * factor)
+            log_z_of.append(Estimate(at_most=float(values[k]) + float(np.log(factor))))
+            shares_of.append(Estimate(at_most=most))
+        else:
+            log_z_of.append(Estimate(float(values[k]), float(log_z_sd[k])))
+            shares_of.append(Estimate(float(shares[k]), float(share_sd[k])))
     return EvidenceWeights(
-        estimates(log_z, spread * _sd(found.log_z_draws)),
-        estimates(shares, _sd(share_draws)),
-        point_weights,
-        np.asarray(share_draws),
-        spread,
+        log_z_of, shares_of, point_weights, np.asarray(share_draws), spread, live
     )
 
 
@@ -96,7 +118,7 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
     """Weigh the modes by the shares of tempered draws in them.
 
     Draws of one tour, which descend from one draw of the base measure, are not independent, so
-    that tours are resampled.
+    that tours are resampled. A mode that two tours or fewer visited has an upper limit.
     """
     n_modes = modes.n_modes
     if tempered.is_endless:
@@ -111,10 +133,18 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
     weighted = np.asarray((counts @ visits).T, dtype=float)
     resampled: FloatArray = weighted / weighted.sum(axis=0)
     log_z, found = [], []
+    visited = (visits > 0).sum(axis=0)
     for mode, share in enumerate(shares):
         if share.value == 0:
             log_z.append(Estimate())
             found.append(Estimate())
+            continue
+        if n_modes == 1:  # it holds the whole evidence
+            share = Estimate(1.0, 0.0)
+        elif visited[mode] <= _TOO_FEW:
+            most = min(1.0, share.value * _upper_factor(int(visited[mode])))
+            log_z.append(Estimate(at_most=tempered.log_z + float(np.log(most))))
+            found.append(Estimate(at_most=most))
             continue
         spread = resampled[mode].std(ddof=1)
         if spread > 0 and share.sd > spread:  # runs scatter more than tours
@@ -155,8 +185,10 @@ def combined_weights(
             if np.isfinite(by_engine[name].shares[mode].value)
         }
         if not known:
-            shares.append(Estimate())
-            log_z.append(Estimate())
+            limits = [by_engine[name].shares[mode].at_most for name in counted]
+            most = float(np.nanmin(limits)) if np.isfinite(limits).any() else float("nan")
+            shares.append(Estimate(at_most=most))
+            log_z.append(Estimate(at_most=headline.log_z.value + float(np.log(most))))
             continue
         total = sum(counted[name] for name in known)
         value = sum(counted[name] * one.value for name, one in known.items()) / total
@@ -185,11 +217,16 @@ def _within_one(shares: list[Estimate]) -> list[Estimate]:
     total = float(np.nansum([one.value for one in shares]))
     if total <= 1:
         return shares
-    return [Estimate(one.value / total, one.sd / total) for one in shares]
+    return [replace(one, value=one.value / total, sd=one.sd / total) for one in shares]
 
 
-def _sd(draws: FloatArray) -> FloatArray:
-    return settled(draws.std(axis=1, ddof=1))
+def _upper_factor(live: int) -> float:
+    """Return how much more than seen a mode may hold that so few live points carried (95 %).
+
+    The number is Poisson. With n seen, a mean above q is refuted, where q is the 95 % quantile of
+    a gamma distribution of shape n + 1: 4.7 for one, 6.3 for two.
+    """
+    return float(special.gammaincinv(live + 1, _LIMIT)) / max(live, 1)
 
 
 def _closing_passes(nested: Nested, modes: Modes) -> FloatArray:
@@ -203,41 +240,67 @@ def _closing_passes(nested: Nested, modes: Modes) -> FloatArray:
     return np.where(np.eye(modes.n_modes, dtype=bool), modes.passes, np.inf)
 
 
-def _spread_between_runs(
+def _least_live_points(
+    nested: Nested, modes: Modes, passes: FloatArray, weights: FloatArray
+) -> IntArray:
+    """Return how few live points of all runs carried each mode at least, shape (M,).
+
+    Counted from the contour at which the mode separates from the others to the one that halves its
+    posterior mass: all points above descend from those.
+    """
+    least = np.zeros(modes.n_modes, dtype=np.intp)
+    for k in range(modes.n_modes):
+        members = np.flatnonzero(modes.nested == k)  # by ascending likelihood
+        if not len(members):
+            continue
+        logl, birth = nested.logl[members], np.sort(nested.birth[members])
+        mass = np.cumsum(weights[members])
+        middle = logl[min(int(np.searchsorted(mass, mass[-1] / 2)), len(members) - 1)]
+        others = np.delete(passes[k], k)
+        start = min(float(others.max()), float(middle)) if others.size else float(middle)
+        died = (logl >= start) & (logl <= middle)
+        born = np.searchsorted(birth, logl, side="left")
+        alive = born - np.arange(len(members))  # just before each death
+        least[k] = max(1, int(alive[died].min()))
+    return least
+
+
+def _spreads(
     nested: Nested,
     modes: Modes,
     passes: FloatArray,
     whole: RegionWeights,
     rng: np.random.Generator,
-) -> float:
-    """Return how much the shares of modes scatter between runs, relative to random volumes.
+) -> tuple[float, FloatArray]:
+    """Return how much shares scatter between runs, relative to random volumes: of all, of each.
 
-    It is the root mean square of differences between runs in units of their errors, over all modes
-    that hold some of the evidence. Two degrees of freedom that agree with the errors are added,
-    because few modes and few runs say little. Random volumes assume that every point is a fair
-    draw; points that descend from one another are not, and families drift.
+    Random volumes assume that every point is a fair draw; points that descend from one another are
+    not, and families drift. A run that lost a mode has a share of zero there, which counts. All
+    modes together tell the excess of the variance (`inflation`); each mode's own scatter, which
+    has one degree of freedom less than there are runs, is pooled with it as if that had four.
     """
-    everywhere = modes.reached_by_run.all(axis=1)
-    counted = everywhere & (special.softmax(whole.log_z) > _COUNTS)
-    n_runs, n_modes = len(nested.runs), int(counted.sum())
-    if n_runs < 2 or n_modes < 2:
-        return 1.0
-    shares = np.empty((n_runs, n_modes))
-    errors = np.empty((n_runs, n_modes))
+    n_runs, n_modes = len(nested.runs), modes.n_modes
+    shares = special.softmax(whole.log_z)
+    counted = shares > _COUNTS
+    if n_runs < 2 or counted.sum() < 2:
+        return 1.0, np.ones(n_modes)
+    by_run = np.zeros((n_runs, n_modes))
     for run in range(n_runs):
         own = nested.run_of == run
         found = region_weights(
-            nested.logl[own], nested.birth[own], modes.nested[own], passes, rng, _VOLUME_DRAWS
+            nested.logl[own], nested.birth[own], modes.nested[own], passes, rng, 2
         )
-        shares[run] = special.log_softmax(found.log_z)[counted]
-        errors[run] = _sd(special.log_softmax(found.log_z_draws, axis=0)[counted])
-    precision = 1 / errors**2
-    mean = (precision * shares).sum(axis=0) / precision.sum(axis=0)
-    statistic = float((precision * (shares - mean) ** 2).sum())
-    freedom = (n_runs - 1) * (n_modes - 1)
+        by_run[run] = special.softmax(found.log_z)
+    volumes = special.softmax(whole.log_z_draws, axis=0).var(axis=1, ddof=1) * n_runs
+    squares = ((by_run - by_run.mean(axis=0)) ** 2).sum(axis=0)
+    statistic = squares / np.maximum(volumes, 1e-300)
     # Shares sum to one, so M modes have M - 1 free shares.
-    statistic *= (n_modes - 1) / n_modes
-    return float(np.sqrt(max(1.0, (statistic + _PRIOR_FREEDOM) / (freedom + _PRIOR_FREEDOM))))
+    free = int(counted.sum()) - 1
+    mean = float(statistic[counted].mean())
+    together = float(inflation(mean * free, (n_runs - 1) * free))
+    freedom = n_runs - 1
+    each = (_POOLED * together**2 + statistic) / (_POOLED + freedom)
+    return together, np.where(counted, np.sqrt(np.maximum(each, 1.0)), together)
 
 
 def mode_shares(labels: IntArray, n_modes: int) -> FloatArray:

@@ -9,7 +9,12 @@ from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import BAD_K
 from manymodes.report.findings import WORTH_TELLING
 from manymodes.report.format import modes_named, number, percent, sentence, things
-from manymodes.report.headline_words import disagreement, disagreement_advice, unchecked
+from manymodes.report.headline_words import (
+    disagreement,
+    disagreement_advice,
+    outside_words,
+    unchecked,
+)
 from manymodes.report.mode_notes import draw_notes, mode_notes
 from manymodes.report.nested_notes import nested_cautions
 from manymodes.report.tempered_notes import tempered_cautions
@@ -58,6 +63,8 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
         )
     if comparison.headline.agree is False:
         texts.append(f"{disagreement(comparison)}. {disagreement_advice(comparison)}")
+    if outside := outside_words(comparison):
+        texts.append(f"{outside}.")
     if alone := unchecked(comparison):
         texts.append(f"{alone}.")
     if comparison.tempered is not None:

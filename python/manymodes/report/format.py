@@ -43,13 +43,17 @@ def with_error(value: float, sd: float, *, most: int = 2, least: int = 0) -> str
 
 
 def nats(estimate: Estimate) -> str:
-    """Return a log density or log evidence."""
+    """Return a log density or log evidence, or what it does not exceed."""
+    if math.isfinite(estimate.at_most):
+        return f"<\u202f{number(estimate.at_most, 2)}"
     return with_error(estimate.value, estimate.sd, most=2, least=2)
 
 
 def percent(estimate: Estimate) -> str:
     """Return a share in per cent, with the digits that its size and its error warrant."""
     value, sd = 100 * estimate.value, 100 * estimate.sd
+    if math.isfinite(estimate.at_most):
+        return f"<\u202f{limit(100 * estimate.at_most)}\u00a0%"
     if math.isnan(value):
         return NOTHING
     if value == 0:
@@ -66,6 +70,15 @@ def percent(estimate: Estimate) -> str:
     elif digits == 1 and value >= 10:
         text = number(value, 0)
     return f"{text}\u00a0%"
+
+
+def limit(value: float) -> str:
+    """Return an upper limit with two digits, rounded upwards."""
+    if value <= 0:
+        return "0"
+    digits = 1 - math.floor(math.log10(value))
+    up = math.ceil(value * 10.0**digits - 1e-9) / 10.0**digits
+    return f"{up:.{max(digits, 0)}f}"
 
 
 def sentence(text: str) -> str:
@@ -90,6 +103,8 @@ def cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, Estimate):
+        if math.isfinite(value.at_most):
+            return f"<\u202f{limit(value.at_most)}"
         return with_error(value.value, value.sd)
     if isinstance(value, int | np.integer):
         return number(int(value), 0)

@@ -7,6 +7,9 @@ from manymodes.sampling.nested.meaning import figure, log_z_line
 from manymodes.statistics.estimate import Estimate
 from manymodes.wording import joined
 
+_MUCH_OUTSIDE = 0.05
+"""A share of draws outside a base measure that is worth a caution."""
+
 
 def evidence_line(comparison: Comparison) -> str:
     """Return the log evidence that engines agree on, or what each says, for a line."""
@@ -50,6 +53,17 @@ def disagreement_advice(comparison: Comparison) -> str:
             "Give the nested runs more live points and repeats, the tempered ones more --rounds."
         )
     return f"{first} Until they agree, no figure here is the evidence."
+
+
+def outside_words(comparison: Comparison) -> str:
+    """Say how many tempered draws a fitted base measure does not cover; empty if few."""
+    share = comparison.outside_base
+    if not share > _MUCH_OUTSIDE:
+        return ""
+    return (
+        f"{100 * share:.0f} % of the tempered draws lie outside the base measure that was fitted "
+        "for nested sampling, so that its log_z is too low; use --reference prior"
+    )
 
 
 def unchecked(comparison: Comparison) -> str:

@@ -43,6 +43,11 @@ def why_none(comparison: Comparison) -> str:
         "no mode has an evidence of its own: the runs stayed far below the peak of each, "
         "and it is not known how much of the evidence lies near the peaks"
     )
+    if comparison.limited:
+        text = (
+            "no mode has an evidence of its own: two live points or fewer carried each; raise "
+            "--nlive or --runs"
+        )
     if comparison.headline.agree is False:
         text = "no mode has an evidence, for the engines disagree"
     if all(math.isnan(one.log_z) for one in comparison.integrals.values()):
@@ -56,12 +61,16 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
     """Say how much evidence the weights of the shown modes lack; empty if they lack none."""
     if not comparison.integrals:
         return ""
-    missing = comparison.unassigned
+    few = float(comparison.limited_share)
+    missing = comparison.unassigned - few
     ids = {mode.id for mode in shown}
     rest = float(np.nansum([m.evidence.value for m in comparison.summaries if m.id not in ids]))
     parts = []
     if missing >= WORTH_TELLING:
         parts.append(f"{_percent(missing)} of it in modes that no run reached")
+    if few >= WORTH_TELLING:
+        n = things(len(comparison.limited), "mode")
+        parts.append(f"{_percent(few)} in {n} that few live points or tours carried")
     if rest >= WORTH_TELLING:
         parts.append(f"{_percent(rest)} in modes that are not shown")
     if not parts:

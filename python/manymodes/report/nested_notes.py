@@ -132,6 +132,11 @@ def prior_cautions(nested: Integral) -> list[str]:
 
 
 def _base_cautions(nested: Nested) -> list[str]:
+    said = [f"{nested.base.caution}."] if nested.base.caution else []
+    return said + _uncovered(nested)
+
+
+def _uncovered(nested: Nested) -> list[str]:
     if nested.missed_share > MOST_MISSED:
         return [
             f"{nested.base.source} did not visit {100 * nested.missed_share:.0f} % of the "

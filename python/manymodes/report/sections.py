@@ -83,6 +83,8 @@ def _listed(comparison: Comparison) -> tuple[ModeSummary, ...]:
 def _left_out(comparison: Comparison) -> str:
     rest = len(comparison.summaries) - len(_listed(comparison))
     text = "The prominent modes" if comparison.prominent else "No mode is prominent"
+    if comparison.limited:
+        text += "; those with an upper limit (95 %) were carried by one or two live points"
     if comparison.unreached:
         text += "; those without an evidence were not reached by any run that integrates"
     if rest:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.diagnosis_verdict import verdict
-from manymodes.report.headline_words import disagreement_advice, evidence_line, unchecked
+from manymodes.report.format import limit
+from manymodes.report.headline_words import (
+    disagreement_advice,
+    evidence_line,
+    outside_words,
+    unchecked,
+)
 from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
 from manymodes.report.nested_notes import effort_lines
 from manymodes.report.tempered_notes import tempered_lines
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from manymodes.modes.diagnosis import Diagnosis
     from manymodes.networks.network import Network
     from manymodes.results.predict import Predictions
+    from manymodes.statistics.estimate import Estimate
     from manymodes.tables.table import Parts
 
 _MOST_UNRANKED = 10
@@ -65,12 +72,8 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     shown = _shown(comparison)
     for mode in shown:
         lines.append(
-            f"  {mode.id:4d}  {mode.function:8d}  {mode.height:8.2f}  "
-            f"{mode.log_z.value:7.2f} ± {mode.log_z.sd:4.2f}"
-            + "".join(
-                f"  {100 * e.value:5.1f} ± {100 * e.sd:4.1f}%"
-                for e in (mode.evidence, mode.stacking, mode.occupancy)
-            )
+            f"  {mode.id:4d}  {mode.function:8d}  {mode.height:8.2f}  {_nats(mode.log_z)}"
+            + "".join(map(_share, (mode.evidence, mode.stacking, mode.occupancy)))
             + f"  {mode.chains:6d}"
         )
     if nested is not None:
@@ -96,6 +99,8 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         lines += [f"  {line}" for line in tempered_lines(comparison.tempered)]
     if nested is not None:
         lines += [f"  {line}" for line in effort_lines(nested)]
+    if outside := outside_words(comparison):
+        lines += wrapped(f"{outside}.")
     if alone := unchecked(comparison):
         lines += wrapped(f"{alone}.")
     lines += active_lines(comparison.active)
@@ -106,6 +111,20 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     )
 
 
+def _nats(log_z: Estimate) -> str:
+    """Return a log evidence, or what it does not exceed, in 14 columns."""
+    if math.isfinite(log_z.at_most):
+        return f"{f'< {log_z.at_most:.2f}':>14}"
+    return f"{log_z.value:7.2f} ± {log_z.sd:4.2f}"
+
+
+def _share(share: Estimate) -> str:
+    """Return a weight in per cent, or what it does not exceed, in 15 columns."""
+    if math.isfinite(share.at_most):
+        return f"{f'< {limit(100 * share.at_most)}%':>15}"
+    return f"  {100 * share.value:5.1f} ± {100 * share.sd:4.1f}%"
+
+
 def wrapped(text: str) -> list[str]:
     """Return a sentence as indented lines."""
     return textwrap.wrap(text, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
@@ -114,10 +133,13 @@ def wrapped(text: str) -> list[str]:
 def _shown(comparison: Comparison) -> list[ModeSummary]:
     """Return the modes of a table: prominent modes and modes with a chain; all if there are none.
 
-    At most ten are returned if nothing ranks them.
+    Modes with an upper limit are shown if they may be prominent. At most ten are returned
+    if nothing ranks them.
     """
     prominent = comparison.prominent
-    shown = [mode for mode in comparison.summaries if mode in prominent or mode.chains]
+    doubtful = [mode for mode in comparison.unweighed if mode in comparison.limited]
+    told = {mode.id for mode in (*prominent, *doubtful)}
+    shown = [mode for mode in comparison.summaries if mode.id in told or mode.chains]
     return shown or list(comparison.summaries[:_MOST_UNRANKED])
 
 

@@ -169,6 +169,9 @@ def _nested_rows(comparison: Comparison) -> Iterator[Check]:
     for mode in comparison.summaries:
         one = known.get(mode.id, Estimate())
         remark = "" if mode.id in known else "the nested runs did not reach it"
+        limit = mode.by_engine.get("nested", Estimate()).at_most
+        if math.isfinite(limit):
+            remark = f"one or two live points carried it: at most {100 * limit:.2g} %"
         yield Check(NESTED, MODE, mode.id, one.value, one.sd, remark)
     yield Check(NESTED, WHOLE, 0, nested.log_z, nested.log_z_sd)
 

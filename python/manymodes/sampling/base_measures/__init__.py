@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from manymodes.sampling.base_measures.chains import chains_measure
+from manymodes.sampling.base_measures.coverage import is_outside, outside_share
 from manymodes.sampling.base_measures.cube import cube_measure
 from manymodes.sampling.base_measures.measure import (
     CAUCHY,
@@ -35,6 +36,8 @@ __all__ = [
     "ImproperPriorError",
     "chains_measure",
     "cube_measure",
+    "is_outside",
+    "outside_share",
     "peaks_measure",
     "prior_measure",
     "proper_prior_measure",

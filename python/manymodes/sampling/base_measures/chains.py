@@ -2,8 +2,10 @@
 
 Chains that stay in different modes look different, and so do pieces of a chain that moves between
 them. A mixture of normals is fitted to all draws, beginning from groups of alike pieces. Each of
-its components gets Student's t tails and is widened. If the program can leave its likelihood out,
-the prior is a further component of small weight, so that it covers regions that no chain has found.
+its components gets Student's t tails and is widened. Pieces of a network's chains are first moved
+into one copy, and components afterwards into all copies. If the program can leave its likelihood
+out, the prior is a further component of small weight, so that it covers regions that no chain has
+found.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from scipy.spatial.distance import squareform
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.runtime.seeds import check_seed
+from manymodes.sampling.base_measures.copies import Group
 from manymodes.sampling.base_measures.measure import STUDENT4, BaseMeasure, Component
 from manymodes.types import FloatArray, IntArray
 
@@ -29,8 +32,8 @@ PRIOR_SHARE = 0.1
 _MOST_PIECES = 256
 _PIECE = 50
 _MOST_DRAWS = 20_000
-MOST_COMPONENTS = 24
-"""The largest number of components of a fitted mixture, without the prior."""
+MOST_GROUPS = 24
+"""The largest number of groups of alike pieces; with more, the most alike are joined."""
 
 _ALIKE = 0.5
 _STEPS = 20
@@ -77,11 +80,18 @@ def chains_measure(
     kept = [np.asarray(one) for one in draws if len(one) > 1]
     if not kept:
         raise InputError("reference: 'chains' needs chains with two draws or more")
-    whole = np.concatenate(kept)
+    group = Group.of(posterior)
+    pieces = group.folded(_pieces(kept))
+    whole = np.concatenate(kept if len(group.moves) == 1 else pieces)
     some = whole[_evenly(len(whole), _MOST_DRAWS)]
-    components = [student(*moments) for moments in _mixture(some, _groups(_pieces(kept)))]
+    groups = _groups(pieces, min(MOST_GROUPS, group.most))
+    components = [student(*moments) for moments in _mixture(some, groups)]
     weights = _weights(posterior, components, np.random.default_rng(check_seed(seed)))
-    return with_prior(components, weights, prior, "chains", f"{len(kept)} chains")
+    what = f"{len(kept)} chains"
+    if len(group.moves) > 1:
+        what += f", and their copies ({len(components)}, {len(group.moves)} copies of each)"
+    components, weights = group.copies(components, weights)
+    return with_prior(components, weights, prior, "chains", what, group.caution)
 
 
 def with_prior(
@@ -90,6 +100,7 @@ def with_prior(
     prior: BaseMeasure | None,
     source: str,
     fitted_to: str,
+    caution: str = "",
 ) -> BaseMeasure:
     """Return a base measure of fitted components and of the prior, if there is one."""
     n = len(components)
@@ -99,7 +110,7 @@ def with_prior(
     if prior is not None:
         mixed += [replace(c, weight=share * c.weight, origin="prior") for c in prior.components]
         reason += f", and the prior with a weight of {share:g}"
-    return BaseMeasure(tuple(mixed), source=source, reason=reason)
+    return BaseMeasure(tuple(mixed), source=source, reason=reason, caution=caution)
 
 
 Moments = tuple[FloatArray, FloatArray]
@@ -124,8 +135,8 @@ def _pieces(draws: Sequence[FloatArray]) -> list[FloatArray]:
     return pieces
 
 
-def _groups(pieces: list[FloatArray]) -> list[Moments]:
-    """Return mean and covariance of each group of alike pieces."""
+def _groups(pieces: list[FloatArray], most: int) -> list[Moments]:
+    """Return mean and covariance of each group of alike pieces, of so many groups at most."""
     if len(pieces) == 1:
         return [moments(pieces[0])]
     means = np.array([one.mean(axis=0) for one in pieces])
@@ -140,8 +151,8 @@ def _groups(pieces: list[FloatArray]) -> list[Moments]:
         distances[i, i + 1 :] = np.einsum("nd,nd->n", apart, solved) / 8 + spread / 2
     tree = hierarchy.linkage(squareform(distances + distances.T, checks=False), "average")
     groups = hierarchy.fcluster(tree, _ALIKE + means.shape[1] / 10, "distance")
-    if groups.max() > MOST_COMPONENTS:
-        groups = hierarchy.fcluster(tree, MOST_COMPONENTS, "maxclust")
+    if groups.max() > most:
+        groups = hierarchy.fcluster(tree, most, "maxclust")
     return [
         moments(np.concatenate([pieces[i] for i in np.flatnonzero(groups == group)]))
         for group in np.unique(groups)

@@ -158,6 +158,9 @@ class BaseMeasure:
     log_prior : float
         If it is exact, log of the program's prior density over it (nats), which is 0 if the
         prior is normalised; NaN otherwise.
+    caution : str
+        Why an evidence over it is not to be trusted alone, as a sentence; empty if nothing is
+        known against it.
 
     Raises
     ------
@@ -170,6 +173,7 @@ class BaseMeasure:
     exact: bool = False
     reason: str = ""
     log_prior: float = float("nan")
+    caution: str = ""
 
     def __post_init__(self) -> None:
         """Check that the components fit one another."""
@@ -247,6 +251,7 @@ class BaseMeasure:
             "exact": self.exact,
             "reason": self.reason,
             "log_prior": self.log_prior,
+            **({"caution": self.caution} if self.caution else {}),
             "components": [
                 {
                     "origin": one.origin,
@@ -299,6 +304,7 @@ def read_measure(path: Path, dims: int | None = None) -> BaseMeasure:
             source=str(content.get("source", "file")),
             exact=bool(content.get("exact", False)),
             reason=str(content.get("reason", "")),
+            caution=str(content.get("caution", "")),
             log_prior=nothing if log_prior is None else float(log_prior),
         )
     except InputError as error:

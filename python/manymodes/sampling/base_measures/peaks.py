@@ -2,8 +2,9 @@
 
 Many climbs are cheap and find more peaks than chains do. Each peak gets a component from the
 curvature there, and the mixture is refined by population Monte Carlo: its draws, weighted by
-density over mixture, give its next moments ([1]_). As with chains, the prior is a further
-component if the program can leave its likelihood out.
+density over mixture, give its next moments ([1]_). A peak of a network also gives a component for
+each of its symmetric copies. As with chains, the prior is a further component if the program can
+leave its likelihood out.
 
 References
 ----------
@@ -22,16 +23,12 @@ from scipy import optimize, special
 from threadpoolctl import threadpool_limits
 
 from manymodes.density.curvature import FAILED, descent, hessian
+from manymodes.density.network_moves import Moves, flips, moved
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, SamplingError
 from manymodes.runtime.seeds import check_seed
-from manymodes.sampling.base_measures.chains import (
-    MOST_COMPONENTS,
-    Moments,
-    moments,
-    student,
-    with_prior,
-)
+from manymodes.sampling.base_measures.chains import Moments, moments, student, with_prior
+from manymodes.sampling.base_measures.copies import MOST_COMPONENTS, Group
 from manymodes.sampling.base_measures.measure import BaseMeasure, Component
 from manymodes.types import FloatArray
 
@@ -46,6 +43,8 @@ _DRAWS = 3000
 _EIGENVALUES = (1e-4, 1e4)  # of the curvature; others say nothing about the mode's width
 _EQUAL = 0.2  # share of the weight that all components get alike
 _NEGLIGIBLE = 1e-4  # components with less than this of the largest one's mass are dropped
+_NOTHING = 1e-6  # share of a component's mass below which a draw does not count for it
+_MOST_FLIPPED = 60  # peaks whose flipped copies are climbed from
 _LEAST_DRAWS = 3.0  # effective draws for each coordinate, for a component to be updated
 
 
@@ -81,38 +80,76 @@ def _peaks_measure(
         starts = prior.sample(rng, CLIMBS)
     else:
         starts = rng.uniform(-_RADIUS, _RADIUS, (CLIMBS, posterior.dims))
-    peaks = _peaks(posterior, starts)
+    group = Group.of(posterior)
+    peaks = _peaks(posterior, group.moves, starts)
     if not peaks:
         raise SamplingError(
             f"none of {CLIMBS} climbs ends at a peak of {posterior.name}: use --reference chains"
         )
-    components, weights = _refined(posterior, peaks, rng)
+    rough = special.softmax([log_z for log_z, _ in peaks])
+    left_out, share = len(peaks) - group.most, float(rough[group.most :].sum())
+    components, weights = _refined(posterior, group.moves, peaks[: group.most], rng)
     what = f"the peaks that {CLIMBS} climbs reached"
-    return with_prior(components, weights, prior, "peaks", what)
+    if len(group.moves) > 1:
+        what += f" and their copies ({len(components)} peaks, {len(group.moves)} copies of each)"
+    cautions = [group.caution] if group.caution else []
+    if left_out > 0:
+        what += f"; {left_out} peaks more, the lowest, have none"
+        if share > _NEGLIGIBLE:
+            cautions.append(
+                f"{left_out} peaks have no component, because there are {MOST_COMPONENTS} at most; "
+                f"by their curvature they hold about {100 * share:.2g} % of the evidence. An "
+                "evidence over this base measure is not to be trusted alone"
+            )
+    all_copies, shares = group.copies(components, weights)
+    return with_prior(all_copies, shares, prior, "peaks", what, "; ".join(cautions))
 
 
-def _peaks(posterior: Posterior, starts: FloatArray) -> list[tuple[float, Moments]]:
-    """Return rough log evidence, place and covariance of each distinct peak, the best first."""
-    hill = descent(posterior)
+def _peaks(posterior: Posterior, moves: Moves, starts: FloatArray) -> list[tuple[float, Moments]]:
+    """Return rough log evidence, place and covariance of one copy of each peak, the best first.
+
+    Flips of sigmoid units leave the likelihood as it is and not the prior. So a flipped peak is
+    near another peak, which a climb from it finds; none starts outside a uniform prior's box.
+    """
     found: list[tuple[float, Moments]] = []
     for start in starts:
-        end = optimize.minimize(
-            hill, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-3}
-        )
-        if end.fun >= FAILED or np.abs(end.x).max() > _FAR or _is_known(end.x, found):
-            continue
-        covariance = _covariance_at(posterior, end.x)
-        if covariance is not None:
-            log_det = float(np.linalg.slogdet(covariance)[1])
-            found.append((-float(end.fun) + 0.5 * log_det, (end.x, covariance)))
-    return sorted(found, key=lambda one: -one[0])[:MOST_COMPONENTS]
+        _climb(posterior, moves, start, found)
+    network = posterior.network
+    if network is not None:
+        signs = flips(network)[1:]
+        stay = [tuple(tuple(range(width)) for width in network.hidden)] * len(signs)
+        for _, (place, _) in found[:_MOST_FLIPPED] if signs else []:
+            for start in moved(posterior, place, stay, signs):
+                if np.isfinite(start).all():
+                    _climb(posterior, moves, start, found)
+    return sorted(found, key=lambda one: -one[0])
 
 
-def _is_known(x: FloatArray, found: list[tuple[float, Moments]]) -> bool:
-    """Whether a point is within half a standard deviation of a peak."""
+def _climb(
+    posterior: Posterior, moves: Moves, start: FloatArray, found: list[tuple[float, Moments]]
+) -> None:
+    """Climb from a point, and add the peak to those found if it is no copy of one of them."""
+    end = optimize.minimize(
+        descent(posterior),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 200, "gtol": 1e-3},
+    )
+    if end.fun >= FAILED or np.abs(end.x).max() > _FAR or _is_known(moves.images(end.x), found):
+        return
+    covariance = _covariance_at(posterior, end.x)
+    if covariance is not None:
+        log_det = float(np.linalg.slogdet(covariance)[1])
+        found.append((-float(end.fun) + 0.5 * log_det, (end.x, covariance)))
+
+
+def _is_known(copies: FloatArray, found: list[tuple[float, Moments]]) -> bool:
+    """Whether one of the copies of a point, (G, D), is half a standard deviation from a peak."""
     for _, (place, covariance) in found:
-        apart = x - place
-        if float(apart @ np.linalg.solve(covariance, apart)) < _APART**2 * len(x):
+        apart = copies - place
+        far = (apart * np.linalg.solve(covariance, apart.T).T).sum(axis=1)
+        if far.min() < _APART**2 * copies.shape[1]:
             return True
     return False
 
@@ -130,9 +167,13 @@ def _covariance_at(posterior: Posterior, x: FloatArray) -> FloatArray | None:
 
 
 def _refined(
-    posterior: Posterior, peaks: list[tuple[float, Moments]], rng: np.random.Generator
+    posterior: Posterior, moves: Moves, peaks: list[tuple[float, Moments]], rng: np.random.Generator
 ) -> tuple[list[Component], FloatArray]:
-    """Refine the mixture; return its components and their weights."""
+    """Refine the mixture of all copies; return one component of each orbit, and their weights.
+
+    The density and the mixture are the same at all copies of a point. So draws come from one copy
+    alone, and what lies in another copy is moved back.
+    """
     fits = [fit for _, fit in peaks]
     weights = special.softmax([log_z for log_z, _ in peaks])
     weights = (weights + 1 / len(fits)) / 2
@@ -142,17 +183,20 @@ def _refined(
             tuple(replace(c, weight=w) for c, w in zip(components, weights, strict=True))
         )
         draws = mixture.sample(rng, _DRAWS)
-        log_parts = mixture.log_parts(draws)
-        log_q = special.logsumexp(log_parts, axis=0)
+        back = [moves.undo(move, draws) for move in range(len(moves))]
+        log_parts = np.array([mixture.log_parts(one) for one in back]) - np.log(len(moves))
+        log_q = special.logsumexp(log_parts, axis=(0, 1))
         shares = _truncated(np.array([posterior.log_density(x) for x in draws]) - log_q)
-        parts = np.exp(log_parts - log_q)
-        mass = parts @ shares
-        for k, part in enumerate(parts):
-            own = part * shares
+        parts = np.exp(log_parts - log_q) * shares  # (G, K, n)
+        mass = parts.sum(axis=(0, 2))
+        for k in range(len(fits)):
+            own = parts[:, k].sum(axis=0)
             total = own.sum()
             effective = total**2 / (own**2).sum() if total > 0 else 0.0
             if effective > _LEAST_DRAWS * posterior.dims:
-                fits[k] = moments(draws, own * effective / total)
+                move, draw = np.nonzero(parts[:, k] > _NOTHING * total)
+                points = np.array([back[m][d] for m, d in zip(move, draw, strict=True)])
+                fits[k] = moments(points, parts[move, k, draw] * effective / total)
         counts = mass > _NEGLIGIBLE * mass.max()
         fits = [fit for fit, kept in zip(fits, counts, strict=True) if kept]
         components = [student(*fit, origin="peaks") for fit in fits]

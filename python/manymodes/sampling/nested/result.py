@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from manymodes.density.labels import anesthetic_samples, renamed_flat, renamed_text
 from manymodes.density.log_likelihood import Missing
@@ -17,6 +17,7 @@ from manymodes.errors import NamesWarning
 from manymodes.sampling.base_measures import BaseMeasure
 from manymodes.statistics import nested_volumes
 from manymodes.statistics.diagnostics import insertion_p
+from manymodes.statistics.scatter import error_of_mean
 from manymodes.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ _AT_ONCE = 40
 _PRIOR_DRAWS = 1000
 _LOG_LIK_DRAWS = 1000
 _EDGE = 1e-3
-_SCATTERED = 0.05
-_FREEDOM = 4.0
 _NAN = float("nan")
 
 
@@ -254,30 +253,38 @@ class Nested:
             )
         )
 
-    @property
+    @cached_property
     def log_z_sd(self) -> float:
         """Error of ``log_z`` (nats), from random volumes and from the scatter of runs.
 
         Volumes alone assume that every point is a fair draw within its contour. If slices are too
-        short for this, independent runs scatter more than their volumes say. Then (p < 0.05) only
-        the scatter counts. Otherwise both estimate the same variance and are pooled; that of
-        volumes has the weight of four degrees of freedom.
+        short for this, or if runs lose modes, independent runs scatter more than volumes say. How
+        much more is estimated by `statistics.scatter`. Such runs are also low: what is unbiased is
+        their mean evidence, not its logarithm, so that half of the excess variance of one run
+        (nats), which the logarithm lacks on average, is part of the error.
         """
-        volume, freedom = self.log_z_volume_sd, len(self.runs) - 1
-        if freedom == 0 or volume == 0:
-            return volume
-        statistic = freedom * (self.log_z_between_sd / volume) ** 2
-        if stats.chi2.sf(statistic, freedom) < _SCATTERED:
-            return self.log_z_between_sd
-        return float(volume * np.sqrt((_FREEDOM + statistic) / (_FREEDOM + freedom)))
+        if self.is_endless:
+            return _NAN
+        sd = error_of_mean(self.log_z_volume_sd, self.log_z_by_run)
+        return float(np.hypot(sd, self.log_z_shortfall))
+
+    @cached_property
+    def log_z_shortfall(self) -> float:
+        """By how much runs that scatter more than volumes allow make ``log_z`` too low (nats).
+
+        Half of the variance of the log evidence of single runs beyond that of their volumes, which
+        is the difference of log(mean Z) and mean(log Z) if Z is log-normal; 0 for one run.
+        """
+        n = len(self.runs)
+        if n == 1 or self.is_endless:
+            return 0.0
+        excess = self.log_z_by_run.var(ddof=1) - n * self.log_z_volume_sd**2
+        return float(max(0.0, excess) / 2)
 
     @cached_property
     def log_z_by_run(self) -> FloatArray:
         """The log evidence of each run on its own, shape (R,), in nats."""
-        estimates = [
-            special.logsumexp(nested_volumes.expected_log_weights(run.logl, run.birth))
-            for run in self.runs
-        ]
+        estimates = [special.logsumexp(log_w) for log_w in self._log_weights_by_run]
         return nested_volumes.settled(estimates) + self.log_shift
 
     @cached_property
@@ -298,9 +305,22 @@ class Nested:
         of the error of ``log_z``.
         """
         d_kl = self._by_volumes[1] - self.log_prior_inside[0]
-        return float(nested_volumes.settled(d_kl.mean())), float(
-            nested_volumes.settled(d_kl.std(ddof=1))
-        )
+        own_sd = float(nested_volumes.settled(d_kl.std(ddof=1)))
+        sd = error_of_mean(own_sd, self.d_kl_base_by_run)
+        return float(nested_volumes.settled(d_kl.mean())), float(nested_volumes.settled(sd))
+
+    @cached_property
+    def _log_weights_by_run(self) -> list[FloatArray]:
+        """Log(likelihood x shell volume) of the points of each run on its own (nats)."""
+        return [nested_volumes.expected_log_weights(run.logl, run.birth) for run in self.runs]
+
+    @cached_property
+    def d_kl_base_by_run(self) -> FloatArray:
+        """The divergence from the base measure by each run on its own, shape (R,), in nats."""
+        found = []
+        for run, log_w in zip(self.runs, self._log_weights_by_run, strict=True):
+            found.append(float(special.softmax(log_w) @ run.logl) - special.logsumexp(log_w))
+        return nested_volumes.settled(found) - self.log_prior_inside[0]
 
     @cached_property
     def d_kl(self) -> tuple[float, float]:
@@ -316,18 +336,32 @@ class Nested:
             return self.d_kl_base
         if self.posterior.prior_only is not False:
             return _NAN, _NAN
-        rng = np.random.default_rng(0)
-        draws = self.eta[rng.choice(len(self.weights), _PRIOR_DRAWS, p=self.weights)]
-        prior = self.posterior.prior
-        heights = np.array([self.posterior.log_density(x) - prior.log_density(x) for x in draws])
         norm = self.prior_integral or PriorIntegral(0.0, 0.0)
         if not self.is_evidence:
             return _NAN, _NAN
+        rng = np.random.default_rng(0)
+        heights = self._heights(self.eta, self.weights, _PRIOR_DRAWS, rng)
         n = min(_PRIOR_DRAWS, self.effective_samples)
-        sd = float(
-            np.hypot(heights.std(ddof=1) / np.sqrt(n), np.hypot(self.log_z_sd, norm.log_z_sd))
-        )
-        return float(heights.mean()) - self.log_z + norm.log_z, sd
+        own_sd = np.hypot(heights.std(ddof=1) / np.sqrt(n), self.log_z_volume_sd)
+        each = max(2, _PRIOR_DRAWS // len(self.runs))
+        by_run = [
+            self._heights(self.base.quantile(run.cube), special.softmax(log_w), each, rng).mean()
+            for run, log_w in zip(self.runs, self._log_weights_by_run, strict=True)
+        ]
+        sd = error_of_mean(float(own_sd), by_run - self.log_z_by_run)
+        return float(heights.mean()) - self.log_z + norm.log_z, float(np.hypot(sd, norm.log_z_sd))
+
+    def _heights(
+        self, eta: FloatArray, weights: FloatArray, draws: int, rng: np.random.Generator
+    ) -> FloatArray:
+        """Return log of posterior over prior (nats) at draws of points by their weights."""
+        prior = self.posterior.prior
+        picks = rng.choice(len(weights), draws, p=weights)
+        value = {
+            i: self.posterior.log_density(eta[i]) - prior.log_density(eta[i])
+            for i in np.unique(picks).tolist()
+        }
+        return np.array([value[i] for i in picks.tolist()])
 
     @cached_property
     def effective_samples(self) -> float:

@@ -238,7 +238,8 @@ def nlive_of(settings: PolyChordSettings, base: BaseMeasure) -> int:
 
 def owner_of(name: str, base: BaseMeasure) -> str:
     """Return the identity of nested runs with some settings over a base measure."""
-    decides = {key: value for key, value in base.as_dict().items() if key != "reason"}
+    words = ("reason", "caution")
+    decides = {key: value for key, value in base.as_dict().items() if key not in words}
     return f"{name}-{digest(json.dumps(plain_json(decides), sort_keys=True))}"
 
 

@@ -31,8 +31,9 @@ class PolyChordSettings:
     Parameters
     ----------
     nlive : int, optional
-        Live points of each run. By default 500; 200 over a base measure that was fitted to chains,
-        because the posterior is so much closer to it that errors are nevertheless smaller.
+        Live points of each run. By default 250; 100 over a base measure that was fitted to chains
+        or peaks, because the posterior is so much closer to it that errors are nevertheless
+        smaller.
     nprior : int, optional
         Draws of the prior that a run begins with; ten times ``nlive`` by default.
     num_repeats : int, optional
@@ -112,7 +113,7 @@ class PolyChordSettings:
         (2500, 45, 0.001)
         """
         over_chains = base.source in ("chains", "peaks")
-        nlive = self.nlive or (200 if over_chains else 500)
+        nlive = self.nlive or (100 if over_chains else 250)
         return replace(
             self,
             nlive=nlive,
@@ -144,7 +145,8 @@ class NestedSettings:
     Parameters
     ----------
     runs : int
-        Independent runs, merged afterwards.
+        Independent runs, merged afterwards. Four by default: their scatter is the only error that
+        does not assume that every point is a fair draw, and two runs hardly tell it.
     polychord : PolyChordSettings
         PolyChord's settings, by default those of `PolyChordSettings()`.
     reference : str
@@ -181,7 +183,7 @@ class NestedSettings:
     64
     """
 
-    runs: int = 2
+    runs: int = 4
     polychord: PolyChordSettings = field(default_factory=PolyChordSettings)
     reference: str = AUTO
     target_sd: float | None = None
