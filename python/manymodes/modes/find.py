@@ -196,7 +196,8 @@ def find_modes(
             progress.update(f"{done} of {total} draws climbed, {len(atlas.peaks)} maxima")
         ends.append(labels)
     progress.update("joining maxima by relaxed paths", now=True)
-    joined = atlas.join(passes=nested is not None)
+    one_component = nested is not None and len(nested.base.components) == 1
+    joined = atlas.join(passes=nested is not None, between=one_component)
     heights = joined.heights
     ends = [joined.mode_of_peak[labels] for labels in ends]
 

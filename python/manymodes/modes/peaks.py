@@ -108,7 +108,7 @@ class Atlas:
         self._heights.append(height)
         return len(self.peaks) - 1
 
-    def join(self, *, passes: bool = True) -> Joined:
+    def join(self, *, passes: bool = True, between: bool = True) -> Joined:
         """Join maxima that a path connects, and find the passes between the others.
 
         What a path may fall short of is the lower one of the modes' peaks, as they are by then:
@@ -118,7 +118,11 @@ class Atlas:
         Parameters
         ----------
         passes : bool
-            Look for the passes between modes, which only nested sampling needs.
+            Find the levels of the peaks and of passes between them, which only nested sampling
+            needs.
+        between : bool
+            Look for the passes. Over a base measure of several components none ever closes, so that
+            there the levels of the peaks are enough.
         """
         group = list(range(len(self.peaks)))
         heights = self._heights
@@ -160,14 +164,20 @@ class Atlas:
         number = {k: m for m, k in enumerate(roots)}
         mode_of_peak = np.array([number[root(i)] for i in range(len(group))], dtype=np.intp)
         peaks = np.array([self.peaks[k] for k in roots])
-        levels = self._passes(peaks, mode_of_peak, paths) if passes else np.empty((0, 0))
+        levels = self._passes(peaks, mode_of_peak, paths, between) if passes else np.empty((0, 0))
         return Joined(mode_of_peak, peaks, np.array([self._heights[k] for k in roots]), levels)
 
     def _passes(
-        self, peaks: FloatArray, mode_of_peak: IntArray, paths: list[tuple[int, int, FloatArray]]
+        self,
+        peaks: FloatArray,
+        mode_of_peak: IntArray,
+        paths: list[tuple[int, int, FloatArray]],
+        between: bool,
     ) -> FloatArray:
         passes = np.full((len(peaks), len(peaks)), LOWEST)
         np.fill_diagonal(passes, [self._landscape.level(peak) for peak in peaks])
+        if not between:
+            return passes
         for a, b in _neighbours(peaks):
             level = self._landscape.pass_level(straight_path(peaks[a], peaks[b]))
             passes[a, b] = passes[b, a] = level
