@@ -34,6 +34,10 @@ struct Config {
   std::uint64_t seed = 0;
 };
 
+manymodes::MetricKind metric(const std::string& diagonal) {
+  return diagonal == "1" ? manymodes::MetricKind::diagonal : manymodes::MetricKind::dense;
+}
+
 Config read_config(const char* path) {
   std::ifstream file(path);
   if (!file) {
@@ -59,7 +63,8 @@ Config read_config(const char* path) {
     else if (key == "temperatures") config.tempering.temperatures = std::stoi(value);
     else if (key == "per_barrier") config.tempering.per_barrier = std::stod(value);
     else if (key == "steps") config.tempering.steps = std::stod(value);
-    else if (key == "diagonal") config.tempering.metric = value == "1" ? manymodes::MetricKind::diagonal : manymodes::MetricKind::dense;
+    else if (key == "diagonal") config.tempering.metric = metric(value);
+    else if (key == "climbers") config.tempering.climbers = std::stoul(value);
     else if (key == "most_draws") config.tempering.most_draws = std::stoul(value);
     else if (key == "seed") config.seed = std::stoull(value);
     else throw std::runtime_error("unknown key: " + key);

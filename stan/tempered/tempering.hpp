@@ -39,6 +39,7 @@ struct TemperingSettings {
   double steps = 0.0;          // leapfrog steps of a move; 0: learned
   MetricKind metric = MetricKind::dense;
   std::size_t most_draws = 4096;
+  std::size_t climbers = 24;   // that make the first states
 };
 
 class Tempering {
@@ -79,7 +80,6 @@ class Tempering {
   static constexpr int kMost = 300;
   static constexpr int kShortRounds = 6;  // in which step sizes are corrected at every move
   static constexpr std::size_t kMostSettling = 64;
-  static constexpr std::size_t kClimbers = 24;  // that make the first states
   static constexpr int kClimbMoves = 3;         // of each, on each rung
   static constexpr std::size_t kFewTrips = 3;
   static constexpr double kFirstSteps = 8.0;
@@ -95,7 +95,8 @@ class Tempering {
   // The first states: a small population climbs from q to the posterior by sequential
   // Monte Carlo, and leaves a member, with what was learned, on every rung.
   void begin() {
-    std::vector<State> climbers(kClimbers, path_->empty());
+    const std::size_t n = settings_.climbers;
+    std::vector<State> climbers(n, path_->empty());
     std::vector<double> heights;
     for (State& one : climbers) {
       path_->draw_inside(&random_, &one);
@@ -106,19 +107,20 @@ class Tempering {
     kernel.centre = VectorXd::Zero(path_->dims());
     kernel.steps = settings_.steps > 0.0 ? settings_.steps : kFirstSteps;
     VectorXd gradient = kernel.centre, second = kernel.centre;
+    double log_z = 0.0;
     for (const State& one : climbers) {
       one.gradient(betas_[1], &gradient);
-      second += gradient.cwiseAbs2() / kClimbers;
+      second += gradient.cwiseAbs2() / static_cast<double>(n);
     }
     for (std::size_t i = 0; i < count(); ++i) {
       if (i > 0) {
-        select(betas_[i] - betas_[i - 1], &climbers);
+        log_z += select(betas_[i] - betas_[i - 1], &climbers);
       }
       for (int move = 0; i > 0 && move < kClimbMoves; ++move) {
         for (State& one : climbers) {
           kernel.metric.reset(second.cwiseMax(1e-200).cwiseSqrt().cwiseInverse());
           kernel.correct_step(hmc_.move(&one, betas_[i], &kernel, &random_),
-                              static_cast<double>(kClimbers) * move);
+                              static_cast<double>(n) * move);
           symmetry_->move(path_, &one, betas_[i], &random_);
           one.gradient(betas_[i], &gradient);
           second += kForget * (gradient.cwiseAbs2() - second);
@@ -126,11 +128,12 @@ class Tempering {
       }
       kernel.centre.setZero();
       for (const State& one : climbers) {
-        kernel.centre += one.eta / kClimbers;
+        kernel.centre += one.eta / static_cast<double>(n);
       }
       kernel.metric.reset(second.cwiseMax(1e-200).cwiseSqrt().cwiseInverse());
       kernels_.push_back(kernel);
     }
+    std::fprintf(progress_, "@climbed %.17g %" PRId64 "\n", log_z, model_->evaluations);
     descend(&climbers);
   }
 
@@ -156,7 +159,7 @@ class Tempering {
   // others would need many rounds to find: the next round begins from them.
   void spread_down() {
     const std::size_t dims = static_cast<std::size_t>(path_->dims());
-    const std::size_t kept = at_draws_.size() / 4, n = std::min(kClimbers, kept);
+    const std::size_t kept = at_draws_.size() / 4, n = std::min(settings_.climbers, kept);
     std::vector<State> climbers;
     for (std::size_t k = kept - n; k < kept; ++k) {
       climbers.push_back(path_->empty());
@@ -168,8 +171,8 @@ class Tempering {
     descend(&climbers);
   }
 
-  // Resamples climbers by exp(width V), systematically.
-  void select(double width, std::vector<State>* climbers) {
+  // Resamples climbers by exp(width V), systematically; returns the log of its mean.
+  double select(double width, std::vector<State>* climbers) {
     double top = -std::numeric_limits<double>::infinity(), sum = 0.0;
     for (const State& one : *climbers) {
       top = std::max(top, width * one.v());
@@ -190,6 +193,7 @@ class Tempering {
       chosen.push_back(climbers->back());
     }
     climbers->swap(chosen);
+    return top + std::log(sum / n);
   }
 
   // Inverse temperatures at which to begin: from where V hardly counts, each a little

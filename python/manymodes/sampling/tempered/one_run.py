@@ -136,7 +136,7 @@ def _run(
 ) -> None:
     (scratch / "data.json").write_text(job.posterior.data_json, encoding="utf-8")
     config = scratch / "config"
-    config.write_text(_config_text(job, seed, rounds, scratch), encoding="utf-8")
+    config.write_text(config_of(job, seed, rounds, scratch), encoding="utf-8")
     done = []
 
     def take(word: str, fields: list[str]) -> None:
@@ -153,7 +153,8 @@ def _run(
         raise SamplingError(f"the tempered run failed: {complaint}")
 
 
-def _config_text(job: TemperedJob, seed: int, rounds: int, scratch: Path) -> str:
+def config_of(job: TemperedJob, seed: int, rounds: int, scratch: Path) -> str:
+    """Return the configuration of a run whose files are in a folder."""
     settings = job.settings
     return config_text(
         [
