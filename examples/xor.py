@@ -32,8 +32,9 @@ def main() -> None:
         )
         posterior = mm.Posterior.from_network(network, X, y, name)
         chains = mm.run_chains(posterior, chains=options.chains)
+        tempered = mm.run_tempered(posterior)
         nested = mm.run_nested(posterior, polychord=mm.PolyChordSettings(nlive=options.nlive))
-        comparisons[name] = mm.compare(posterior, chains=chains, nested=nested)
+        comparisons[name] = mm.compare(posterior, chains=chains, nested=nested, tempered=tempered)
 
     for name, found in comparisons.items():
         describe(name, found)
@@ -60,10 +61,11 @@ def noisy_xor() -> tuple[np.ndarray, np.ndarray]:
 
 def describe(name: str, found: mm.Comparison) -> None:
     """Print the evidence of a posterior and the three weights of its prominent modes."""
-    nested = found.nested
-    assert nested is not None
+    for engine, one in found.headline.by_engine.items():
+        print(f"{name}: {engine} runs: log_z = {one.value:.2f} ± {one.sd:.2f} nats")
+    log_z = found.headline.log_z
     print(
-        f"\n{name}: log_z = {nested.log_z:.2f} ± {nested.log_z_sd:.2f} nats, "
+        f"\n{name}: log_z = {log_z.value:.2f} ± {log_z.sd:.2f} nats, "
         f"{len(found.prominent)} prominent modes, {found.prominent_functions} functions, "
         f"R-hat {np.nanmax(found.rhat_weights):.2f} in weight space and "
         f"{np.nanmax(found.rhat_function):.2f} on predictions"

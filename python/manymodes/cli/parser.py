@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_likelihood(study)
     add_nuts(study, None)
+    add_tempering(study, None)
     add_polychord(study, None)
     add_common(study, out_required=False)
     return top

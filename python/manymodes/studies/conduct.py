@@ -1,4 +1,4 @@
-"""What all studies of both engines do: sample each posterior, compare, write results and report."""
+"""What all studies of all engines do: sample each posterior, compare, write results and report."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from manymodes.runtime.storage import claim, write_json
 from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.nested import NestedSettings, run_nested
+from manymodes.sampling.tempered import TemperedSettings, run_tempered
 from manymodes.toolchain import require
 
 
@@ -38,6 +39,8 @@ class Effort:
         Of the chains of each posterior.
     nested : NestedSettings
         Of the nested runs of each posterior.
+    tempered : TemperedSettings
+        Of the tempered runs of each posterior.
     kernel : bool
         Compute networks' likelihoods in C++ where that can be compiled.
     workers : int, optional
@@ -52,6 +55,7 @@ class Effort:
 
     chains: ChainSettings = field(default_factory=ChainSettings)
     nested: NestedSettings = field(default_factory=NestedSettings)
+    tempered: TemperedSettings = field(default_factory=TemperedSettings)
     kernel: bool = True
     workers: int | None = None
     resume: bool = False
@@ -61,15 +65,16 @@ class Effort:
 
     def __post_init__(self) -> None:
         """Raise `InputError` if the engines have different seeds: a summary has one."""
-        if self.chains.seed != self.nested.seed:
+        seeds = (self.chains.seed, self.nested.seed, self.tempered.seed)
+        if len(set(seeds)) > 1:
             raise InputError(
-                f"seed: the chains have {self.chains.seed} and the nested runs "
-                f"{self.nested.seed}, and a study has one"
+                f"seed: the chains have {seeds[0]}, the nested runs {seeds[1]} and the tempered "
+                f"runs {seeds[2]}, and a study has one"
             )
 
     @property
     def seed(self) -> int:
-        """The seed of both engines."""
+        """The seed of all engines."""
         return self.chains.seed
 
     def at(self, folder: Path) -> dict[str, Any]:
@@ -135,6 +140,7 @@ def conduct(
         "seed": effort.seed,
         "nuts": effort.chains.nuts.as_dict(),
         "polychord": effort.nested.polychord.as_dict(),
+        "tempered": effort.tempered.identity(),
     }
     with run_directory(out, overwrite=effort.overwrite):
         claim(out, settings, resume=effort.resume)
@@ -166,10 +172,18 @@ def conduct(
 
 
 def _explored(posterior: Posterior, folder: Path, effort: Effort) -> Comparison:
-    """Sample a posterior with both engines, compare, and keep the draws."""
+    """Sample a posterior with all engines, compare, and keep the draws."""
     save_posterior(posterior, folder / "posterior")
     chains = run_chains(posterior, effort.chains, **effort.at(folder))
+    tempered = run_tempered(posterior, effort.tempered, **effort.at(folder))
     nested = run_nested(posterior, effort.nested, **effort.at(folder))
-    found = compare(posterior, chains=chains, nested=nested, seed=effort.seed, quiet=effort.quiet)
+    found = compare(
+        posterior,
+        chains=chains,
+        nested=nested,
+        tempered=tempered,
+        seed=effort.seed,
+        quiet=effort.quiet,
+    )
     write_draws(found, folder, seed=effort.seed)
     return found

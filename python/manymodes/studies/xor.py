@@ -25,7 +25,7 @@ from manymodes.runtime.seeds import check_seed
 from manymodes.statistics.estimate import Estimate
 from manymodes.studies import XOR_DATA_SEED
 from manymodes.studies.conduct import Effort, Findings, conduct
-from manymodes.types import FloatArray
+from manymodes.types import BoolArray, FloatArray
 
 CENTRES = ((1, 1), (-1, -1), (1, -1), (-1, 1))
 COUNTS = (30, 100, 10, 80)
@@ -153,13 +153,14 @@ def run_xor(
 def share_inside(full: Comparison) -> Estimate:
     """Return the share of the full posterior whose input weights satisfy the constraint.
 
-    That is: symmetric part positive definite, skew part positive above the diagonal. The error
-    is that of the modes' evidence.
+    That is: symmetric part positive definite, skew part positive above the diagonal. From
+    tempered draws, with the scatter of their tours and runs; without, from nested points, with
+    the error of the modes' evidence.
     """
+    if full.tempered is not None:
+        return full.tempered.share(_inside(full.posterior, full.tempered.rows).astype(float))
     assert full.nested is not None
-    W = full.posterior.unpack(full.nested.rows)["W"]
-    symmetric = (W + W.swapaxes(-1, -2)) / 2
-    inside = (np.linalg.eigvalsh(symmetric)[:, 0] > 0) & (W[:, 0, 1] > W[:, 1, 0])
+    inside = _inside(full.posterior, full.nested.rows)
     weights = full.nested_weights
     by_mode = np.array(
         [
@@ -170,6 +171,13 @@ def share_inside(full: Comparison) -> Estimate:
     )
     draws = by_mode @ full.evidence_draws
     return Estimate(float(weights @ inside), float(draws.std(ddof=1)))
+
+
+def _inside(posterior: Posterior, rows: FloatArray) -> BoolArray:
+    """Return which draws, shape (n, P), satisfy the constraint, shape (n,)."""
+    W = posterior.unpack(rows)["W"]
+    symmetric = (W + W.swapaxes(-1, -2)) / 2
+    return np.asarray((np.linalg.eigvalsh(symmetric)[:, 0] > 0) & (W[:, 0, 1] > W[:, 1, 0]))
 
 
 def _introduction(noise_sd: float, data_seed: int) -> str:

@@ -68,7 +68,7 @@ def run_xor_seeds(
         raise InputError(f"data-seeds: {data_seeds} is not 1 or more")
     effort = effort or Effort()
     given = effort.nested.polychord
-    polychord = replace(given, nlive=given.nlive or 500, precision=given.precision or 1e-3)
+    polychord = replace(given, nlive=given.nlive or 250, precision=given.precision or 1e-3)
     nested = replace(effort.nested, polychord=polychord)
     effort = replace(effort, nested=nested)
     settings = {"runs": nested.runs, "seed": nested.seed, "polychord": polychord.as_dict()}
