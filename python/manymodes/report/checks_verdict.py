@@ -147,12 +147,13 @@ def _drifts(checks: Checks) -> Iterator[str]:
         if one.drifts:
             yield (
                 f"{began} drift away from them: {figures} (p = {one.p:.1g}). These draws are not "
-                f"yet draws of the posterior; do not trust this engine's log_z. {_REMEDY[one.engine]}"
+                f"yet draws of the posterior; do not trust this engine's log_z. "
+                f"{_REMEDY[one.engine]}"
             )
         else:
             yield (
-                f"{began} do not drift beyond {MUCH_NATS:g} nats or {MUCH_SD:g} standard deviations "
-                f"of a prediction: {figures} (p = {one.p:.2g}){_lacking(one)}."
+                f"{began} do not drift beyond {MUCH_NATS:g} nats or {MUCH_SD:g} standard "
+                f"deviations of a prediction: {figures} (p = {one.p:.2g}){_lacking(one)}."
             )
 
 

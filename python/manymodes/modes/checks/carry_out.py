@@ -104,7 +104,7 @@ def check(
         checks = _check(comparison, other, check_seed(seed))
     if drift is None:
         return checks
-    engines = (getattr(comparison, "tempered", None), comparison.nested)
+    engines = (comparison.tempered, comparison.nested)
     drifts = tuple(drift_of(one, drift, execution) for one in engines if one is not None)
     return replace(checks, drifts=drifts)
 
