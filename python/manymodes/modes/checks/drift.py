@@ -153,8 +153,12 @@ class Drift:
         >>> Drift.from_dict(drift.as_dict()).as_dict() == drift.as_dict()
         True
         """
-        named = {name: kept[name] for name in cls.__dataclass_fields__ if name in kept}
-        return cls(**{name: _NAN if value is None else value for name, value in named.items()})
+        named: dict[str, Any] = {
+            name: _NAN if kept[name] is None else kept[name]
+            for name in cls.__dataclass_fields__
+            if name in kept
+        }
+        return cls(**named)
 
 
 def draws_of(engine: Nested | Tempered) -> WeightedDraws:
