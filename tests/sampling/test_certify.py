@@ -152,6 +152,7 @@ def test_a_certificate_is_kept_and_says_whether_it_holds() -> None:
     assert one.holds
     assert not dataclasses.replace(one, log_z=-8.4).holds
     assert not dataclasses.replace(one, log_z=-10.6).holds
+    assert dataclasses.replace(one, lower=Estimate(-math.inf, math.nan)).holds
     assert one.gap.value == 1
     kept = json.loads(json.dumps(one.as_dict(), allow_nan=False))
     assert Certificate.from_dict(kept) == one

@@ -159,7 +159,7 @@ def _drifts(checks: Checks) -> Iterator[str]:
 
 _REMEDY = {
     "tempered": "Give it more rounds: --rounds with --resume.",
-    "nested": "Give it more live points, or longer slices (--num-repeats).",
+    "nested": "Give it more live points, or more slices (--repeats).",
 }
 
 

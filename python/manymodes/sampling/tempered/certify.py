@@ -125,8 +125,11 @@ class Certificate:
     @property
     def holds(self) -> bool:
         """Whether the tempered log evidence lies between the bounds, within three errors."""
-        below = math.hypot(self.lower.sd, self.log_z_sd)
-        above = math.hypot(self.upper.sd, self.log_z_sd)
+        # A bound to which no chain came is infinite, and has no error.
+        below, above = (
+            math.hypot(0.0 if math.isnan(one.sd) else one.sd, self.log_z_sd)
+            for one in (self.lower, self.upper)
+        )
         return (
             self.log_z > self.lower.value - _SIGMAS * below
             and self.log_z < self.upper.value + _SIGMAS * above
