@@ -9,12 +9,14 @@ import math
 import numpy as np
 import pytest
 
-from conftest import Y_NORMAL, closed_form, needs_tools, small_network
-from manymodes.modes.checks import Checks, Drift
+from conftest import QUICK_POLYCHORD, Y_NORMAL, closed_form, needs_tools, small_network
+from manymodes.modes.checks import Checks, Drift, check
 from manymodes.modes.checks.drift import drift_from, drift_of
+from manymodes.modes.comparison import compare
 from manymodes.report.checks_verdict import checks_verdict
 from manymodes.sampling.chains.continued import ContinuedSettings
 from manymodes.sampling.engine_draws import WeightedDraws, ordered_draws
+from manymodes.sampling.nested import run_nested
 from manymodes.sampling.tempered import run_tempered
 from seeds import seeded
 
@@ -101,3 +103,19 @@ def test_a_few_draws_are_no_test() -> None:
     drift = drift_from("nested", closed_form(), draws, SHORT)
     assert drift.drifts is None
     assert drift.remark == "there are only 1 different draws"
+
+
+@needs_tools
+def test_a_check_takes_the_draws_of_both_engines() -> None:
+    posterior = closed_form()
+    tempered = run_tempered(posterior, runs=2, rounds=8, max_rounds=8, seed=seeded(3), quiet=True)
+    nested = run_nested(posterior, polychord=QUICK_POLYCHORD, seed=seeded(3), quiet=True)
+    comparison = compare(posterior, nested=nested, tempered=tempered, seed=seeded(3), quiet=True)
+    assert check(comparison, seed=seeded(3)).drifts == ()
+    checks = check(comparison, seed=seeded(3), drift=SHORT)
+    assert [(one.engine, one.drifts) for one in checks.drifts] == [
+        ("tempered", False),
+        ("nested", False),
+    ]
+    said = checks_verdict(checks)
+    assert "24 chains that started from draws of nested sampling do not drift" in said

@@ -39,6 +39,7 @@ from manymodes.statistics.estimate import Estimate
 from manymodes.types import FloatArray
 
 _RESAMPLES = 1000
+_FEWEST = 3
 _SIGMAS = 3.0
 
 
@@ -64,7 +65,7 @@ class CertifySettings:
     """
 
     levels: int = 1000
-    chains: int = 16
+    chains: int = 32
     seed: int = 1
     tempered: TemperedSettings = field(default_factory=TemperedSettings)
 
@@ -234,6 +235,9 @@ def certify(
 def log_mean(log_weights: FloatArray, seed: int) -> Estimate:
     """Return the log of the mean of weights with its error, by resampling (nats).
 
+    The error is widened, so that a ratio of Student's distribution has a unit variance; it is NaN
+    for three chains or fewer.
+
     Parameters
     ----------
     log_weights : array of shape (C,)
@@ -246,7 +250,9 @@ def log_mean(log_weights: FloatArray, seed: int) -> Estimate:
     places = np.random.default_rng(seed).integers(n, size=(_RESAMPLES, n))
     again = special.logsumexp(log_weights[places], axis=1) - math.log(n)
     again = again[np.isfinite(again)]
-    return Estimate(value, float(again.std(ddof=1)) if len(again) > 1 else math.nan)
+    if n <= _FEWEST or len(again) < _FEWEST:
+        return Estimate(value, math.nan)
+    return Estimate(value, float(again.std(ddof=1)) * math.sqrt(n / (n - 3)))
 
 
 def anneal(
