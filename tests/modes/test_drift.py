@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from conftest import QUICK_POLYCHORD, Y_NORMAL, closed_form, needs_tools, small_network
 from manymodes.modes.checks import Checks, Drift, check
-from manymodes.modes.checks.drift import drift_from, drift_of
+from manymodes.modes.checks.drift import draws_of, drift_from, drift_of
 from manymodes.modes.comparison import compare
 from manymodes.report.checks_verdict import checks_verdict
 from manymodes.sampling.chains.continued import ContinuedSettings
 from manymodes.sampling.engine_draws import WeightedDraws, ordered_draws
 from manymodes.sampling.nested import run_nested
-from manymodes.sampling.tempered import run_tempered
+from manymodes.sampling.tempered import Tempered, TemperedRun, run_tempered
 from seeds import seeded
 
 SHORT = ContinuedSettings(chains=24, pilots=2, warmup=60, draws=40, seed=seeded(1))
@@ -30,6 +31,27 @@ def normal_draws(wider: float) -> WeightedDraws:
     rng = np.random.default_rng(seeded(2))
     eta = Y_NORMAL.sum() / precision + wider * rng.normal(size=(400, 1)) / math.sqrt(precision)
     return ordered_draws(eta, np.full(400, 1 / 400), np.arange(400))
+
+
+def made_run(n: int, tours: int) -> TemperedRun:
+    """A run of which only draws and tours matter; tours follow one another."""
+    nothing = np.zeros(n)
+    return TemperedRun(
+        rounds=(),
+        betas=np.array([0.0, 1.0]),
+        energies=np.zeros((n, 2)),
+        eta=np.arange(float(n))[:, None],
+        log_p=nothing,
+        log_q=nothing,
+        ancestor=np.arange(n) * tours // n,
+        rejection=np.zeros(1),
+        acceptance=np.ones(2),
+        step=np.ones(2),
+        steps=np.ones(2),
+        failures=0,
+        drawn=tours,
+        drawn_inside=tours,
+    )
 
 
 # ---------------------------------------------------------------- the verdict of figures
@@ -95,6 +117,23 @@ def test_a_networks_predictions_take_part() -> None:
     assert drift.drifts is False
     assert drift.predictions < 1.5
     assert 0 < drift.predictions_p <= 1
+
+
+def test_few_tours_are_cut_into_blocks_of_each_run() -> None:
+    for tours, groups in ((1, 2 * 8), (3, 2 * 10), (20, 2 * 20)):
+        runs = tuple(made_run(n=100, tours=tours) for _ in range(2))
+        tempered = Tempered(cast(Any, None), cast(Any, None), runs)
+        assert len(np.unique(draws_of(tempered).group)) == groups
+
+
+@needs_tools
+def test_one_tour_that_is_not_there_yet_drifts() -> None:
+    posterior = closed_form()
+    eta = 3.0 * np.random.default_rng(seeded(5)).normal(size=(200, 1))
+    run = dataclasses.replace(made_run(n=200, tours=1), eta=eta)
+    drift = drift_of(Tempered(posterior, cast(Any, None), (run, run)), SHORT)
+    assert drift.drifts is True
+    assert 8 <= drift.groups <= 16
 
 
 @needs_tools

@@ -36,7 +36,9 @@ MUCH_NATS = 0.5
 MUCH_SD = 0.5
 """A change of the mean predictions that matters, in their posterior standard deviations."""
 
-_FEWEST = 8  # chains
+_FEWEST = 8  # chains, and groups
+_FEW_TOURS = 16
+_BLOCKS = 8  # of each run
 _NAN = float("nan")
 
 
@@ -50,7 +52,8 @@ class Drift:
         The engine whose draws they are.
     chains, groups : int
         How many chains went on, and from how many independent groups of draws: the tours of
-        tempered runs, the single draws of nested ones.
+        tempered runs, or blocks of them where there are fewer than 16; the single draws of nested
+        runs.
     draws : int
         States of each chain.
     log_density : float
@@ -171,9 +174,24 @@ def draws_of(engine: Nested | Tempered) -> WeightedDraws:
     """
     if isinstance(engine, Tempered):
         order = np.argsort(engine.tour, kind="stable")
-        return ordered_draws(engine.eta[order], engine.weights[order], engine.tour[order])
+        group = _groups(engine)[order]
+        return ordered_draws(engine.eta[order], engine.weights[order], group)
     order = np.argsort(engine.run_of, kind="stable")  # within a run by likelihood
     return ordered_draws(engine.eta[order], engine.weights[order], np.arange(len(order)))
+
+
+def _groups(tempered: Tempered) -> IntArray:
+    """Return the groups of draws that count as independent, shape (n,).
+
+    They are tours, if there are enough to tell an error from; otherwise tours cut into blocks of
+    each run, as for batch means. Blocks of a slow run are not quite independent, so that its drift
+    is rather seen than not.
+    """
+    if tempered.tours >= _FEW_TOURS:
+        return tempered.tour
+    sizes = [len(run.eta) for run in tempered.runs]
+    blocks = np.concatenate([np.arange(n) * _BLOCKS // n for n in sizes])
+    return np.asarray(tempered.tour * _BLOCKS + blocks)
 
 
 def drift_of(
