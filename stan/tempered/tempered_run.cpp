@@ -7,7 +7,8 @@
 // in this process: BridgeStan's shared object is opened here, and no interpreter is in the
 // loop. Progress goes to standard output in lines that begin with "@". After every round
 // the output file is replaced: it holds the draws and energies of that round, and all that
-// is needed to go on from there, which a run that finds such a file does.
+// is needed to go on from there, which a run that finds such a file does. With the key
+// "anneal" it anneals instead, by annealing.hpp, along the ladder of a finished run.
 //
 // Exit status: 0 finished; 2 the configuration, the library or the base measure cannot be
 // used; 4 the disk is full or fails.
@@ -22,6 +23,7 @@
 #include "runners/base_measure.hpp"
 #include "runners/bridge_model.hpp"
 #include "runners/child.hpp"
+#include "tempered/annealing.hpp"
 #include "tempered/tempering.hpp"
 
 namespace {
@@ -31,6 +33,7 @@ struct Config {
   manymodes::Base base;
   manymodes::Symmetry symmetry;
   manymodes::TemperingSettings tempering;
+  manymodes::AnnealingSettings annealing;
   std::uint64_t seed = 0;
 };
 
@@ -66,6 +69,9 @@ Config read_config(const char* path) {
     else if (key == "diagonal") config.tempering.metric = metric(value);
     else if (key == "climbers") config.tempering.climbers = std::stoul(value);
     else if (key == "most_draws") config.tempering.most_draws = std::stoul(value);
+    else if (key == "anneal") config.annealing.set(value);
+    else if (key == "ladder") config.annealing.ladder = value;
+    else if (key == "start") config.annealing.add_start(value);
     else if (key == "seed") config.seed = std::stoull(value);
     else throw std::runtime_error("unknown key: " + key);
   }
@@ -88,9 +94,15 @@ int main(int argc, char** argv) {
     manymodes::BridgeModel model;
     model.open(config.model_library, config.data_file, static_cast<unsigned>(config.seed));
     manymodes::Path path(config.base, &model);
-    manymodes::Tempering(&path, &model, &config.symmetry, config.tempering, config.seed,
-                         config.output, progress)
-        .run();
+    if (config.annealing.levels > 0) {
+      manymodes::Annealing(&path, &model, &config.symmetry, config.annealing, config.seed,
+                           config.output, progress)
+          .run();
+    } else {
+      manymodes::Tempering(&path, &model, &config.symmetry, config.tempering, config.seed,
+                           config.output, progress)
+          .run();
+    }
     if (model.failures > 0) {
       std::cerr << "first failed evaluation: " << model.first_failure << '\n';
     }

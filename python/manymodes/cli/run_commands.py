@@ -106,13 +106,11 @@ def _check_starts(
 ) -> None:
     """Refuse starts that cannot be had before anything is removed, and those that would be."""
     from manymodes.results.our_files import removed_by
-    from manymodes.sampling.chains.start_points import chain_files
     from manymodes.sampling.chains.starts import PATHFINDER, make_starts, parse_init
 
     init = parse_init(settings.init)
     if init.path is not None and options.overwrite:
-        read = [init.path] if init.path.is_file() else chain_files(init.path)
-        doomed = removed_by(options.out, read)
+        doomed = removed_by(options.out, init.files)
         if doomed is not None:
             raise InputError(
                 f"--init: {doomed} is in the directory that --overwrite empties: copy what --init "

@@ -17,8 +17,11 @@ from manymodes.modes.checks import (
     Agreement,
     Check,
     Checks,
+    Drift,
 )
+from manymodes.modes.checks.drift import MUCH_NATS, MUCH_SD
 from manymodes.modes.comparison import PROMINENT
+from manymodes.report.diagnosis_verdict import METHOD_OF
 from manymodes.report.format import joined, modes_named, sentence
 
 _NO_ERROR = 1e-9  # nats; smaller errors are no divisors
@@ -46,7 +49,7 @@ def checks_verdict(checks: Checks) -> str:
     (True, 1)
     """
     said = [*_agreement(checks), *_unreliable(checks), *_unvisited(checks), *_pooling(checks)]
-    return " ".join(said)
+    return " ".join([*said, *_drifts(checks)])
 
 
 def _agreement(checks: Checks) -> Iterator[str]:
@@ -128,6 +131,40 @@ def _pooling(checks: Checks) -> Iterator[str]:
         )
         if not pooled.reliable:
             yield f"It is unreliable by its own diagnostics: {_doubt(pooled)}."
+
+
+def _drifts(checks: Checks) -> Iterator[str]:
+    """Say whether chains that start from an engine's draws stay in distribution."""
+    for one in checks.drifts:
+        method = METHOD_OF[one.engine]
+        if one.drifts is None:
+            yield f"There is no drift test of the draws of {method}: {one.remark}."
+            continue
+        figures = f"the mean log density changes by {one.change:+.2f} ± {one.change_sd:.2f} nats"
+        if one.predictions == one.predictions:  # a network's; NaN otherwise
+            figures += f", mean predictions by {one.predictions:.2f} posterior standard deviations"
+        began = f"{one.chains} chains that started from draws of {method}"
+        if one.drifts:
+            yield (
+                f"{began} drift away from them: {figures} (p = {one.p:.1g}). These draws are not "
+                f"yet draws of the posterior; do not trust this engine's log_z. "
+                f"{_REMEDY[one.engine]}"
+            )
+        else:
+            yield (
+                f"{began} do not drift beyond {MUCH_NATS:g} nats or {MUCH_SD:g} standard "
+                f"deviations of a prediction: {figures} (p = {one.p:.2g}){_lacking(one)}."
+            )
+
+
+_REMEDY = {
+    "tempered": "Give it more rounds: --rounds with --resume.",
+    "nested": "Give it more live points, or more slices (--repeats).",
+}
+
+
+def _lacking(one: Drift) -> str:
+    return f"; {one.remark}, so a drift may be overlooked" if one.remark else ""
 
 
 def _where(one: Agreement) -> str:

@@ -12,6 +12,9 @@ from manymodes.statistics.coverage import Coverage
 from manymodes.statistics.estimate import Estimate
 from manymodes.wording import joined, modes_named
 
+METHOD_OF = {"tempered": "parallel tempering", "nested": "nested sampling"}
+"""What each engine does, in words."""
+
 _NOTEWORTHY = 0.01
 _CERTAIN = 2.0  # standard errors
 _CONCENTRATED = 1.5  # times a mode's share of the draws
@@ -260,6 +263,12 @@ def _occupancy(diagnosis: Diagnosis) -> str:
         )
     if len(diagnosis.modes) < 2:
         return "All draws lie in one mode: the chains need to be longer; weights do not help."
+    chains = diagnosis.comparison.chains
+    if chains is not None and chains.started_from:
+        return (
+            f"These chains started from draws of {METHOD_OF[chains.started_from]}, in proportion "
+            "to the evidence: the share of draws in a mode estimates its evidence weight."
+        )
     return (
         "So the share of draws in a mode says how often starts fall into its basin, and is not "
         "its probability."

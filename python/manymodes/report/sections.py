@@ -117,11 +117,12 @@ def weights_section(found: Found) -> Section | None:
             "The evidence weight is the mode’s share of the posterior: the probability that the "
             "data and the prior give it. Occupancy is the share of the chains’ draws that lie in "
             "it: it says how often starting points fall into the mode’s basin. It is not a "
-            "probability, and more chains do not bring it nearer to one. Stacking "
+            "probability, and more chains do not bring it nearer to one, unless the chains "
+            "started from draws of an engine: then it estimates the evidence weight. Stacking "
             "chooses weights that predict left-out data best; it may give a poor mode nothing and "
             "split the weight of a good mode arbitrarily among its copies, so it is not a "
-            "probability of the mode either. If the three agree, they agree by luck or because "
-            "there is only one function."
+            "probability of the mode either. If the three agree otherwise, they agree by luck "
+            "or because there is only one function."
         ),
         parts=parts,
     )

@@ -30,6 +30,7 @@ from manymodes.runtime.storage import (
 SUMMARY = "summary.json"
 REPORT = "report.html"
 CHECKS = "checks.json"
+CERTIFICATE = "certify.json"
 CHAINS = "chains.nc"
 STACKED = "stacked.nc"
 NESTED = "nested.csv"
@@ -39,7 +40,9 @@ POSTERIOR = "posterior"
 DESCRIBED = "posterior.json"
 
 _LOCK = ".lock"
-_RESULTS = (SUMMARY, REPORT, CHECKS, CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED, LOG)
+_RESULTS = (
+    SUMMARY, REPORT, CHECKS, CERTIFICATE, CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED, LOG
+)  # fmt: skip
 _OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json")
 _OF_POSTERIOR = (
     DESCRIBED, "data.json", "table.json", "held_out.npz", "holdout.csv", "holdout.parquet"

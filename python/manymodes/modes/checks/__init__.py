@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from manymodes.modes.checks.carry_out import check
+from manymodes.modes.checks.drift import Drift, drift_of
 from manymodes.modes.checks.result import (
     BRIDGE,
     COPIES,
@@ -41,5 +42,7 @@ __all__ = [
     "Agreement",
     "Check",
     "Checks",
+    "Drift",
     "check",
+    "drift_of",
 ]

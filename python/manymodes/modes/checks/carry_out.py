@@ -26,6 +26,7 @@ from manymodes.modes.checks.bridge_sampling import (
     log_sum,
 )
 from manymodes.modes.checks.copies import Copies, completed, find_copies, missing_copies
+from manymodes.modes.checks.drift import drift_of
 from manymodes.modes.checks.laplace import LaplaceEstimate, laplace_by_mode
 from manymodes.modes.checks.result import (
     BRIDGE,
@@ -45,7 +46,9 @@ from manymodes.modes.checks.result import (
     Checks,
 )
 from manymodes.modes.comparison import PROMINENT, Comparison
+from manymodes.runtime.execution import Execution
 from manymodes.runtime.seeds import check_seed
+from manymodes.sampling.chains.continued import ContinuedSettings
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.estimate import Estimate
 from manymodes.wording import modes_named
@@ -54,7 +57,14 @@ _THREE_SIGMA = 0.0027
 _ENGINES = {TEMPERED: "tempered", NESTED: "nested"}
 
 
-def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1) -> Checks:
+def check(
+    comparison: Comparison,
+    *,
+    other: Nested | None = None,
+    seed: int = 1,
+    drift: ContinuedSettings | None = None,
+    execution: Execution | None = None,
+) -> Checks:
     """Check the evidence of a comparison by every method that its draws allow.
 
     Parameters
@@ -66,6 +76,10 @@ def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1)
         Nested runs of the same posterior over another base measure.
     seed : int
         Seed of the draws of proposals.
+    drift : ContinuedSettings, optional
+        Chains that go on from each engine's draws, for the drift test; without it there is none.
+    execution : Execution, optional
+        Where these chains run; in local processes by default.
 
     Returns
     -------
@@ -87,7 +101,12 @@ def check(comparison: Comparison, *, other: Nested | None = None, seed: int = 1)
     if other is not None and other.posterior.identity != comparison.posterior.identity:
         raise InputError("other: these nested runs are of another posterior")
     with threadpool_limits(limits=1, user_api="blas"):
-        return _check(comparison, other, check_seed(seed))
+        checks = _check(comparison, other, check_seed(seed))
+    if drift is None:
+        return checks
+    engines = (comparison.tempered, comparison.nested)
+    drifts = tuple(drift_of(one, drift, execution) for one in engines if one is not None)
+    return replace(checks, drifts=drifts)
 
 
 def _check(comparison: Comparison, other: Nested | None, seed: int) -> Checks:

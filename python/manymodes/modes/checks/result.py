@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from manymodes.modes.checks.drift import Drift
 from manymodes.statistics.estimate import Estimate
 
 NESTED = "nested sampling"
@@ -118,6 +119,8 @@ class Checks:
         exceeds it by chance as often as a single one exceeds three.
     copies : str
         A sentence on exact copies of the modes.
+    drifts : tuple of Drift
+        Of each engine, whether chains that start from its draws stay in distribution.
 
     Examples
     --------
@@ -135,6 +138,7 @@ class Checks:
     agreements: tuple[Agreement, ...]
     limit: float
     copies: str
+    drifts: tuple[Drift, ...] = ()
 
     def row(self, method: str, scope: str, mode: int = 0) -> Check | None:
         """Return one row, None if there is none.
@@ -234,7 +238,8 @@ class Checks:
             )
             for one in kept["agreements"]
         )
-        return cls(rows, agreements, kept["limit"], kept["copies"])
+        drifts = tuple(Drift.from_dict(one) for one in kept.get("drifts", ()))
+        return cls(rows, agreements, kept["limit"], kept["copies"], drifts)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry in ``summary.json``; unknown figures are None.
@@ -248,7 +253,7 @@ class Checks:
         --------
         >>> # checks: what mm.check made of chains and nested runs of the noisy-XOR posterior
         >>> sorted(checks.as_dict())
-        ['agree', 'agreements', 'copies', 'limit', 'rows']
+        ['agree', 'agreements', 'copies', 'drifts', 'limit', 'rows']
         """
 
         def plain(value: Any) -> Any:
@@ -262,4 +267,5 @@ class Checks:
             "agreements": [
                 {**asdict(one), "modes": list(one.modes), "z": one.z} for one in self.agreements
             ],
+            "drifts": [one.as_dict() for one in self.drifts],
         }

@@ -21,6 +21,7 @@ from manymodes.sampling.chains.cmdstan_process import (
     silent_cmdstanpy,
 )
 from manymodes.sampling.chains.prior_draws import START_KEY, unconstrained
+from manymodes.sampling.engine_draws import EngineFiles, read_draws
 from manymodes.types import FloatArray, IntArray
 
 _PATHFINDER_FROM = (2, 33)
@@ -119,7 +120,25 @@ def chain_files(path: Path) -> list[Path]:
     return record_files(path / "chains") or record_files(path)
 
 
-def points_of_run(posterior: Posterior, path: Path, wanted: int) -> FloatArray:
+def points_of_engine(
+    posterior: Posterior, found: EngineFiles, wanted: int, seed: int
+) -> FloatArray:
+    """Return draws of an engine, shape (n, D), in proportion to their weights and all different.
+
+    The first ones do not depend on how many are wanted.
+
+    Raises
+    ------
+    InputError
+        The draws are of another dimension.
+    ResultsError
+        A file is damaged.
+    """
+    draws = read_draws(found, posterior.dims)
+    return draws.eta[draws.spread(wanted, seed)]
+
+
+def points_of_chains(posterior: Posterior, path: Path, wanted: int) -> FloatArray:
     """Return draws of a run's chains, shape (n, D): one of each chain in turn, at random.
 
     The first ones do not depend on how many are wanted.

@@ -5,7 +5,8 @@
 - ``pathfinder``: the end of a path of Pathfinder (Zhang, Carpenter, Gelman, Vehtari 2022), one
   path a chain.
 - the path of a JSON file: a list of initial values as CmdStan takes them, one object a chain.
-- the path of a run's directory: draws of its chains.
+- the path of a run's directory: draws of the engine that it holds, in proportion to their
+  weights, those of tempering before those of nested sampling; without both, draws of its chains.
 
 A point depends on the run's seed, on the chain's number and on how often the chain was tried
 before, and on nothing else: not on the sampler, nor on where or in which order chains run.
@@ -34,10 +35,12 @@ from manymodes.sampling.chains.start_points import (
     chain_files,
     need_pathfinder,
     pathfinder_draw,
+    points_of_chains,
+    points_of_engine,
     points_of_file,
-    points_of_run,
     problem_at,
 )
+from manymodes.sampling.engine_draws import ENGINES, engine_files
 from manymodes.toolchain.build_cache import file_digest
 from manymodes.types import FloatArray
 
@@ -50,6 +53,7 @@ RUN = "run"
 DEFAULT_INIT = "radius:2"
 GRAMMAR = "radius:R, prior, pathfinder, a JSON file or a run's directory"
 
+_DRAWS = " draws "
 _TRIES = 100
 _ATTEMPTS = 4
 """How many points a chain has of the draws of a prior: one for each attempt, then over again."""
@@ -72,6 +76,14 @@ class Init:
     kind: str
     radius: float = 2.0
     path: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the points are read from."""
+        if self.path is None or self.kind == FILE:
+            return [] if self.path is None else [self.path]
+        found = engine_files(self.path)
+        return chain_files(self.path) if found is None else list(found.read)
 
 
 def parse_init(text: str) -> Init:
@@ -97,10 +109,18 @@ def parse_init(text: str) -> Init:
     if path.is_file():
         return Init(FILE, path=path.resolve())
     if path.is_dir():
-        if not chain_files(path):
-            raise InputError(f"init: the directory {path} holds no chains of a run")
+        if engine_files(path) is None and not chain_files(path):
+            raise InputError(
+                f"init: the directory {path} holds no tempered or nested runs, and no chains"
+            )
         return Init(RUN, path=path.resolve())
     raise InputError(f"init: '{text}' is unknown, and no such file; allowed are {GRAMMAR}")
+
+
+def engine_named(identity: object) -> str:
+    """Return the engine that `Starts.identity` names; empty if the starts are no engine's draws."""
+    text = identity if isinstance(identity, str) else ""
+    return next((engine for engine in ENGINES if text.startswith(engine + _DRAWS)), "")
 
 
 @dataclass(frozen=True)
@@ -124,6 +144,9 @@ class Starts:
         By superchain, for each attempt; empty where the points are made on the spot.
     source : str
         A hash of the files that the points come from; empty where they come from none.
+    engine : str
+        The engine whose draws of this posterior the points are, in proportion to their weights;
+        empty where they are not.
     """
 
     posterior: Posterior
@@ -132,12 +155,15 @@ class Starts:
     superchains: int = 1
     points: Mapping[int, FloatArray] = field(default_factory=dict)
     source: str = ""
+    engine: str = ""
 
     @property
     def identity(self) -> str:
         """What decides the points, the seed aside; it does not depend on the number of chains."""
         if self.init.kind == RADIUS:
             return f"{RADIUS}:{self.init.radius:g}"
+        if self.engine:
+            return f"{self.engine}{_DRAWS}{self.source}"
         return f"{self.init.kind} {self.source}".rstrip()
 
     @property
@@ -237,19 +263,25 @@ def make_starts(
     groups = chains // superchains
     rows: FloatArray | None = None
     each = 1
-    source = ""
+    source = engine = ""
     if init.kind == PATHFINDER:
         need_pathfinder()
     elif init.kind == FILE and init.path is not None:
         rows = points_of_file(posterior, init.path)
         source = digest(file_digest(init.path))
     elif init.kind == RUN and init.path is not None:
-        rows = points_of_run(posterior, init.path, groups)
-        source = digest(" ".join(map(file_digest, chain_files(init.path))))
+        found = engine_files(init.path)
+        if found is None:
+            rows = points_of_chains(posterior, init.path, groups)
+            source = digest(" ".join(map(file_digest, chain_files(init.path))))
+        else:
+            rows = points_of_engine(posterior, found, groups, seed)
+            source = found.source
+            engine = found.engine if found.are_of(posterior.identity) else ""
     elif init.kind == PRIOR and not has_network_prior(posterior):
         rows = sampled_prior(posterior.prior, _ATTEMPTS * groups, seed)
         each = _ATTEMPTS
-    starts = Starts(posterior, init, seed, superchains, source=source)
+    starts = Starts(posterior, init, seed, superchains, source=source, engine=engine)
     if rows is None:
         return starts
     distinct = rows[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
