@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manymodes.cli.certify_part import certify_command_part, check_certify
 from manymodes.cli.option_groups import settings_of
 from manymodes.cli.run_commands import (
     bind,
@@ -37,20 +38,23 @@ def evidence_command(options: argparse.Namespace) -> int:
     from manymodes.modes.checks import check
     from manymodes.results.our_files import removed_by
     from manymodes.results.run_directory import run_directory
+    from manymodes.runtime.execution import Execution
     from manymodes.sampling.chains.chains import load_chains
+    from manymodes.sampling.chains.continued import ContinuedSettings
     from manymodes.sampling.engines import chosen_engines
     from manymodes.sampling.nested import NestedSettings, run_nested
-    from manymodes.sampling.tempered import TemperedSettings
 
     if options.max_runs is not None and options.target_sd is None:
         raise InputError("--max-runs goes with --target-sd")
     if options.check and options.no_modes:
         raise InputError("--check compares modes: leave --no-modes out")
     nested_settings = settings_of(options, NestedSettings())
-    tempered_settings = settings_of(options, TemperedSettings())
+    tempered_settings = _tempered_settings(options)
     posterior = checked_posterior(options)
     choice = chosen_engines(options.engine, posterior)
     _refuse_early(posterior, choice, nested_settings, tempered_settings)
+    if options.certify:
+        check_certify(posterior, options.seed)
     if options.overwrite and removed_by(options.out, [Path(options.reference)]) is not None:
         raise InputError(
             f"--reference: {options.reference} is in the directory that --overwrite empties: copy "
@@ -67,6 +71,8 @@ def evidence_command(options: argparse.Namespace) -> int:
         tempered = _tempered(options, posterior, tempered_settings, common, choice)
         nested = _nested(options, posterior, nested_settings, common, choice)
         keep_posterior(options, posterior)
+        if options.certify:
+            certify_command_part(options, posterior, tempered_settings, executor)
         if choice.unchecked:
             said = f"manymodes: caution: no second engine checks the evidence: {choice.unchecked}"
             print(said, file=sys.stderr)
@@ -88,10 +94,32 @@ def evidence_command(options: argparse.Namespace) -> int:
                     out=options.out / "checks",
                     **common,
                 )
-            checked = partial(check, other=beside, seed=options.seed)
+            checked = partial(
+                check,
+                other=beside,
+                seed=options.seed,
+                drift=ContinuedSettings(seed=options.seed),
+                execution=Execution(
+                    executor=executor, workers=options.workers, quiet=options.quiet
+                ),
+            )
         return finish(
             options, posterior, "evidence", nested=nested, tempered=tempered, checked=checked
         )
+
+
+def _tempered_settings(options: argparse.Namespace) -> TemperedSettings:
+    """Return the settings of tempering. A fitted base measure is for it only if it is alone.
+
+    Otherwise it begins from the prior, where that can be had: no engine is to know only what
+    climbs or chains found.
+    """
+    from manymodes.sampling.tempered import TemperedSettings
+
+    settings = settings_of(options, TemperedSettings())
+    if options.engine != "tempered" and settings.reference in ("chains", "peaks"):
+        return replace(settings, reference="auto")
+    return settings
 
 
 def _refuse_early(

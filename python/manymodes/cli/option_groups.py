@@ -237,6 +237,12 @@ def add_evidence(parser: argparse.ArgumentParser, defaults: NestedSettings) -> N
         help="put other methods beside it: nested sampling over another base measure, bridge "
         "sampling from the chains in --out, Laplace's approximation",
     )
+    group.add_argument(
+        "--certify",
+        action="store_true",
+        help="bound the evidence from both sides on data that the program simulates, which says "
+        "how good these settings are on such a model (default: off)",
+    )
     _setting(group, defaults, "retries", "further attempts at a run that fails", type=natural)
     _add_place(parser, "evidence", "its runs")
 
