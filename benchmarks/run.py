@@ -6,6 +6,7 @@ kernel-runs  chains and nested sampling with the kernel and without, whole runs
 nested    nested sampling of the full XOR posterior, on one core and on two
 callback  the same with a Python callback, each evaluation
 evidence  its evidence beside PolyChord with a Python callback, BlackJAX and dynesty
+peers     evidences of four posteriors by both engines, nested samplers and SMC at one error
 references  base measures on the study's own data: what they find, and what they cost
 chains    256 chains, scored, stacked and diagnosed, beside plain CmdStanPy
 many      64 to 1024 chains: time, overhead and memory of the whole commands
@@ -20,7 +21,10 @@ figures.
 The floor of `kernel` is the larger of two times: that of arithmetic (the operations of the matrix
 products at this core's measured peak, and a nanosecond for each exponential or logarithm) and that
 of reading X once at its measured bandwidth. With `kernel` or `kernel-runs` alone, `--cases`
-chooses among their cases and `--repeats` says how often all are timed in turn.
+chooses among their cases and `--repeats` says how often all are timed in turn. With `peers` alone
+they choose its posteriors and the number of seeds; `--methods` chooses samplers, `--cap` ends runs
+of the others after so many processor seconds, and `--full` makes longer runs of more seeds. The
+part takes about a quarter of an hour without it.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ import evidence
 import kernel_runs
 import many
 import nested
+import peers
 import references
 import scores
 import warmup
@@ -54,6 +59,7 @@ PARTS: dict[str, Any] = {
     "nested": nested.run,
     "callback": nested.run_callback,
     "evidence": evidence.run,
+    "peers": peers.run,
     "references": references.run,
     "chains": chains.run,
     "many": many.run,
@@ -61,7 +67,11 @@ PARTS: dict[str, Any] = {
     "arviz": beside_arviz.run,
     "warmup": warmup.run,
 }
-CASES: dict[str, dict[str, Any]] = {"kernel": kernel.CASES, "kernel-runs": kernel_runs.CASES}
+CASES: dict[str, dict[str, Any]] = {
+    "kernel": kernel.CASES,
+    "kernel-runs": kernel_runs.CASES,
+    "peers": peers.CASES,
+}
 """Parts of several cases, and these."""
 
 
@@ -76,13 +86,20 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (all)")
     parser.add_argument("--quick", action="store_true", help="small and short, to see it work")
-    of_cases = " and ".join(CASES)
+    of_cases = ", ".join(CASES)
     parser.add_argument(
         "--cases", metavar="CASE,...", help=f"of {of_cases}: which of their cases (all)"
     )
     parser.add_argument(
         "--repeats", type=int, metavar="N", help=f"of {of_cases}: how often all are timed in turn"
     )
+    parser.add_argument(
+        "--methods", metavar="NAME;...", help="of peers: which samplers (all), by their names"
+    )
+    parser.add_argument(
+        "--cap", type=float, metavar="S", help="of peers: processor seconds that a run may take"
+    )
+    parser.add_argument("--full", action="store_true", help="of peers: longer, and more seeds")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
@@ -100,13 +117,14 @@ def _chosen(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
     """Return what is chosen for each part that has cases; refuse what no part would read."""
+    of_peers = _of_peers(parser, options)
     if options.cases is None and options.repeats is None:
-        return {}
+        return of_peers
     if not options.parts or set(options.parts) - CASES.keys():
-        parser.error(f"--cases and --repeats are of {' and '.join(CASES)}: name these parts alone")
+        parser.error(f"--cases and --repeats are of {', '.join(CASES)}: name these parts alone")
     if options.repeats is not None and options.repeats < 1:
         parser.error(f"--repeats: {options.repeats} is not 1 or more")
-    chosen: dict[str, dict[str, Any]] = {part: {} for part in options.parts}
+    chosen: dict[str, dict[str, Any]] = {part: {} for part in options.parts} | of_peers
     for part in options.parts:
         if options.repeats is not None:
             chosen[part]["repeats"] = options.repeats
@@ -118,6 +136,25 @@ def _chosen(
                         f"{part} has no case '{name}': choose from {', '.join(CASES[part])}"
                     )
     return chosen
+
+
+def _of_peers(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """Return what is chosen for `peers`; refuse it where that part is not named."""
+    chosen: dict[str, Any] = {"full": True} if options.full else {}
+    if options.cap is not None:
+        if not options.cap > 0:
+            parser.error(f"--cap: {options.cap:g} is not above 0")
+        chosen["cap"] = options.cap
+    if options.methods is not None:
+        chosen["methods"] = options.methods.split(";")
+        for name in chosen["methods"]:
+            if name not in peers.METHODS:
+                parser.error(f"peers has no '{name}': choose from {'; '.join(peers.METHODS)}")
+    if chosen and options.parts != ["peers"]:
+        parser.error("--methods, --cap and --full are of peers: name this part alone")
+    return {"peers": chosen} if chosen else {}
 
 
 if __name__ == "__main__":
