@@ -191,11 +191,11 @@ def run(
         apart = _in_a_process({**_problem(case, target), "tool": "check"})
         show("densities in Stan, in NumPy and in JAX differ at most by", f"{apart:.0e} nats")
         assert apart < _APART
-        found = {
-            method: _measure(METHODS[method], case, target, seeds, full, limit)
-            for method in methods
-        }
-        _print_table(case, found)
+        _print_head(case)
+        found: dict[str, Measured] = {}
+        for method in methods:
+            found[method] = _measure(METHODS[method], case, target, seeds, full, limit)
+            _print_row(case, METHODS[method], found[method], found.get(FIRST))
         if FIRST in found:
             _print_ratios(found)
 
@@ -324,31 +324,34 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _print_table(case: Case, found: Mapping[str, Measured]) -> None:
+def _print_head(case: Case) -> None:
     truth, error = case.truth()
-    print(f"  log_z = {truth:.3f} ± {error:.3f}, by {_named(case)}")
     print(
+        f"  log_z = {truth:.3f} ± {error:.3f}, by {_named(case)}\n"
         "                              log_z - truth    scatter  stated   evaluations  "
-        f"compile s  processor s   at {SD:g}   ratio  as stated"
+        f"compile s  processor s   at {SD:g}   ratio  as stated",
+        flush=True,
     )
-    first = found[FIRST].scaled if FIRST in found and found[FIRST].log_z else math.nan
-    for name, runs in found.items():
-        if not runs.log_z:
-            print(f"  {name:26}  {_unknown(runs, first)}")
-            continue
-        true, true_sd = case.truth(METHODS[name].engine)
-        n = len(runs.log_z)
-        bias = float(np.mean(runs.log_z)) - true
-        bias_sd = math.hypot(runs.sd / math.sqrt(n), true_sd)
-        stated = float(np.sqrt(np.mean(np.square(runs.stated))))
-        print(
-            f"  {name:26}  {bias:+6.2f} ± {bias_sd:.2f}   {runs.scatter:9.3f}  {stated:6.3f}  "
-            f"{np.mean(runs.evaluations):12.0f}  {runs.compiling:9.1f}  "
-            f"{np.mean(runs.processor):11.2f}  {runs.scaled:6.1f}  {runs.scaled / first:6.2f}"
-            f"  {runs.scaled_as_stated:9.1f}"
-            f"{'   (a run was ' + runs.missing + ')' if runs.missing else ''}",
-            flush=True,
-        )
+
+
+def _print_row(case: Case, method: Method, runs: Measured, first: Measured | None) -> None:
+    """Print the figures of a sampler, with the ratio to those of `FIRST` if they are known."""
+    unit = first.scaled if first is not None and first.log_z else math.nan
+    if not runs.log_z:
+        print(f"  {method.name:26}  {_unknown(runs, unit)}", flush=True)
+        return
+    true, true_sd = case.truth(method.engine)
+    bias = float(np.mean(runs.log_z)) - true
+    bias_sd = math.hypot(runs.sd / math.sqrt(len(runs.log_z)), true_sd)
+    stated = float(np.sqrt(np.mean(np.square(runs.stated))))
+    print(
+        f"  {method.name:26}  {bias:+6.2f} ± {bias_sd:.2f}   {runs.scatter:9.3f}  {stated:6.3f}  "
+        f"{np.mean(runs.evaluations):12.0f}  {runs.compiling:9.1f}  "
+        f"{np.mean(runs.processor):11.2f}  {runs.scaled:6.1f}  {runs.scaled / unit:6.2f}"
+        f"  {runs.scaled_as_stated:9.1f}"
+        f"{'   (a run was ' + runs.missing + ')' if runs.missing else ''}",
+        flush=True,
+    )
 
 
 def _named(case: Case) -> str:
