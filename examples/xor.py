@@ -61,8 +61,6 @@ def noisy_xor() -> tuple[np.ndarray, np.ndarray]:
 
 def describe(name: str, found: mm.Comparison) -> None:
     """Print the evidence of a posterior and the three weights of its prominent modes."""
-    for engine, one in found.headline.by_engine.items():
-        print(f"{name}: {engine} runs: log_z = {one.value:.2f} ± {one.sd:.2f} nats")
     log_z = found.headline.log_z
     print(
         f"\n{name}: log_z = {log_z.value:.2f} ± {log_z.sd:.2f} nats, "

@@ -408,7 +408,7 @@ def test_each_study_has_its_own_effort(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("manymodes.studies.digits.run_digits", run_digits)
     for name in ("cauchy", "digits"):
         assert main(["study", name, "--out", str(tmp_path), "--quiet"]) == 0
-    assert taken == {"cauchy": (64, 1000, 1000, 2), "digits": (16, 500, 500)}
+    assert taken == {"cauchy": (64, 1000, 1000, 4), "digits": (16, 500, 500)}
     options = ["--chains", "3", "--warmup", "7", "--draws", "9"]
     assert main(["study", "digits", "--out", str(tmp_path), "--quiet", *options]) == 0
     assert taken["digits"] == (3, 7, 9)

@@ -144,7 +144,8 @@ def test_printed_weights_and_what_is_unassigned_are_one(
     unassigned = found.point_weights[~told[labels]].sum()
     assert values[told].sum() + unassigned == pytest.approx(1)
     summaries = tuple(SimpleNamespace(id=k, evidence=one) for k, one in enumerate(found.shares))
-    printed: Any = SimpleNamespace(nested=SimpleNamespace(log_z=0.0), summaries=summaries)
+    engines = {"nested": SimpleNamespace(log_z=0.0)}
+    printed: Any = SimpleNamespace(integrals=engines, summaries=summaries)
     assert Comparison.unassigned.fget(printed) == pytest.approx(unassigned, abs=1e-9)  # type: ignore[attr-defined]
     assert not (told & np.isfinite(limits)).any()
     if n_modes > 1:

@@ -233,8 +233,8 @@ class Comparison:
 
         As far as the runs saw of them, which is the least that it can be where they did not reach
         a mode. With it the known shares sum to one. It is everything where engines disagree, for
-        then no mode has a figure. NaN where there is no evidence, for the
-        density has no finite integral.
+        then no mode has a figure. NaN where there is no evidence, for the density has no finite
+        integral.
         """
         if not self.integrals:
             return 0.0

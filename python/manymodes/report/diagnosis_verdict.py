@@ -162,7 +162,7 @@ def _unseen(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
         share = sum(mode.evidence.value for mode in missed)
         has = "has" if len(missed) == 1 else "have"
         texts.append(
-            f"No chain found {modes_named([mode.id for mode in missed])}, which nested sampling "
+            f"No chain found {modes_named([mode.id for mode in missed])}, which another engine "
             f"did and which {has} {_percent(share)} of the evidence."
         )
     else:
