@@ -1,10 +1,11 @@
-"""Whether the quoted errors of tempered runs are right, on networks of 9 to 65 weights.
+"""Whether the quoted errors of tempered runs are right: networks of 9 to 65 weights, exact cases.
 
 calibration_networks.py [NAME ...] [--seeds N] [--first SEED] [--truth RUNS] [--modes] [--json FILE]
 
 z is (log_z - truth) / error, the error that of the runs and of the truth together. The truth comes
 from another method on the same density: sequential Monte Carlo by a population that climbs the
-ladder once (2000 members, several runs, their scatter is its error). Columns: weights, truth, mean
+ladder once (2000 members, several runs, their scatter is its error). Cases whose name begins with
+``exact-`` are those of tests/exact.py, where it is a closed form or a quadrature. Columns: weights, truth, mean
 of log_z and of the quoted error, scatter of log_z, mean and standard deviation of z, processor
 seconds and rounds of a seed (means). The verdict is "ok" where the standard deviation of z is
 within 0.7 and 1.4 and its mean within 0.5 of 0.
@@ -26,10 +27,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numpy as np
 from scipy import special
 
+from exact import NAMES, make
 from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import compare
 from manymodes.modes.find import ModeSettings
@@ -74,6 +77,9 @@ CASES: dict[str, Callable[[], Posterior]] = {
     "sigmoid-8": lambda: network(8, "sigmoid"),
     "regression-3": lambda: network(3, likelihood="normal"),
 }
+
+
+EXACT = {f"exact-{name}": name for name in NAMES if not name.endswith("_prior")}
 
 
 def climbed(posterior: Posterior, runs: int) -> tuple[float, float, float]:
@@ -121,8 +127,12 @@ def scores_of_modes(posterior: Posterior, seed: int) -> list[float]:
 
 def measured(name: str, seeds: range, truth_runs: int, modes: bool) -> Figures:
     """Return the figures of one case."""
-    posterior = CASES[name]()
-    truth, truth_sd, _ = climbed(posterior, truth_runs)
+    if name in EXACT:
+        exact = make(EXACT[name])
+        posterior, truth, truth_sd = exact.posterior, exact.found_log_z, 0.0
+    else:
+        posterior = CASES[name]()
+        truth, truth_sd, _ = climbed(posterior, truth_runs)
     begun = processor_seconds()
     runs = [run_tempered(posterior, seed=seed, quiet=True) for seed in seeds]
     seconds = (processor_seconds() - begun) / len(runs)
@@ -164,9 +174,11 @@ def main() -> None:
     parser.add_argument("--modes", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    unknown = set(options.names) - CASES.keys()
+    unknown = set(options.names) - CASES.keys() - EXACT.keys()
     if unknown:
-        sys.exit(f"unknown: {', '.join(sorted(unknown))}; give some of {', '.join(CASES)}")
+        sys.exit(
+            f"unknown: {', '.join(sorted(unknown))}; give some of {', '.join((*CASES, *EXACT))}"
+        )
     print(
         "case          weights            truth    log_z   error  scatter  z mean  z sd  largest"
         "  cpu s  rounds"
