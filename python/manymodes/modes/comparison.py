@@ -160,9 +160,11 @@ class Comparison:
     def outside_base(self) -> float:
         """The share of tempered draws outside the base measure that nested runs had fitted.
 
-        NaN where the base measure is not fitted, or there are no tempered draws.
+        NaN where the base measure is the prior or the cube, or there are no tempered draws.
         """
-        if self.nested is None or self.tempered is None or self.nested.base.exact:
+        if self.nested is None or self.tempered is None:
+            return _NAN
+        if self.nested.base.source in ("prior", "cube"):
             return _NAN
         return outside_share(self.nested.base, self.tempered.eta)
 

@@ -263,13 +263,13 @@ class Tempered:
 
         From the autocorrelation within runs and the scatter between them, which estimate the same
         variance unless runs scatter more than they state; then the scatter alone counts. It is
-        never less than the difference of the two directions of the stepping stone over the root
-        of 12, the error of a figure that is known to lie between them.
+        never less than half of the difference of the two directions of the stepping stone, between
+        which the figure lies.
         """
         if self.is_endless:
             return _NAN
         pooled = pooled_sd(self.log_z_own_sd, self.log_z_by_run, _FREEDOM)
-        return float(np.fmax(pooled, abs(self.backward - self.forward) / np.sqrt(12)))
+        return float(np.fmax(pooled, abs(self.backward - self.forward) / 2))
 
     @cached_property
     def round_trips(self) -> int:
