@@ -115,5 +115,5 @@ def test_the_same_seed_gives_the_same_comparison(xor_nested: Nested) -> None:
 
 
 def test_nothing_to_compare_is_refused(normal: Posterior) -> None:
-    with pytest.raises(InputError, match="no draws of any engine"):
+    with pytest.raises(InputError, match="neither chains nor nested nor tempered"):
         compare(normal, quiet=True)

@@ -85,7 +85,7 @@ class ModeSummary:
     occupancy: Estimate
     chains: int
     runs: tuple[int, ...] = ()
-    by_engine: Mapping[str, Estimate] = field(default_factory=dict)
+    by_engine: Mapping[str, Estimate] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -317,7 +317,7 @@ class Comparison:
         --------
         >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
         >>> sorted(comparison.as_dict())[:3]
-        ['chains', 'dims', 'mode_disagreement']
+        ['chains', 'dims', 'evidence']
         """
         entry: dict[str, Any] = {}
         if self.unfinished:
