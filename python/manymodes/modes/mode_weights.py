@@ -26,6 +26,7 @@ _REPLICATIONS = 50
 _COUNTS = 1e-3
 _POOLED = 4.0  # degrees of freedom that the scatter of all modes has beside that of one
 _TOO_FEW = 2  # live points that carried a mode, from which no value is made
+_FEW = 30  # tours
 _LIMIT = 0.95
 
 
@@ -118,7 +119,8 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
     """Weigh the modes by the shares of tempered draws in them.
 
     Draws of one tour, which descend from one draw of the base measure, are not independent, so
-    that tours are resampled. A mode that two tours or fewer visited has an upper limit.
+    that tours are resampled. A mode that two tours or fewer visited has an upper limit, and
+    the error of one that thirty or fewer visited is at least that of a count.
     """
     n_modes = modes.n_modes
     if tempered.is_endless:
@@ -146,6 +148,9 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
             log_z.append(Estimate(at_most=tempered.log_z + float(np.log(most))))
             found.append(Estimate(at_most=most))
             continue
+        if visited[mode] <= _FEW:  # few tours are counts: their scatter tells too little
+            rare = share.value / float(np.sqrt(visited[mode]))
+            share = replace(share, sd=max(share.sd, rare))
         spread = resampled[mode].std(ddof=1)
         if spread > 0 and share.sd > spread:  # runs scatter more than tours
             middle = resampled[mode].mean()
