@@ -25,6 +25,7 @@ from manymodes.types import FloatArray, IntArray
 
 _HALVINGS = 200
 _CLOSE = 1e-9  # nats
+_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,19 @@ class SteppingStone:
 
     @property
     def sd(self) -> float:
-        """Error of ``log_ratio`` (nats), from the influence and its autocorrelation."""
+        """Error of ``log_ratio`` (nats), from the influence and its autocorrelation.
+
+        The larger of two: by the autocorrelation as far as it stays positive, and by the scatter of
+        a few long blocks, which also sees what changes too slowly for the first.
+        """
         n = len(self.influence)
-        if n < 8:
+        if n < _BLOCKS:
             return float("nan")
         halves = self.influence[: n - n % 2].reshape(1, 2, -1)
         share = min(1.0, float(relative_ess(halves)[0]))
-        return float(np.sqrt(self.influence.var(ddof=1) / (n * share)))
+        by_lags = np.sqrt(self.influence.var(ddof=1) / (n * share))
+        blocks = self.influence[: n - n % _BLOCKS].reshape(_BLOCKS, -1).mean(axis=1)
+        return float(max(by_lags, blocks.std(ddof=1) / np.sqrt(_BLOCKS)))
 
 
 def stepping_stone(energies: FloatArray, betas: FloatArray) -> SteppingStone:

@@ -20,7 +20,7 @@ from manymodes.statistics.stepping_stone import (
 )
 from manymodes.types import FloatArray, IntArray
 
-_FREEDOM = 12.0  # of the runs' own errors, together
+_FREEDOM = 6.0  # of the runs' own errors, together
 _FEWEST_TRIPS = 10  # in the last round, of all runs
 _NAN = float("nan")
 
