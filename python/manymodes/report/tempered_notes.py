@@ -12,6 +12,9 @@ from manymodes.wording import things
 _DIRECTIONS = 4.0
 """Directions that differ by more than so many errors, and by half a nat, are named."""
 
+_MANY_FAILURES = 1e-3
+"""A trajectory may leave where a program can be evaluated; this share of all gradients is named."""
+
 
 def tempered_lines(tempered: Tempered) -> list[str]:
     """Return lines on how tempering found the evidence: base measure, ladder, effort."""
@@ -55,7 +58,7 @@ def tempered_cautions(tempered: Tempered) -> list[str]:
             f"{next(iter(tempered.failures.values()))}"
         )
     rejected = sum(run.failures for run in tempered.runs)
-    if rejected:
+    if rejected > _MANY_FAILURES * tempered.gradients:
         texts.append(
             f"{things(rejected, 'evaluation')} of the density failed in tempered runs and counted "
             "as density zero."
