@@ -29,6 +29,7 @@ from manymodes.sampling.nested import Nested
 from manymodes.sampling.tempered import Tempered
 from manymodes.types import BoolArray, FloatArray, IntArray
 
+_ENGINES = 3
 _NEGLIGIBLE = 1e-9
 _MOST_UNSEEN = 0.1  # largest share of a mode above a run's last point, if the run reached it
 _HOPELESS = 300.0
@@ -44,7 +45,7 @@ class ModeSettings:
     Parameters
     ----------
     climbs : int
-        How many draws of each engine climb.
+        How many draws of each engine climb; of three engines two thirds of that.
     barrier : float
         Two maxima are one mode if a path falls at most this much below the lower one (nats).
     function_distance : float
@@ -184,7 +185,8 @@ def find_modes(
     progress = Progress(f"{posterior.name}: modes", quiet=quiet)
     rng = np.random.default_rng(seed)
     atlas = Atlas(landscape, settings.barrier)
-    climbed = [pool.choose(settings.climbs, rng) for pool in pools]
+    each = settings.climbs if len(pools) < _ENGINES else settings.climbs * 2 // _ENGINES
+    climbed = [pool.choose(each, rng) for pool in pools]
     total = sum(len(picks) for picks in climbed)
     done = 0
     ends: list[IntArray] = []

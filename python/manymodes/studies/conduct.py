@@ -24,9 +24,12 @@ from manymodes.results.run_directory import (
 from manymodes.runtime.storage import claim, write_json
 from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.settings import ChainSettings
-from manymodes.sampling.nested import NestedSettings, run_nested
+from manymodes.sampling.nested import NestedSettings, PolyChordSettings, run_nested
 from manymodes.sampling.tempered import TemperedSettings, run_tempered
 from manymodes.toolchain import require
+
+
+_FEW_POINTS = PolyChordSettings(nlive=150)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Effort:
     chains : ChainSettings
         Of the chains of each posterior.
     nested : NestedSettings
-        Of the nested runs of each posterior.
+        Of the nested runs of each posterior. By default with 150 live points each, because tempered
+        runs stand beside them.
     tempered : TemperedSettings
         Of the tempered runs of each posterior.
     kernel : bool
@@ -54,7 +58,7 @@ class Effort:
     """
 
     chains: ChainSettings = field(default_factory=ChainSettings)
-    nested: NestedSettings = field(default_factory=NestedSettings)
+    nested: NestedSettings = field(default_factory=lambda: NestedSettings(polychord=_FEW_POINTS))
     tempered: TemperedSettings = field(default_factory=TemperedSettings)
     kernel: bool = True
     workers: int | None = None
