@@ -285,7 +285,7 @@ def test_modes_that_no_chain_found_are_named() -> None:
         comparison.summaries[1], occupancy=replace(comparison.summaries[1].occupancy, value=0.0)
     )
     found = diagnose(replace(comparison, summaries=(comparison.summaries[0], missed)))
-    assert tells(verdict(found), "No chain", "mode 2", "nested sampling", "18 %")
+    assert tells(verdict(found), "No chain", "mode 2", "another engine", "18 %")
 
 
 def apart(lpd: np.ndarray, *, evidence: bool = False) -> Comparison:
