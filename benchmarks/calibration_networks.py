@@ -5,8 +5,10 @@ calibration_networks.py [NAME ...] [--seeds N] [--first SEED] [--truth RUNS] [--
 z is (log_z - truth) / error, the error that of the runs and of the truth together. The truth comes
 from another method on the same density: sequential Monte Carlo by a population that climbs the
 ladder once (2000 members, several runs, their scatter is its error). Cases whose name begins with
-``exact-`` are those of tests/exact.py, where it is a closed form or a quadrature. Columns: weights, truth, mean
-of log_z and of the quoted error, scatter of log_z, mean and standard deviation of z, processor
+``exact-`` are those of tests/exact.py, where it is a closed form or a quadrature. Columns:
+weights, truth, mean of log_z and of the quoted error, scatter of log_z, mean and standard
+deviation of z,
+processor
 seconds and rounds of a seed (means). The verdict is "ok" where the standard deviation of z is
 within 0.7 and 1.4 and its mean within 0.5 of 0.
 

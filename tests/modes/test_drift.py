@@ -16,7 +16,7 @@ from manymodes.modes.checks.drift import draws_of, drift_from, drift_of
 from manymodes.modes.comparison import compare
 from manymodes.report.checks_verdict import checks_verdict
 from manymodes.sampling.chains.continued import ContinuedSettings
-from manymodes.sampling.engine_draws import WeightedDraws, ordered_draws
+from manymodes.sampling.chains.engine_draws import WeightedDraws, ordered_draws
 from manymodes.sampling.nested import run_nested
 from manymodes.sampling.tempered import Tempered, TemperedRun, run_tempered
 from seeds import seeded

@@ -15,8 +15,8 @@ from conftest import QUICK_NUTS, QUICK_POLYCHORD, closed_form, needs_tools
 from manymodes.errors import InputError, ResultsError
 from manymodes.runtime.storage import write_arrays
 from manymodes.sampling.chains.chains import run_chains
+from manymodes.sampling.chains.engine_draws import engine_files, ordered_draws, read_draws
 from manymodes.sampling.chains.starts import engine_named, make_starts, parse_init
-from manymodes.sampling.engine_draws import engine_files, ordered_draws, read_draws
 from manymodes.sampling.nested import run_nested
 from manymodes.sampling.tempered import run_tempered
 from seeds import seeded

@@ -281,6 +281,8 @@ class Comparison:
         """The modes that chains found and no run that integrates reached."""
         if not self.integrals:
             return ()
+        if np.isfinite(self.headline.log_z.value):
+            return tuple(mode for mode in self.unweighed if np.isnan(mode.evidence.at_most))
         reached = set(self.labels[self.modes.reached].tolist()) | set(self.tempered_modes.tolist())
         return tuple(mode for mode in self.unweighed if mode.id not in reached)
 

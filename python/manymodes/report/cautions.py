@@ -13,9 +13,8 @@ from manymodes.report.headline_words import (
     disagreement,
     disagreement_advice,
     outside_words,
-    unchecked,
 )
-from manymodes.report.mode_notes import draw_notes, mode_notes
+from manymodes.report.mode_notes import draw_notes, mode_notes, runs_named
 from manymodes.report.nested_notes import nested_cautions
 from manymodes.report.tempered_notes import tempered_cautions
 from manymodes.statistics.estimate import Estimate
@@ -65,8 +64,6 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
         texts.append(f"{disagreement(comparison)}. {disagreement_advice(comparison)}")
     if outside := outside_words(comparison):
         texts.append(f"{outside}.")
-    if alone := unchecked(comparison):
-        texts.append(f"{alone}.")
     if comparison.tempered is not None:
         texts += tempered_cautions(comparison.tempered)
     if nested is not None:
@@ -81,7 +78,7 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
     missed = [mode.id for mode in comparison.unreached if mode.height > lowest]
     if missed:
         texts.append(
-            f"no run that integrates reached {modes_named(missed)}, although chains found "
+            f"{runs_named(comparison)} did not reach {modes_named(missed)}, although chains found "
             f"{'it and it is' if len(missed) == 1 else 'them and they are'} higher than some "
             "prominent mode: run again with more live points or rounds."
         )

@@ -21,8 +21,8 @@ from manymodes.report.format import (
     things,
     with_error,
 )
-from manymodes.report.headline_words import disagreement, disagreement_advice
-from manymodes.report.mode_notes import why_none
+from manymodes.report.headline_words import disagreement, disagreement_advice, unchecked
+from manymodes.report.mode_notes import runs_named, why_none
 from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence
 from manymodes.report.page import Finding
 from manymodes.report.plots import ModeScores
@@ -160,8 +160,8 @@ def _outside(comparison: Comparison) -> str:
         share = percent(Estimate(sum(mode.occupancy.value for mode in unreached)))
         which = "a mode" if len(unreached) == 1 else things(len(unreached), "mode")
         texts.append(
-            f"{share} of the draws lie in {which} that no run reached, so that "
-            f"{'its' if len(unreached) == 1 else 'their'} evidence is not known."
+            f"{share} of the draws lie in {which} that {runs_named(comparison)} did not reach, so "
+            f"that {'its' if len(unreached) == 1 else 'their'} evidence is not known."
         )
     return " ".join(texts)
 
@@ -248,7 +248,10 @@ def together(members: Sequence[ModeSummary], everyone: Sequence[ModeSummary]) ->
 def _evidence(comparison: Comparison) -> str:
     integral = comparison.integral
     if integral is None:
-        return "Nothing was integrated: there is no evidence to weigh the modes by."
+        return (
+            "Nested sampling was not run, nor was the posterior tempered: there is no evidence to "
+            "weigh the modes by."
+        )
     value = nats(comparison.headline.log_z)
     runs = joined([things(len(one.runs), f"{n} run") for n, one in comparison.integrals.items()])
     if not integral.is_evidence:
@@ -349,10 +352,11 @@ def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:
 
 
 def _about_engines(name: str, comparison: Comparison) -> list[str]:
-    """Say whether two engines agree; nothing of one engine."""
+    """Say whether two engines agree, or that one stands alone."""
     headline = comparison.headline
     if headline.agree is None:
-        return []
+        alone = unchecked(comparison)
+        return [f"{name}: {alone}."] if alone else []
     if not headline.agree:
         return [f"{name}: {disagreement(comparison)}. {disagreement_advice(comparison)}"]
     apart = number(headline.apart, 1)

@@ -67,7 +67,9 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
     rest = float(np.nansum([m.evidence.value for m in comparison.summaries if m.id not in ids]))
     parts = []
     if missing >= WORTH_TELLING:
-        parts.append(f"{_percent(missing)} of it in modes that no run reached")
+        parts.append(
+            f"{_percent(missing)} of it in modes that {runs_named(comparison)} did not reach"
+        )
     if few >= WORTH_TELLING:
         n = things(len(comparison.limited), "mode")
         parts.append(f"{_percent(few)} in {n} that few live points or tours carried")
@@ -76,6 +78,11 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
     if not parts:
         return ""
     return f"unassigned evidence: {' and '.join(parts)}"
+
+
+def runs_named(comparison: Comparison) -> str:
+    """Name the runs that integrated a posterior."""
+    return f"the {' and '.join(comparison.integrals)} runs"
 
 
 def _without_evidence(comparison: Comparison) -> list[str]:

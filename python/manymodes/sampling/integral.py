@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from manymodes.sampling.nested.result import PriorIntegral
+
+@dataclass(frozen=True)
+class PriorIntegral:
+    """The integral of a program's prior, and the parameters in which an integral is infinite.
+
+    Attributes
+    ----------
+    log_z, log_z_sd : float
+        Log of the integral of the prior (nats) and its error: 0 if it is normalised, infinite if
+        it is improper, NaN if it is not known.
+    improper : tuple of str
+        The parameters whose prior has no finite integral.
+    certain : bool
+        Whether this was measured; otherwise the program's text says that they may have no prior.
+    endless : tuple of str
+        The parameters in which the whole density, likelihood and prior, has no finite integral.
+    """
+
+    log_z: float
+    log_z_sd: float
+    improper: tuple[str, ...] = ()
+    certain: bool = True
+    endless: tuple[str, ...] = ()
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the prior is certainly not normalised: by 0.01 nats and four errors."""
+        return abs(self.log_z) > max(0.01, 4 * self.log_z_sd)
+
+    @property
+    def leaves_evidence(self) -> bool:
+        """Whether log_z of the density can be an evidence, as far as is known for certain."""
+        return not self.endless and not (self.improper and self.certain)
 
 
 class Integral(Protocol):

@@ -28,7 +28,6 @@ from manymodes.sampling.nested import NestedSettings, PolyChordSettings, run_nes
 from manymodes.sampling.tempered import TemperedSettings, run_tempered
 from manymodes.toolchain import require
 
-
 _FEW_POINTS = PolyChordSettings(nlive=150)
 
 

@@ -22,7 +22,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import SamplingError
 from manymodes.runtime.execution import Execution
 from manymodes.sampling.chains.continued import Continued, ContinuedSettings, continue_from
-from manymodes.sampling.engine_draws import NESTED, TEMPERED, WeightedDraws, ordered_draws
+from manymodes.sampling.chains.engine_draws import NESTED, TEMPERED, WeightedDraws, ordered_draws
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.tempered import Tempered
 from manymodes.statistics.drift import mean_change, rank_p, swapped_p

@@ -20,8 +20,8 @@ from manymodes.sampling.chains.cmdstan_process import (
     listening_to,
     silent_cmdstanpy,
 )
+from manymodes.sampling.chains.engine_draws import EngineFiles, read_draws
 from manymodes.sampling.chains.prior_draws import START_KEY, unconstrained
-from manymodes.sampling.engine_draws import EngineFiles, read_draws
 from manymodes.types import FloatArray, IntArray
 
 _PATHFINDER_FROM = (2, 33)

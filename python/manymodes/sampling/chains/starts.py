@@ -25,6 +25,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, SamplingError
 from manymodes.runtime.storage import digest
 from manymodes.sampling.chains.cmdstan_nuts import MAX_SEED
+from manymodes.sampling.chains.engine_draws import ENGINES, engine_files
 from manymodes.sampling.chains.prior_draws import (
     START_KEY,
     has_network_prior,
@@ -40,7 +41,6 @@ from manymodes.sampling.chains.start_points import (
     points_of_file,
     problem_at,
 )
-from manymodes.sampling.engine_draws import ENGINES, engine_files
 from manymodes.toolchain.build_cache import file_digest
 from manymodes.types import FloatArray
 

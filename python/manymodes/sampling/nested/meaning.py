@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from manymodes.sampling.integral import Integral
-from manymodes.sampling.nested.result import PriorIntegral
+from manymodes.sampling.integral import Integral, PriorIntegral
 from manymodes.wording import joined
 
 _MOST_DIGITS = 1e7

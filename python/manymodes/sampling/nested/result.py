@@ -15,6 +15,7 @@ from manymodes.density.log_likelihood import Missing
 from manymodes.density.posterior import Posterior
 from manymodes.errors import NamesWarning
 from manymodes.sampling.base_measures import BaseMeasure
+from manymodes.sampling.integral import PriorIntegral
 from manymodes.statistics import nested_volumes
 from manymodes.statistics.diagnostics import insertion_p
 from manymodes.statistics.scatter import error_of_mean
@@ -62,40 +63,6 @@ class NestedRun:
     prior_inside: int
     seconds: float
     resumed: int = 0
-
-
-@dataclass(frozen=True)
-class PriorIntegral:
-    """The integral of a program's prior, and the parameters in which an integral is infinite.
-
-    Attributes
-    ----------
-    log_z, log_z_sd : float
-        Log of the integral of the prior (nats) and its error: 0 if it is normalised, infinite if
-        it is improper, NaN if it is not known.
-    improper : tuple of str
-        The parameters whose prior has no finite integral.
-    certain : bool
-        Whether this was measured; otherwise the program's text says that they may have no prior.
-    endless : tuple of str
-        The parameters in which the whole density, likelihood and prior, has no finite integral.
-    """
-
-    log_z: float
-    log_z_sd: float
-    improper: tuple[str, ...] = ()
-    certain: bool = True
-    endless: tuple[str, ...] = ()
-
-    @property
-    def is_off(self) -> bool:
-        """Whether the prior is certainly not normalised: by 0.01 nats and four errors."""
-        return abs(self.log_z) > max(0.01, 4 * self.log_z_sd)
-
-    @property
-    def leaves_evidence(self) -> bool:
-        """Whether log_z of the density can be an evidence, as far as is known for certain."""
-        return not self.endless and not (self.improper and self.certain)
 
 
 @dataclass(frozen=True)

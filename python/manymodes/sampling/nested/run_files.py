@@ -38,9 +38,10 @@ from manymodes.sampling.base_measures import (
 from manymodes.sampling.chains.chain_files import numbered
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.claims import is_number
+from manymodes.sampling.integral import PriorIntegral
 from manymodes.sampling.nested.choice_of_base import choose_base
 from manymodes.sampling.nested.polychord_run import NestedJob, RawRun, run_polychord
-from manymodes.sampling.nested.result import Nested, NestedRun, PriorIntegral
+from manymodes.sampling.nested.result import Nested, NestedRun
 from manymodes.sampling.nested.settings import MAX_RUN_SEED, PolyChordSettings
 from manymodes.statistics import nested_volumes
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.base_measures import BaseMeasure
-from manymodes.sampling.nested.result import PriorIntegral
+from manymodes.sampling.integral import PriorIntegral
 from manymodes.statistics.ess import relative_ess
 from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.stepping_stone import (

@@ -33,8 +33,8 @@ from manymodes.sampling.claims import (
     warn_unfinished,
     write_failures,
 )
+from manymodes.sampling.integral import PriorIntegral
 from manymodes.sampling.nested.choice_of_base import check_reference
-from manymodes.sampling.nested.result import PriorIntegral
 from manymodes.sampling.nested.run_files import (
     PRIOR,
     kept_base,
