@@ -23,6 +23,7 @@
 
 #include "tempered/arrays.hpp"
 #include "tempered/hmc.hpp"
+#include "tempered/kernel_arrays.hpp"
 #include "tempered/ladder.hpp"
 #include "tempered/path.hpp"
 #include "tempered/random.hpp"
@@ -99,7 +100,7 @@ class Annealing {
       throw std::runtime_error("cannot read " + settings_.ladder);
     }
     const std::vector<double>& old = from.at("next_betas");
-    const std::vector<Kernel> kernels = read_kernels(from, old.size());
+    const std::vector<Kernel> kernels = read_kernels(from, old.size(), path_->dims());
     betas_ = spaced(old, std::vector<double>(old.size() - 1, 1.0), settings_.levels + 1);
     for (const double beta : betas_) {
       kernels_.push_back(kernels[std::max<std::size_t>(nearest(old, beta), 1)]);
@@ -107,30 +108,6 @@ class Annealing {
       kernel.step = between(old, kernels, beta, [](const Kernel& one) { return one.step; });
       kernel.steps = between(old, kernels, beta, [](const Kernel& one) { return one.steps; });
     }
-  }
-
-  std::vector<Kernel> read_kernels(const Arrays& from, std::size_t count) const {
-    const Eigen::Index dims = path_->dims();
-    if (from.at("next_scale").size() != count * static_cast<std::size_t>(dims)) {
-      throw std::runtime_error("the ladder is of another program");
-    }
-    const double *centre = from.at("next_centre").data(), *scale = from.at("next_scale").data();
-    const double *gains = from.at("next_gains").data(), *vectors = from.at("next_vectors").data();
-    std::vector<Kernel> kernels(count);
-    for (std::size_t i = 0; i < count; ++i, centre += dims, scale += dims) {
-      Kernel& kernel = kernels[i];
-      kernel.step = from.at("next_step").at(i);
-      kernel.steps = from.at("next_steps").at(i);
-      kernel.centre = Eigen::Map<const VectorXd>(centre, dims);
-      kernel.metric.scale = Eigen::Map<const VectorXd>(scale, dims);
-      const auto rank = static_cast<Eigen::Index>(from.at("next_rank").at(i));
-      kernel.metric.gains = Eigen::Map<const VectorXd>(gains, rank);
-      kernel.metric.vectors = Eigen::Map<const MatrixXd>(vectors, dims, rank);
-      kernel.metric.finish();
-      gains += rank;
-      vectors += rank * dims;
-    }
-    return kernels;
   }
 
   // On the log scale; what the base measure has was never learned.

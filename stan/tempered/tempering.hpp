@@ -24,6 +24,7 @@
 
 #include "tempered/arrays.hpp"
 #include "tempered/hmc.hpp"
+#include "tempered/kernel_arrays.hpp"
 #include "tempered/ladder.hpp"
 #include "tempered/metric.hpp"
 #include "tempered/path.hpp"
@@ -516,27 +517,14 @@ class Tempering {
     round_ = static_cast<int>(history_.at(history_.size() - kHistory));
     betas_ = from.at("next_betas");
     const Eigen::Index dims = path_->dims();
-    const double *eta = from.at("next_eta").data(), *centre = from.at("next_centre").data();
-    const double *scale = from.at("next_scale").data(), *gains = from.at("next_gains").data();
-    const double* vectors = from.at("next_vectors").data();
-    for (std::size_t i = 0; i < count(); ++i, eta += dims, centre += dims, scale += dims) {
+    const double* eta = from.at("next_eta").data();
+    kernels_ = read_kernels(from, count(), dims);
+    for (std::size_t i = 0; i < count(); ++i, eta += dims) {
       states_.push_back(path_->empty());
       State& state = states_.back();
       state.eta = Eigen::Map<const VectorXd>(eta, dims);
       path_->evaluate(&state);
       state.ancestor = static_cast<std::int64_t>(from.at("next_ancestor").at(i));
-      kernels_.emplace_back();
-      Kernel& kernel = kernels_.back();
-      kernel.step = from.at("next_step").at(i);
-      kernel.steps = from.at("next_steps").at(i);
-      kernel.centre = Eigen::Map<const VectorXd>(centre, dims);
-      kernel.metric.scale = Eigen::Map<const VectorXd>(scale, dims);
-      const auto rank = static_cast<Eigen::Index>(from.at("next_rank").at(i));
-      kernel.metric.gains = Eigen::Map<const VectorXd>(gains, rank);
-      kernel.metric.vectors = Eigen::Map<const MatrixXd>(vectors, dims, rank);
-      kernel.metric.finish();
-      gains += rank;
-      vectors += rank * dims;
     }
     const std::vector<double>& words = from.at("next_random");
     for (std::size_t k = 0; k < 4; ++k) {
