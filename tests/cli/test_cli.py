@@ -134,6 +134,20 @@ def run(tmp_path: Path, normal: Posterior) -> Path:
         ("evidence", ["--runs", "0"], "argument --runs: 0 is not"),
         ("evidence", ["--precision", "nan"], "precision: nan is not between 0 and 1"),
         ("evidence", ["--reference", "magic"], "reference: 'magic' is neither one of auto, prior"),
+        *(
+            (
+                "evidence",
+                ["--engine", engine, *given],
+                f"{given[0]} is a setting of the {other} engine",
+            )
+            for engine, other, given in (
+                ("tempered", "nested", ["--nlive", "100"]),
+                ("tempered", "nested", ["--repeats", "20"]),
+                ("tempered", "nested", ["--checkpoints"]),
+                ("nested", "tempered", ["--rounds", "8"]),
+                ("nested", "tempered", ["--metric", "diagonal"]),
+            )
+        ),
     ],
 )
 def test_wrong_options_leave_earlier_results_alone(

@@ -482,8 +482,11 @@ def test_from_a_table_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "net" / "variable.stanfunctions").is_file()
     flags = ["--nlive", "40", "--runs", "1", "--no-modes", "--quiet", "--out", out]
     assert main(["evidence", net, *flags]) == 0
-    assert main(["predict", out, str(tmp_path / "data.csv"), "--out", str(tmp_path / "p.csv")]) == 0
+    predict = ["predict", out, str(tmp_path / "data.csv"), "--out", str(tmp_path / "p.csv")]
+    assert main([*predict, "--engine", "nested"]) == 0
     assert "points of nested sampling" in capsys.readouterr().out
+    assert main([*predict, "--overwrite"]) == 0
+    assert "tempered draws, of equal weight" in capsys.readouterr().out
     written = pd.read_csv(tmp_path / "p.csv")
     assert np.corrcoef(written["mean"], np.tanh(data["a"]))[0, 1] > 0.9
     assert (written["lower"] < written["mean"]).all()

@@ -11,11 +11,13 @@ from manymodes.errors import InputError
 from manymodes.sampling.engines import MOST_NESTED_DIMS, Choice, chosen_engines
 
 
-def chosen(asked: str, dims: int, monkeypatch: pytest.MonkeyPatch, *, polychord: bool) -> Choice:
+def chosen(
+    asked: str, dims: int, monkeypatch: pytest.MonkeyPatch, *, polychord: bool, nested: bool = False
+) -> Choice:
     found = SimpleNamespace(polychord=SimpleNamespace(ok=polychord))
     monkeypatch.setattr("manymodes.sampling.engines.find", lambda: found)
     posterior: Any = SimpleNamespace(dims=dims)
-    return chosen_engines(asked, posterior)
+    return chosen_engines(asked, posterior, nested=nested)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,14 @@ def test_auto_always_tempers(
     assert (choice.tempered, choice.nested) == (True, nested)
     assert said in choice.unchecked
     assert bool(choice.unchecked) is not nested
+
+
+def test_auto_runs_nested_sampling_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a setting that only nested sampling has; where it is missing, its own error says so."""
+    for polychord in (True, False):
+        found = chosen("auto", 400, monkeypatch, polychord=polychord, nested=True)
+        assert found == Choice(True, True)
+    assert chosen("tempered", 400, monkeypatch, polychord=True, nested=True).nested is False
 
 
 @pytest.mark.parametrize("asked", ["nested", "tempered"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,11 @@ def evidence_command(options: argparse.Namespace) -> int:
     nested_settings = settings_of(options, NestedSettings())
     tempered_settings = _tempered_settings(options)
     posterior = checked_posterior(options)
-    choice = chosen_engines(options.engine, posterior)
+    _refuse_unused(options)
+    fitted = nested_settings.reference in ("chains", "peaks")
+    choice = chosen_engines(
+        options.engine, posterior, nested=fitted or bool(_set_for("nested", options))
+    )
     _refuse_early(posterior, choice, nested_settings, tempered_settings)
     if options.certify:
         check_certify(posterior, options.seed)
@@ -106,6 +110,35 @@ def evidence_command(options: argparse.Namespace) -> int:
         return finish(
             options, posterior, "evidence", nested=nested, tempered=tempered, checked=checked
         )
+
+
+_OF_TEMPERING = ("rounds", "max_rounds", "temperatures", "steps", "metric")
+
+
+def _set_for(engine: str, options: argparse.Namespace) -> list[str]:
+    """Return the options that were given and that only this engine has."""
+    from manymodes.sampling.nested import PolyChordSettings
+    from manymodes.sampling.tempered import TemperedSettings
+
+    nested = {one.name: one.default for one in fields(PolyChordSettings)} | {"checkpoints": False}
+    tempered = {
+        one.name: one.default for one in fields(TemperedSettings) if one.name in _OF_TEMPERING
+    }
+    return [
+        "--repeats" if name == "num_repeats" else f"--{name.replace('_', '-')}"
+        for name, usual in (nested if engine == "nested" else tempered).items()
+        if getattr(options, name) not in (None, usual)
+    ]
+
+
+def _refuse_unused(options: argparse.Namespace) -> None:
+    """Refuse the settings of the engine that --engine leaves out."""
+    for engine, other in (("nested", "tempered"), ("tempered", "nested")):
+        if options.engine == engine and (unused := _set_for(other, options)):
+            raise InputError(
+                f"{unused[0]} is a setting of the {other} engine, which --engine {engine} leaves "
+                "out: leave one of the two out"
+            )
 
 
 def _tempered_settings(options: argparse.Namespace) -> TemperedSettings:

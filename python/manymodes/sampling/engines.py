@@ -33,7 +33,7 @@ class Choice:
     unchecked: str = ""
 
 
-def chosen_engines(asked: str, posterior: Posterior) -> Choice:
+def chosen_engines(asked: str, posterior: Posterior, *, nested: bool = False) -> Choice:
     """Return the engines to run.
 
     Parameters
@@ -43,6 +43,8 @@ def chosen_engines(asked: str, posterior: Posterior) -> Choice:
         posterior has at most 12 dimensions.
     posterior : Posterior
         What is integrated.
+    nested : bool
+        Whether something was set that only nested sampling has. ``auto`` then runs it, too.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def chosen_engines(asked: str, posterior: Posterior) -> Choice:
     if asked in (NESTED, TEMPERED):
         other = TEMPERED if asked == NESTED else NESTED
         return Choice(asked == NESTED, asked == TEMPERED, f"--engine {asked} leaves {other} out")
-    if asked == BOTH:
+    if asked == BOTH or nested:
         return Choice(True, True)
     if not find().polychord.ok:
         return Choice(False, True, "there is no PolyChord (manymodes setup installs it)")
