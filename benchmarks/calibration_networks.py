@@ -7,19 +7,18 @@ from another method on the same density: sequential Monte Carlo by a population 
 ladder once (2000 members, several runs, their scatter is its error). Cases whose name begins with
 ``exact-`` are those of tests/exact.py, where it is a closed form or a quadrature. Columns:
 weights, truth, mean of log_z and of the quoted error, scatter of log_z, mean and standard
-deviation of z,
-processor
-seconds and rounds of a seed (means). The verdict is "ok" where the standard deviation of z is
+deviation of z, processor seconds and rounds of a seed (means). The verdict is "ok" where the standard deviation of z is
 within 0.7 and 1.4 and its mean within 0.5 of 0.
 
-With --modes also the modes, as `manymodes.compare` tells them apart: copies of one another by the
-group are equal, so that z of a mode's log evidence is taken against the mean over its copies.
+With --modes also the modes, as `manymodes.compare` tells them apart: z of the share of each against
+the mean over its copies by the group, which are equal, and over all seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -46,6 +45,8 @@ from manymodes.sampling.tempered.one_run import TemperedJob, config_of, tempered
 from manymodes.studies.xor import xor_data, xor_posteriors
 
 LOW, HIGH, MOST_MEAN = 0.7, 1.4, 0.5
+SAME_HEIGHT = 0.01  # nats between the peaks of copies
+PROMINENT = 0.02  # share of the evidence that the copies of a mode have together
 CLIMBERS = 2000
 Figures = dict[str, float]
 
@@ -110,20 +111,40 @@ def processor_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
-def scores_of_modes(posterior: Posterior, seed: int) -> list[float]:
-    """Return z of the log evidence of each prominent mode against the mean over its copies."""
+def shares_of_modes(posterior: Posterior, seed: int) -> np.ndarray:
+    """Return height, evidence share and its error of each mode of a seed, shape (M, 3)."""
     tempered = run_tempered(posterior, seed=seed, quiet=True)
     settings = ModeSettings(climbs=600)
     found = compare(posterior, tempered=tempered, settings=settings, seed=seed, quiet=True)
-    modes = [mode for mode in found.prominent if np.isfinite(mode.evidence.value)]
-    scores = []
-    for height in {round(mode.height, 2) for mode in modes}:
-        copies = [mode for mode in modes if round(mode.height, 2) == height]
-        if len(copies) < 4:
-            continue
-        values = np.array([mode.evidence.value for mode in copies])
-        errors = np.array([mode.evidence.sd for mode in copies])
-        scores += ((values - values.mean()) / errors * np.sqrt(1 / (1 - 1 / len(copies)))).tolist()
+    told = [mode for mode in found.summaries if np.isfinite(mode.evidence.value)]
+    return np.array([(mode.height, mode.evidence.value, mode.evidence.sd) for mode in told])
+
+
+def scores_of_modes(posterior: Posterior, seeds: range) -> list[float]:
+    """Return z of the evidence share of each mode of the prominent kinds.
+
+    Modes of one height are copies of one another, of which there are as many as the group has
+    members. The truth is the share of all of them, a mean over all seeds, divided by that number.
+    """
+    assert posterior.network is not None
+    (units,) = posterior.network.hidden
+    copies = math.factorial(units) * 2**units
+    by_seed = [shares_of_modes(posterior, seed) for seed in seeds]
+    heights, shares, errors = np.concatenate(by_seed).T
+    order = np.argsort(heights)
+    kinds = np.empty(len(order), dtype=int)
+    kinds[order] = np.concatenate([[0], np.cumsum(np.diff(heights[order]) > SAME_HEIGHT)])
+    scores: list[float] = []
+    for kind in range(kinds.max() + 1):
+        members = kinds == kind
+        truth = shares[members].sum() / len(seeds) / copies
+        if truth * copies > PROMINENT:
+            print(
+                f"  height {heights[members].mean():8.2f}: {members.sum() / len(seeds):6.1f} of "
+                f"{copies} copies a seed, together {truth * copies:.3f} of the evidence; "
+                f"mean z {np.mean((shares[members] - truth) / errors[members]):.2f}"
+            )
+            scores += ((shares[members] - truth) / errors[members]).tolist()
     return scores
 
 
@@ -157,9 +178,10 @@ def measured(name: str, seeds: range, truth_runs: int, modes: bool) -> Figures:
         "joint": float(special.logsumexp(log_z) - np.log(len(log_z))),
     }
     if modes:
-        found = [score for seed in seeds for score in scores_of_modes(posterior, seed)]
+        found = scores_of_modes(posterior, seeds)
         figures |= {
             "modes": len(found),
+            "modes_z_mean": float(np.mean(found)),
             "modes_z_sd": float(np.std(found)),
             "modes_z_largest": float(np.abs(found).max()) if found else float("nan"),
         }
@@ -198,8 +220,8 @@ def main() -> None:
             f"  {'ok' if good else 'off'}"
         )
         if options.modes:
-            line += f"; {one['modes']:.0f} z of modes, sd {one['modes_z_sd']:.2f}, "
-            line += f"largest {one['modes_z_largest']:.1f}"
+            line += f"; {one['modes']:.0f} z of modes, mean {one['modes_z_mean']:.2f}, "
+            line += f"sd {one['modes_z_sd']:.2f}, largest {one['modes_z_largest']:.1f}"
         print(line, flush=True)
         if options.json is not None:
             options.json.write_text(json.dumps(kept, indent=1) + "\n")

@@ -17,6 +17,7 @@ from manymodes.modes import find
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.find import ModeSettings, find_modes
 from manymodes.modes.landscape import LOWEST, Landscape
+from manymodes.modes.orbits import Orbits
 from manymodes.modes.peaks import MAX_PAIRWISE, Atlas
 from manymodes.networks import symmetry
 from manymodes.sampling.base_measures import prior_measure
@@ -58,10 +59,12 @@ def test_functions_are_joined_through_what_lies_between() -> None:
     draws = (centres[labels] + 0.5 * rng.normal(size=len(labels)))[:, None]
     pool = find._Pool("chains", draws, draws, np.full(len(draws), 1 / len(draws)))
     posterior: Any = SimpleNamespace(network=None, has_log_lik=True, log_lik=lambda eta: eta)
-    found = find._functions(posterior, [pool], [labels], 5, ModeSettings(), rng)
+    found = find._functions(posterior, [pool], [labels], np.arange(5), ModeSettings(), rng)
     assert found.tolist() == [0, 1, 0, 0, 1]
     near = ModeSettings(function_distance=0.1)
-    assert find._functions(posterior, [pool], [labels], 5, near, rng).tolist() == [0, 1, 2, 3, 4]
+    assert find._functions(posterior, [pool], [labels], np.arange(5), near, rng).tolist() == [
+        *range(5)
+    ]
 
 
 # ---------------------------------------------------------------- what a run reached
@@ -263,20 +266,20 @@ class Pits:
 @pytest.mark.parametrize("maxima", [MAX_PAIRWISE, 400])
 def test_the_work_does_not_grow_with_the_square_of_the_maxima(maxima: int) -> None:
     pits = Pits()
-    atlas = Atlas(pits, 1.0)  # type: ignore[arg-type]
+    atlas = Atlas(pits, 1.0, Orbits.none(1))  # type: ignore[arg-type]
     places = np.random.default_rng(1).permutation(maxima).astype(float)
     labels = [atlas.locate(np.array([place])) for place in (*places, *places + 0.2)]
     assert labels == [*range(maxima), *range(maxima)]
     joined = atlas.join()
     assert len(joined.heights) == maxima
-    neighbours = joined.passes[np.triu_indices(maxima, 1)] > LOWEST
+    neighbours = atlas.passes(joined)[np.triu_indices(maxima, 1)] > LOWEST
     if maxima == MAX_PAIRWISE:
         assert neighbours.all()
         assert pits.relaxed >= maxima * (maxima - 1) / 2
     else:
         assert neighbours.sum() <= 10 * maxima
         assert pits.relaxed == 200
-    assert atlas.join(passes=False).passes.size == 0
+    assert (np.diag(atlas.passes(joined, between=False)) == 0).all()
 
 
 class Profile:
@@ -308,7 +311,7 @@ class Profile:
 def test_a_small_maximum_between_two_modes_does_not_join_them(order: tuple[int, ...]) -> None:
     """The pass is 3.5 nats below the peaks, and half a nat below a maximum that lies on it."""
     profile = Profile([-3, -2, -1, 0, 1, 2, 3], [-9, 0, -3.6, -3, -3.5, 0, -9])
-    atlas = Atlas(profile, 1.0)  # type: ignore[arg-type]
+    atlas = Atlas(profile, 1.0, Orbits.none(1))  # type: ignore[arg-type]
     places = [np.array([-2.0]), np.array([0.0]), np.array([2.0])]
     known = {i: atlas._add(places[i], profile.height(places[i])) for i in order}
     joined = atlas.join()
@@ -321,7 +324,7 @@ def test_a_small_maximum_between_two_modes_does_not_join_them(order: tuple[int, 
 def test_maxima_in_a_row_of_low_passes_are_one_mode() -> None:
     """Each pass is 0.6 nats below the higher neighbour, though the ends differ by more."""
     profile = Profile([0, 1, 2, 3, 4, 5, 6], [0, -0.6, -0.1, -0.7, -0.2, -0.8, -0.3])
-    atlas = Atlas(profile, 1.0)  # type: ignore[arg-type]
+    atlas = Atlas(profile, 1.0, Orbits.none(1))  # type: ignore[arg-type]
     for place in (0.0, 2.0, 4.0, 6.0):
         atlas._add(np.array([place]), profile.height(np.array([place])))
     assert atlas.join().mode_of_peak.tolist() == [0, 0, 0, 0]

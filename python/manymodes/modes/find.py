@@ -3,7 +3,9 @@
 A mode is a local maximum of the density with respect to the prior; a draw belongs to the mode
 that it climbs to. Two maxima are one mode if a path between them falls less than a nat below
 the lower one. Some draws climb; each other draw takes the mode of its nearest neighbour that
-climbed. The share of climbed draws whose nearest neighbour disagrees is reported.
+climbed. The share of climbed draws whose nearest neighbour disagrees is reported. Where a small
+group leaves a network's density as it is, copies of climbed draws and of maxima count, too, as if
+they had climbed and been found.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from itertools import combinations
 import numpy as np
 from scipy import special
 from scipy.sparse import csgraph
-from scipy.spatial import cKDTree
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.landscape import Landscape
-from manymodes.modes.peaks import Atlas, Joined
+from manymodes.modes.orbits import Orbits
+from manymodes.modes.peaks import Atlas
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.base_measures import NORMAL, BaseMeasure, proper_prior_measure
@@ -184,7 +186,8 @@ def find_modes(
     pools = _pools(landscape, chains, nested, tempered)
     progress = Progress(f"{posterior.name}: modes", quiet=quiet)
     rng = np.random.default_rng(seed)
-    atlas = Atlas(landscape, settings.barrier)
+    orbits = Orbits.of(landscape)
+    atlas = Atlas(landscape, settings.barrier, orbits)
     each = settings.climbs if len(pools) < _ENGINES else settings.climbs * 2 // _ENGINES
     climbed = [pool.choose(each, rng) for pool in pools]
     total = sum(len(picks) for picks in climbed)
@@ -195,27 +198,35 @@ def find_modes(
         for i, pick in enumerate(picks):
             labels[i] = atlas.locate(pool.eta[pick])
             done += 1
-            progress.update(f"{done} of {total} draws climbed, {len(atlas.peaks)} maxima")
+            progress.update(f"{done} of {total} draws climbed, {len(atlas)} maxima")
         ends.append(labels)
     progress.update("joining maxima by relaxed paths", now=True)
-    one_component = nested is not None and len(nested.base.components) == 1
-    joined = atlas.join(passes=nested is not None, between=one_component)
-    heights = joined.heights
-    ends = [joined.mode_of_peak[labels] for labels in ends]
-
-    started = _starts(atlas, chains, joined.mode_of_peak, settings, progress)
+    joined = atlas.join()
 
     climbed_x = np.concatenate([pool.x[picks] for pool, picks in zip(pools, climbed, strict=True)])
-    climbed_mode = np.concatenate(ends)
-    tree = cKDTree(climbed_x)
-    assigned = [climbed_mode[tree.query(pool.x, workers=-1)[1]].astype(np.intp) for pool in pools]
+    climbed_end = np.concatenate(ends)
+    assigned = [
+        joined.mode_of_peak[_ends_of_nearest(orbits, pool.x, climbed_x, climbed_end)]
+        for pool in pools
+    ]
     disagreement = _disagreement(
-        tree,
-        climbed_mode,
+        joined.mode_of_peak[
+            _ends_of_nearest(orbits, climbed_x, climbed_x, climbed_end, others=True)
+        ],
+        joined.mode_of_peak[climbed_end],
         np.concatenate([p.share(c) for p, c in zip(pools, climbed, strict=True)]),
     )
+    inhabited = np.unique(np.concatenate(assigned))
+    joined = joined.only(inhabited)  # copies of maxima may hold no draw
+    assigned = [np.searchsorted(inhabited, labels) for labels in assigned]
+    one_component = nested is not None and len(nested.base.components) == 1
+    passes = np.empty((0, 0))
+    if nested is not None:
+        passes = atlas.passes(joined, between=one_component)
+    heights = joined.heights
+    started = _starts(atlas, chains, joined.mode_of_peak, settings, progress)
     by_engine = dict(zip([pool.engine for pool in pools], assigned, strict=True))
-    functions = _functions(posterior, pools, assigned, len(heights), settings, rng)
+    functions = _functions(posterior, pools, assigned, joined.kinds, settings, rng)
     progress.done(f"{len(heights)} modes, {functions.max() + 1} functions, {total} draws climbed")
     empty = np.empty(0, dtype=np.intp)
     return Modes(
@@ -224,13 +235,13 @@ def find_modes(
         chains=_by_chain(chains, by_engine["chains"]) if chains is not None else empty,
         starts=started,
         nested=by_engine["nested"] if nested is not None else empty,
-        reached_by_run=_reached(landscape, joined, nested, by_engine)
+        reached_by_run=_reached(landscape, heights, passes, nested, by_engine)
         | _reached_by_draws(landscape, nested, pools, assigned, len(heights)),
         functions=functions,
         disagreement=disagreement,
         climbs=total,
         tempered=by_engine["tempered"] if tempered is not None else empty,
-        passes=joined.passes,
+        passes=passes,
         runaway=landscape.runaway(joined.peaks),
     )
 
@@ -347,17 +358,29 @@ def _by_chain(chains: Chains, labels: IntArray) -> IntArray:
     return modes
 
 
-def _disagreement(tree: cKDTree, modes: IntArray, share: FloatArray) -> float:
-    if len(modes) < 2:
-        return 0.0
-    neighbour = tree.query(tree.data, k=2)[1][:, 1]
-    wrong = modes[neighbour] != modes
-    return float((share * wrong).sum() / share.sum())
+def _ends_of_nearest(
+    orbits: Orbits, x: FloatArray, climbed_x: FloatArray, end: IntArray, *, others: bool = False
+) -> IntArray:
+    """Return the maximum of each point, shape (n,): that of the nearest copy of a climbed draw.
+
+    ``end`` has the maxima of the climbed draws. With ``others`` the points are these draws, and
+    each takes the maximum of another one; its own if it is the only one.
+    """
+    if others and len(climbed_x) < 2:
+        return end
+    which, move = orbits.nearest(x, climbed_x, others=others)
+    first, own = np.divmod(end[which], len(orbits))
+    return np.asarray(first * len(orbits) + orbits.product[move, own])
+
+
+def _disagreement(neighbour: IntArray, modes: IntArray, share: FloatArray) -> float:
+    return float((share * (neighbour != modes)).sum() / share.sum())
 
 
 def _reached(
     landscape: Landscape,
-    joined: Joined,
+    heights: FloatArray,
+    passes: FloatArray,
     nested: Nested | None,
     by_engine: Mapping[str, IntArray],
 ) -> BoolArray:
@@ -368,7 +391,6 @@ def _reached(
     informative prior draws lie further below this peak: then a run also reached the mode if it
     left little of the mode above its last point.
     """
-    heights = joined.heights
     if nested is None:
         return np.zeros((len(heights), 0), dtype=bool)
     reached = np.zeros((len(heights), len(nested.runs)), dtype=bool)
@@ -380,7 +402,7 @@ def _reached(
         densest = members[np.argsort(log_density[members])[-3:]]
         best = landscape.coordinates(nested.eta[[*members[-3:], *densest]])
         reached[mode, run] = any(landscape.height(x) > heights[mode] - typical for x in best) or (
-            _unseen_share(nested, members, float(joined.passes[mode, mode]), dims) < _MOST_UNSEEN
+            _unseen_share(nested, members, float(passes[mode, mode]), dims) < _MOST_UNSEEN
         )
     return reached
 
@@ -441,29 +463,34 @@ def _functions(
     posterior: Posterior,
     pools: list[_Pool],
     assigned: list[IntArray],
-    n_modes: int,
+    kinds: IntArray,
     settings: ModeSettings,
     rng: np.random.Generator,
 ) -> IntArray:
-    """Group modes whose mean predictions agree within their posterior spread."""
+    """Group modes whose mean predictions agree within their posterior spread.
+
+    Modes of one kind are copies and compute the same function.
+    """
     if posterior.network is None and not posterior.has_log_lik:
-        return np.arange(n_modes)
+        return np.arange(len(kinds))
+    n_kinds = kinds.max() + 1
     means, variances = [], []
-    for mode in range(n_modes):
+    for kind in range(n_kinds):
         pool, labels = max(
-            zip(pools, assigned, strict=True), key=lambda pl: pl[0].weights[pl[1] == mode].sum()
+            zip(pools, assigned, strict=True),
+            key=lambda pl: pl[0].weights[kinds[pl[1]] == kind].sum(),
         )
-        members = np.flatnonzero(labels == mode)
+        members = np.flatnonzero(kinds[labels] == kind)
         picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
         values = _function_values(posterior, pool.eta[picks])
         mean, variance = _known_moments(values)
         means.append(mean)
         variances.append(variance)
-    alike = np.zeros((n_modes, n_modes), dtype=bool)
-    for a, b in combinations(range(n_modes), 2):
+    alike = np.eye(n_kinds, dtype=bool)
+    for a, b in combinations(range(n_kinds), 2):
         distance = _function_distance(means[a], means[b], variances[a] + variances[b])
         alike[a, b] = distance <= settings.function_distance
-    group = csgraph.connected_components(alike, directed=False)[1]
+    group = csgraph.connected_components(alike, directed=False)[1][kinds]
     highest = np.unique(group, return_index=True)[1]  # modes are ordered by height
     return np.unique(highest[group], return_inverse=True)[1].astype(np.intp)
 

@@ -8,14 +8,15 @@ square.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csgraph, csr_array
 from scipy.spatial import cKDTree
 
 from manymodes.modes.landscape import LOWEST, Landscape, straight_path
+from manymodes.modes.orbits import Orbits
 from manymodes.types import FloatArray, IntArray
 
 MAX_PAIRWISE = 40
@@ -40,19 +41,36 @@ class Joined:
         Their highest maxima, in climbing coordinates, ordered by height.
     heights : array of shape (M,)
         The heights there (nats).
-    passes : array of shape (M, M)
-        The level of the highest pass known between two modes (nats), -1e10 where none was looked
-        for; on the diagonal that of the peaks.
+    kinds : int array of shape (M,)
+        Modes that are copies of one another by the group have the same number.
+    paths : tuple
+        The relaxed paths between maxima that were looked for: two numbers and nodes.
     """
 
     mode_of_peak: IntArray
     peaks: FloatArray
     heights: FloatArray
-    passes: FloatArray
+    kinds: IntArray
+    paths: tuple[tuple[int, int, FloatArray], ...] = ()
+
+    def only(self, modes: IntArray) -> Joined:
+        """Return some of the modes, by their numbers in ascending order; -1 for the others."""
+        number = np.full(len(self.heights), -1, dtype=np.intp)
+        number[modes] = np.arange(len(modes))
+        return replace(
+            self,
+            mode_of_peak=number[self.mode_of_peak],
+            peaks=self.peaks[modes],
+            heights=self.heights[modes],
+            kinds=np.unique(self.kinds[modes], return_inverse=True)[1].astype(np.intp),
+        )
 
 
 class Atlas:
-    """The maxima that climbs have reached so far.
+    """The maxima that climbs have reached so far, with all their copies by the group.
+
+    Maximum number f of G copies each has the numbers f G to f G + G - 1, by the moves that lead
+    to it.
 
     Parameters
     ----------
@@ -60,13 +78,28 @@ class Atlas:
         What is climbed.
     barrier : float
         Two maxima are one mode when a path falls at most this much below the lower (nats).
+    orbits : Orbits
+        The group.
     """
 
-    def __init__(self, landscape: Landscape, barrier: float) -> None:
+    def __init__(self, landscape: Landscape, barrier: float, orbits: Orbits) -> None:
         self._landscape = landscape
         self._barrier = barrier
-        self.peaks: list[FloatArray] = []
+        self._orbits = orbits
+        self._copies = np.empty((0, orbits.dims))  # with room for more
         self._heights: list[float] = []
+
+    def __len__(self) -> int:
+        """Return the number of maxima, without copies."""
+        return len(self._heights)
+
+    @property
+    def peaks(self) -> FloatArray:
+        """All maxima, shape (F G, D), in climbing coordinates."""
+        return self._copies[: len(self._heights) * len(self._orbits)]
+
+    def _height(self, number: int) -> float:
+        return self._heights[number // len(self._orbits)]
 
     def locate(self, eta: FloatArray) -> int:
         """Climb from a point; return the number of the maximum it belongs to.
@@ -78,9 +111,25 @@ class Atlas:
         known = self._known(x)
         if known is None:
             return self._add(x, height)
-        if height > self._heights[known]:
-            self.peaks[known], self._heights[known] = x, height
+        if height > self._height(known):
+            first, move = divmod(known, len(self._orbits))
+            self._heights[first] = height
+            self._put(known - move, self._orbits.undo(move, x))
         return known
+
+    def _add(self, x: FloatArray, height: float) -> int:
+        self._heights.append(height)
+        first = (len(self) - 1) * len(self._orbits)
+        self._put(first, x)
+        return first
+
+    def _put(self, first: int, x: FloatArray) -> None:
+        end = first + len(self._orbits)
+        if end > len(self._copies):
+            room = np.empty((2 * end, x.size))
+            room[:first] = self._copies[:first]
+            self._copies = room
+        self._copies[first:end] = self._orbits.images(x)
 
     def recognise(self, eta: FloatArray) -> int | None:
         """Climb from a point; return the number of its maximum, None if that is not known."""
@@ -88,14 +137,17 @@ class Atlas:
 
     def _known(self, x: FloatArray) -> int | None:
         """Return the number of a maximum within a barrier of x."""
-        if not self.peaks:
+        if not self._heights:
             return None
-        far = np.abs(np.array(self.peaks) - x).max(axis=1)
-        nearest = np.argsort(far)
-        if len(nearest) > MAX_PAIRWISE:
-            nearest = nearest[:_NEIGHBOURS]
+        peaks = self.peaks
+        far = np.abs(peaks - x).max(axis=1)
+        if len(far) > MAX_PAIRWISE:
+            some = np.argpartition(far, _NEIGHBOURS - 1)[:_NEIGHBOURS]
+            nearest = some[np.argsort(far[some])]
+        else:
+            nearest = np.argsort(far)
         for i in nearest:
-            if far[i] < _CLOSE or self._is_one(self.peaks[i], x):
+            if far[i] < _CLOSE or self._is_one(peaks[i], x):
                 return int(i)
         return None
 
@@ -103,77 +155,102 @@ class Atlas:
         limit = self._barrier
         return self._landscape.straight_barrier(a, b, enough=limit) <= limit
 
-    def _add(self, x: FloatArray, height: float) -> int:
-        self.peaks.append(x)
-        self._heights.append(height)
-        return len(self.peaks) - 1
-
-    def join(self, *, passes: bool = True, between: bool = True) -> Joined:
-        """Join maxima that a path connects, and find the passes between the others.
+    def join(self) -> Joined:
+        """Join maxima that a path connects.
 
         What a path may fall short of is the lower one of the modes' peaks, as they are by then:
         a small maximum on the pass between two modes belongs to one of them and makes them no
-        single mode. Straight paths are taken in the order of their passes, highest first.
-
-        Parameters
-        ----------
-        passes : bool
-            Find the levels of the peaks and of passes between them, which only nested sampling
-            needs.
-        between : bool
-            Look for the passes. Over a base measure of several components none ever closes, so that
-            there the levels of the peaks are enough.
+        single mode. Straight paths are taken in the order of their passes, highest first. What
+        holds of two maxima holds of all copies of them: one pair is looked at.
         """
-        group = list(range(len(self.peaks)))
-        heights = self._heights
+        peaks, size = self.peaks, len(self._orbits)
+        group = list(range(len(peaks)))
 
         def root(i: int) -> int:
             while group[i] != i:
+                group[i] = group[group[i]]
                 i = group[i]
             return i
 
         def room(i: int, j: int) -> float:
             """How far a path between two maxima may fall below the lower of them."""
-            below = min(heights[root(i)], heights[root(j)]) - min(heights[i], heights[j])
-            return self._barrier - below
+            tops = min(self._height(root(i)), self._height(root(j)))
+            return self._barrier - (tops - min(self._height(i), self._height(j)))
 
         def unite(i: int, j: int) -> None:
-            high, low = sorted((root(i), root(j)), key=lambda k: -heights[k])
-            group[low] = high
+            for a, b in zip(self._all_copies(i), self._all_copies(j), strict=True):
+                if root(a) != root(b):
+                    high, low = sorted((root(a), root(b)), key=lambda k: -self._height(k))
+                    group[low] = high
 
         barriers = [
-            (self._landscape.straight_barrier(self.peaks[i], self.peaks[j], _HOPELESS), i, j)
-            for i, j in _neighbours(np.array(self.peaks))
+            (self._landscape.straight_barrier(peaks[i], peaks[j], _HOPELESS), i, j)
+            for i, j in self._pairs()
         ]
-        by_pass = sorted(barriers, key=lambda found: found[0] - min(heights[k] for k in found[1:]))
+        by_pass = sorted(
+            barriers, key=lambda found: found[0] - min(self._height(k) for k in found[1:])
+        )
         for barrier, i, j in by_pass:
             if root(i) != root(j) and barrier <= room(i, j):
                 unite(i, j)
         paths: list[tuple[int, int, FloatArray]] = []
-        most = len(barriers) if len(self.peaks) <= MAX_PAIRWISE else _MAX_RELAXED
+        most = len(barriers) if len(peaks) <= MAX_PAIRWISE else _MAX_RELAXED
         for barrier, i, j in sorted(barriers):
             if root(i) == root(j) or barrier > _HOPELESS or room(i, j) < 0:
                 continue
             if len(paths) == most:
                 break
-            barrier, path = self._landscape.relaxed_path(self.peaks[i], self.peaks[j], room(i, j))
+            barrier, path = self._landscape.relaxed_path(peaks[i], peaks[j], room(i, j))
             paths.append((i, j, path))
             if barrier <= room(i, j):
                 unite(i, j)
-        roots = sorted({root(i) for i in range(len(group))}, key=lambda k: -self._heights[k])
+        root_of = np.array([root(i) for i in range(len(group))])
+        roots = sorted(set(root_of.tolist()), key=lambda k: (-self._height(k), k))
         number = {k: m for m, k in enumerate(roots)}
-        mode_of_peak = np.array([number[root(i)] for i in range(len(group))], dtype=np.intp)
-        peaks = np.array([self.peaks[k] for k in roots])
-        levels = self._passes(peaks, mode_of_peak, paths, between) if passes else np.empty((0, 0))
-        return Joined(mode_of_peak, peaks, np.array([self._heights[k] for k in roots]), levels)
+        mode_of_peak = np.array([number[k] for k in root_of], dtype=np.intp)
+        # A mode and its copies are those of one maximum; two of its maxima are of one kind.
+        alike = csr_array(
+            (np.ones(len(peaks)), (np.arange(len(peaks)) // size, mode_of_peak)),
+            shape=(len(self), len(roots)),
+        )
+        kinds = csgraph.connected_components(alike.T @ alike, directed=False)[1]
+        heights = np.array([self._height(k) for k in roots])
+        return Joined(mode_of_peak, peaks[roots], heights, kinds.astype(np.intp), tuple(paths))
 
-    def _passes(
-        self,
-        peaks: FloatArray,
-        mode_of_peak: IntArray,
-        paths: list[tuple[int, int, FloatArray]],
-        between: bool,
-    ) -> FloatArray:
+    def _all_copies(self, number: int) -> list[int]:
+        """Return the numbers of a maximum's copies by all moves, in the order of the moves."""
+        first, move = divmod(number, len(self._orbits))
+        copies: list[int] = self._orbits.product[:, move].tolist()
+        return [first * len(self._orbits) + copy for copy in copies]
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        """Return the pairs of maxima to look at, one of all its copies."""
+        size = len(self._orbits)
+        found = set()
+        for i, j in _neighbours(self.peaks, firsts=range(0, len(self.peaks), size)):
+            (a, g), (b, h) = divmod(i, size), divmod(j, size)
+            if a > b:
+                (a, g), (b, h) = (b, h), (a, g)
+            move = int(self._orbits.product[self._orbits.inverse[g], h])
+            if a == b:
+                move = min(move, int(self._orbits.inverse[move]))
+            found.add((a * size, b * size + move))
+        return sorted(found)
+
+    def passes(self, joined: Joined, *, between: bool = True) -> FloatArray:
+        """Return the level of the highest pass known between two modes (nats), shape (M, M).
+
+        It is -1e10 where none was looked for; on the diagonal are the levels of the peaks.
+
+        Parameters
+        ----------
+        joined : Joined
+            The modes.
+        between : bool
+            Look for the passes. Over a base measure of several components none ever closes, so that
+            there the levels of the peaks are enough.
+        """
+        peaks = joined.peaks
         passes = np.full((len(peaks), len(peaks)), LOWEST)
         np.fill_diagonal(passes, [self._landscape.level(peak) for peak in peaks])
         if not between:
@@ -181,10 +258,13 @@ class Atlas:
         for a, b in _neighbours(peaks):
             level = self._landscape.pass_level(straight_path(peaks[a], peaks[b]))
             passes[a, b] = passes[b, a] = level
-        known = {
-            (int(mode_of_peak[i]), int(mode_of_peak[j])): self._landscape.pass_level(path)
-            for i, j, path in paths
-        }
+        known = {}
+        for i, j, path in joined.paths:
+            level = self._landscape.pass_level(path)
+            for one, other in zip(self._all_copies(i), self._all_copies(j), strict=True):
+                a, b = joined.mode_of_peak[[one, other]].tolist()
+                if min(a, b) >= 0:
+                    known[a, b] = level
         if len(peaks) <= MAX_PAIRWISE:
             for a, b in _closest_pairs(passes, _PARTNERS):
                 if (a, b) not in known and (b, a) not in known:
@@ -195,14 +275,27 @@ class Atlas:
         return passes
 
 
-def _neighbours(points: FloatArray) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of points to look at: all, or with many each with its nearest ones."""
+def _neighbours(
+    points: FloatArray, firsts: Sequence[int] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of points to look at: all, or with many each with its nearest ones.
+
+    One of a pair is among ``firsts``, if these are given.
+    """
+    chosen = range(len(points)) if firsts is None else firsts
     if len(points) <= MAX_PAIRWISE:
-        yield from combinations(range(len(points)), 2)
+        yield from sorted(
+            {(min(i, j), max(i, j)) for i in chosen for j in range(len(points)) if i != j}
+        )
         return
-    nearest = cKDTree(points).query(points, k=_NEIGHBOURS + 1)[1]
+    nearest = cKDTree(points).query(points[chosen], k=_NEIGHBOURS + 1)[1]
     yield from sorted(
-        {(min(i, j), max(i, j)) for i, row in enumerate(nearest.tolist()) for j in row if i != j}
+        {
+            (min(i, j), max(i, j))
+            for i, row in zip(chosen, nearest.tolist(), strict=True)
+            for j in row
+            if i != j
+        }
     )
 
 

@@ -1,0 +1,123 @@
+"""Copies of draws and maxima by the group of a network, in climbing coordinates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import needs_tools, seeded
+from manymodes.density.network_moves import exact_moves
+from manymodes.density.posterior import Posterior
+from manymodes.modes.find import ModeSettings, find_modes
+from manymodes.modes.landscape import Landscape
+from manymodes.modes.orbits import Orbits
+from manymodes.modes.peaks import Atlas
+from manymodes.networks.network import Network
+from manymodes.sampling.base_measures import prior_measure
+from manymodes.sampling.tempered import run_tempered
+
+pytestmark = needs_tools
+
+
+def network(units: int, activation: str = "tanh", prior: str = "normal:2") -> Posterior:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(40, 2))
+    y = (X[:, 0] * X[:, 1] > 0).astype(float)
+    made = Network(2, (units,), activation=activation, prior=prior)
+    return Posterior.from_network(made, X, y).compile()
+
+
+def orbits_of(posterior: Posterior) -> tuple[Orbits, Landscape]:
+    landscape = Landscape(posterior, prior_measure(posterior))
+    return Orbits.of(landscape), landscape
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "prior", "size"),
+    [
+        (2, "tanh", "normal:2", 8),
+        (2, "tanh", "uniform:5", 8),
+        (3, "tanh", "normal:2", 48),
+        (3, "sigmoid", "uniform:5", 6),
+        (4, "tanh", "normal:2", 384),
+        (5, "tanh", "normal:2", 1),
+    ],
+)
+def test_the_group_and_its_table(units: int, activation: str, prior: str, size: int) -> None:
+    orbits, landscape = orbits_of(network(units, activation, prior))
+    assert len(orbits) == size
+    rng = np.random.default_rng(seeded(1))
+    x = landscape.coordinates(rng.normal(size=landscape.posterior.dims))
+    images = orbits.images(x)
+    for a, b in rng.integers(size, size=(20, 2)).tolist():
+        both = orbits.images(images[b])[a]
+        np.testing.assert_allclose(images[orbits.product[a, b]], both, atol=1e-12)
+        np.testing.assert_allclose(orbits.undo(a, images[a]), x, atol=1e-12)
+        assert orbits.product[a, orbits.inverse[a]] == 0
+
+
+@pytest.mark.parametrize("most", [0, 20_000])
+@pytest.mark.parametrize("units", [2, 3, 4])
+def test_the_nearest_copy_is_that_of_a_search_through_all(
+    units: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manymodes.modes.orbits._MOST_IMAGES", most)
+    orbits, landscape = orbits_of(network(units))
+    rng = np.random.default_rng(seeded(2))
+    known = landscape.coordinates(rng.normal(size=(30, orbits.dims)))
+    points = landscape.coordinates(rng.normal(size=(200, orbits.dims)))
+    which, move = orbits.nearest(points, known)
+    images = np.array([orbits.images(one) for one in known])  # (m, G, D)
+    found = np.linalg.norm(images[which, move] - points, axis=1)
+    least = np.array([np.linalg.norm(images - one, axis=2).min() for one in points])
+    assert (found >= least - 1e-9).all()
+    if most:
+        np.testing.assert_allclose(found, least)
+    else:  # points without any cluster in many dimensions: the worst case
+        assert np.mean(found < least + 1e-9) > 0.7
+    # A copy is recognised, wherever the walls are.
+    moves = exact_moves(landscape.posterior)
+    assert moves is not None
+    chosen = rng.integers(len(moves), size=30)
+    copies = np.array([orbits.images(x)[g] for x, g in zip(known, chosen, strict=True)])
+    which, move = orbits.nearest(copies + 1e-6 * rng.normal(size=copies.shape), known)
+    assert which.tolist() == [*range(30)]
+    assert move.tolist() == chosen.tolist()
+    which, _ = orbits.nearest(known, known, others=True)
+    assert (which != np.arange(30)).all()
+
+
+def test_one_climb_finds_all_copies() -> None:
+    posterior = network(3)
+    orbits, landscape = orbits_of(posterior)
+    atlas = Atlas(landscape, 1.0, orbits)
+    eta = np.random.default_rng(seeded(4)).normal(size=13)
+    number = atlas.locate(eta)
+    moves = exact_moves(posterior)
+    assert moves is not None
+    for move in range(0, len(moves), 7):
+        assert atlas.locate(moves.apply(move, eta)) == number + move
+    assert len(atlas) == 1
+    joined = atlas.join()
+    assert len(set(joined.kinds.tolist())) == 1
+    np.testing.assert_allclose(joined.heights, joined.heights[0])
+
+
+@pytest.mark.slow
+def test_copies_have_equal_shares_of_tempered_draws() -> None:
+    """The two kinds of mode of three units, few climbs, and yet all copies."""
+    posterior = network(3)
+    tempered = run_tempered(posterior, runs=2, rounds=10, seed=seeded(5), quiet=True)
+    modes = find_modes(posterior, tempered=tempered, settings=ModeSettings(climbs=40), quiet=True)
+    counts = np.bincount(modes.tempered, minlength=modes.n_modes)
+    assert (counts > 0).all()
+    top = modes.functions[np.argmax(counts)]
+    heights: Any = np.round(modes.heights, 3)
+    heaviest = heights[np.argmax(counts)]
+    copies = counts[(heights == heaviest) & (modes.functions == top)]
+    assert len(copies) == 48
+    expected = copies.mean()
+    # Draws of one tour are not independent: twice the variance of counts, and four such errors.
+    assert np.abs(copies - expected).max() < 4 * np.sqrt(2 * expected) + 3
