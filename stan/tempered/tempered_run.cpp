@@ -68,6 +68,7 @@ Config read_config(const char* path) {
     else if (key == "steps") config.tempering.steps = std::stod(value);
     else if (key == "diagonal") config.tempering.metric = metric(value);
     else if (key == "climbers") config.tempering.climbers = std::stoul(value);
+    else if (key == "beginnings") config.tempering.beginnings = std::stoul(value);
     else if (key == "most_draws") config.tempering.most_draws = std::stoul(value);
     else if (key == "anneal") config.annealing.set(value);
     else if (key == "ladder") config.annealing.ladder = value;

@@ -41,6 +41,7 @@ struct TemperingSettings {
   MetricKind metric = MetricKind::dense;
   std::size_t most_draws = 4096;
   std::size_t climbers = 24;   // that make the first states
+  std::size_t beginnings = 1;  // of a run of whose early draws of q none comes to p
 };
 
 class Tempering {
@@ -65,13 +66,12 @@ class Tempering {
       begin();
     }
     while (round_ < settings_.rounds) {
-      ++round_;
-      carry_out();
-      Arrays out = found();
-      learn();
-      keep_state(&out);
-      out.write(output_);
+      Arrays out = next_round();
       tell();
+      if (round_ == kJudged && arrived_.empty() && settings_.beginnings > 1) {
+        out = best_beginning(std::move(out));
+      }
+      out.write(output_);
     }
   }
 
@@ -79,6 +79,7 @@ class Tempering {
   static constexpr std::size_t kHistory = 9;  // numbers for each round
   static constexpr int kFewest = 6;       // temperatures
   static constexpr int kMost = 300;
+  static constexpr int kJudged = 7;       // the round after which beginnings are compared
   static constexpr int kShortRounds = 6;  // in which step sizes are corrected at every move
   static constexpr std::size_t kMostSettling = 64;
   static constexpr int kClimbMoves = 3;         // of each, on each rung
@@ -214,7 +215,60 @@ class Tempering {
     return found;
   }
 
+  // Where no draw of q comes to the posterior, the branch into which the first states fell is
+  // hardly ever left: other beginnings are tried, and the one with the most evidence is gone
+  // on with. The rest of the run is a Markov chain from there. `first` is what the round that
+  // ended found.
+  Arrays best_beginning(Arrays first) {
+    const auto begun = std::chrono::steady_clock::now();
+    Arrays best = std::move(first);
+    std::vector<double>& heights = beginnings_;
+    heights = {height_of(best)};
+    while (heights.size() < settings_.beginnings) {
+      round_ = 0;
+      history_.clear();
+      kernels_.clear();
+      begin();
+      Arrays next;
+      while (round_ < kJudged) {
+        next = next_round();
+      }
+      heights.push_back(height_of(next));
+      if (heights.back() > *std::max_element(heights.begin(), heights.end() - 1)) {
+        best = std::move(next);
+      }
+      std::fprintf(progress_, "@beginning %zu %zu %.17g\n", heights.size(), settings_.beginnings,
+                   heights.back());
+      std::fflush(progress_);
+    }
+    restore_ladder(best);
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun;
+    double* row = history_.data() + history_.size() - kHistory;
+    row[7] = static_cast<double>(model_->evaluations);
+    row[8] += spent.count();
+    best["history"] = history_;
+    keep_totals(&best);
+    return best;
+  }
+
+  // The mean of both directions' log ratio in the last round.
+  static double height_of(const Arrays& found) {
+    const std::vector<double>& rows = found.at("history");
+    const double* row = rows.data() + rows.size() - kHistory;
+    return 0.5 * (row[4] + row[5]);
+  }
+
   // ------------------------------------------------------------------ a round
+
+  // Carries out a round and learns from it; returns all that is kept.
+  Arrays next_round() {
+    ++round_;
+    carry_out();
+    Arrays out = found();
+    learn();
+    keep_state(&out);
+    return out;
+  }
 
   void carry_out() {
     begun_ = std::chrono::steady_clock::now();
@@ -473,11 +527,16 @@ class Tempering {
       out["acceptance"].push_back(one.moves > 0.0 ? one.accepted / one.moves : 1.0);
       out["rank"].push_back(static_cast<double>(one.metric.gains.size()));
     }
+    return out;
+  }
+
+  std::vector<double> counts() const {
+    std::vector<double> found;
     for (const std::int64_t one : {model_->evaluations, model_->outside, model_->failures,
                                    path_->drawn, path_->drawn_inside}) {
-      out["counts"].push_back(static_cast<double>(one));
+      found.push_back(static_cast<double>(one));
     }
-    return out;
+    return found;
   }
 
   void tell() const {
@@ -505,6 +564,14 @@ class Tempering {
       out->add("next_vectors", metric.vectors.data(),
                static_cast<std::size_t>(metric.vectors.size()));
     }
+    keep_totals(out);
+  }
+
+  // What belongs to the run and not to its ladder.
+  void keep_totals(Arrays* out) const {
+    (*out)["counts"] = counts();
+    (*out)["beginnings"] = beginnings_;
+    (*out)["next_random"].clear();
     for (const std::uint64_t word : random_.words) {
       (*out)["next_random"].push_back(static_cast<double>(word >> 32));
       (*out)["next_random"].push_back(static_cast<double>(word & 0xffffffffu));
@@ -513,12 +580,29 @@ class Tempering {
 
   // Goes on from the end of the last round that was kept.
   void restore(const Arrays& from) {
+    restore_ladder(from);
+    const std::vector<double>& words = from.at("next_random");
+    for (std::size_t k = 0; k < 4; ++k) {
+      random_.words[k] = (static_cast<std::uint64_t>(words.at(2 * k)) << 32) |
+                         static_cast<std::uint64_t>(words.at(2 * k + 1));
+    }
+    beginnings_ = from.at("beginnings");
+    const std::vector<double>& counts = from.at("counts");
+    model_->evaluations = static_cast<std::int64_t>(counts.at(0));
+    model_->outside = static_cast<std::int64_t>(counts.at(1));
+    model_->failures = static_cast<std::int64_t>(counts.at(2));
+    path_->drawn = static_cast<std::int64_t>(counts.at(3));
+    path_->drawn_inside = static_cast<std::int64_t>(counts.at(4));
+  }
+
+  void restore_ladder(const Arrays& from) {
     history_ = from.at("history");
     round_ = static_cast<int>(history_.at(history_.size() - kHistory));
     betas_ = from.at("next_betas");
     const Eigen::Index dims = path_->dims();
     const double* eta = from.at("next_eta").data();
     kernels_ = read_kernels(from, count(), dims);
+    states_.clear();
     for (std::size_t i = 0; i < count(); ++i, eta += dims) {
       states_.push_back(path_->empty());
       State& state = states_.back();
@@ -526,17 +610,6 @@ class Tempering {
       path_->evaluate(&state);
       state.ancestor = static_cast<std::int64_t>(from.at("next_ancestor").at(i));
     }
-    const std::vector<double>& words = from.at("next_random");
-    for (std::size_t k = 0; k < 4; ++k) {
-      random_.words[k] = (static_cast<std::uint64_t>(words.at(2 * k)) << 32) |
-                         static_cast<std::uint64_t>(words.at(2 * k + 1));
-    }
-    const std::vector<double>& counts = from.at("counts");
-    model_->evaluations = static_cast<std::int64_t>(counts.at(0));
-    model_->outside = static_cast<std::int64_t>(counts.at(1));
-    model_->failures = static_cast<std::int64_t>(counts.at(2));
-    path_->drawn = static_cast<std::int64_t>(counts.at(3));
-    path_->drawn_inside = static_cast<std::int64_t>(counts.at(4));
   }
 
   Path* path_;
@@ -558,6 +631,7 @@ class Tempering {
   std::vector<double> draws_, at_draws_;   // (n, D); (n, 4): scan, log p, log q, ancestor
   std::set<std::int64_t> arrived_;         // draws of q in this round that came to beta = 1
   std::vector<double> history_;
+  std::vector<double> beginnings_;  // log ratio after the early rounds of each
   std::vector<Snapshots> snapshots_;
   std::size_t snapshot_stride_ = 1;
   std::chrono::steady_clock::time_point begun_;

@@ -25,7 +25,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import DensityError, InputError, ResultsError, SamplingError
 from manymodes.networks.network import Network
-from manymodes.report.tempered_notes import tempered_cautions
+from manymodes.report.tempered_notes import tempered_cautions, tempered_lines
 from manymodes.sampling.base_measures import NORMAL, BaseMeasure, Component, write_measure
 from manymodes.sampling.tempered import Tempered, TemperedSettings, load_tempered, run_tempered
 from manymodes.sampling.tempered.group_moves import group_entries
@@ -205,6 +205,30 @@ def test_a_run_of_more_rounds_is_the_one_that_was_made_at_once(tools: Any, tmp_p
     assert [one.scans for one in once.runs[0].rounds] == [2**r for r in range(1, 9)]
 
 
+def test_a_run_that_nothing_reaches_tries_other_beginnings(tools: Any, tmp_path: Path) -> None:
+    """Of 150 temperatures: no draw of the base measure can pass them in the 128 scans of a round.
+
+    A run that is killed before the beginnings are compared, or after, comes to the same.
+    """
+    posterior = closed_form()
+    fixed = {"runs": 1, "target_sd": 99.0, "temperatures": 150, "steps": 1, "beginnings": 3}
+    seven = run(posterior, rounds=7, max_rounds=7, out=tmp_path / "a", **fixed)
+    (only,) = seven.runs
+    assert only.beginnings.shape == (3,)
+    assert (only.last.forward + only.last.backward) / 2 == only.beginnings.max()
+    assert [one.number for one in only.rounds] == list(range(1, 8))
+    assert "the best of 3 beginnings" in " ".join(tempered_lines(seven))
+    alone = run(posterior, rounds=7, max_rounds=7, **{**fixed, "beginnings": 1})
+    assert alone.runs[0].beginnings.size == 0
+    assert only.last.gradients > 2.5 * alone.runs[0].last.gradients
+    later = run(posterior, rounds=8, max_rounds=8, out=tmp_path / "a", resume=True, **fixed)
+    run(posterior, rounds=6, max_rounds=6, out=tmp_path / "b", **fixed)
+    other = run(posterior, rounds=8, max_rounds=8, out=tmp_path / "b", resume=True, **fixed)
+    np.testing.assert_array_equal(later.eta, other.eta)
+    assert later.runs[0].last.gradients == other.runs[0].last.gradients
+    assert run(posterior, rounds=7, max_rounds=7).runs[0].beginnings.size == 0  # no need
+
+
 def test_rounds_are_added_until_the_error_is_the_one_aimed_at(tools: Any) -> None:
     posterior = two_peaks(10.0, 0.5)
     rough = run(posterior, rounds=6, max_rounds=6, target_sd=9.0)
@@ -315,6 +339,7 @@ def test_a_run_that_has_not_mixed_says_so(tools: Any) -> None:
         ({"temperatures": 2}, "temperatures: 2"),
         ({"per_barrier": 1.0}, "per_barrier: 1"),
         ({"steps": 0}, "steps: 0"),
+        ({"beginnings": 0}, "beginnings: 0"),
         ({"metric": "full"}, "metric: 'full'"),
         ({"retries": -1}, "retries: -1"),
         ({"seed": -1}, "seed"),

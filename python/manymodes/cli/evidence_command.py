@@ -112,7 +112,7 @@ def evidence_command(options: argparse.Namespace) -> int:
         )
 
 
-_OF_TEMPERING = ("rounds", "max_rounds", "temperatures", "steps", "metric")
+_OF_TEMPERING = ("rounds", "max_rounds", "temperatures", "steps", "beginnings", "metric")
 
 
 def _set_for(engine: str, options: argparse.Namespace) -> list[str]:

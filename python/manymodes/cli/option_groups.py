@@ -185,6 +185,15 @@ def add_tempering(parser: argparse.ArgumentParser, defaults: TemperedSettings | 
         type=whole(None),
         metavar="N",
     )
+    _setting(
+        group,
+        defaults,
+        "beginnings",
+        "beginnings of a run, where no draw of the base measure comes to the posterior early; the "
+        "best is gone on with",
+        type=whole(None),
+        metavar="N",
+    )
     _setting(group, defaults, "metric", "dense (learned correlations) or diagonal")
 
 

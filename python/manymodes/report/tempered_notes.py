@@ -24,11 +24,13 @@ def tempered_lines(tempered: Tempered) -> list[str]:
     d_kl, d_kl_sd = tempered.d_kl
     known = f"D_KL = {d_kl:.2f} ± {d_kl_sd:.2f} nats from the prior; " if d_kl == d_kl else ""
     rounds = max(run.last.number for run in tempered.runs)
+    tried = max(run.beginnings.size for run in tempered.runs)
+    best = f"; each run went on with the best of {tried} beginnings" if tried else ""
     return [
         base,
         f"upwards {figure(tempered.forward)}, downwards {figure(tempered.backward)} nats; barrier "
         f"{tempered.barrier:.1f}; {things(tempered.round_trips, 'round trip')} in "
-        f"{things(len(tempered.runs), 'run')} of {rounds} rounds",
+        f"{things(len(tempered.runs), 'run')} of {rounds} rounds{best}",
         f"{known}{tempered.effective_samples:.0f} effective draws; up to {tempered.temperatures} "
         f"temperatures, {tempered.gradients} gradients",
     ]

@@ -16,6 +16,7 @@ class _State:
     round: int = 1
     share: float = 0.0
     said: str = ""
+    beginning: str = ""
 
 
 class TemperedDisplay:
@@ -35,6 +36,10 @@ class TemperedDisplay:
             forward, backward = float(fields[4]), float(fields[5])
             state.said = f", log_z {forward:.2f} to {backward:.2f}, barrier {float(fields[3]):.1f}"
             state.said += f", {fields[6]} round trips"
+        elif word == "beginning":
+            state.beginning = f", beginning {fields[0]} of {fields[1]}"
+            if fields[0] == fields[1]:  # from here on, round by round
+                state.round, state.beginning = state.round + 1, ""
         states = sorted(self._states.items())
         self._progress.update("; ".join(f"run {i + 1}: {_text(one, rounds)}" for i, one in states))
 

@@ -165,6 +165,7 @@ def config_of(job: TemperedJob, seed: int, rounds: int, scratch: Path) -> str:
             ("seed", seed),
             ("rounds", rounds),
             ("temperatures", settings.temperatures or 0),
+            ("beginnings", settings.beginnings),
             ("per_barrier", repr(settings.per_barrier)),
             ("steps", settings.steps or 0),
             ("diagonal", int(settings.metric == "diagonal")),

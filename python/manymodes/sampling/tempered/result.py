@@ -82,6 +82,9 @@ class TemperedRun:
         Evaluations that threw or were no number; the density counts as zero there.
     drawn, drawn_inside : int
         Draws of the base measure, and those with a density above zero.
+    beginnings : array of shape (B,)
+        Log ratio of normalising constants after the early rounds of each beginning, of which the
+        best was gone on with; empty where one was enough.
     """
 
     rounds: tuple[Round, ...]
@@ -98,6 +101,7 @@ class TemperedRun:
     failures: int
     drawn: int
     drawn_inside: int
+    beginnings: FloatArray = field(default_factory=lambda: np.empty(0))
 
     @cached_property
     def stone(self) -> SteppingStone:

@@ -30,6 +30,7 @@ _FOUND = (
     "step",
     "steps",
     "counts",
+    "beginnings",
 )
 _BELONGS = "belongs_to"
 _AGAIN = "remove it and run again with --resume"
@@ -114,6 +115,7 @@ def as_run(arrays: Arrays, dims: int) -> TemperedRun:
         failures=counts[2],
         drawn=counts[3],
         drawn_inside=counts[4],
+        beginnings=arrays["beginnings"],
     )
 
 

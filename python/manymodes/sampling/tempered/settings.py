@@ -16,6 +16,7 @@ MOST_ROUNDS = 20
 """The last round that a run may have: a million scans."""
 
 _MOST_TEMPERATURES = 300
+_MOST_BEGINNINGS = 1000
 _MOST_STEPS = 256
 
 
@@ -45,6 +46,9 @@ class TemperedSettings:
         the swaps are accepted.
     steps : int, optional
         Leapfrog steps of a move. By default learned at each temperature.
+    beginnings : int
+        Where no draw of the base measure has come to the posterior by the seventh round, so many
+        beginnings are tried, and the one that found the most evidence is gone on with.
     metric : {"dense", "diagonal"}
         Whether the metric has the correlations of the gradients too.
     symmetry : bool
@@ -82,6 +86,7 @@ class TemperedSettings:
     temperatures: int | None = None
     per_barrier: float = 2.0
     steps: int | None = None
+    beginnings: int = 12
     metric: str = "dense"
     symmetry: bool = True
     seed: int = 1
@@ -107,6 +112,10 @@ class TemperedSettings:
             raise InputError(f"per_barrier: {self.per_barrier} is not above 1 and at most 10")
         if self.steps is not None and not 1 <= self.steps <= _MOST_STEPS:
             raise InputError(f"steps: {self.steps} is not between 1 and {_MOST_STEPS}")
+        if not 1 <= self.beginnings <= _MOST_BEGINNINGS:
+            raise InputError(
+                f"beginnings: {self.beginnings} is not between 1 and {_MOST_BEGINNINGS}"
+            )
         if self.metric not in METRICS:
             raise InputError(f"metric: '{self.metric}' is not one of: {', '.join(METRICS)}")
         check_seed(self.seed)
@@ -134,7 +143,7 @@ class TemperedSettings:
         Examples
         --------
         >>> sorted(mm.TemperedSettings().identity())[:2]
-        ['metric', 'per_barrier']
+        ['beginnings', 'metric']
         """
         free = ("runs", "rounds", "max_rounds", "target_sd", "retries", "threads_per_chain")
         return {name: value for name, value in asdict(self).items() if name not in free}
