@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numpy as np
 
-from exact import NAMES, Component, Exact, make
+from exact import HARD, NAMES, Component, Exact, make
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.find import ModeSettings
 from manymodes.sampling.chains.chains import run_chains
@@ -272,19 +272,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)} (all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(NAMES)} (all these); {', '.join(HARD)}",
+    )
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--nlive", type=int, default=200)
-    parser.add_argument("--runs", type=int, default=2, help="of each seed, merged (2)")
+    parser.add_argument("--nlive", type=int, default=250)
+    parser.add_argument("--runs", type=int, default=4, help="of each seed, merged (4)")
     parser.add_argument("--repeats", type=int, help="slices between two samples (PolyChord's own)")
     parser.add_argument("--reference", default="prior", choices=("prior", "chains"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="seeds at once (cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
     options = parser.parse_args()
-    unknown = [name for name in options.names if name not in NAMES]
+    unknown = [name for name in options.names if name not in (*NAMES, *HARD)]
     if unknown:
-        parser.error(f"no posterior '{unknown[0]}': choose from {', '.join(NAMES)}")
+        parser.error(f"no posterior '{unknown[0]}': choose from {', '.join((*NAMES, *HARD))}")
     if options.seeds < 2:
         parser.error(f"--seeds {options.seeds} is not 2 or more")
     plan = Plan(options.nlive, options.runs, options.reference, options.repeats)

@@ -10,8 +10,9 @@ weights, truth, mean of log_z and of the quoted error, scatter of log_z, mean an
 deviation of z, processor seconds and rounds of a seed (means). The verdict is "ok" where the
 standard deviation of z is within 0.7 and 1.4 and its mean within 0.5 of 0.
 
-With --modes also the modes, as `manymodes.compare` tells them apart: z of the share of each against
-the mean over its copies by the group, which are equal, and over all seeds.
+D_KL is compared with its mean over the seeds. With --modes also the modes, as `manymodes.compare`
+tells them apart: z of the share of each against the mean over its copies by the group, which are
+equal, and over all seeds.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import numpy as np
 from scipy import special
 
-from exact import NAMES, make
+from exact import HARD, NAMES, make
 from manymodes.density.network_moves import exact_order
 from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import compare
@@ -83,7 +84,7 @@ CASES: dict[str, Callable[[], Posterior]] = {
 }
 
 
-EXACT = {f"exact-{name}": name for name in NAMES if not name.endswith("_prior")}
+EXACT = {f"exact-{name}": name for name in (*NAMES, *HARD) if not name.endswith("_prior")}
 
 
 def climbed(posterior: Posterior, runs: int) -> tuple[float, float, float]:
@@ -163,6 +164,8 @@ def measured(name: str, seeds: range, truth_runs: int, modes: bool) -> Figures:
     log_z = np.array([one.log_z for one in runs])
     errors = np.array([one.log_z_sd for one in runs])
     z = (log_z - truth) / np.hypot(errors, truth_sd)
+    d_kl = np.array([one.d_kl for one in runs])
+    z_kl = (d_kl[:, 0] - d_kl[:, 0].mean()) / d_kl[:, 1] / np.sqrt(1 - 1 / len(runs))
     figures = {
         "weights": posterior.dims,
         "truth": truth,
@@ -173,6 +176,9 @@ def measured(name: str, seeds: range, truth_runs: int, modes: bool) -> Figures:
         "z_mean": float(z.mean()),
         "z_sd": float(z.std(ddof=1)),
         "z_largest": float(np.abs(z).max()),
+        "d_kl": float(d_kl[:, 0].mean()),
+        "d_kl_error": float(d_kl[:, 1].mean()),
+        "d_kl_z_sd": float(np.sqrt(np.sum(z_kl**2) / len(runs))),
         "seconds": seconds,
         "rounds": float(np.mean([one.runs[0].last.number for one in runs])),
         "mixes": float(np.mean([one.mixes for one in runs])),
@@ -218,7 +224,8 @@ def main() -> None:
             f"{name:13} {one['weights']:7.0f} {one['truth']:9.3f} ± {one['truth_sd']:.3f} "
             f"{one['log_z']:9.3f} {one['error']:7.3f} {one['scatter']:8.3f} {one['z_mean']:7.2f} "
             f"{one['z_sd']:5.2f} {one['z_largest']:8.1f} {one['seconds']:6.1f} {one['rounds']:7.1f}"
-            f"  {'ok' if good else 'off'}"
+            f"  {'ok' if good else 'off'}; D_KL {one['d_kl']:.2f} ± {one['d_kl_error']:.2f}, "
+            f"sd of z {one['d_kl_z_sd']:.2f}"
         )
         if options.modes:
             line += f"; {one['modes']:.0f} z of modes, mean {one['modes_z_mean']:.2f}, "

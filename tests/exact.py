@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,9 @@ def log_surplus(size: int) -> float:
 
 
 def make(name: str) -> Exact:
-    """Return one of `NAMES`."""
+    """Return one of `NAMES` or `HARD`."""
     base = name.removesuffix("_prior")
-    found = _MADE[base](base)
+    found = (_MADE | _MORE)[base](base)
     if base == name:
         return found
     return Exact(name, found.posterior.prior, 0.0, found.surplus)
@@ -217,15 +217,35 @@ def _correlation(name: str) -> Exact:
 
 
 def _ordered(name: str) -> Exact:
-    """A mixture of K equal normals: the sum over all allocations, each a product of normals."""
     y = np.array([-2.1, -1.6, 0.2, 0.4, 2.9, 3.3])
     k, sd, noise = 3, 3.0, 0.8
+    return _exact(name, _equal_normals(y, k, sd, noise), 8, K=k, y=y, prior=(sd,), noise=noise)
+
+
+def _labels(name: str) -> Exact:
+    """The same mixture without an order: K! copies of every mode."""
+    k, sd, noise = int(name[-1]), 4.0, 0.5
+    y = np.array([-5.2, -4.6, -0.3, 0.3, 4.7, 5.1, 9.6, 10.3])[: 2 * k]
+    data = {"N": len(y), "y": y.tolist(), "K": k, "prior_sd": sd, "noise": noise, "prior_only": 0}
+    posterior = Posterior(Program(MODEL.with_name("labels.stan")), data, name)
+    return Exact(name, posterior, _equal_normals(y, k, sd, noise))
+
+
+def _equal_normals(y: Array, k: int, sd: float, noise: float) -> float:
+    """Return the log evidence of a mixture of K equal normals.
+
+    The sum over all allocations, each a product of normals.
+    """
+    alone = {
+        members: _normals(y[list(members)], np.ones((len(members), 1)), sd, noise)
+        for size in range(1, len(y) + 1)
+        for members in combinations(range(len(y)), size)
+    }
     terms = []
     for allocation in product(range(k), repeat=len(y)):
-        groups = [y[np.equal(allocation, j)] for j in range(k)]
-        terms.append(sum(_normals(g, np.ones((len(g), 1)), sd, noise) for g in groups if len(g)))
-    log_z = special.logsumexp(terms) - len(y) * math.log(k)
-    return _exact(name, log_z, 8, K=k, y=y, prior=(sd,), noise=noise)
+        groups = [tuple(np.flatnonzero(np.equal(allocation, j)).tolist()) for j in range(k)]
+        terms.append(sum(alone[one] for one in groups if one))
+    return float(special.logsumexp(terms) - len(y) * math.log(k))
 
 
 def _positive_ordered(name: str) -> Exact:
@@ -325,15 +345,32 @@ def _eggbox(name: str) -> Exact:
     return _exact(name, log_z, 15)
 
 
-def _mixture(name: str) -> Exact:
-    """Two normals in ten dimensions, 12.6 widths apart, with evidence 2/3 and 1/3.
+@dataclass(frozen=True)
+class _Two:
+    """Two normals in some dimensions: centres on the diagonal, widths, shares of the evidence."""
 
-    The prior is a normal on each axis, five times as wide as the first mode.
+    dims: int
+    centre: tuple[float, float]
+    width: tuple[float, float]
+    share: tuple[float, float]
+
+
+_MIXTURES = {
+    "mixture": _Two(10, (2.0, -2.0), (1.0, 1.0), (2 / 3, 1 / 3)),
+    "mixture_narrow": _Two(10, (2.0, -2.0), (1.0, 0.2), (2 / 3, 1 / 3)),
+    "spike_slab": _Two(8, (0.0, 0.0), (1.0, 0.2), (1 / 2, 1 / 2)),
+    "narrow_spike": _Two(4, (2.0, -2.0), (1.0, 0.1), (1 / 10, 9 / 10)),
+}
+
+
+def _mixture(name: str) -> Exact:
+    """Two normals; the prior is a normal on each axis, with standard deviation 5.
+
+    Those of "mixture" are 12.6 widths apart.
     """
-    dims, sd = 10, 5.0
-    centre = np.array([np.full(dims, 2.0), np.full(dims, -2.0)])
-    width = np.array([1.0, 0.2 if name.endswith("narrow") else 1.0])
-    shares = np.array([2 / 3, 1 / 3])
+    two, sd = _MIXTURES[name], 5.0
+    centre = np.array([np.full(two.dims, one) for one in two.centre])
+    width, shares = np.array(two.width), np.array(two.share)
     factors = stats.norm.logpdf(centre, 0, np.hypot(sd, width)[:, None]).sum(axis=1)
     mixing = special.softmax(np.log(shares) - factors)
     log_z = special.logsumexp(np.log(mixing) + factors)
@@ -344,7 +381,7 @@ def _mixture(name: str) -> Exact:
         name,
         log_z,
         16,
-        K=dims,
+        K=two.dims,
         prior=(sd,),
         centre=centre,
         width=width,
@@ -378,3 +415,11 @@ KINDS = tuple(_MADE)
 PRIORS = ("cov_matrix_prior", "cholesky_factor_corr_prior", "corr_matrix_prior")
 """Priors without data whose base measure is fitted, so that their likelihood is not constant."""
 NAMES = KINDS + PRIORS
+_MORE: dict[str, Callable[[str], Exact]] = {
+    "spike_slab": _mixture,
+    "narrow_spike": _mixture,
+    "labels_3": _labels,
+    "labels_4": _labels,
+}
+HARD = tuple(_MORE)
+"""Posteriors of several modes for benchmarks: most of them take longer than a test should."""

@@ -299,7 +299,8 @@ def finish_without_modes(
     from manymodes.sampling.nested import Nested
     from manymodes.sampling.tempered import Tempered
 
-    engine = {Nested: "nested", Tempered: "tempered"}.get(type(draws), "chains")
+    kinds = (("nested", Nested), ("tempered", Tempered))
+    engine = next((name for name, kind in kinds if isinstance(draws, kind)), "chains")
     network = posterior.network
     varies = network is not None and network.active is not None
     active = {engine: posterior_active(draws)} if varies else {}

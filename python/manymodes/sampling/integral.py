@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,36 @@ class PriorIntegral:
         return not self.endless and not (self.improper and self.certain)
 
 
-class Integral(Protocol):
-    """The evidence that an engine found, or the integral that is none."""
+class Integral(ABC):
+    """The evidence that an engine found, or the integral that is none.
+
+    Attributes
+    ----------
+    prior_integral : PriorIntegral, optional
+        The integral of the program's prior, if it is known.
+    """
+
+    prior_integral: PriorIntegral | None
 
     @property
-    def prior_integral(self) -> PriorIntegral | None:
-        """The integral of the program's prior, if it is known."""
+    @abstractmethod
+    def log_z(self) -> float:
+        """Log evidence (nats); NaN where the density is known to have no finite integral."""
+
+    @property
+    @abstractmethod
+    def log_z_sd(self) -> float:
+        """Error of ``log_z`` (nats)."""
 
     @property
     def is_endless(self) -> bool:
-        """Whether the density is known to have no finite integral."""
+        """Whether the density is known to have no finite integral.
+
+        Then there is no figure of it: every log evidence, and its error, is NaN.
+        """
+        return self.prior_integral is not None and bool(self.prior_integral.endless)
 
     @property
     def is_evidence(self) -> bool:
-        """Whether ``log_z`` can be an evidence."""
-
-    @property
-    def log_z(self) -> float:
-        """Log evidence (nats)."""
-
-    @property
-    def log_z_sd(self) -> float:
-        """Error of ``log_z`` (nats)."""
+        """Whether ``log_z`` can be an evidence; over an improper prior there is none."""
+        return self.prior_integral is None or self.prior_integral.leaves_evidence

@@ -15,7 +15,7 @@ from manymodes.density.log_likelihood import Missing
 from manymodes.density.posterior import Posterior
 from manymodes.errors import NamesWarning
 from manymodes.sampling.base_measures import BaseMeasure
-from manymodes.sampling.integral import PriorIntegral
+from manymodes.sampling.integral import Integral, PriorIntegral
 from manymodes.statistics import nested_volumes
 from manymodes.statistics.diagnostics import insertion_p
 from manymodes.statistics.scatter import error_of_mean
@@ -66,7 +66,7 @@ class NestedRun:
 
 
 @dataclass(frozen=True)
-class Nested:
+class Nested(Integral):
     """One or more independent nested sampling runs of one posterior, merged.
 
     Attributes
@@ -148,19 +148,6 @@ class Nested:
         )
 
     # ------------------------------------------------------------ evidence
-
-    @property
-    def is_endless(self) -> bool:
-        """Whether the density is known to have no finite integral.
-
-        Then there is no figure of it: every log evidence, and its error, is NaN.
-        """
-        return self.prior_integral is not None and bool(self.prior_integral.endless)
-
-    @property
-    def is_evidence(self) -> bool:
-        """Whether ``log_z`` can be an evidence; over an improper prior there is none."""
-        return self.prior_integral is None or self.prior_integral.leaves_evidence
 
     @cached_property
     def log_prior_inside(self) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.base_measures import BaseMeasure
-from manymodes.sampling.integral import PriorIntegral
+from manymodes.sampling.integral import Integral, PriorIntegral
 from manymodes.statistics.ess import relative_ess
 from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.stepping_stone import (
@@ -115,7 +115,7 @@ class TemperedRun:
 
 
 @dataclass(frozen=True)
-class Tempered:
+class Tempered(Integral):
     """Independent runs of parallel tempering of one posterior.
 
     Attributes
@@ -214,16 +214,6 @@ class Tempered:
         return float(min(1.0, relative_ess(np.array(series)).min()) * len(self.eta))
 
     # ------------------------------------------------------------ evidence
-
-    @property
-    def is_endless(self) -> bool:
-        """Whether the density is known to have no finite integral; then every figure is NaN."""
-        return self.prior_integral is not None and bool(self.prior_integral.endless)
-
-    @property
-    def is_evidence(self) -> bool:
-        """Whether ``log_z`` can be an evidence; over an improper prior there is none."""
-        return self.prior_integral is None or self.prior_integral.leaves_evidence
 
     @cached_property
     def log_z_by_run(self) -> FloatArray:
