@@ -101,6 +101,10 @@ class Modes:
         The level (log likelihood against the base measure, nats) of the highest pass known
         between two modes, a lower bound, because a better path may exist (-1e10 if none was
         searched); the diagonal has the levels of the peaks. Empty without nested runs.
+    kinds, copies : int arrays of shape (M,)
+        Modes that are copies of one another by a network's group have one kind, and there are so
+        many of them, of which some may hold no draw and are not among the modes. They have the
+        same evidence.
     runaway : int array of shape (M, D)
         -1 or 1 if the climb to a peak went down or up an unconstrained coordinate to the end
         of the searched box, so that there is no maximum in it; 0 otherwise.
@@ -125,6 +129,14 @@ class Modes:
     tempered: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     passes: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     runaway: IntArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.intp))
+    kinds: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    copies: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+
+    def __post_init__(self) -> None:
+        """Without a group each mode is of its own kind."""
+        if not len(self.kinds):
+            object.__setattr__(self, "kinds", np.arange(self.n_modes))
+            object.__setattr__(self, "copies", np.ones(self.n_modes, dtype=np.intp))
 
     @property
     def n_modes(self) -> int:
@@ -243,6 +255,8 @@ def find_modes(
         tempered=by_engine["tempered"] if tempered is not None else empty,
         passes=passes,
         runaway=landscape.runaway(joined.peaks),
+        kinds=joined.kinds,
+        copies=joined.copies,
     )
 
 

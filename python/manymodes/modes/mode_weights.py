@@ -118,52 +118,63 @@ def evidence_weights(
 def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator) -> EvidenceWeights:
     """Weigh the modes by the shares of tempered draws in them.
 
-    Draws of one tour, which descend from one draw of the base measure, are not independent, so
-    that tours are resampled. A mode that two tours or fewer visited has an upper limit, and
-    the error of one that thirty or fewer visited is at least that of a count.
+    Copies by a network's group have the same evidence: the share of all draws in copies of a mode
+    is divided by their number. Draws of one tour, which descend from one draw of the base measure,
+    are not independent, so that tours are resampled. A mode whose copies two tours or fewer
+    visited has an upper limit, and the error of one that thirty or fewer visited is at least that
+    of a count.
     """
     n_modes = modes.n_modes
     if tempered.is_endless:
         unknown = [Estimate()] * n_modes
         return EvidenceWeights(unknown, unknown, np.empty(0), np.full((n_modes, 2), np.nan))
-    members = np.eye(n_modes)[modes.tempered]
+    kind_of_draw = modes.kinds[modes.tempered]
+    kinds = range(modes.kinds.max() + 1)
     _, tour = np.unique(tempered.tour, return_inverse=True)
-    visits = np.zeros((tour.max() + 1, n_modes))
-    np.add.at(visits, (tour, modes.tempered), 1.0)
-    shares = [tempered.share(members[:, mode]) for mode in range(n_modes)]
+    visits = np.zeros((tour.max() + 1, len(kinds)))
+    np.add.at(visits, (tour, kind_of_draw), 1.0)
     counts = rng.multinomial(len(visits), np.full(len(visits), 1 / len(visits)), _RESAMPLES)
     weighted = np.asarray((counts @ visits).T, dtype=float)
     resampled: FloatArray = weighted / weighted.sum(axis=0)
-    log_z, found = [], []
     visited = (visits > 0).sum(axis=0)
-    for mode, share in enumerate(shares):
-        if share.value == 0:
-            log_z.append(Estimate())
-            found.append(Estimate())
+    shares = []
+    for kind in kinds:
+        share = tempered.share((kind_of_draw == kind).astype(float))
+        if len(kinds) == 1:  # it holds the whole evidence
+            shares.append(Estimate(1.0, 0.0))
             continue
-        if n_modes == 1:  # it holds the whole evidence
-            share = Estimate(1.0, 0.0)
-        elif visited[mode] <= _TOO_FEW:
-            most = min(1.0, share.value * _upper_factor(int(visited[mode])))
+        if 0 < visited[kind] <= _TOO_FEW:
+            most = min(1.0, share.value * _upper_factor(int(visited[kind])))
+            shares.append(Estimate(at_most=most))
+            continue
+        if 0 < visited[kind] <= _FEW:  # few tours are counts: their scatter tells too little
+            rare = share.value / float(np.sqrt(visited[kind]))
+            share = replace(share, sd=max(share.sd, rare))
+        spread = resampled[kind].std(ddof=1)
+        if spread > 0 and share.sd > spread:  # runs scatter more than tours
+            middle = resampled[kind].mean()
+            resampled[kind] = middle + share.sd / spread * (resampled[kind] - middle)
+        shares.append(share if share.value > 0 else Estimate())
+    log_z, found = [], []
+    for kind, copies in zip(modes.kinds.tolist(), modes.copies.tolist(), strict=True):
+        share = shares[kind]
+        if np.isfinite(share.at_most):
+            most = share.at_most / copies
             log_z.append(Estimate(at_most=tempered.log_z + float(np.log(most))))
             found.append(Estimate(at_most=most))
             continue
-        if visited[mode] <= _FEW:  # few tours are counts: their scatter tells too little
-            rare = share.value / float(np.sqrt(visited[mode]))
-            share = replace(share, sd=max(share.sd, rare))
-        spread = resampled[mode].std(ddof=1)
-        if spread > 0 and share.sd > spread:  # runs scatter more than tours
-            middle = resampled[mode].mean()
-            resampled[mode] = middle + share.sd / spread * (resampled[mode] - middle)
         relative = share.sd / share.value
         log_z.append(
             Estimate(
-                tempered.log_z + float(np.log(share.value)),
+                tempered.log_z + float(np.log(share.value / copies)),
                 float(np.hypot(tempered.log_z_sd, relative)),
             )
+            if share.value > 0
+            else Estimate()
         )
-        found.append(share)
-    return EvidenceWeights(log_z, found, np.empty(0), resampled)
+        found.append(Estimate(share.value / copies, share.sd / copies))
+    by_mode = resampled[modes.kinds] / modes.copies[:, None]
+    return EvidenceWeights(log_z, found, np.empty(0), by_mode)
 
 
 def combined_weights(

@@ -43,6 +43,8 @@ class Joined:
         The heights there (nats).
     kinds : int array of shape (M,)
         Modes that are copies of one another by the group have the same number.
+    copies : int array of shape (M,)
+        How many modes are copies of each, itself among them.
     paths : tuple
         The relaxed paths between maxima that were looked for: two numbers and nodes.
     """
@@ -51,6 +53,7 @@ class Joined:
     peaks: FloatArray
     heights: FloatArray
     kinds: IntArray
+    copies: IntArray
     paths: tuple[tuple[int, int, FloatArray], ...] = ()
 
     def only(self, modes: IntArray) -> Joined:
@@ -62,6 +65,7 @@ class Joined:
             mode_of_peak=number[self.mode_of_peak],
             peaks=self.peaks[modes],
             heights=self.heights[modes],
+            copies=self.copies[modes],
             kinds=np.unique(self.kinds[modes], return_inverse=True)[1].astype(np.intp),
         )
 
@@ -213,9 +217,10 @@ class Atlas:
             (np.ones(len(peaks)), (np.arange(len(peaks)) // size, mode_of_peak)),
             shape=(len(self), len(roots)),
         )
-        kinds = csgraph.connected_components(alike.T @ alike, directed=False)[1]
+        kinds = csgraph.connected_components(alike.T @ alike, directed=False)[1].astype(np.intp)
         heights = np.array([self._height(k) for k in roots])
-        return Joined(mode_of_peak, peaks[roots], heights, kinds.astype(np.intp), tuple(paths))
+        copies = np.bincount(kinds)[kinds]
+        return Joined(mode_of_peak, peaks[roots], heights, kinds, copies, tuple(paths))
 
     def _all_copies(self, number: int) -> list[int]:
         """Return the numbers of a maximum's copies by all moves, in the order of the moves."""

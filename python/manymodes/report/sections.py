@@ -35,6 +35,8 @@ from manymodes.statistics.estimate import Estimate
 
 Found = Mapping[str, Comparison]
 
+_MOST_ROWS = 100  # of a table of modes
+
 
 def modes_section(found: Found) -> Section:
     """Return the tables of all modes."""
@@ -53,7 +55,7 @@ def modes_section(found: Found) -> Section:
                     percent(mode.occupancy),
                     mode.chains if comparison.chains is not None else None,
                 )
-                for mode in _listed(comparison)
+                for mode in _listed(comparison)[:_MOST_ROWS]
             ),
             _left_out(comparison),
         )
@@ -89,6 +91,8 @@ def _left_out(comparison: Comparison) -> str:
         text += "; those without an evidence were not reached by any run that integrates"
     if rest:
         text += f"; {things(rest, 'smaller one')} {'is' if rest == 1 else 'are'} left out"
+    if len(_listed(comparison)) > _MOST_ROWS:
+        text += f"; only {_MOST_ROWS} are shown, summary.json has all of them"
     missing = unassigned_share(comparison, _listed(comparison))
     if missing:
         text += f". {sentence(missing)}"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from manymodes.tables.table import Parts
 
 _MOST_UNRANKED = 10
+_MOST_ROWS = 40  # of a table of modes
 
 
 def comparison_table(name: str, comparison: Comparison) -> str:
@@ -69,7 +70,8 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         "  mode  function    height          log_z       evidence       stacking"
         "      occupancy  chains"
     )
-    shown = _shown(comparison)
+    told = _shown(comparison)
+    shown = told[:_MOST_ROWS]
     for mode in shown:
         lines.append(
             f"  {mode.id:4d}  {mode.function:8d}  {mode.height:8.2f}  {_nats(mode.log_z)}"
@@ -84,13 +86,17 @@ def comparison_table(name: str, comparison: Comparison) -> str:
             for mode in shown
             if mode in prominent and 0 < len(mode.runs) < n_runs
         ]
-    left_out = len(comparison.summaries) - len(shown)
+    if more := told[_MOST_ROWS:]:
+        share = 100 * sum(m.evidence.value for m in more if math.isfinite(m.evidence.value))
+        held = f", with {share:.0f} % of the evidence" if share >= 1 else ""
+        lines.append(f"  and {counted(len(more), 'mode')} more{held}: summary.json has all of them")
+    left_out = len(comparison.summaries) - len(told)
     if left_out:
         lines.append(
             f"  and {counted(left_out, 'mode')} that {'is' if left_out == 1 else 'are'} neither "
             f"prominent nor {'holds' if left_out == 1 else 'hold'} a chain"
         )
-    missing = unassigned_share(comparison, shown)
+    missing = unassigned_share(comparison, told)
     if missing:
         lines.append(f"  {missing}")
     for said in mode_notes(comparison):
@@ -275,7 +281,7 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
             texts.append(f"{text:>{width}}")
         return "  ".join(texts)
 
-    shown = _shown(comparison)
+    shown = _shown(comparison)[:_MOST_ROWS]
     lines = [
         f"{visible(name)}: independent checks of log_z (nats)",
         f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",
