@@ -11,8 +11,7 @@ deviation of z, processor seconds and rounds of a seed (means). The verdict is "
 standard deviation of z is within 0.7 and 1.4 and its mean within 0.5 of 0.
 
 D_KL is compared with its mean over the seeds. With --modes also the modes, as `manymodes.compare`
-tells them apart: z of the share of each against the mean over its copies by the group, which are
-equal, and over all seeds.
+tells them apart: z of the share of each, with its copies, against the mean over all seeds.
 """
 
 from __future__ import annotations
@@ -34,21 +33,20 @@ import numpy as np
 from scipy import special
 
 from exact import HARD, NAMES, make
-from manymodes.density.network_moves import exact_order
 from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import compare
 from manymodes.modes.find import ModeSettings
 from manymodes.networks.network import Network
 from manymodes.sampling.nested import choose_base
-from manymodes.sampling.tempered import TemperedSettings, run_tempered
+from manymodes.sampling.tempered import Tempered, TemperedSettings, run_tempered
 from manymodes.sampling.tempered.group_moves import group_entries
 from manymodes.sampling.tempered.one_run import TemperedJob, config_of, tempered_runner
 from manymodes.studies.xor import xor_data, xor_posteriors
 
 LOW, HIGH, MOST_MEAN = 0.7, 1.4, 0.5
 SAME_HEIGHT = 0.01  # nats between the peaks of copies
-VALUED = 0.9  # share of the copies
 PROMINENT = 0.02  # share of the evidence that the copies of a mode have together
+CLIMBS = 300
 CLIMBERS = 2000
 Figures = dict[str, float]
 
@@ -113,40 +111,44 @@ def processor_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
-def shares_of_modes(posterior: Posterior, seed: int) -> np.ndarray:
-    """Return height, evidence share and its error of each mode of a seed, shape (M, 3)."""
-    tempered = run_tempered(posterior, seed=seed, quiet=True)
-    settings = ModeSettings(climbs=600)
+def shares_of_modes(tempered: Tempered, seed: int) -> np.ndarray:
+    """Return height, evidence share and its error of each kind of mode of a seed, shape (K, 3)."""
+    posterior = tempered.posterior
+    settings = ModeSettings(climbs=CLIMBS)
     found = compare(posterior, tempered=tempered, settings=settings, seed=seed, quiet=True)
-    told = [mode for mode in found.summaries if np.isfinite(mode.evidence.value)]
-    return np.array([(mode.height, mode.evidence.value, mode.evidence.sd) for mode in told])
+    kinds = {}
+    for basin, label in enumerate(found.labels.tolist()):
+        mode, copies = found.summaries[label - 1], int(found.modes.copies[basin])
+        if np.isfinite(mode.evidence.value):
+            share = (copies * mode.evidence.value, copies * mode.evidence.sd)
+            kinds[int(found.modes.kinds[basin])] = (mode.height, *share)
+    return np.array(list(kinds.values()))
 
 
-def scores_of_modes(posterior: Posterior, seeds: range) -> list[float]:
-    """Return z of the evidence share of each mode of the prominent kinds.
+def scores_of_modes(runs: list[Tempered], seeds: range) -> list[float]:
+    """Return z of the evidence share of each kind of mode that is prominent.
 
-    Modes of one height are copies of one another, of which there are as many as the group has
-    members. The truth is the share of all of them, a mean over all seeds, divided by that number.
-    Of copies that hold a draw or two each, some have an upper limit and no value, and those with
-    one would be a selection: kinds most of whose copies have a value are judged.
+    A kind is a mode with its copies, which have equal shares. Kinds of one height are one kind. The
+    truth is the mean over all seeds, whose own error is taken off.
     """
-    copies = exact_order(posterior)
-    by_seed = [shares_of_modes(posterior, seed) for seed in seeds]
+    by_seed = [shares_of_modes(one, seed) for one, seed in zip(runs, seeds, strict=True)]
     heights, shares, errors = np.concatenate(by_seed).T
     order = np.argsort(heights)
     kinds = np.empty(len(order), dtype=int)
     kinds[order] = np.concatenate([[0], np.cumsum(np.diff(heights[order]) > SAME_HEIGHT)])
     scores: list[float] = []
     for kind in range(kinds.max() + 1):
-        members = kinds == kind
-        truth = shares[members].sum() / len(seeds) / copies
-        if truth * copies > PROMINENT and members.sum() > VALUED * copies * len(seeds):
-            print(
-                f"  height {heights[members].mean():8.2f}: {members.sum() / len(seeds):6.1f} of "
-                f"{copies} copies a seed, together {truth * copies:.3f} of the evidence; "
-                f"mean z {np.mean((shares[members] - truth) / errors[members]):.2f}"
-            )
-            scores += ((shares[members] - truth) / errors[members]).tolist()
+        own = kinds == kind
+        truth = shares[own].sum() / len(runs)
+        if truth < PROMINENT or own.sum() != len(runs):
+            continue
+        z = (shares[own] - truth) / errors[own] / np.sqrt(1 - 1 / len(runs))
+        print(
+            f"  height {heights[own].mean():8.2f}: {truth:.3f} of the evidence, error "
+            f"{errors[own].mean():.3f}, scatter {shares[own].std(ddof=1):.3f}, sd of z "
+            f"{np.sqrt(np.mean(z**2)):.2f}"
+        )
+        scores += z.tolist()
     return scores
 
 
@@ -185,11 +187,10 @@ def measured(name: str, seeds: range, truth_runs: int, modes: bool) -> Figures:
         "joint": float(special.logsumexp(log_z) - np.log(len(log_z))),
     }
     if modes:
-        found = scores_of_modes(posterior, seeds)
+        found = scores_of_modes(runs, seeds)
         figures |= {
             "modes": len(found),
-            "modes_z_mean": float(np.mean(found)),
-            "modes_z_sd": float(np.std(found)),
+            "modes_z_sd": float(np.sqrt(np.mean(np.square(found)))),
             "modes_z_largest": float(np.abs(found).max()) if found else float("nan"),
         }
     return figures
@@ -228,7 +229,7 @@ def main() -> None:
             f"sd of z {one['d_kl_z_sd']:.2f}"
         )
         if options.modes:
-            line += f"; {one['modes']:.0f} z of modes, mean {one['modes_z_mean']:.2f}, "
+            line += f"; {one['modes']:.0f} z of modes, "
             line += f"sd {one['modes_z_sd']:.2f}, largest {one['modes_z_largest']:.1f}"
         print(line, flush=True)
         if options.json is not None:

@@ -210,7 +210,8 @@ def combined_weights(
         value = sum(counted[name] * one.value for name, one in known.items()) / total
         sd = np.sqrt(sum((counted[name] * one.sd) ** 2 for name, one in known.items())) / total
         shares.append(Estimate(float(value), float(sd)))
-        relative = sd / value if value > 0 else np.inf
+        with np.errstate(over="ignore"):  # of a share next to nothing
+            relative = sd / value if value > 0 else np.inf
         log_z.append(
             Estimate(
                 headline.log_z.value + float(np.log(value)) if value > 0 else -np.inf,
