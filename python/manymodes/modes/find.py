@@ -47,7 +47,7 @@ class ModeSettings:
     Parameters
     ----------
     climbs : int
-        How many draws of each engine climb; of three engines two thirds of that.
+        How many draws of each engine climb; of three engines half of that.
     barrier : float
         Two maxima are one mode if a path falls at most this much below the lower one (nats).
     function_distance : float
@@ -200,7 +200,7 @@ def find_modes(
     rng = np.random.default_rng(seed)
     orbits = Orbits.of(landscape)
     atlas = Atlas(landscape, settings.barrier, orbits)
-    each = settings.climbs if len(pools) < _ENGINES else settings.climbs * 2 // _ENGINES
+    each = settings.climbs if len(pools) < _ENGINES else settings.climbs // 2
     climbed = [pool.choose(each, rng) for pool in pools]
     total = sum(len(picks) for picks in climbed)
     done = 0
