@@ -255,6 +255,18 @@ class Comparison:
         return float(self.nested_weights[np.isin(self.nested_modes, ids)].sum())
 
     @property
+    def empty_copies(self) -> tuple[int, float]:
+        """The copies of modes that hold no draw and are not listed, and their evidence.
+
+        The number of copies that a network's group makes of the modes, less those that are modes
+        here, and the part of `unassigned` that they hold: as much each as the copies that do.
+        """
+        _, first, present = np.unique(self.modes.kinds, return_index=True, return_counts=True)
+        empty = self.modes.copies[first] - present
+        each = [self.summaries[label - 1].evidence.value for label in self.labels[first].tolist()]
+        return int(empty.sum()), float(np.nansum(empty * np.array(each)))
+
+    @property
     def unweighed(self) -> tuple[ModeSummary, ...]:
         """The modes that have no value of evidence though there are runs that integrate.
 

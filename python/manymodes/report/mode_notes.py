@@ -62,7 +62,8 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
     if not comparison.integrals:
         return ""
     few = float(comparison.limited_share)
-    missing = comparison.unassigned - few
+    copies, empty = comparison.empty_copies
+    missing = comparison.unassigned - few - empty
     ids = {mode.id for mode in shown}
     rest = float(np.nansum([m.evidence.value for m in comparison.summaries if m.id not in ids]))
     parts = []
@@ -70,6 +71,9 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
         parts.append(
             f"{_percent(missing)} of it in modes that {runs_named(comparison)} did not reach"
         )
+    if empty >= WORTH_TELLING:
+        n = things(copies, "symmetric copy", "symmetric copies")
+        parts.append(f"{_percent(empty)} in {n} of these modes that hold no draw")
     if few >= WORTH_TELLING:
         n = things(len(comparison.limited), "mode")
         parts.append(f"{_percent(few)} in {n} that few live points or tours carried")
