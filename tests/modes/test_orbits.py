@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 import numpy as np
 import pytest
@@ -10,11 +10,14 @@ import pytest
 from conftest import needs_tools, seeded
 from manymodes.density.network_moves import exact_moves
 from manymodes.density.posterior import Posterior
-from manymodes.modes.find import ModeSettings, find_modes
+from manymodes.modes.comparison import compare
+from manymodes.modes.find import ModeSettings
 from manymodes.modes.landscape import Landscape
 from manymodes.modes.orbits import Orbits
 from manymodes.modes.peaks import Atlas
 from manymodes.networks.network import Network
+from manymodes.report.sections import modes_section
+from manymodes.report.terminal import comparison_table
 from manymodes.sampling.base_measures import prior_measure
 from manymodes.sampling.tempered import run_tempered
 
@@ -107,17 +110,34 @@ def test_one_climb_finds_all_copies() -> None:
 
 @pytest.mark.slow
 def test_copies_have_equal_shares_of_tempered_draws() -> None:
-    """The two kinds of mode of three units, few climbs, and yet all copies."""
+    """Few climbs, and yet all copies; each has its part of what all of them have."""
     posterior = network(3)
     tempered = run_tempered(posterior, runs=2, rounds=10, seed=seeded(5), quiet=True)
-    modes = find_modes(posterior, tempered=tempered, settings=ModeSettings(climbs=40), quiet=True)
+    found = compare(posterior, tempered=tempered, settings=ModeSettings(climbs=40), quiet=True)
+    modes = found.modes
     counts = np.bincount(modes.tempered, minlength=modes.n_modes)
     assert (counts > 0).all()
-    top = modes.functions[np.argmax(counts)]
-    heights: Any = np.round(modes.heights, 3)
-    heaviest = heights[np.argmax(counts)]
-    copies = counts[(heights == heaviest) & (modes.functions == top)]
-    assert len(copies) == 48
-    expected = copies.mean()
+    heaviest = np.bincount(modes.kinds, weights=counts).argmax()
+    own = modes.kinds == heaviest
+    assert (modes.copies[own] == 48).all()
+    assert own.sum() == 48
     # Draws of one tour are not independent: twice the variance of counts, and four such errors.
-    assert np.abs(copies - expected).max() < 4 * np.sqrt(2 * expected) + 3
+    expected = counts[own].mean()
+    assert np.abs(counts[own] - expected).max() < 4 * np.sqrt(2 * expected) + 3
+    shares = {found.summaries[label - 1].evidence.value for label in found.labels[own].tolist()}
+    assert len(shares) == 1
+    assert shares.pop() * 48 == pytest.approx(counts[own].sum() / counts.sum())
+    known = np.nansum([mode.evidence.value for mode in found.summaries])
+    assert known + found.unassigned == pytest.approx(1)
+    empty, share = found.empty_copies
+    present = [int((modes.kinds == kind).sum()) for kind in range(modes.kinds.max() + 1)]
+    first = [int(modes.copies[modes.kinds == kind][0]) for kind in range(modes.kinds.max() + 1)]
+    assert empty == sum(first) - sum(present)
+    assert 0 <= share <= found.unassigned + 1e-12
+
+    table = comparison_table("net", found).splitlines()
+    rows = [line for line in table if re.match(r"  +\d+ +\d+ +-?\d", line)]
+    assert len(rows) == 40
+    assert f"and {modes.n_modes - 40} modes more" in " ".join(table)
+    page = modes_section({"net": found}).parts[0]
+    assert len(page.rows) == min(100, len(found.prominent) + len(found.unweighed))
