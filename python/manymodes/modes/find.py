@@ -105,6 +105,9 @@ class Modes:
         Modes that are copies of one another by a network's group have one kind, and there are so
         many of them, of which some may hold no draw and are not among the modes. They have the
         same evidence.
+    climbed_kinds : int array of shape (2, n)
+        Of the tempered draws that climbed, the kind of their own maximum and that of their nearest
+        neighbour that climbed: what the labels of all other draws are worth.
     runaway : int array of shape (M, D)
         -1 or 1 if the climb to a peak went down or up an unconstrained coordinate to the end
         of the searched box, so that there is no maximum in it; 0 otherwise.
@@ -131,6 +134,7 @@ class Modes:
     runaway: IntArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.intp))
     kinds: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     copies: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    climbed_kinds: IntArray = field(default_factory=lambda: np.empty((2, 0), dtype=np.intp))
 
     def __post_init__(self) -> None:
         """Without a group each mode is of its own kind."""
@@ -221,14 +225,20 @@ def find_modes(
         joined.mode_of_peak[_ends_of_nearest(orbits, pool.x, climbed_x, climbed_end)]
         for pool in pools
     ]
+    own = joined.mode_of_peak[climbed_end]
+    beside = _ends_of_nearest(orbits, climbed_x, climbed_x, climbed_end, others=True)
+    neighbour = joined.mode_of_peak[beside]
     disagreement = _disagreement(
-        joined.mode_of_peak[
-            _ends_of_nearest(orbits, climbed_x, climbed_x, climbed_end, others=True)
-        ],
-        joined.mode_of_peak[climbed_end],
+        neighbour,
+        own,
         np.concatenate([p.share(c) for p, c in zip(pools, climbed, strict=True)]),
     )
+    engines = np.repeat([pool.engine for pool in pools], [len(picks) for picks in climbed])
+    is_tempered = engines == "tempered"
+    climbed_kinds = joined.kinds[np.stack([own, neighbour])[:, is_tempered]]
     inhabited = np.unique(np.concatenate(assigned))
+    kinds = np.unique(joined.kinds[inhabited])
+    climbed_kinds = np.searchsorted(kinds, climbed_kinds)
     joined = joined.only(inhabited)  # copies of maxima may hold no draw
     assigned = [np.searchsorted(inhabited, labels) for labels in assigned]
     one_component = nested is not None and len(nested.base.components) == 1
@@ -257,6 +267,7 @@ def find_modes(
         runaway=landscape.runaway(joined.peaks),
         kinds=joined.kinds,
         copies=joined.copies,
+        climbed_kinds=climbed_kinds,
     )
 
 

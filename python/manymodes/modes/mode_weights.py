@@ -27,6 +27,7 @@ _COUNTS = 1e-3
 _POOLED = 4.0  # degrees of freedom that the scatter of all modes has beside that of one
 _TOO_FEW = 2  # live points that carried a mode, from which no value is made
 _FEW = 30  # tours
+_LEAST_LEFT = 0.1  # of a share that is corrected
 _LIMIT = 0.95
 
 
@@ -120,9 +121,10 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
 
     Copies by a network's group have the same evidence: the share of all draws in copies of a mode
     is divided by their number. Draws of one tour, which descend from one draw of the base measure,
-    are not independent, so that tours are resampled. A mode whose copies two tours or fewer
-    visited has an upper limit, and the error of one that thirty or fewer visited is at least that
-    of a count.
+    are not independent, so that tours are resampled. Most draws have the mode of a neighbour that
+    climbed; how often neighbours disagree corrects the shares and counts in their errors. A mode
+    whose copies two tours or fewer visited has an upper limit, and the error of one that thirty or
+    fewer visited is at least that of a count.
     """
     n_modes = modes.n_modes
     if tempered.is_endless:
@@ -137,9 +139,15 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
     weighted = np.asarray((counts @ visits).T, dtype=float)
     resampled: FloatArray = weighted / weighted.sum(axis=0)
     visited = (visits > 0).sum(axis=0)
+    correction, correction_sd, corrections = _corrections(modes.climbed_kinds, len(kinds), rng)
+    resampled = resampled + corrections
     shares = []
     for kind in kinds:
         share = tempered.share((kind_of_draw == kind).astype(float))
+        corrected = share.value + correction[kind]
+        if not _LEAST_LEFT * share.value < corrected < 1:
+            corrected = share.value
+        share = Estimate(corrected, float(np.hypot(share.sd, correction_sd[kind])))
         if len(kinds) == 1:  # it holds the whole evidence
             shares.append(Estimate(1.0, 0.0))
             continue
@@ -175,6 +183,29 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
         found.append(Estimate(share.value / copies, share.sd / copies))
     by_mode = resampled[modes.kinds] / modes.copies[:, None]
     return EvidenceWeights(log_z, found, np.empty(0), by_mode)
+
+
+def _corrections(
+    climbed_kinds: IntArray, n_kinds: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return what the labels by nearest neighbours leave out of each kind's share.
+
+    Draws that climbed have labels of their own, and those that their neighbours would give them.
+    The mean of the difference corrects the share of all draws (a difference estimator of
+    two-phase sampling: Sarndal, Swensson and Wretman 1992, section 9.6).
+
+    Returns
+    -------
+    tuple
+        Corrections and their errors, shape (K,), and resampled corrections, shape (K, B).
+    """
+    own, neighbour = np.eye(n_kinds)[climbed_kinds]
+    off = own - neighbour
+    n = len(off)
+    if n < 2:
+        return np.zeros(n_kinds), np.zeros(n_kinds), np.zeros((n_kinds, _RESAMPLES))
+    counts = rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES)
+    return off.mean(axis=0), off.std(axis=0, ddof=1) / np.sqrt(n), (counts @ off / n).T
 
 
 def combined_weights(
