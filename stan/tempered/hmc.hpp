@@ -14,6 +14,8 @@ namespace manymodes {
 
 constexpr double kTargetAcceptance = 0.8;
 constexpr double kMostSteps = 256.0;
+constexpr double kCareful = 0.2;    // share of moves whose steps are smaller than was learned,
+constexpr double kSmallest = 0.01;  // down to this part: they leave narrow necks
 
 // A move takes half, once or twice the number of steps that was learned, at random. The
 // three are compared by how far they move V and the distance from the centre, squared,
@@ -79,13 +81,20 @@ class Hmc {
     const std::size_t choice = random->below(3);
     const double wanted = kernel->steps * (choice == 0 ? 0.5 : choice == 1 ? 1.0 : 2.0);
     const int steps = std::max(1, static_cast<int>(std::lround(wanted)));
-    const double step = kernel->step * (0.8 + 0.4 * random->uniform());
+    double step = kernel->step * (0.8 + 0.4 * random->uniform());
+    const bool careful = random->uniform() < kCareful;
+    if (careful) {
+      step *= std::pow(kSmallest, random->uniform());
+    }
     const double acceptance = propose(*state, beta, *kernel, step, steps, random);
-    Trial& trial = kernel->trials[choice];
+    Trial unused;
+    Trial& trial = careful ? unused : kernel->trials[choice];
     trial.moves += 1.0;
     trial.gradients += steps;
-    kernel->moves += 1.0;
-    kernel->accepted += acceptance;
+    if (!careful) {
+      kernel->moves += 1.0;
+      kernel->accepted += acceptance;
+    }
     if (random->uniform() < acceptance) {
       const double radius = radius_of(next_, *kernel) - radius_of(*state, *kernel);
       trial.v += std::pow(next_.v() - state->v(), 2);

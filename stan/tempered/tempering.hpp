@@ -416,7 +416,8 @@ class Tempering {
     std::vector<State> states;
     std::vector<Kernel> kernels;
     for (const double beta : betas_) {
-      const std::size_t i = nearest(old, beta);
+      // At 0 the density may be zero at a state, which would have no weight elsewhere.
+      const std::size_t i = std::max<std::size_t>(nearest(old, beta), beta > 0.0 ? 1 : 0);
       states.push_back(states_[i]);
       kernels.push_back(kernels_[i]);
       kernels.back().step = between(old, beta, [this](std::size_t k) { return kernels_[k].step; });

@@ -17,7 +17,7 @@ ONE = Certificate(
 def test_a_narrow_gap_says_what_the_settings_are_good_for() -> None:
     said = certificate_words(ONE)
     assert "between -10.05 ± 0.03 and -9.95 ± 0.04 nats: a gap of 0.10 ± 0.05." in said
-    assert "gives -10.00 ± 0.05, which lies between the bounds." in said
+    assert "gives -10.00 ± 0.05, which their errors and its own allow." in said
     assert said.endswith("known to about 0.2 nats, from both sides.")
 
 

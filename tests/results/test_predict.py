@@ -428,7 +428,9 @@ def test_wrong_tables_and_runs_are_refused(run: Path, tmp_path: Path) -> None:
         predict_table(tmp_path / "run", held)
     for path in (run / "run" / "posterior").iterdir():
         (tmp_path / "run" / "posterior" / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(ResultsError, match="holds no nested: make them with manymodes evidence"):
+    with pytest.raises(
+        ResultsError, match="holds no nested runs: make them with manymodes evidence"
+    ):
         predict_table(tmp_path / "run", held)
     with pytest.raises(ResultsError, match="holds no chains: make them with manymodes sample"):
         predict_table(tmp_path / "run", held, engine="chains")

@@ -136,7 +136,7 @@ def test_several_posteriors_have_branches(xor_comparison: Comparison, tmp_path: 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "holds no finished run"), ("{", "is damaged"), ("[]", "not a JSON object")],
+    [(None, "holds no summary.json"), ("{", "is damaged"), ("[]", "not a JSON object")],
 )
 def test_a_folder_without_a_summary_is_refused(
     tmp_path: Path, content: str | None, said: str

@@ -81,10 +81,10 @@ def evidence_command(options: argparse.Namespace) -> int:
             said = f"manymodes: caution: no second engine checks the evidence: {choice.unchecked}"
             print(said, file=sys.stderr)
         if options.no_modes:
-            one = tempered or nested
-            assert one is not None
+            named = {"tempered": tempered, "nested": nested}
+            drawn = {name: one for name, one in named.items() if one is not None}
             said_of = _figures(nested, tempered)
-            return finish_without_modes(options, posterior, one, said_of)
+            return finish_without_modes(options, posterior, drawn, said_of)
         checked = None
         if options.check:
             if not options.resume:
@@ -227,8 +227,19 @@ def _figures(nested: Nested | None, tempered: Tempered | None) -> dict[str, floa
     one = tempered or nested
     assert one is not None
     what = "log_z" if one.is_evidence else "log_integral"
-    figures = headline(nested, tempered).log_z
-    return {what: figures.value, f"{what}_sd": figures.sd, "runs": len(one.runs)}
+    found = headline(nested, tempered)
+    if found.agree is False:
+        print(
+            "manymodes: caution: the engines disagree by "
+            f"{found.apart:.1f} joint errors: there is no {what}",
+            file=sys.stderr,
+        )
+        return {
+            f"{what}_{name}{sd}": value
+            for name, said in found.by_engine.items()
+            for sd, value in (("", said.value), ("_sd", said.sd))
+        }
+    return {what: found.log_z.value, f"{what}_sd": found.log_z.sd, "runs": len(one.runs)}
 
 
 def _other_reference(nested: Nested, chains: Chains | None) -> str | None:

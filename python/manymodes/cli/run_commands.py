@@ -49,7 +49,7 @@ def sample_command(options: argparse.Namespace) -> int:
                 "draws": chains.n_draws,
                 "divergences": chains.divergences,
             }
-            return finish_without_modes(options, posterior, chains, said)
+            return finish_without_modes(options, posterior, {"chains": chains}, said)
         return finish(options, posterior, "sample", chains=chains)
 
 
@@ -288,29 +288,27 @@ def _kept_checks(
 def finish_without_modes(
     options: argparse.Namespace,
     posterior: Posterior,
-    draws: Chains | Nested | Tempered,
+    drawn: Mapping[str, Chains | Nested | Tempered],
     said: Mapping[str, float],
 ) -> int:
-    """Say what was drawn; remove a summary of earlier draws, which is no longer true."""
+    """Say what each engine drew; remove a summary of earlier draws, which is no longer true."""
     from manymodes.modes.active_units import posterior_active
     from manymodes.report.terminal import active_lines
     from manymodes.results.run_directory import REPORT, SUMMARY
     from manymodes.runtime.storage import json_text
-    from manymodes.sampling.nested import Nested
-    from manymodes.sampling.tempered import Tempered
 
-    kinds = (("nested", Nested), ("tempered", Tempered))
-    engine = next((name for name, kind in kinds if isinstance(draws, kind)), "chains")
+    engine = " and ".join(drawn)
     network = posterior.network
     varies = network is not None and network.active is not None
-    active = {engine: posterior_active(draws)} if varies else {}
+    active = {name: posterior_active(draws) for name, draws in drawn.items()} if varies else {}
 
     for name in (SUMMARY, REPORT):
         (options.out / name).unlink(missing_ok=True)
     if options.json:
-        entry: dict[str, Any] = {"kernel": posterior.program.kernel_state, engine: dict(said)}
+        what = engine if len(drawn) == 1 else "evidence"
+        entry: dict[str, Any] = {"kernel": posterior.program.kernel_state, what: dict(said)}
         if active:
-            entry["active"] = {engine: active[engine].as_dict()}
+            entry["active"] = {name: one.as_dict() for name, one in active.items()}
         print(json_text({"posteriors": {posterior.name: entry}}))
     elif not options.quiet:
         figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())

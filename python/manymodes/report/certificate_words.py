@@ -31,7 +31,7 @@ def certificate_words(certificate: Certificate) -> str:
         f"{_nats(one.upper)} nats: a gap of {_nats(gap)}.",
         f"Tempering of {one.rounds} rounds gives {one.log_z:.2f} ± {one.log_z_sd:.2f}, "
         + (
-            "which lies between the bounds."
+            "which their errors and its own allow."
             if one.holds
             else "which lies outside of the bounds by more than three errors: do not trust its "
             "error on a model like this one. Give it more --rounds."

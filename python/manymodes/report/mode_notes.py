@@ -44,9 +44,12 @@ def why_none(comparison: Comparison) -> str:
         "and it is not known how much of the evidence lies near the peaks"
     )
     if comparison.limited:
+        carried, remedy = "live points", "--nlive or --runs"
+        if comparison.nested is None:
+            carried, remedy = "tours", "--rounds or --runs"
         text = (
-            "no mode has an evidence of its own: two live points or fewer carried each; raise "
-            "--nlive or --runs"
+            f"no mode has an evidence of its own: two {carried} or fewer carried each; raise "
+            f"{remedy}"
         )
     if comparison.headline.agree is False:
         text = "no mode has an evidence, for the engines disagree"

@@ -41,8 +41,10 @@ def tempered_cautions(tempered: Tempered) -> list[str]:
     texts = prior_cautions(tempered)
     more = "run again with --resume and more --rounds"
     if not tempered.mixes:
+        trips = tempered.round_trips
+        came = f"only {things(trips, 'draw')}" if trips else "no draw"
         texts.append(
-            f"only {things(tempered.round_trips, 'draw')} of the base measure came to the "
+            f"{came} of the base measure came to the "
             f"posterior in the last rounds of the tempered runs: the runs may have missed modes, "
             f"and log_z may be wrong by more than its error; {more}."
         )

@@ -314,8 +314,11 @@ def predict_table(
     elif chosen == "tempered" and (found := load_tempered(posterior, Path(run))) is not None:
         draws = Draws.of_tempered(found)
     if draws is None:
-        command = "sample" if chosen == "chains" else "evidence"
-        raise ResultsError(f"{run} holds no {chosen}: make them with manymodes {command}")
+        if chosen == "chains":
+            raise ResultsError(f"{run} holds no chains: make them with manymodes sample")
+        raise ResultsError(
+            f"{run} holds no {chosen} runs: make them with manymodes evidence --engine {chosen}"
+        )
     made = predict(posterior.network, draws, fitted, X, y, interval=interval, on_rows=on_rows)
     extra = fitted.extra(frame)
     return Predictions(made.frame, made.interval, made.draws, made.described, extra, made.score)

@@ -459,7 +459,9 @@ def load(folder: Path | str) -> Results:
     if not path.is_dir():
         raise ResultsError(f"{path}: no such run directory")
     if not (path / SUMMARY).exists():
-        raise ResultsError(f"{path} holds no finished run (no {SUMMARY})")
+        raise ResultsError(
+            f"{path} holds no {SUMMARY}: let the run end, or make it with manymodes compare {path}"
+        )
     summary = read_json(path / SUMMARY)
     posteriors = summary.get("posteriors")
     several = not (path / "posterior").is_dir()
