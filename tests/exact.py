@@ -345,6 +345,23 @@ def _eggbox(name: str) -> Exact:
     return _exact(name, log_z, 15)
 
 
+def _eight_schools(name: str) -> Exact:
+    """The effects and their mean are integrated out; the scale by quadrature (Rubin 1981)."""
+    y = np.array([28.0, 8, -3, 7, -1, 1, 18, 12])
+    s = np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
+
+    def density(tau: float) -> float:
+        covariance = np.diag(s**2 + tau**2) + 25.0
+        joint = stats.multivariate_normal(np.zeros(8), covariance).logpdf(y)
+        return 0.2 * math.exp(-0.2 * tau + float(joint) + 30.0)
+
+    integral, error = integrate.quad(density, 0, 100, epsabs=0, epsrel=1e-10)
+    assert error < 1e-8 * integral
+    data = {"J": 8, "y": y.tolist(), "s": s.tolist(), "prior_only": 0}
+    posterior = Posterior(Program(MODEL.with_name("eight_schools.stan")), data, name)
+    return Exact(name, posterior, math.log(integral) - 30.0)
+
+
 @dataclass(frozen=True)
 class _Two:
     """Two normals in some dimensions: centres on the diagonal, widths, shares of the evidence."""
@@ -420,6 +437,7 @@ _MORE: dict[str, Callable[[str], Exact]] = {
     "narrow_spike": _mixture,
     "labels_3": _labels,
     "labels_4": _labels,
+    "eight_schools": _eight_schools,
 }
 HARD = tuple(_MORE)
 """Posteriors of several modes for benchmarks: most of them take longer than a test should."""

@@ -321,6 +321,32 @@ def test_improper_priors_have_no_evidence(tools: Any) -> None:
     assert any("no finite integral" in text for text in tempered_cautions(found))
 
 
+def test_a_funnel_is_not_missed(tools: Any) -> None:
+    """Centred eight schools: with steps of one size log_z was 0.15 too low, by 2.5 errors."""
+    exact = make("eight_schools")
+    assert exact.log_z == pytest.approx(-31.108, abs=0.001)
+    found = [run(exact.posterior, seed=seeded(k)) for k in range(3)]
+    errors = np.array([one.log_z_sd for one in found])
+    z = np.array([one.log_z for one in found]) - exact.log_z
+    assert (np.abs(z) < 4 * errors).all()
+    assert abs(z.mean()) < 3 * np.sqrt((errors**2).sum()) / 3
+
+
+def test_a_program_that_rejects_half_of_the_line(tools: Any) -> None:
+    """No state of density zero is carried to a temperature at which it would have no weight."""
+    y = [0.3, 1.2, -0.4, 2.0, 0.9]
+    posterior = Posterior(Program(MODELS / "half.stan"), {"N": 5, "y": y}, "half")
+    found = run(posterior, runs=3, rounds=8, max_rounds=8)
+    assert not found.failures
+    rounds = [one for each in found.runs for one in each.rounds]
+    assert np.isfinite([(one.forward, one.backward) for one in rounds]).all()
+    spread = 1 / (5 + 1 / 4)
+    mean = spread * sum(y)
+    whole = stats.multivariate_normal(np.zeros(5), np.eye(5) + 4).logpdf(y)
+    truth = float(whole + stats.norm.logsf(0, mean, np.sqrt(spread)))
+    assert_right(found, truth)
+
+
 def test_a_run_that_has_not_mixed_says_so(tools: Any) -> None:
     """Five rounds are 62 scans: too few for a network of several modes."""
     found = run(small_network(n=80), rounds=4, max_rounds=4)
