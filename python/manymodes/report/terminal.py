@@ -281,7 +281,8 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
             texts.append(f"{text:>{width}}")
         return "  ".join(texts)
 
-    shown = _shown(comparison)[:_MOST_ROWS]
+    checked = {row.mode for row in checks.rows if not math.isnan(row.log_z)}
+    shown = [mode for mode in _shown(comparison) if mode.id in checked][:_MOST_ROWS]
     lines = [
         f"{visible(name)}: independent checks of log_z (nats)",
         f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",

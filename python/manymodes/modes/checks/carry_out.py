@@ -251,14 +251,15 @@ def _doubtful(one: BridgeEstimate) -> bool:
 def _laplace_rows(
     comparison: Comparison, found: Mapping[int, LaplaceEstimate], copies: Copies
 ) -> Iterator[Check]:
-    for mode in comparison.summaries:
+    approximated = [mode for mode in comparison.summaries if mode.id in found]
+    for mode in approximated:
         one = found[mode.id]
         off = one.corrected - one.log_z
         remark = f"importance sampling moves it by {off:+.2f}" if math.isfinite(off) else one.remark
         yield Check(LAPLACE, MODE, mode.id, one.log_z, math.nan, remark)
     plain = {mode: Estimate(one.log_z) for mode, one in found.items()}
     yield from _sums(LAPLACE, comparison, plain, copies)
-    for mode in comparison.summaries:
+    for mode in approximated:
         one = found[mode.id]
         yield Check(
             IMPORTANCE,
@@ -287,7 +288,9 @@ def _sums(
     total = log_sum(estimates)
     missed = [mode for mode in comparison.prominent if mode.id not in known]
     remark = ""
-    if missed:
+    if method != BRIDGE and len(estimates) < len(comparison.summaries):
+        remark = "of one copy of each mode"
+    elif missed:
         remark = f"without {modes_named([mode.id for mode in missed])}"
         share = sum(mode.evidence.value for mode in missed)
         if math.isfinite(share):

@@ -39,6 +39,7 @@ __all__ = ["LaplaceEstimate", "laplace", "laplace_by_mode"]
 Gradient = Callable[[FloatArray], tuple[float, FloatArray]]
 """Maps a point, shape (D,), to the log density (nats) and its gradient, shape (D,)."""
 
+_MOST_MODES = 60  # that are approximated one by one
 DRAWS = 2000
 """Draws of a round of importance sampling."""
 
@@ -316,7 +317,7 @@ def laplace_by_mode(
     draws: int = DRAWS,
     seed: int = 1,
 ) -> dict[int, LaplaceEstimate]:
-    """Approximate the evidence of each mode.
+    """Approximate the evidence of each mode; of very many, that of one of each kind of copies.
 
     Each climb begins at the highest known point of the mode: a draw of either engine, or its peak,
     which is a maximum of posterior over prior and not of the density.
@@ -341,7 +342,7 @@ def laplace_by_mode(
     posterior = comparison.posterior
     log_density = density_of(posterior)
     found = {}
-    for mode in sorted(comparison.labels.tolist()):
+    for mode in _approximated(comparison):
         known = basins.points[basins.modes == mode]
         start = known[np.argmax(log_density(known))]
         found[mode] = laplace(
@@ -354,3 +355,11 @@ def laplace_by_mode(
             seed=(seed, mode),
         )
     return found
+
+
+def _approximated(comparison: Comparison) -> list[int]:
+    """Return the ids of the modes that are approximated: copies have the same evidence."""
+    labels = comparison.labels
+    if len(labels) > _MOST_MODES:
+        labels = labels[np.unique(comparison.modes.kinds, return_index=True)[1]]
+    return sorted(labels.tolist())
