@@ -165,10 +165,13 @@ class Atlas:
         What a path may fall short of is the lower one of the modes' peaks, as they are by then:
         a small maximum on the pass between two modes belongs to one of them and makes them no
         single mode. Straight paths are taken in the order of their passes, highest first. What
-        holds of two maxima holds of all copies of them: one pair is looked at.
+        holds of two maxima holds of all copies of them: one pair is looked at. Copies of one
+        maximum are one mode only if a path between them says so itself.
         """
         peaks, size = self.peaks, len(self._orbits)
         group = list(range(len(peaks)))
+        firsts = [{number // size} for number in group]  # the maxima in a mode, without copies
+        members = [1] * len(group)  # and with them
 
         def root(i: int) -> int:
             while group[i] != i:
@@ -181,11 +184,26 @@ class Atlas:
             tops = min(self._height(root(i)), self._height(root(j)))
             return self._barrier - (tops - min(self._height(i), self._height(j)))
 
+        def apart(i: int, j: int) -> bool:
+            """Whether two maxima are no mode yet, and do not lead from one copy to another.
+
+            Over a plateau each of two maxima can be within a barrier of two copies of the other.
+            """
+            if root(i) == root(j):
+                return False
+            if i // size == j // size:
+                return True
+            one, other = root(i), root(j)
+            alike = members[one] * len(firsts[other]) == members[other] * len(firsts[one])
+            return alike and not firsts[one] & firsts[other]
+
         def unite(i: int, j: int) -> None:
             for a, b in zip(self._all_copies(i), self._all_copies(j), strict=True):
                 if root(a) != root(b):
                     high, low = sorted((root(a), root(b)), key=lambda k: -self._height(k))
                     group[low] = high
+                    firsts[high] |= firsts[low]
+                    members[high] += members[low]
 
         barriers = [
             (self._landscape.straight_barrier(peaks[i], peaks[j], _HOPELESS), i, j)
@@ -195,12 +213,12 @@ class Atlas:
             barriers, key=lambda found: found[0] - min(self._height(k) for k in found[1:])
         )
         for barrier, i, j in by_pass:
-            if root(i) != root(j) and barrier <= room(i, j):
+            if apart(i, j) and barrier <= room(i, j):
                 unite(i, j)
         paths: list[tuple[int, int, FloatArray]] = []
         most = len(barriers) if len(peaks) <= MAX_PAIRWISE else _MAX_RELAXED
         for barrier, i, j in sorted(barriers):
-            if root(i) == root(j) or barrier > _HOPELESS or room(i, j) < 0:
+            if not apart(i, j) or barrier > _HOPELESS or room(i, j) < 0:
                 continue
             if len(paths) == most:
                 break
