@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import QUICK_NUTS, needs_tools, two_peaks
+from manymodes.density.network_moves import Moves
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes import find
@@ -342,3 +343,17 @@ def test_a_climb_does_not_jump_over_a_barrier(tools: Any, start: float) -> None:
 def test_no_draws_are_refused(normal: Posterior) -> None:
     with pytest.raises(InputError, match="neither chains nor nested nor tempered"):
         find_modes(normal, quiet=True)
+
+
+def test_a_symmetric_maximum_does_not_join_copies() -> None:
+    """A low maximum on the pass between two copies of the peak is a copy of itself."""
+    flip = Orbits(Moves(np.zeros((2, 1), dtype=int), np.array([[1.0], [-1.0]])), np.zeros(1))
+    profile = Profile([-3, -2, -1, 0, 1, 2, 3], [-9, 0, -3.5, -3, -3.5, 0, -9])
+    atlas = Atlas(profile, 1.0, flip)  # type: ignore[arg-type]
+    high = atlas._add(np.array([2.0]), 0.0)
+    low = atlas._add(np.array([0.0]), -3.0)
+    joined = atlas.join()
+    assert joined.mode_of_peak[high] != joined.mode_of_peak[high + 1]
+    assert joined.mode_of_peak[low] == joined.mode_of_peak[low + 1]
+    assert joined.copies.tolist() == [2, 2, 1]
+    assert joined.kinds[0] == joined.kinds[1] != joined.kinds[2]
