@@ -9,7 +9,7 @@ from pathlib import Path
 
 from manymodes.density.compiler_messages import first_complaint
 from manymodes.errors import CompileError
-from manymodes.sampling.base_measures import BaseMeasure
+from manymodes.sampling.measure import BaseMeasure
 from manymodes.toolchain import home, require, stan_dir
 from manymodes.toolchain.build_cache import cached_build
 from manymodes.toolchain.machine_code import compiler_version, environment

@@ -5,7 +5,13 @@ from __future__ import annotations
 from manymodes.sampling.base_measures.chains import chains_measure
 from manymodes.sampling.base_measures.coverage import is_outside, outside_share
 from manymodes.sampling.base_measures.cube import cube_measure
-from manymodes.sampling.base_measures.measure import (
+from manymodes.sampling.base_measures.peaks import peaks_measure
+from manymodes.sampling.base_measures.prior import (
+    ImproperPriorError,
+    prior_measure,
+    proper_prior_measure,
+)
+from manymodes.sampling.measure import (
     CAUCHY,
     CYCLES,
     FAMILIES,
@@ -16,12 +22,6 @@ from manymodes.sampling.base_measures.measure import (
     Component,
     read_measure,
     write_measure,
-)
-from manymodes.sampling.base_measures.peaks import peaks_measure
-from manymodes.sampling.base_measures.prior import (
-    ImproperPriorError,
-    prior_measure,
-    proper_prior_measure,
 )
 
 __all__ = [

@@ -23,7 +23,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.base_measures.copies import Group
-from manymodes.sampling.base_measures.measure import STUDENT4, BaseMeasure, Component
+from manymodes.sampling.measure import STUDENT4, BaseMeasure, Component
 from manymodes.types import FloatArray, IntArray
 
 PRIOR_SHARE = 0.1

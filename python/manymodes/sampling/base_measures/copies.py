@@ -13,7 +13,7 @@ import numpy as np
 
 from manymodes.density.network_moves import Moves, exact_moves, exact_order
 from manymodes.density.posterior import Posterior
-from manymodes.sampling.base_measures.measure import Component
+from manymodes.sampling.measure import Component
 from manymodes.types import FloatArray
 
 MOST_COMPONENTS = 400

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.errors import InputError
-from manymodes.sampling.base_measures.measure import BaseMeasure, Component
+from manymodes.sampling.measure import BaseMeasure, Component
 from manymodes.types import BoolArray, FloatArray
 
 _OUTER = 1e-3

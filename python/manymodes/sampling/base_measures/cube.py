@@ -7,7 +7,7 @@ import numpy as np
 from manymodes.density.parameter_space import off_unit_cube, on_unit_cube
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.sampling.base_measures.measure import LOGISTIC, BaseMeasure
+from manymodes.sampling.measure import LOGISTIC, BaseMeasure
 
 
 def cube_measure(posterior: Posterior) -> BaseMeasure:

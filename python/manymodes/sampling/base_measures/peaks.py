@@ -29,7 +29,7 @@ from manymodes.errors import DensityError, SamplingError
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.base_measures.chains import Moments, moments, student, with_prior
 from manymodes.sampling.base_measures.copies import MOST_COMPONENTS, Group
-from manymodes.sampling.base_measures.measure import BaseMeasure, Component
+from manymodes.sampling.measure import BaseMeasure, Component
 from manymodes.types import FloatArray
 
 CLIMBS = 120

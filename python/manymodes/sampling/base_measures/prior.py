@@ -10,8 +10,8 @@ from manymodes.density.normalisation import finite_points, improper_directions
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError
 from manymodes.runtime.seeds import check_seed
-from manymodes.sampling.base_measures.measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
 from manymodes.sampling.chains.prior_draws import sampled_prior
+from manymodes.sampling.measure import CAUCHY, LOGISTIC, NORMAL, STUDENT4, BaseMeasure
 from manymodes.types import FloatArray
 
 _N_PROBES = 12

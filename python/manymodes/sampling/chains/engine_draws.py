@@ -19,9 +19,9 @@ from scipy import special
 
 from manymodes.errors import InputError, ResultsError
 from manymodes.runtime.storage import SETTINGS, digest, read_arrays, read_json
-from manymodes.sampling.base_measures.measure import read_measure
 from manymodes.sampling.chains.chain_files import numbered
 from manymodes.sampling.claims import wanted_of
+from manymodes.sampling.measure import read_measure
 from manymodes.statistics import nested_volumes
 from manymodes.toolchain.build_cache import file_digest
 from manymodes.types import FloatArray, IntArray
