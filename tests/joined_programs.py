@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ STAN = toolchain.stan_dir()
 MAIN = TESTS / "bridge_models" / "regression.stan"
 SEES = ",".join(map(str, (STAN / "functions", STAN / "blocks", TESTS / "bridge_models")))
 SEES_KERNEL = f"{STAN / 'kernels'},{SEES}"
-TAKES_KERNEL = "#include network_likelihood.stanfunctions"
+TAKES_KERNEL = re.compile(r"#include (network|general)_likelihood\.stanfunctions")
 
 _PROGRAM = """\
 #define new_model new_{name}
@@ -64,7 +65,7 @@ def programs() -> list[Path]:
 
 
 def takes_kernel(path: Path) -> bool:
-    return TAKES_KERNEL in path.read_text(encoding="utf-8")
+    return TAKES_KERNEL.search(path.read_text(encoding="utf-8")) is not None
 
 
 def forms() -> dict[str, tuple[Path, bool]]:

@@ -9,6 +9,7 @@
 #include <stan/model/model_header.hpp>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
+#include <limits>
 #include <ostream>
 #include <thread>
 #include <vector>
@@ -41,9 +42,31 @@ struct Threads {
   }
 };
 
+// What only the likelihoods of mlp_general.stan need; empty for others.
+struct Counts {
+  const std::vector<int>& trials;
+  const Eigen::VectorXd& log_exposure;
+  const Eigen::VectorXd& constants;
+};
+
+inline const Counts& no_counts() {
+  static const std::vector<int> none;
+  static const Eigen::VectorXd empty;
+  static const Counts counts{none, empty, empty};
+  return counts;
+}
+
 inline void check_targets(const char* function, const Network& net) {
-  const int low = net.likelihood == Likelihood::bernoulli ? 0 : 1;
-  const int high = net.likelihood == Likelihood::bernoulli ? 1 : net.units[net.layers];
+  if (net.likelihood == Likelihood::binomial) {
+    for (long i = 0; i < net.n; ++i) {
+      stan::math::check_bounded(function, "y_int", net.y_int[i], 0, net.trials[i]);
+    }
+    return;
+  }
+  const int low = net.likelihood == Likelihood::categorical ? 1 : 0;
+  const int high = net.likelihood == Likelihood::bernoulli     ? 1
+                   : net.likelihood == Likelihood::categorical ? net.units[net.layers]
+                                                               : std::numeric_limits<int>::max();
   int wrong = 0;
   for (long i = 0; i < net.n; ++i) {
     wrong |= (net.y_int[i] < low) | (net.y_int[i] > high);
@@ -55,20 +78,56 @@ inline void check_targets(const char* function, const Network& net) {
   }
 }
 
+// Set what a likelihood needs besides the network, after a check of its sizes.
+inline void set_outcomes(const char* function, Network& net, long n_int, long n_real,
+                         const Counts& counts, double nu) {
+  using stan::math::check_size_match;
+  const int outputs = net.units[net.layers];
+  const bool real = net.likelihood == Likelihood::normal || net.likelihood == Likelihood::student
+                    || net.likelihood == Likelihood::heteroscedastic;
+  const bool rates = net.likelihood == Likelihood::poisson
+                     || net.likelihood == Likelihood::negative_binomial;
+  if (net.likelihood == Likelihood::heteroscedastic) {
+    stan::math::check_nonnegative(function, "half of the outputs", outputs % 2 ? -1 : outputs / 2);
+  } else if (!real && net.likelihood != Likelihood::categorical) {
+    check_size_match(function, "rows of V", outputs, "outputs of this likelihood", 1);
+  }
+  net.n = real ? n_real / targets(net) : n_int;
+  check_size_match(function, "size of y_real", n_real, "real outcomes",
+                   real ? net.n * targets(net) : 0);
+  check_size_match(function, "size of y_int", n_int, "integer outcomes", real ? 0 : net.n);
+  check_size_match(function, "size of log_exposure", counts.log_exposure.size(), "rates",
+                   rates ? net.n : 0);
+  check_size_match(function, "size of trials", counts.trials.size(), "binomial outcomes",
+                   net.likelihood == Likelihood::binomial ? net.n : 0);
+  check_size_match(function, "size of constants", counts.constants.size(), "counts",
+                   rates || net.likelihood == Likelihood::binomial ? net.n : 0);
+  net.trials = counts.trials.data();
+  net.log_exposure = counts.log_exposure.data();
+  net.constants = counts.constants.data();
+  if (net.likelihood == Likelihood::student) {
+    stan::math::check_positive_finite(function, "nu", nu);
+    net.nu = nu;
+    net.nu_constant = stan::math::lgamma((nu + 1) / 2) - stan::math::lgamma(nu / 2)
+                      - std::log(nu * stan::math::pi()) / 2;
+  }
+}
+
 // The log likelihood, or with `pointwise` that of each observation as well.
 //
 // Throws std::invalid_argument for sizes that do not agree, std::domain_error for a target that is
 // not allowed or a likelihood that is not a finite number.
 template <typename X1_t, typename Y_t, typename W_t, typename B_t, typename W_deep_t, typename V_t,
-          typename C_t, typename S_t>
+          typename C_t, typename Skip_t, typename S_t>
 auto log_likelihood(const char* function, const X1_t& X1, const std::vector<int>& hidden,
                     int activation, int likelihood, const std::vector<int>& y_int,
-                    const Y_t& y_real, const W_t& W, const B_t& b, const W_deep_t& W_deep,
-                    const V_t& V, const C_t& c, const S_t& sigma, double* pointwise) {
+                    const Y_t& y_real, const Counts& counts, double nu, const W_t& W,
+                    const B_t& b, const W_deep_t& W_deep, const V_t& V, const C_t& c,
+                    const Skip_t& S, const S_t& sigma, double* pointwise) {
   using stan::math::check_size_match;
 
   stan::math::check_bounded(function, "activation", activation, 1, 3);
-  stan::math::check_bounded(function, "likelihood", likelihood, 1, 3);
+  stan::math::check_bounded(function, "likelihood", likelihood, 1, 8);
   const int layers = static_cast<int>(hidden.size()) + 1;
   stan::math::check_bounded(function, "number of hidden layers", layers - 1, 1, max_layers - 1);
   int units[max_layers + 1];
@@ -81,11 +140,11 @@ auto log_likelihood(const char* function, const X1_t& X1, const std::vector<int>
   net.units = units;
   net.activation = static_cast<Activation>(activation);
   net.likelihood = static_cast<Likelihood>(likelihood);
-  const long normal = net.likelihood == Likelihood::normal;
-  net.n = normal ? y_real.size() : y_int.size();
   net.inputs = X1.data();
   net.y_int = y_int.data();
   net.y_real = y_real.data();
+  net.skip = S.size() > 0;
+  set_outcomes(function, net, y_int.size(), y_real.size(), counts, nu);
 
   long n_b = 0, n_deep = 0;
   for (int l = 1; l < layers; ++l) {
@@ -102,20 +161,21 @@ auto log_likelihood(const char* function, const X1_t& X1, const std::vector<int>
   check_size_match(function, "columns of V", V.cols(), "units of the last layer",
                    units[layers - 1]);
   check_size_match(function, "size of c", c.size(), "rows of V", units[layers]);
-  check_size_match(function, "size of sigma", sigma.size(), "1 with a normal likelihood, else 0",
-                   normal);
-  if (net.likelihood != Likelihood::categorical) {
-    check_size_match(function, "rows of V", V.rows(), "outputs of this likelihood", 1L);
+  check_size_match(function, "size of sigma", sigma.size(), "noise of this likelihood",
+                   noise_count(net));
+  if (net.skip) {
+    check_size_match(function, "rows of S", S.rows(), "rows of V", units[layers]);
+    check_size_match(function, "columns of S", S.cols(), "inputs", units[0]);
   }
-  if (!normal) {
+  if (!y_int.empty()) {
     check_targets(function, net);
   }
 
   static thread_local Memory memory;
   const long n_weights = weight_count(net);
-  const long size = n_weights + normal;
+  const long size = n_weights + noise_count(net);
   double* values = memory.take(size);
-  Operands<stan::return_type_t<W_t, B_t, W_deep_t, V_t, C_t, S_t>> operands(size, values);
+  Operands<stan::return_type_t<W_t, B_t, W_deep_t, V_t, C_t, Skip_t, S_t>> operands(size, values);
   long first_b = 0, first_deep = 0;
   for (int l = 1; l <= layers; ++l) {
     const long n = static_cast<long>(units[l - 1]) * units[l];
@@ -133,12 +193,13 @@ auto log_likelihood(const char* function, const X1_t& X1, const std::vector<int>
       first_b += units[l];
     }
   }
-  net.sigma = 1;
-  if (normal) {
-    operands.add_segment(sigma, 0, 1);
-    net.sigma = values[n_weights];
-    stan::math::check_positive_finite(function, "sigma", net.sigma);
+  operands.add_matrix(S);
+  operands.add_segment(sigma, 0, noise_count(net));
+  net.noise = values + n_weights;
+  for (int k = 0; k < noise_count(net); ++k) {
+    stan::math::check_positive_finite(function, "sigma", net.noise[k]);
   }
+  net.sigma = noise_count(net) > 0 ? net.noise[0] : 1;
   net.weights = values;
 
   double* derivatives = operands.derivatives();
@@ -181,7 +242,8 @@ network_log_likelihood(const T0__& X1, const std::vector<int>& hidden, const int
                        const T6__& W, const T7__& b, const T8__& W_deep, const T9__& V,
                        const T10__& c, const T11__& sigma, std::ostream*) {
   return manymodes::log_likelihood("network_log_likelihood", X1, hidden, activation, likelihood,
-                                   y_int, y_real, W, b, W_deep, V, c, sigma, nullptr);
+                                   y_int, y_real, manymodes::no_counts(), 0, W, b, W_deep, V, c,
+                                   Eigen::MatrixXd(), sigma, nullptr);
 }
 
 template <typename T0__, typename T5__, typename T6__, typename T7__, typename T8__, typename T9__,
@@ -200,7 +262,55 @@ network_pointwise_log_likelihood(const T0__& X1, const std::vector<int>& hidden,
                                  const T11__& sigma, std::ostream*) {
   Eigen::VectorXd terms(likelihood == 3 ? y_real.size() : y_int.size());
   manymodes::log_likelihood("network_pointwise_log_likelihood", X1, hidden, activation,
-                            likelihood, y_int, y_real, W, b, W_deep, V, c, sigma, terms.data());
+                            likelihood, y_int, y_real, manymodes::no_counts(), 0, W, b, W_deep, V,
+                            c, Eigen::MatrixXd(), sigma, terms.data());
+  return terms;
+}
+
+template <typename T0__, typename T5__, typename T7__, typename T8__, typename T10__, typename T11__,
+          typename T12__, typename T13__, typename T14__, typename T15__, typename T16__>
+stan::promote_args_t<stan::value_type_t<T0__>, stan::value_type_t<T5__>, stan::value_type_t<T7__>,
+                     stan::value_type_t<T8__>, stan::value_type_t<T10__>,
+                     stan::promote_args_t<
+                         stan::value_type_t<T11__>, stan::value_type_t<T12__>,
+                         stan::value_type_t<T13__>, stan::value_type_t<T14__>,
+                         stan::value_type_t<T15__>,
+                         stan::promote_args_t<stan::value_type_t<T16__>>>>
+general_log_likelihood(
+    const T0__& X1, const std::vector<int>& hidden, const int& activation, const int& likelihood,
+    const std::vector<int>& y_int, const T5__& y_real, const std::vector<int>& trials,
+    const T7__& log_exposure, const T8__& constants, const double& nu, const T10__& W,
+    const T11__& b, const T12__& W_deep, const T13__& V, const T14__& c, const T15__& S,
+    const T16__& sigma, std::ostream*) {
+  return manymodes::log_likelihood("general_log_likelihood", X1, hidden, activation, likelihood,
+                                   y_int, y_real, {trials, log_exposure, constants}, nu, W, b,
+                                   W_deep, V, c, S, sigma, nullptr);
+}
+
+template <typename T0__, typename T5__, typename T7__, typename T8__, typename T10__, typename T11__,
+          typename T12__, typename T13__, typename T14__, typename T15__, typename T16__>
+Eigen::Matrix<
+stan::promote_args_t<stan::value_type_t<T0__>, stan::value_type_t<T5__>, stan::value_type_t<T7__>,
+                     stan::value_type_t<T8__>, stan::value_type_t<T10__>,
+                     stan::promote_args_t<
+                         stan::value_type_t<T11__>, stan::value_type_t<T12__>,
+                         stan::value_type_t<T13__>, stan::value_type_t<T14__>,
+                         stan::value_type_t<T15__>,
+                         stan::promote_args_t<stan::value_type_t<T16__>>>>,
+    -1, 1>
+general_pointwise_log_likelihood(
+    const T0__& X1, const std::vector<int>& hidden, const int& activation, const int& likelihood,
+    const std::vector<int>& y_int, const T5__& y_real, const std::vector<int>& trials,
+    const T7__& log_exposure, const T8__& constants, const double& nu, const T10__& W,
+    const T11__& b, const T12__& W_deep, const T13__& V, const T14__& c, const T15__& S,
+    const T16__& sigma, std::ostream*) {
+  const bool counts = likelihood < 3 || likelihood > 5;
+  Eigen::VectorXd terms(counts ? y_int.size()
+                        : likelihood == 4 ? 2 * y_real.size() / V.rows()
+                                          : y_real.size() / V.rows());
+  manymodes::log_likelihood("general_pointwise_log_likelihood", X1, hidden, activation, likelihood,
+                            y_int, y_real, {trials, log_exposure, constants}, nu, W, b, W_deep, V,
+                            c, S, sigma, terms.data());
   return terms;
 }
 

@@ -16,13 +16,23 @@
 namespace manymodes {
 
 enum class Activation { sigmoid = 1, tanh = 2, relu = 3 };
-enum class Likelihood { bernoulli = 1, categorical = 2, normal = 3 };
+enum class Likelihood {
+  bernoulli = 1,
+  categorical,
+  normal,
+  heteroscedastic, // normal, whose second half of outputs are the logarithms of its sd
+  student,
+  poisson,           // log link
+  negative_binomial, // log link; variance m + (noise m)^2
+  binomial           // logit link
+};
 
 constexpr int panel = 16;       // observations side by side: two vectors of the widest kind
 constexpr int max_layers = 64;  // hidden layers and outputs
 
 // A network with data and weights. Weights of layer l are [input][unit], input after input, then
-// its biases as one more input; layer after layer.
+// its biases as one more input; layer after layer. Last come those from the inputs to the outputs,
+// past all layers, as [input][output], if there are any.
 struct Network {
   int layers;           // hidden layers and outputs
   const int* units;     // layers + 1: inputs, units of each hidden layer, outputs
@@ -30,12 +40,20 @@ struct Network {
   Likelihood likelihood;
   long n;               // observations
   const double* inputs; // in panels (see `lay_out`)
-  const int* y_int;     // 0 or 1 (Bernoulli), 1 to outputs (categorical); n of them
-  const double* y_real; // normal; n of them
-  double sigma;         // noise (normal)
+  const int* y_int;     // 0 or 1 (Bernoulli), 1 to outputs (categorical), counts; n of them
+  const double* y_real; // real outcomes, [target][n]
+  double sigma;         // noise (normal, of one target)
   const double* weights;
   const double* transposed_end; // behind the matrices of the layers from the second on, as
                                 // [unit][input]; only for gradients
+  // What only some networks have.
+  bool skip = false;                    // weights from the inputs to the outputs
+  const double* noise = nullptr;        // sd or scale of each target; of the counts, one
+  const int* trials = nullptr;          // binomial; n of them
+  const double* log_exposure = nullptr; // counts: added to the output; n of them
+  const double* constants = nullptr;    // counts: of each log likelihood; n of them
+  double nu = 0;                        // degrees of freedom (Student-t)
+  double nu_constant = 0;               // log density of it at 0 with scale 1
 };
 
 inline long panels(long n) { return (n + panel - 1) / panel; }
@@ -45,7 +63,28 @@ inline long weight_count(const Network& net) {
   for (int l = 0; l < net.layers; ++l) {
     count += static_cast<long>(net.units[l] + 1) * net.units[l + 1];
   }
-  return count;
+  return count + (net.skip ? static_cast<long>(net.units[0]) * net.units[net.layers] : 0);
+}
+
+// Whether simd.hpp has the likelihood; likelihood.hpp has the others.
+inline bool in_vectors(const Network& net) {
+  return net.likelihood < Likelihood::normal
+         || (net.likelihood == Likelihood::normal && net.units[net.layers] == 1);
+}
+
+// Outcomes of an observation.
+inline int targets(const Network& net) {
+  const int outputs = net.units[net.layers];
+  return net.likelihood == Likelihood::heteroscedastic ? outputs / 2
+         : net.likelihood == Likelihood::normal || net.likelihood == Likelihood::student ? outputs
+                                                                                         : 1;
+}
+
+// Numbers in `noise`.
+inline int noise_count(const Network& net) {
+  return net.likelihood == Likelihood::normal || net.likelihood == Likelihood::student
+             ? targets(net)
+             : net.likelihood == Likelihood::negative_binomial;
 }
 
 // Doubles of scratch memory for each panel of a block.
@@ -69,6 +108,8 @@ inline int panels_in_block(const Network& net, bool gradient) {
 }
 
 } // namespace manymodes
+
+#include "likelihood.hpp"
 
 #if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 12)
 #define MANYMODES_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -201,14 +242,15 @@ inline double evaluate(Simd simd, const Network& net, long first, long end, doub
 // The log likelihood in nats.
 //
 // gradient: if not null, becomes the derivatives with respect to the weights, as they are laid out,
-//   and, for the normal likelihood, to sigma as one more.
+//   and to the noise, as many as noise_count.
 // pointwise: if not null, becomes the log likelihood of each observation.
 // run(tasks, task): calls task(i) for each i below `tasks`, in any order, on any threads.
 template <typename Run>
 double network_sum(Network net, double* gradient, double* pointwise, const Run& run,
                    Simd simd = simd_here()) {
   const int n_slices = slices(net);
-  const long n_weights = weight_count(net);
+  const bool vectors = in_vectors(net);
+  const long n_weights = weight_count(net) + (vectors ? 0 : noise_count(net)); // summed by slices
   const long n_panels = panels(net.n);
   const long n_scratch = scratch_rows(net, gradient) * panel * panels_in_block(net, gradient);
   const long n_first = static_cast<long>(net.units[0] + 1) * net.units[1]; // of the first layer
@@ -256,7 +298,7 @@ double network_sum(Network net, double* gradient, double* pointwise, const Run& 
       add(slice);
     }
   }
-  if (net.likelihood != Likelihood::normal) {
+  if (!vectors || net.likelihood != Likelihood::normal) {
     return sum;
   }
   const double constant = -std::log(net.sigma) - 0.91893853320467274178; // log(2 pi) / 2

@@ -141,7 +141,7 @@ MANYMODES_INLINE vec log_one_plus(vec t) {
 
 // ---- Products -----------------------------------------------------------------------------------
 
-enum class Then { store, times_smooth_slope, times_relu_slope };
+enum class Then { store, add, times_smooth_slope, times_relu_slope };
 
 // A block of panels: `rows` values for each observation, of which a step uses the first ones.
 struct Block {
@@ -152,7 +152,7 @@ struct Block {
 // `units` outputs for each observation: bias + sum over inputs of weight times input.
 //
 // weights: [input][n_out], from the first of these units on; bias: likewise, or null for 0. With
-// `times_...` the outputs are multiplied by the slope of the activation with the outputs `a`,
+// `add` they are added to what is there. With `times_...` the outputs are multiplied by the slope of the activation with the outputs `a`,
 // (a - low) (1 - a), or 1 where a > 0.
 template <int units, Then then>
 MANYMODES_FUNCTION void affine_units(const double* from, int from_rows, int n_in, int panels,
@@ -181,7 +181,9 @@ MANYMODES_FUNCTION void affine_units(const double* from, int from_rows, int n_in
         for (int half = 0; half < 2; ++half) {
           vec value = total[u][half];
           int at = u * panel + v + half * lanes;
-          if (then == Then::times_smooth_slope) {
+          if (then == Then::add) {
+            value += load(to + at);
+          } else if (then == Then::times_smooth_slope) {
             vec out = load(a + at);
             value *= (out - low) * (1.0 - out);
           } else if (then == Then::times_relu_slope) {
@@ -210,7 +212,7 @@ MANYMODES_INLINE void affine(Block from, int n_in, int panels, const double* wei
   case u:                                                                                       \
     affine_units<(u <= MANYMODES_UNITS ? u : 1), then>(                                         \
         from.data, from.rows, n_in, panels, weights + first, n_out, bias ? bias + first : bias,  \
-        to.data + at, to.rows, a.data + (then == Then::store ? 0 : at), a.rows, low);           \
+        to.data + at, to.rows, a.data + (then < Then::times_smooth_slope ? 0 : at), a.rows, low); \
     break;
       MANYMODES_CASE(1)
       MANYMODES_CASE(2)
@@ -490,9 +492,14 @@ MANYMODES_FUNCTION double likelihood(const Network& net, long first_panel, int p
   return sum(total - losses.rest) - std::log(product);
 }
 
+// `noise_gradient`: what the derivatives with respect to the noise are added to, where likelihood.hpp
+// computes the likelihood.
 template <bool gradient>
 MANYMODES_INLINE double likelihood(const Network& net, long first_panel, int panels, Block eta,
-                                   double* pointwise) {
+                                   double* pointwise, double* noise_gradient) {
+  if (!in_vectors(net)) {
+    return one_by_one(net, first_panel, panels, eta.data, gradient, noise_gradient, pointwise);
+  }
   switch (net.likelihood) {
     case Likelihood::bernoulli:
       return likelihood<Likelihood::bernoulli, gradient>(net, first_panel, panels, eta, pointwise);
@@ -545,11 +552,20 @@ MANYMODES_FUNCTION double evaluate(const Network& net, long first_panel, long en
       }
       weights += static_cast<long>(n_in + 1) * n_out;
     }
+    if (net.skip) {
+      affine<Then::add>(at[0], net.units[0], panels, weights, net.units[last], nullptr,
+                        delta[last], delta[last], low);
+    }
     if (!gradient) {
-      total += likelihood<false>(net, first, panels, delta[last], pointwise);
+      total += likelihood<false>(net, first, panels, delta[last], pointwise, nullptr);
       continue;
     }
-    total += likelihood<true>(net, first, panels, delta[last], pointwise);
+    double* noise_gradient = gradient + weight_count(net);
+    total += likelihood<true>(net, first, panels, delta[last], pointwise, noise_gradient);
+    if (net.skip) {
+      outer(delta[last], net.units[last], at[0], net.units[0], panels,
+            gradient + (weights - net.weights));
+    }
     const double* transposed = net.transposed_end;
     double* to = gradient + (weights - net.weights);
     for (int l = last; l >= 1; --l) {

@@ -120,6 +120,8 @@ class Posterior:
         y: npt.ArrayLike,
         name: str | None = None,
         *,
+        exposure: npt.ArrayLike | None = None,
+        trials: npt.ArrayLike | None = None,
         kernel: bool = True,
     ) -> Posterior:
         """Make the posterior of a network given inputs X, shape (N, M), and targets y, (N,).
@@ -132,10 +134,12 @@ class Posterior:
             The network.
         X : array_like of shape (N, M)
             Inputs.
-        y : array_like of shape (N,)
+        y : array_like of shape (N,), or (N, outputs) of several real targets
             Targets, as in `Network.data`.
         name : str, optional
             What the posterior is called; by default the name of the constraint.
+        exposure, trials : array_like of shape (N,), optional
+            Of counts, as in `Network.data`.
         kernel : bool
             Compute the likelihood in C++.
 
@@ -158,7 +162,7 @@ class Posterior:
         """
         return cls(
             Program(network.program, kernel),
-            network.data(np.asarray(X), np.asarray(y)),
+            network.data(np.asarray(X), np.asarray(y), exposure=exposure, trials=trials),
             name or network.constraint,
             network,
         )

@@ -6,6 +6,7 @@ import math
 
 from manymodes.errors import InputError
 from manymodes.networks.constraint_mass import RegionMass, region_mass
+from manymodes.networks.group_priors import GroupPriors
 from manymodes.networks.prior import Prior
 
 PROGRAMS = {
@@ -19,12 +20,23 @@ PROGRAMS = {
     "svd": "mlp_svd",
 }
 """The Stan program of each constraint, without its suffix."""
+GENERAL = "mlp_general"
+"""The Stan program of priors by group, any likelihood and skip connections."""
+
+_OF_GENERAL = ("none", "ordered", "ordered-signed")
 
 
 def check_constraint(
-    constraint: str, inputs: int, hidden: tuple[int, ...], activation: str, prior: Prior
+    constraint: str,
+    inputs: int,
+    hidden: tuple[int, ...],
+    activation: str,
+    prior: Prior | GroupPriors,
+    general: str,
 ) -> None:
     """Refuse a constraint that does not suit a network, and name the alternative.
+
+    `general` says what needs the program of priors by group; it is empty if nothing does.
 
     Raises
     ------
@@ -48,7 +60,9 @@ def check_constraint(
             f"splits square matrices, but {inputs} inputs and hidden layers {hidden} are not"
             f" of one width; use hidden layers of {inputs} units, or constraint 'svd'"
         )
-    elif mixes_inputs and prior.ard:
+    elif general and constraint not in _OF_GENERAL:
+        reason = f"does not go with {general}; use constraint {', '.join(_OF_GENERAL)}"
+    elif mixes_inputs and isinstance(prior, Prior) and prior.ard:
         reason = (
             "mixes the inputs, which then have no scales of their own as under prior 'ard';"
             f" use prior 'normal:{prior.scale:g}', or constraint 'ordered'"
@@ -60,10 +74,17 @@ def check_constraint(
         )
     if reason:
         raise InputError(f"constraint: '{constraint}' {reason}")
+    if constraint != "none" and isinstance(prior, GroupPriors):
+        boxes = {group.family == "uniform" for name, group in prior.groups.items() if "bh" in name}
+        if len(boxes) > 1:
+            raise InputError(
+                f"constraint: '{constraint}' needs hidden biases that are uniform in all layers or "
+                "in none; give bh one family"
+            )
 
 
 def constraint_mass(
-    constraint: str, inputs: int, hidden: tuple[int, ...], prior: Prior
+    constraint: str, inputs: int, hidden: tuple[int, ...], prior: Prior | GroupPriors
 ) -> RegionMass:
     """Return the log mass (nats) that the prior of ``none`` has in the constrained region.
 
@@ -80,6 +101,6 @@ def constraint_mass(
     if constraint == "svd":
         ranks = [min(pair) for pair in zip(hidden, (inputs, *hidden[:-1]), strict=True)]
         return RegionMass(-sum(ranks) * math.log(2), 0.0, True)
-    if constraint in ("pd-skew", "pd-skew:reject"):
+    if constraint in ("pd-skew", "pd-skew:reject") and isinstance(prior, Prior):
         return region_mass(inputs, prior.family, prior.nu).power(len(hidden))
     return RegionMass(0.0, 0.0, True)

@@ -101,7 +101,8 @@ def linear_outputs(
     units = inputs
     for matrix, bias in layers(hidden, weights):
         units = _ACTIVATE[activation](units @ np.swapaxes(matrix, -1, -2) + bias[..., None, :])
-    return units @ np.swapaxes(weights["V"], -1, -2) + weights["c"][..., None, :]
+    eta = units @ np.swapaxes(weights["V"], -1, -2) + weights["c"][..., None, :]
+    return eta + inputs @ np.swapaxes(weights["S"], -1, -2) if "S" in weights else eta
 
 
 def nested_outputs(

@@ -9,10 +9,14 @@ weights, which have the same names in every program:
 ``b``       (sum(hidden),)        hidden biases, layer after layer
 ``V``       (outputs, hidden[-1]) outgoing weights
 ``c``       (outputs,)            output biases
-``sigma``   (1,)                  noise standard deviation, normal likelihood only
+``S``       (outputs, inputs)     weights from the inputs to the outputs, with `skip` only
+``sigma``   (targets,)            noise, if the likelihood has one that is sampled
 ========  ====================  ==============================================================
 
-A prior with `ard` adds ``input_scale``, shape (inputs,), which predictions do not need. A network
+The heteroscedastic likelihood has two outputs for each target, all means first, then the logarithms
+of all standard deviations; the shapes above have both. The sampled scales of a prior are further
+parameters, which predictions do not need: ``input_scale``, shape (inputs,), of a prior with `ard`,
+``group_scale`` and ``source_scale`` of priors by group (`manymodes.networks.group_priors`). A network
 of variable size (`manymodes.networks.variable_size`) also has ``p_active``, shape (hidden[0],): the
 probabilities of 1, 2, ... active units given weights and data. Predictions are averaged over them.
 """
@@ -30,12 +34,22 @@ import numpy.typing as npt
 
 from manymodes.errors import InputError
 from manymodes.networks.constraint_mass import RegionMass
-from manymodes.networks.constraint_programs import PROGRAMS, check_constraint, constraint_mass
+from manymodes.networks.constraint_programs import (
+    GENERAL,
+    PROGRAMS,
+    check_constraint,
+    constraint_mass,
+)
 from manymodes.networks.forward import ACTIVATIONS, Weights, checked_inputs, flatten_draws
+from manymodes.networks.group_priors import GroupPriors, ScalePrior, is_grouped
 from manymodes.networks.likelihood import (
     LIKELIHOODS,
+    NOISY,
+    Likelihood,
     check_outputs,
+    checked_exposure,
     checked_target,
+    checked_trials,
     log_density,
     mean,
 )
@@ -62,17 +76,36 @@ class Network:
     hidden : tuple of int
         Units of each hidden layer, first to last; at least one layer.
     outputs : int
-        Number of classes for the categorical likelihood, otherwise 1.
+        Number of classes for the categorical likelihood, of targets for the likelihoods of real
+        numbers, otherwise 1.
     activation : {"sigmoid", "tanh", "relu"}
         Activation of the hidden units.
-    likelihood : {"bernoulli", "categorical", "normal"}
-        Bernoulli with a logit link, categorical with a softmax over all outputs, or normal
-        with unknown noise.
+    likelihood : str
+        The distribution of a target given the outputs.
+
+        ``bernoulli``
+            Of 0 or 1, with a logit link.
+        ``categorical``
+            Of a class, with a softmax over all outputs.
+        ``normal``
+            Of a number, with unknown noise.
+        ``heteroscedastic``
+            Normal with a noise that depends on the inputs: further outputs are the logarithms
+            of the standard deviations.
+        ``student:NU``
+            Student-t of NU degrees of freedom, with an unknown scale.
+        ``poisson``, ``negative-binomial``
+            Of a count, with a log link and an exposure. The variance of the latter is
+            m + (sigma m)^2, where m is the mean.
+        ``binomial``
+            Of a number of successes in known trials, with a logit link.
     prior : str
         Prior of every weight and bias: ``normal:SD``, ``uniform:B`` on (-B, B),
         ``laplace:SCALE``, ``student:NU,SCALE``, or ``ard:SCALE`` (``ard`` for ``ard:1``): normal
         with this standard deviation, and for the weights from input m with a sampled one,
-        half-Student-t with 4 degrees of freedom and this scale.
+        half-Student-t with 4 degrees of freedom and this scale. Or priors by group, such as
+        ``ih=0.05:0.5 bh=0.05:0.5 ho=x0.05:0.5 bo=100 noise=0.05:0.5``, or a preset, ``fbm`` or
+        ``scaled``, as `manymodes.networks.group_priors` defines them.
     constraint : str
         The condition on the hidden layers; the prior is that of ``none``, restricted to the
         region and renormalised.
@@ -98,7 +131,16 @@ class Network:
             Singular vectors of each layer's matrix, left and right, are oriented: products of
             plane rotations by less than a right angle.
     sigma_scale : float
-        Scale of the half-normal prior on the noise of the normal likelihood.
+        Scale of the half-normal prior on the noise, unless the prior has one for it.
+    sigma : float or None
+        The noise, if it is known: then it is not sampled.
+    skip : bool
+        Whether there are weights from the inputs to the outputs: a linear model beside the hidden
+        units.
+    centred : bool or None
+        Where a prior by group has sampled scales: whether the weights themselves are the
+        parameters, or what they are divided by their scale. With None they are if there are at
+        least 20 observations for each weight.
     active : str or None
         Prior of the number of active units, which are the first units of the one hidden layer:
         ``geometric:ALPHA`` or ``uniform``, as `manymodes.networks.variable_size.ActivePrior`
@@ -127,6 +169,9 @@ class Network:
     constraint: str = "none"
     sigma_scale: float = 1.0
     active: str | None = None
+    sigma: float | None = None
+    skip: bool = False
+    centred: bool | None = None
 
     def __post_init__(self) -> None:
         """Check the arguments, and that they go together."""
@@ -137,21 +182,92 @@ class Network:
             raise InputError("hidden: () has no layer; give the units of at least one, as in (2,)")
         object.__setattr__(self, "hidden", tuple(_count("hidden", width) for width in widths))
         _choice("activation", self.activation, ACTIVATIONS)
-        _choice("likelihood", self.likelihood, LIKELIHOODS)
         _choice("constraint", self.constraint, tuple(PROGRAMS))
-        prior = Prior.parse(self.prior)
         if not (math.isfinite(self.sigma_scale) and self.sigma_scale > 0):
             raise InputError(f"sigma_scale: {self.sigma_scale} is not a positive finite number")
-        check_outputs(self.likelihood, self.outputs)
-        check_constraint(self.constraint, self.inputs, self.hidden, self.activation, prior)
+        kind = self.likelihood_parts.kind
+        check_outputs(kind, self.outputs)
+        if self.sigma is not None and kind not in NOISY:
+            raise InputError(
+                f"sigma: the {kind} likelihood has no noise of its own; leave sigma out, or use "
+                f"likelihood {', '.join(NOISY)}"
+            )
+        if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
+            raise InputError(f"sigma: {self.sigma} is not a positive finite number")
+        prior = self.prior_parts
+        check_constraint(
+            self.constraint, self.inputs, self.hidden, self.activation, prior, self._why_general
+        )
         if self.active is not None:
+            if self._why_general:
+                raise InputError(
+                    f"active: '{self.active}' does not go with {self._why_general}; leave one out"
+                )
             check_active(self.active, self.hidden, self.constraint)
+
+    @property
+    def likelihood_parts(self) -> Likelihood:
+        """The likelihood, read from its text."""
+        return Likelihood.parse(self.likelihood)
+
+    @property
+    def prior_parts(self) -> Prior | GroupPriors:
+        """The prior, read from its text: of all weights alike, or by group."""
+        if not self._why_general:
+            return Prior.parse(self.prior)
+        if self.prior.partition(":")[0] == "ard":
+            raise InputError(
+                f"prior: '{self.prior}' does not go with {self._why_general}; write a scale for "
+                "each input as a prior by group, as in 'ih=normal:1*half-cauchy'"
+            )
+        known = ScalePrior("half-normal", self.sigma_scale)
+        if self.sigma is not None:
+            known = ScalePrior("fixed", self.sigma)
+        noise = None if self.likelihood_parts.kind in NOISY else "has no noise"
+        if self.sigma is not None:
+            noise = "has a known one: leave out the prior of the noise, or sigma"
+        return GroupPriors.parse(self.prior, self.inputs, self.hidden, self.skip, known, noise)
+
+    @property
+    def _why_general(self) -> str:
+        """What needs the program of priors by group, in words; empty if nothing does."""
+        kind = self.likelihood_parts.kind
+        if is_grouped(self.prior):
+            return f"priors by group ('{self.prior}')"
+        if self.skip:
+            return "weights from the inputs to the outputs (skip)"
+        if self.sigma is not None:
+            return "a known noise (sigma)"
+        if LIKELIHOODS.index(kind) >= _LIKELIHOODS_OF_ALL:
+            return f"the {kind} likelihood"
+        return f"{self.outputs} targets" if kind == "normal" and self.outputs > 1 else ""
+
+    @property
+    def is_general(self) -> bool:
+        """Whether the Stan program is ``mlp_general``."""
+        return bool(self._why_general)
 
     @property
     def program(self) -> Path:
         """The Stan program."""
         name = PROGRAMS[self.constraint] if self.active is None else PROGRAM
+        if self.is_general:
+            name = GENERAL
         return stan_dir() / "models" / f"{name}.stan"
+
+    @property
+    def units_out(self) -> int:
+        """Number of outputs of the network itself: two for each target if one is its noise."""
+        return self.outputs * (2 if self.likelihood_parts.kind == "heteroscedastic" else 1)
+
+    @property
+    def noise_count(self) -> int:
+        """How many standard deviations or scales of the noise are sampled."""
+        sampled = self.sigma is None
+        if self.is_general:
+            parts = self.prior_parts
+            sampled = isinstance(parts, GroupPriors) and parts.noise.kind != "fixed"
+        return self.outputs if sampled and self.likelihood_parts.kind in NOISY else 0
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -161,9 +277,10 @@ class Network:
             "W": (self.hidden[0], self.inputs),
             "W_deep": (deep,),
             "b": (sum(self.hidden),),
-            "V": (self.outputs, self.hidden[-1]),
-            "c": (self.outputs,),
-            "sigma": (int(self.likelihood == "normal"),),
+            "V": (self.units_out, self.hidden[-1]),
+            "c": (self.units_out,),
+            "S": (self.units_out if self.skip else 0, self.inputs),
+            "sigma": (self.noise_count,),
             P_ACTIVE: (0 if self.active is None else self.hidden[0],),
         }
         return {name: shape for name, shape in shapes.items() if math.prod(shape) > 0}
@@ -179,8 +296,16 @@ class Network:
     @property
     def parameter_count(self) -> int:
         """Number of unconstrained parameters, the same under every constraint."""
-        scales = self.inputs if Prior.parse(self.prior).ard else 0
+        scales = sum(math.prod(shape) for shape in self.scale_shapes.values())
         return scales + sum(math.prod(shape) for shape in self._shapes_without(P_ACTIVE).values())
+
+    @property
+    def scale_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the sampled scales of the weights' priors, by name."""
+        prior = self.prior_parts
+        if isinstance(prior, GroupPriors):
+            return prior.scale_shapes(self.inputs)
+        return {"input_scale": (self.inputs,)} if prior.ard else {}
 
     @property
     def log_prior_active(self) -> FloatArray:
@@ -202,7 +327,7 @@ class Network:
         The programs are renormalised by it, except ``pd-skew:reject``, whose log evidence is
         lower by it, and ``pd-skew:lu``, which has a different prior (its mass is given as 0).
         """
-        return constraint_mass(self.constraint, self.inputs, self.hidden, Prior.parse(self.prior))
+        return constraint_mass(self.constraint, self.inputs, self.hidden, self.prior_parts)
 
     def sample_prior(self, rng: np.random.Generator, draws: int) -> dict[str, FloatArray]:
         """Return draws of the prior of ``none``, whatever the constraint.
@@ -220,7 +345,7 @@ class Network:
         Returns
         -------
         dict of str to ndarray, shape (n, *weight_shapes[name])
-            Effective weights, and ``input_scale``, shape (n, inputs), under an `ard` prior.
+            Effective weights, and the sampled scales of their prior.
 
         Examples
         --------
@@ -230,8 +355,9 @@ class Network:
         {'W': (100, 3, 2), 'b': (100, 3), 'V': (100, 1, 3), 'c': (100, 1)}
         """
         shapes = self._shapes_without(P_ACTIVE)
-        weights = Prior.parse(self.prior).sample_weights(shapes, draws, rng)
-        if "sigma" in weights:
+        prior = self.prior_parts
+        weights = prior.sample_weights(shapes, draws, rng)
+        if "sigma" in weights and isinstance(prior, Prior):
             weights["sigma"] = self.sigma_scale * np.abs(rng.standard_normal((draws, 1)))
         if self.active is not None:
             weights[P_ACTIVE] = np.tile(np.exp(self.log_prior_active), (draws, 1))
@@ -243,13 +369,13 @@ class Network:
         Parameters
         ----------
         weights : mapping of str to array_like, shape (..., *weight_shapes[name])
-            Effective weights; ``sigma`` and ``p_active`` are not needed. Under an `ard` prior they
-            include ``input_scale``, shape (..., inputs), and the density is conditional on it.
+            Effective weights; ``sigma`` and ``p_active`` are not needed. Where scales are sampled,
+            they include these (`scale_shapes`), and the density is conditional on them.
 
         Returns
         -------
         ndarray, shape (...,)
-            Log density of W, W_deep, b, V and c in nats; -inf outside the support.
+            Log density of W, W_deep, b, V, c and S in nats; -inf outside the support.
 
         Raises
         ------
@@ -263,12 +389,19 @@ class Network:
         >>> round(float(network.log_prior(weights)), 3)  # four times log(1/10)
         -9.21
         """
-        prior = Prior.parse(self.prior)
-        shapes = self._shapes_without("sigma", P_ACTIVE)
-        if prior.ard:
-            shapes["input_scale"] = (self.inputs,)
+        shapes = {**self._shapes_without("sigma", P_ACTIVE), **self.scale_shapes}
         draws, lead = flatten_draws(weights, shapes)
-        return prior.log_density_of_weights(draws).reshape(lead)
+        return self.prior_parts.log_density_of_weights(draws).reshape(lead)
+
+    def noise_of(self, draws: Mapping[str, FloatArray]) -> FloatArray | None:
+        """Return the noise of draws, sampled or known, shape (n, targets) or (targets,)."""
+        if "sigma" in draws:
+            return draws["sigma"]
+        if self.likelihood_parts.kind not in NOISY:
+            return None
+        prior = self.prior_parts
+        assert isinstance(prior, GroupPriors)
+        return np.full(self.outputs, prior.noise.width)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the arguments as a dict that JSON can hold.
@@ -318,7 +451,14 @@ class Network:
         return cls(**arguments)
 
     def data(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, *, prior_only: bool = False, log_lik: bool = False
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        exposure: npt.ArrayLike | None = None,
+        trials: npt.ArrayLike | None = None,
+        prior_only: bool = False,
+        log_lik: bool = False,
     ) -> dict[str, Any]:
         """Return the data of the Stan program.
 
@@ -326,8 +466,12 @@ class Network:
         ----------
         X : array_like, shape (N, inputs)
             Inputs.
-        y : array_like, shape (N,)
-            Targets: 0 or 1 (bernoulli), 0 to outputs - 1 (categorical), or real (normal).
+        y : array_like, shape (N,), or (N, outputs) of several real targets
+            Targets: 0 or 1 (bernoulli), 0 to outputs - 1 (categorical), counts, or real numbers.
+        exposure : array_like, shape (N,), optional
+            What the rate of a count is multiplied by (poisson, negative-binomial); by default 1.
+        trials : array_like, shape (N,), optional
+            Trials of binomial counts, which need them.
         prior_only : bool
             Leave the likelihood out.
         log_lik : bool
@@ -341,7 +485,7 @@ class Network:
         Raises
         ------
         InputError
-            If X or y has the wrong shape or a value that is not allowed.
+            If X, y, exposure or trials has the wrong shape or a value that is not allowed.
 
         Examples
         --------
@@ -351,27 +495,50 @@ class Network:
         (3, [[-1.0], [0.0], [1.0]])
         """
         inputs = checked_inputs(X, self.inputs)
-        target = checked_target(y, len(inputs), self.likelihood, self.outputs)
-        prior = Prior.parse(self.prior)
-        first_class = 1 if self.likelihood == "categorical" else 0
-        labels = [] if self.likelihood == "normal" else (target.astype(int) + first_class).tolist()
-        data = {
+        likelihood = self.likelihood_parts
+        exposures = checked_exposure(exposure, len(inputs), likelihood)
+        tries = checked_trials(trials, len(inputs), likelihood)
+        target = checked_target(y, len(inputs), likelihood.kind, self.outputs, tries)
+        prior = self.prior_parts
+        first_class = 1 if likelihood.kind == "categorical" else 0
+        labels = [] if likelihood.is_real else (target.astype(int) + first_class).tolist()
+        data: dict[str, Any] = {
             "N": len(inputs),
             "M": self.inputs,
             "L": len(self.hidden),
-            "K": self.outputs,
+            "K": self.units_out,
             "hidden": list(self.hidden),
             "activation": ACTIVATIONS.index(self.activation) + 1,
-            "likelihood": LIKELIHOODS.index(self.likelihood) + 1,
+            "likelihood": LIKELIHOODS.index(likelihood.kind) + 1,
+        }
+        outcomes = {
+            "X": inputs.tolist(),
+            "y_int": labels,
+            "y_real": target.ravel(order="F").tolist() if likelihood.is_real else [],
+            "prior_only": int(prior_only),
+            "save_log_lik": int(log_lik),
+        }
+        if isinstance(prior, GroupPriors):
+            centred = self.centred
+            if centred is None:
+                centred = len(inputs) >= _ROWS_TO_CENTRE * self.parameter_count
+            return {
+                **data,
+                "skip": int(self.skip),
+                "increasing": int(self.constraint != "none"),
+                "positive": int(self.constraint == "ordered-signed"),
+                **outcomes,
+                "trials": [] if tries is None else tries.astype(int).tolist(),
+                "log_exposure": [] if exposures is None else np.log(exposures).tolist(),
+                "noise_nu": likelihood.nu if math.isfinite(likelihood.nu) else 1.0,
+                **prior.data(centred=centred),
+            }
+        data |= {
             "prior_family": FAMILIES.index(prior.family) + 1,
             "prior_scale": prior.scale,
             "prior_nu": prior.nu if math.isfinite(prior.nu) else 1.0,
             "sigma_scale": float(self.sigma_scale),
-            "X": inputs.tolist(),
-            "y_int": labels,
-            "y_real": target.tolist() if self.likelihood == "normal" else [],
-            "prior_only": int(prior_only),
-            "save_log_lik": int(log_lik),
+            **outcomes,
         }
         if not self.constraint.startswith("pd-skew") and self.constraint != "svd":
             data["ard"] = int(prior.ard)
@@ -396,8 +563,10 @@ class Network:
         Returns
         -------
         ndarray
-            Probability of class 1, shape (..., N) (bernoulli); probability of each class,
-            shape (..., N, outputs) (categorical); mean, shape (..., N) (normal).
+            Probability of class 1 or of a success, shape (..., N) (bernoulli, binomial);
+            probability of each class, shape (..., N, outputs) (categorical); mean, shape (..., N),
+            or (..., N, outputs) of several targets; rate for an exposure of 1, shape (..., N)
+            (poisson, negative-binomial).
 
         Raises
         ------
@@ -413,15 +582,23 @@ class Network:
         """
 
         def link(eta: FloatArray, draws: Mapping[str, FloatArray]) -> FloatArray:
-            return mean(self.likelihood, eta)
+            return mean(self.likelihood_parts.kind, eta)
 
         inputs = checked_inputs(X, self.inputs)
-        classes = (self.outputs,) if self.likelihood == "categorical" else ()
+        classes = (self.outputs,) if self.outputs > 1 else ()
         shapes = self._shapes_without("sigma")
         last = (len(inputs), *classes)
         return over_draws(link, weights, shapes, inputs, self.activation, self.hidden, last)
 
-    def log_lik(self, weights: Weights, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
+    def log_lik(
+        self,
+        weights: Weights,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        *,
+        exposure: npt.ArrayLike | None = None,
+        trials: npt.ArrayLike | None = None,
+    ) -> FloatArray:
         """Return the log likelihood of each observation under each draw of the weights.
 
         For variable size it is log sum_K p_active[K] p(y | first K units): the predictive density
@@ -431,11 +608,13 @@ class Network:
         Parameters
         ----------
         weights : mapping of str to array_like, shape (..., *weight_shapes[name])
-            Effective weights, with sigma for the normal likelihood.
+            Effective weights, with sigma if the noise is sampled.
         X : array_like, shape (N, inputs)
             Inputs.
-        y : array_like, shape (N,)
+        y : array_like
             Targets, as in `data`.
+        exposure, trials : array_like, shape (N,), optional
+            As in `data`.
 
         Returns
         -------
@@ -455,15 +634,23 @@ class Network:
         array([-0.2 , -0.69, -0.2 ])
         """
         inputs = checked_inputs(X, self.inputs)
-        target = checked_target(y, len(inputs), self.likelihood, self.outputs)
+        likelihood, n = self.likelihood_parts, len(inputs)
+        exposures = checked_exposure(exposure, n, likelihood)
+        tries = checked_trials(trials, n, likelihood)
+        target = checked_target(y, n, likelihood.kind, self.outputs, tries)
 
         def log_likelihoods(eta: FloatArray, draws: Mapping[str, FloatArray]) -> FloatArray:
-            return log_density(self.likelihood, target, eta, draws.get("sigma"))
+            sigma = self.noise_of(draws)
+            return log_density(likelihood, target, eta, sigma, exposures, tries)
 
         shapes, last = self.weight_shapes, (len(inputs),)
         return over_draws(
             log_likelihoods, weights, shapes, inputs, self.activation, self.hidden, last, logs=True
         )
+
+
+_LIKELIHOODS_OF_ALL = 3  # of LIKELIHOODS, the first ones, which the program of each constraint has
+_ROWS_TO_CENTRE = 20  # observations for each parameter
 
 
 def _count(name: str, value: Any) -> int:
