@@ -49,7 +49,8 @@ def make(
 ) -> Network:
     kind = likelihood.partition(":")[0]
     outputs = {"categorical": 3, "normal": 2, "student": 2, "heteroscedastic": 2}.get(kind, 1)
-    prior = prior if kind in ("normal", "student", "negative-binomial") else prior.split(" noise")[0]
+    if kind not in ("normal", "student", "negative-binomial"):
+        prior = prior.split(" noise")[0]
     chosen = {"outputs": outputs, "skip": True, **others}
     prior = prior if chosen["skip"] else prior.split(" io")[0]
     return Network(
@@ -206,7 +207,7 @@ def test_a_constraint_holds_and_loses_no_mass(constraint: str, prior: str) -> No
 
 
 def test_draws_of_the_prior_have_the_programs_density() -> None:
-    """Priors of scales by their quantiles: those that NumPy draws are those that Stan integrates."""
+    """What NumPy draws has the distribution that FBM defines: Gamma precisions, normal weights."""
     network = make("normal", FBM, hidden=(4,))
     rng = np.random.default_rng(seeded(7))
     draws = network.sample_prior(rng, 4000)

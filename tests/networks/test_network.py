@@ -196,7 +196,7 @@ def test_a_network_survives_its_dict() -> None:
         ({"hidden": ()}, "hidden"),
         ({"hidden": (2, 0)}, "hidden: 0"),
         ({"activation": "elu"}, "allowed are sigmoid, tanh, relu"),
-        ({"likelihood": "poisson"}, "allowed are bernoulli, categorical, normal"),
+        ({"likelihood": "gamma"}, "allowed are bernoulli, categorical, normal"),
         ({"constraint": "sorted"}, "allowed are none, ordered, ordered-signed, unit-norm, pd-skew"),
         ({"prior": "cauchy:1"}, "normal:SD, uniform:B"),
         ({"outputs": 2}, "use likelihood 'categorical'"),

@@ -172,29 +172,22 @@ def moved(
     assert network is not None
     row = posterior.constrain_rows(np.asarray(eta, dtype=float))
     named = posterior.unpack(row)
-    weights = {name: named[_in_program(name)] for name in network.weight_shapes if name in _MOVABLE}
+    wanted = {**network.weight_shapes, **network.scale_shapes}
     layers = range(len(network.hidden))
     copies = act(
         network,
-        weights,
+        {name: named[name] for name in wanted if name in named},
         [np.array([p[layer] for p in permutations]) for layer in layers],
         [np.array([s[layer] for s in signs], dtype=float) for layer in layers],
     )
+    values = network.program_values(copies, centred=network.is_centred(posterior.data["N"]))
     rows = np.tile(row, (len(permutations), 1))
     for variable in posterior.variables:
-        for name, value in copies.items():
-            if variable.name == _in_program(name):
-                flat = np.moveaxis(value, 0, -1).reshape(variable.size, -1, order="F")
-                rows[:, variable.start : variable.start + variable.size] = flat.T
+        if variable.name in values:
+            flat = np.moveaxis(values[variable.name], 0, -1)
+            flat = flat.reshape(variable.size, -1, order="F")
+            rows[:, variable.start : variable.start + variable.size] = flat.T
     return _unconstrained(posterior, rows)
-
-
-_MOVABLE = ("W", "W_deep", "b", "V", "c")
-
-
-def _in_program(name: str) -> str:
-    """Under ard W is W_raw with scaled columns, and units are its rows: the same moves apply."""
-    return "W_raw" if name == "W" else name
 
 
 def _unconstrained(posterior: Posterior, rows: FloatArray) -> FloatArray:

@@ -208,9 +208,7 @@ def checked_target(
     target = numbers("y", y)
     shape = (length, outputs) if kind in REAL and outputs > 1 else (length,)
     if target.shape != shape:
-        raise InputError(
-            f"y: shape {target.shape} does not fit X with {length} rows; give {shape}"
-        )
+        raise InputError(f"y: shape {target.shape} does not fit X with {length} rows; give {shape}")
     if kind in REAL:
         wrong, allowed = ~np.isfinite(target), "a finite number"
     elif kind == "bernoulli":
@@ -248,8 +246,7 @@ def checked_exposure(
     if not likelihood.has_exposure:
         if exposure is not None:
             raise InputError(
-                f"exposure: it is for the likelihoods {' and '.join(RATES)}, not "
-                f"{likelihood.kind}"
+                f"exposure: it is for the likelihoods {' and '.join(RATES)}, not {likelihood.kind}"
             )
         return None
     return _checked_rows("exposure", np.ones(length) if exposure is None else exposure, length)

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -205,12 +206,12 @@ class Network:
                 )
             check_active(self.active, self.hidden, self.constraint)
 
-    @property
+    @cached_property
     def likelihood_parts(self) -> Likelihood:
         """The likelihood, read from its text."""
         return Likelihood.parse(self.likelihood)
 
-    @property
+    @cached_property
     def prior_parts(self) -> Prior | GroupPriors:
         """The prior, read from its text: of all weights alike, or by group."""
         if not self._why_general:
@@ -228,7 +229,7 @@ class Network:
             noise = "has a known one: leave out the prior of the noise, or sigma"
         return GroupPriors.parse(self.prior, self.inputs, self.hidden, self.skip, known, noise)
 
-    @property
+    @cached_property
     def _why_general(self) -> str:
         """What needs the program of priors by group, in words; empty if nothing does."""
         kind = self.likelihood_parts.kind
@@ -403,6 +404,51 @@ class Network:
         assert isinstance(prior, GroupPriors)
         return np.full(self.outputs, prior.noise.width)
 
+    @property
+    def program_names(self) -> dict[str, str]:
+        """The parameter of the Stan program that stands for each weight, by the weight's name.
+
+        It holds the weight itself, or what the weight is divided by its scale. Only for constraint
+        ``none``, where there is one for each.
+        """
+        raw = ("W", "W_deep", "b", "V", "c", "S") if self.is_general else ("W",)
+        return {name: f"{name}_raw" if name in raw else name for name in self.weight_shapes}
+
+    def is_centred(self, rows: int) -> bool:
+        """Whether weights of sampled scales are parameters themselves, given so many rows."""
+        if self.centred is not None:
+            return self.centred
+        return rows >= _ROWS_TO_CENTRE * self.parameter_count
+
+    def program_values(
+        self, weights: Mapping[str, FloatArray], *, centred: bool
+    ) -> dict[str, FloatArray]:
+        """Return the parameters of the Stan program without constraint that have given weights.
+
+        Parameters
+        ----------
+        weights : mapping of str to ndarray, shape (n, *shape)
+            Effective weights and sampled scales, as `sample_prior` gives them.
+        centred : bool
+            Whether weights of sampled scales are parameters themselves.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n, *shape)
+            Parameters by name.
+        """
+        prior = self.prior_parts
+        raw = {name: np.array(value) for name, value in weights.items()}
+        if isinstance(prior, Prior):
+            raw["W"] = raw["W"] / raw.get("input_scale", np.ones((1, 1)))[:, None, :]
+        else:
+            groups = zip(prior.groups.values(), prior.matrices(raw), prior.scales(raw), strict=True)
+            for group, matrix, scale in groups:
+                if not (centred and group.sampled):
+                    matrix /= scale
+        names = self.program_names
+        return {names.get(name, name): value for name, value in raw.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the arguments as a dict that JSON can hold.
 
@@ -519,9 +565,6 @@ class Network:
             "save_log_lik": int(log_lik),
         }
         if isinstance(prior, GroupPriors):
-            centred = self.centred
-            if centred is None:
-                centred = len(inputs) >= _ROWS_TO_CENTRE * self.parameter_count
             return {
                 **data,
                 "skip": int(self.skip),
@@ -531,7 +574,7 @@ class Network:
                 "trials": [] if tries is None else tries.astype(int).tolist(),
                 "log_exposure": [] if exposures is None else np.log(exposures).tolist(),
                 "noise_nu": likelihood.nu if math.isfinite(likelihood.nu) else 1.0,
-                **prior.data(centred=centred),
+                **prior.data(centred=self.is_centred(len(inputs))),
             }
         data |= {
             "prior_family": FAMILIES.index(prior.family) + 1,

@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from manymodes.errors import InputError
 from manymodes.networks.forward import Weights, layers, numbers
+from manymodes.networks.group_priors import SOURCE_SCALE, GroupPriors
 from manymodes.networks.network import Network
 from manymodes.networks.variable_size import flippable
 from manymodes.types import FloatArray, IntArray
@@ -206,7 +207,8 @@ def act(
     network : Network
         The network.
     weights : mapping of str to array_like, shape (..., *network.weight_shapes[name])
-        Effective weights. Other names are left out of the result.
+        Effective weights. The sampled scales of their prior, if they are there, go along. Other
+        names are left out of the result.
     permutations : sequence of array_like of int, each (..., units)
         For each hidden layer, which unit (counted from 0) takes each place.
     signs : sequence of array_like, each (..., units)
@@ -244,6 +246,11 @@ def act(
     ):
         _permute(matrix, bias, after, order)
         _flip(network.activation, (matrix, bias), (after, next_bias), flip)
+    if SOURCE_SCALE in new and isinstance(network.prior_parts, GroupPriors):
+        for layer, places in network.prior_parts.source_places(network.inputs).items():
+            own = new[SOURCE_SCALE][..., places]
+            order = np.broadcast_to(orders[layer], own.shape)
+            new[SOURCE_SCALE][..., places] = np.take_along_axis(own, order, axis=-1)
     return new
 
 
@@ -514,8 +521,9 @@ def _copied(
     """Return a copy of the weights, broadcast to further leading dimensions."""
     new: dict[str, FloatArray] = {}
     own: tuple[int, ...] | None = None
-    for name, shape in network.weight_shapes.items():
-        if name == "sigma" and name not in weights:
+    scales = network.scale_shapes
+    for name, shape in {**network.weight_shapes, **scales}.items():
+        if name not in weights and (name == "sigma" or name in scales):
             continue
         if name not in weights:
             raise InputError(

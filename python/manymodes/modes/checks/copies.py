@@ -16,13 +16,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
+from manymodes.density.network_moves import moved
 from manymodes.density.posterior import Posterior
 from manymodes.modes.checks.basins import Basins
 from manymodes.modes.checks.bridge_sampling import log_sum
 from manymodes.networks.network import Network
-from manymodes.networks.symmetry import act
 from manymodes.statistics.estimate import Estimate
 from manymodes.types import FloatArray
 
@@ -138,26 +136,7 @@ def _orbit(posterior: Posterior, network: Network, top: FloatArray, *, flips: bo
         *itertools.product(*(itertools.product((1, -1)[: 1 + flips], repeat=w) for w in widths))
     ]
     members = [(p, s) for p in permutations for s in signs]
-    row = posterior.constrain_rows(top)
-    named = posterior.unpack(row)
-    # Under ard W is W_raw with scaled columns, and units are its rows: the same moves apply.
-    of_program = {"W": "W_raw"}
-    weights = {
-        name: named[of_program.get(name, name)] for name in network.weight_shapes if name != "sigma"
-    }
-    moved = act(
-        network,
-        weights,
-        [np.array([p[layer] for p, _ in members]) for layer in range(len(widths))],
-        [np.array([s[layer] for _, s in members], dtype=float) for layer in range(len(widths))],
-    )
-    rows = np.tile(row, (len(members), 1))
-    for variable in posterior.variables:
-        for name, value in moved.items():
-            if variable.name == of_program.get(name, name):
-                flat = np.moveaxis(value, 0, -1).reshape(variable.size, -1, order="F")
-                rows[:, variable.start : variable.start + variable.size] = flat.T
-    return posterior.unconstrain_rows(rows)
+    return moved(posterior, top, [p for p, _ in members], [s for _, s in members])
 
 
 def _is_one(posterior: Posterior, a: FloatArray, b: FloatArray) -> bool:

@@ -15,6 +15,7 @@ from manymodes.networks.audit.orders import Count, Draws
 from manymodes.networks.audit.result import Audit, Evidence, KnownEstimate
 from manymodes.networks.constraint_mass import RegionMass
 from manymodes.networks.constraints import admits
+from manymodes.networks.group_priors import GroupPriors
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import generators, group_order
 from manymodes.runtime.seeds import check_seed
@@ -64,6 +65,15 @@ def audit(network: Network, *, orbits: int = ORBITS, seed: int = 1) -> Audit:
             f"active: '{network.active}' leaves no constraint to audit, because the units of a"
             " network of variable size differ; audit the network with active None"
         )
+    prior = network.prior_parts
+    if network.activation == "sigmoid" and isinstance(prior, GroupPriors):
+        boxes = [name for name in prior.bounded if name.startswith("b")]
+        if boxes:
+            raise InputError(
+                f"prior: the uniform prior of {', '.join(boxes)} cannot be audited with sigmoid "
+                "units, whose flips move biases; give all groups one uniform prior, or another "
+                "family"
+            )
     most = _MOST_NUMBERS // network.parameter_count
     if orbits > max(2, most):
         raise InputError(

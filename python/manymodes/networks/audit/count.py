@@ -103,14 +103,20 @@ def sample_copies(network: Network, weights: Draws, rng: np.random.Generator) ->
 
 def bounded(network: Network) -> bool:
     """Return whether copies of a draw can lie outside of the prior's support."""
-    return network.activation == "sigmoid" and Prior.parse(network.prior).family == "uniform"
+    return network.activation == "sigmoid" and _bound(network) < math.inf
+
+
+def _bound(network: Network) -> float:
+    """Return the largest absolute value of every weight."""
+    prior = network.prior_parts
+    return prior.bound if isinstance(prior, Prior) else math.inf
 
 
 def in_support(network: Network, weights: Draws) -> Booleans:
     """Return whether copies of draws of the prior lie in its support."""
     good = np.ones(weights["b"].shape[:-1], dtype=bool)
     if bounded(network):
-        bound = Prior.parse(network.prior).bound
+        bound = _bound(network)
         for name in ("b", "c"):
             good &= (np.abs(weights[name]) < bound).all(axis=-1)
     return good
@@ -149,7 +155,7 @@ def _stays(network: Network, after: FloatArray, bias: FloatArray, flipped: Boole
     if not bounded(network):
         return np.ones(flipped.shape[:-1], dtype=bool)
     moved = bias + (after * flipped[..., None, :]).sum(axis=-1)
-    return np.asarray((np.abs(moved) < Prior.parse(network.prior).bound).all(axis=-1))
+    return np.asarray((np.abs(moved) < _bound(network)).all(axis=-1))
 
 
 def _patterns(network: Network, weights: Draws, base: int, rng: np.random.Generator) -> Count:

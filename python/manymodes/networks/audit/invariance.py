@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from manymodes.networks.network import Network
-from manymodes.networks.prior import Prior
 from manymodes.networks.symmetry import Generator, generators
 from manymodes.types import FloatArray
 
@@ -68,11 +67,10 @@ def invariance(network: Network, weights: dict[str, FloatArray]) -> tuple[Invari
     weights : dict of str to ndarray, shape (n, *shape)
         Draws of `Network.sample_prior`, on which changes are measured.
     """
-    scales = {name: value for name, value in weights.items() if name == "input_scale"}
     before = network.log_prior(weights)
     found = []
     for generator in generators(network):
-        copy = {**generator(network, weights, _FACTOR), **scales}
+        copy = generator(network, weights, _FACTOR)
         change = network.log_prior(copy) + _log_jacobian(network, generator) - before
         inside = np.isfinite(change)
         outside = 1 - float(inside.mean())
@@ -97,15 +95,15 @@ def _log_jacobian(network: Network, generator: Generator) -> float:
     """Return the log volume factor of a move: 0 except for a rescaling."""
     if generator.kind != "rescale":
         return 0.0
-    widths = (network.inputs, *network.hidden, network.outputs)
+    widths = (network.inputs, *network.hidden, network.units_out)
     incoming, outgoing = widths[generator.layer], widths[generator.layer + 2]
     return (incoming + 1 - outgoing) * math.log(_FACTOR)
 
 
 def _argument(network: Network, generator: Generator) -> tuple[bool, str]:
     if generator.kind == "swap":
-        if Prior.parse(network.prior).ard:
-            return True, "weights of all units are alike, whatever the scales of the inputs"
+        if network.scale_shapes:
+            return True, "weights of all units are alike, whatever the sampled scales"
         return True, "weights of all units are independent and alike"
     if generator.kind == "rescale":
         return False, "the prior has a scale: it prefers some factors to others"

@@ -41,9 +41,9 @@ def network_prior_draw(posterior: Posterior, rng: np.random.Generator) -> FloatA
     network = posterior.network
     if network is None or network.constraint != "none":
         raise InputError(f"the posterior '{posterior.name}' is not of a network of constraint none")
-    drawn = {name: values[0] for name, values in network.sample_prior(rng, 1).items()}
-    drawn["W_raw"] = drawn["W"] / drawn.get("input_scale", 1.0)
-    return unconstrained(posterior, {name: value.tolist() for name, value in drawn.items()})
+    centred = network.is_centred(posterior.data["N"])
+    drawn = network.program_values(network.sample_prior(rng, 1), centred=centred)
+    return unconstrained(posterior, {name: value[0].tolist() for name, value in drawn.items()})
 
 
 def sampled_prior(prior: Posterior, rows: int, seed: int) -> FloatArray:

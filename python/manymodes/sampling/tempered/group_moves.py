@@ -13,6 +13,7 @@ import numpy as np
 from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError
 from manymodes.networks.forward import layers
+from manymodes.networks.group_priors import SOURCE_SCALE, GroupPriors
 from manymodes.networks.network import Network
 from manymodes.networks.variable_size import flippable
 from manymodes.sampling.base_measures import BaseMeasure
@@ -46,16 +47,30 @@ def group_entries(posterior: Posterior, base: BaseMeasure, seed: int) -> list[En
     after = [*stages[1:], (places["V"], places["c"])]
     flips = flippable(network.activation, network.hidden, network.active)
     swaps = network.active is None
-    family, _, bound = network.prior.partition(":")
-    entries: list[Entry] = [("bound", float(bound))] if family == "uniform" else []
+    prior = network.prior_parts
+    entries: list[Entry] = []
+    along: dict[int, FloatArray] = {}  # places of what a layer's units carry besides weights
+    if isinstance(prior, GroupPriors):
+        by_layer = prior.source_places(network.inputs)
+        along = {layer: places[SOURCE_SCALE][own] for layer, own in by_layer.items()}
+        if network.activation == "sigmoid":  # biases have another scale than what would be added
+            flips = (0,) * len(flips)
+    elif prior.family == "uniform":
+        entries.append(("bound", prior.bound))
     points = base.sample(np.random.default_rng(seed), _TRIALS)
-    for (matrix, bias), (outgoing, next_bias), flipped in zip(stages, after, flips, strict=True):
+    for layer, ((matrix, bias), (outgoing, next_bias), flipped) in enumerate(
+        zip(stages, after, flips, strict=True)
+    ):
         units = [
             np.concatenate([matrix[u], bias[[u]], outgoing[:, u]]).astype(np.intp)
             for u in range(len(bias))
         ]
-        entries.append(("layer", int(_exchanges_freely(posterior, units, points))))
-        entries += [("unit", _joined(unit)) for unit in units if swaps]
+        carried = [
+            np.append(unit, along[layer][u]).astype(np.intp) if layer in along else unit
+            for u, unit in enumerate(units)
+        ]
+        entries.append(("layer", int(_exchanges_freely(posterior, carried, points))))
+        entries += [("unit", _joined(unit)) for unit in carried if swaps]
         for u in range(flipped):
             added = np.empty((0, 2), dtype=np.intp)
             if network.activation == "sigmoid":
@@ -75,8 +90,8 @@ def _places(posterior: Posterior, network: Network) -> dict[str, FloatArray]:
     """
     numbers = np.arange(posterior.model.param_num(include_tp=True), dtype=float)
     named = {name: values[0] for name, values in posterior.unpack(numbers[None]).items()}
-    named["W"] = named.get("W_raw", named.get("W"))
-    return {name: named[name] for name in network.weight_shapes if name in named}
+    wanted = {**network.program_names, **{name: name for name in network.scale_shapes}}
+    return {name: named[own] for name, own in wanted.items() if own in named}
 
 
 def _exchanges_freely(posterior: Posterior, units: list[IntArray], points: FloatArray) -> bool:
