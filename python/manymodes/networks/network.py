@@ -15,10 +15,11 @@ weights, which have the same names in every program:
 
 The heteroscedastic likelihood has two outputs for each target, all means first, then the logarithms
 of all standard deviations; the shapes above have both. The sampled scales of a prior are further
-parameters, which predictions do not need: ``input_scale``, shape (inputs,), of a prior with `ard`,
-``group_scale`` and ``source_scale`` of priors by group (`manymodes.networks.group_priors`). A network
-of variable size (`manymodes.networks.variable_size`) also has ``p_active``, shape (hidden[0],): the
-probabilities of 1, 2, ... active units given weights and data. Predictions are averaged over them.
+parameters, which predictions do not need: ``input_scale``, shape (inputs,), of a prior with
+`ard`, ``group_scale`` and ``source_scale`` of priors by group (`manymodes.networks.group_priors`).
+A network of variable size (`manymodes.networks.variable_size`) also has ``p_active``, shape
+(hidden[0],): the probabilities of 1, 2, ... active units given weights and data. Predictions are
+averaged over them.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from manymodes.density.network_moves import moved
 from manymodes.density.posterior import Posterior
 from manymodes.modes.checks.basins import Basins
