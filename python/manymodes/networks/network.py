@@ -54,6 +54,7 @@ from manymodes.networks.likelihood import (
     checked_trials,
     log_density,
     mean,
+    noise,
 )
 from manymodes.networks.prior import FAMILIES, Prior
 from manymodes.networks.variable_size import (
@@ -633,6 +634,84 @@ class Network:
         shapes = self._shapes_without("sigma")
         last = (len(inputs), *classes)
         return over_draws(link, weights, shapes, inputs, self.activation, self.hidden, last)
+
+    def noise(self, weights: Weights, X: npt.ArrayLike) -> FloatArray:
+        """Return the noise of real targets for each draw of the weights.
+
+        Parameters
+        ----------
+        weights : mapping of str to array_like, shape (..., *weight_shapes[name])
+            Effective weights, with sigma if the noise is sampled.
+        X : array_like, shape (N, inputs)
+            Inputs.
+
+        Returns
+        -------
+        ndarray
+            Standard deviation (normal, heteroscedastic) or scale (student), shape (..., N), or
+            (..., N, outputs) of several targets.
+
+        Raises
+        ------
+        InputError
+            If targets are no real numbers, or weights or inputs have the wrong shape.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(1,), likelihood="heteroscedastic")
+        >>> weights = {"W": [[1.0]], "b": [0.0], "V": [[2.0], [1.0]], "c": [0.0, 0.0]}
+        >>> network.noise(weights, [[-1.0], [0.0], [1.0]]).round(2)
+        array([0.47, 1.  , 2.14])
+        """
+        likelihood = self.likelihood_parts
+        if not likelihood.is_real:
+            raise InputError(
+                f"likelihood: {self.likelihood} has no noise that is a standard deviation or scale"
+            )
+        inputs = checked_inputs(X, self.inputs)
+        several = (self.outputs,) if self.outputs > 1 else ()
+
+        def of_outputs(eta: FloatArray, draws: Mapping[str, FloatArray]) -> FloatArray:
+            found = noise(likelihood.kind, eta, self.noise_of(draws))
+            shape = (len(eta), len(inputs), self.outputs)
+            return np.broadcast_to(found, shape).reshape(len(eta), len(inputs), *several)
+
+        last = (len(inputs), *several)
+        shapes = self.weight_shapes
+        return over_draws(of_outputs, weights, shapes, inputs, self.activation, self.hidden, last)
+
+    def function_values(self, weights: Weights, X: npt.ArrayLike) -> FloatArray:
+        """Return the numbers that say which function a network computes, shape (..., N, n).
+
+        They are the predictions and, of the heteroscedastic likelihood, the noise. Weights and
+        inputs are as in `predict`.
+
+        Parameters
+        ----------
+        weights : mapping of str to array_like, shape (..., *weight_shapes[name])
+            Effective weights.
+        X : array_like, shape (N, inputs)
+            Inputs.
+
+        Returns
+        -------
+        ndarray, shape (..., N, n)
+            One number for each input, or one for each class or target, or twice as many.
+
+        Examples
+        --------
+        >>> network = mm.Network(inputs=1, hidden=(1,), likelihood="heteroscedastic")
+        >>> weights = {"W": [[1.0]], "b": [0.0], "V": [[2.0], [1.0]], "c": [0.0, 0.0]}
+        >>> network.function_values(weights, [[0.0], [1.0]]).round(2)
+        array([[0.  , 1.  ],
+               [1.52, 2.14]])
+        """
+        found = self.predict(weights, X)
+        found = found if self.outputs > 1 else found[..., None]
+        if self.likelihood_parts.kind != "heteroscedastic":
+            return found
+        noise_of_targets = self.noise(weights, X).reshape(found.shape)
+        return np.concatenate([found, noise_of_targets], axis=-1)
 
     def log_lik(
         self,

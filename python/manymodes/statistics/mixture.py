@@ -6,18 +6,23 @@ for each row of the table, shape (S, N).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from manymodes.types import FloatArray
+from manymodes.types import FloatArray, IntArray
 
 _STEPS = 200
 _CLOSE = 1e-7  # of a standard deviation: after such a step the next is far below rounding
 _FIRST_STEPS = 12
 """So many steps may all be Newton's; of those after them, every second halves the interval."""
 _THIN = 16
+_LARGEST = 2.0**62  # the largest count that a quantile may be
+_ROUNDING = 1e-12  # of probabilities that weights hit exactly
 
 
 def log_mean_exp(weights: FloatArray, log_density: FloatArray) -> FloatArray:
@@ -33,7 +38,7 @@ def log_mean_exp(weights: FloatArray, log_density: FloatArray) -> FloatArray:
 def moments(
     weights: FloatArray, mean: FloatArray, sd: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return moments of a mixture of normals.
+    """Return moments of a mixture.
 
     Parameters
     ----------
@@ -41,8 +46,8 @@ def moments(
         Weights of the draws.
     mean : array of shape (S, N)
         Mean of each component.
-    sd : array of shape (S,)
-        Standard deviation of each draw's components.
+    sd : array of shape (S,) or (S, N)
+        Standard deviation of each draw's components, or of each component.
 
     Returns
     -------
@@ -53,6 +58,27 @@ def moments(
     centre = weights @ mean
     between = weights @ (mean - centre) ** 2
     return centre, np.sqrt(between), np.sqrt(between + weights @ sd**2)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A distribution of location 0 and scale 1: its distribution function, inverse and density."""
+
+    below: Callable[[FloatArray], FloatArray]
+    at: Callable[[FloatArray], FloatArray]
+    density: Callable[[FloatArray], FloatArray]
+
+
+_NORMAL = _Shape(ndtr, ndtri, lambda z: np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+
+
+def _student(nu: float) -> _Shape:
+    top = math.exp(math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2)) / math.sqrt(nu * math.pi)
+    return _Shape(
+        lambda z: stdtr(nu, z),
+        lambda p: stdtrit(nu, p),
+        lambda z: top * (1 + z**2 / nu) ** (-(nu + 1) / 2),
+    )
 
 
 def normal_quantiles(
@@ -80,30 +106,68 @@ def normal_quantiles(
     the first few: between narrow components far apart, where the line is flat, Newton's steps may
     stay inside and come no nearer.
     """
+    return _quantiles(_NORMAL, weights, mean, sd, levels)
+
+
+def student_quantiles(
+    weights: FloatArray,
+    location: FloatArray,
+    scale: FloatArray,
+    nu: float,
+    levels: Sequence[float],
+) -> FloatArray:
+    """Return quantiles of mixtures of Student's t distributions.
+
+    Parameters
+    ----------
+    weights : array of shape (S,)
+        Weights of the draws.
+    location : array of shape (S, N)
+        Location of each component.
+    scale : array of shape (S,) or (S, N)
+        Scale of each draw's components, or of each component.
+    nu : float
+        Degrees of freedom of all components.
+    levels : sequence of float
+        Probabilities, each between 0 and 1.
+
+    Returns
+    -------
+    array of shape (len(levels), N)
+        The quantiles, found as in `normal_quantiles`, with Student's t in the place of the normal.
+    """
+    return _quantiles(_student(nu), weights, location, scale, levels)
+
+
+def _quantiles(
+    shape: _Shape, weights: FloatArray, mean: FloatArray, sd: FloatArray, levels: Sequence[float]
+) -> FloatArray:
+    """Return quantiles of mixtures of one shape; ``mean`` and ``sd`` are location and scale."""
     centre, _, spread = moments(weights, mean, sd)
     few = weights[::_THIN]
     if len(few) > 256 and few.sum() > 0:
-        found = normal_quantiles(few / few.sum(), mean[::_THIN], sd[::_THIN], levels)
+        found = _quantiles(shape, few / few.sum(), mean[::_THIN], sd[::_THIN], levels)
     else:
-        found = centre + np.outer(ndtri(levels), spread)
+        found = centre + np.outer(shape.at(np.asarray(levels)), spread)
+    scales = sd[:, None] if sd.ndim == 1 else sd
     for quantile, level in zip(found, levels, strict=True):
-        z = float(ndtri(level))
-        low, high = (extreme(mean + z * sd[:, None], axis=0) for extreme in (np.min, np.max))
+        z = float(shape.at(np.asarray(level)))
+        low, high = (extreme(mean + z * scales, axis=0) for extreme in (np.min, np.max))
         quantile[:] = np.clip(quantile, low, high)
         open_ = np.flatnonzero(high > low)
         for count in range(_STEPS):
             if open_.size == 0:
                 break
             at = quantile[open_]
-            scaled = (at - mean[:, open_]) / sd[:, None]
-            below = weights @ ndtr(scaled)
-            density = (weights / sd) @ np.exp(-0.5 * scaled**2) / np.sqrt(2 * np.pi)
+            scale = scales if sd.ndim == 1 else scales[:, open_]
+            scaled = (at - mean[:, open_]) / scale
+            below = weights @ shape.below(scaled)
+            density = weights @ (shape.density(scaled) / scale)
             low[open_] = np.where(below < level, at, low[open_])
             high[open_] = np.where(below > level, at, high[open_])
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                probit = ndtri(below)
-                slope = density * np.sqrt(2 * np.pi) * np.exp(0.5 * probit**2)
-                step = at - (probit - z) / slope
+                line = shape.at(below)
+                step = at - (line - z) * (shape.density(line) / density)
             newton = ((step > low[open_]) & (step < high[open_])) | (step == at)
             newton &= count < _FIRST_STEPS or count % 2 == 0
             step = np.where(newton, step, 0.5 * (low[open_] + high[open_]))
@@ -116,6 +180,51 @@ def normal_quantiles(
             )
             done |= high[open_] - low[open_] <= 1e-15 * np.abs(at) + 1e-12 * spread[open_]
             open_ = open_[~done]
+    return found
+
+
+CountsBelow: TypeAlias = Callable[[FloatArray, IntArray], FloatArray]
+"""Takes counts and the rows that they belong to; returns the probability of at most so many."""
+
+
+def count_quantiles(below: CountsBelow, guess: FloatArray, level: float) -> FloatArray:
+    """Return the smallest counts that a distribution does not exceed with some probability.
+
+    Parameters
+    ----------
+    below : callable
+        The distribution function: takes counts, shape (n,), and the rows that they belong to;
+        returns the probability of at most so many, shape (n,).
+    guess : array of shape (N,)
+        A number near the quantile of each row. The nearer it is, the fewer steps are taken.
+    level : float
+        The probability, between 0 and 1.
+
+    Returns
+    -------
+    array of shape (N,)
+        Whole numbers; infinite where even 2^62 is exceeded too often, or a guess is not finite.
+    """
+    known = np.isfinite(guess)
+    found = np.where(known, 0.0, np.inf)
+    rows = np.flatnonzero(known)
+    low = np.full(len(rows), -1.0)  # a count that is too small
+    high = np.full(len(rows), np.inf)  # one that is large enough
+    at = np.clip(np.rint(guess[rows]), 0.0, _LARGEST)
+    step = np.ones(len(rows))
+    while rows.size:
+        enough = below(at, rows) >= level - _ROUNDING
+        high, low = np.where(enough, at, high), np.where(enough, low, at)
+        done = (high - low <= np.maximum(1.0, 1e-15 * low)) | (low >= _LARGEST)
+        found[rows[done]] = high[done]
+        rows, low, high, at, step = (one[~done] for one in (rows, low, high, at, step))
+        # Steps double until the quantile lies between two counts, which are then halved.
+        inside = np.isfinite(high) & (low >= 0)
+        up = np.minimum(low + step, _LARGEST)
+        down = np.maximum(high - step, low + 1)
+        middle = low + np.floor((high - low) / 2)
+        at = np.where(inside, middle, np.where(np.isfinite(high), down, up))
+        step = 2 * step
     return found
 
 
