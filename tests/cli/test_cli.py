@@ -72,7 +72,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Any:
         (TABLE, ["--activation", "cosine"], "activation: 'cosine' is unknown"),
         (TABLE, ["--hidden", "0"], "hidden: 0 is not allowed"),
         (TABLE, ["--hidden", "x"], "argument --hidden"),
-        (TABLE, ["--likelihood", "poisson"], "likelihood: 'poisson' is unknown"),
+        (TABLE, ["--likelihood", "gamma"], "likelihood: 'gamma' is unknown"),
         (TABLE, ["--sigma-scale", "0"], "sigma_scale: 0.0 is not a positive finite number"),
         (TABLE, ["--holdout", "1"], "--holdout: 1 is not between 0 and 1"),
         ("a,y\n1,0\nx,1\n", [], "column 'a' has 'x' in line 3, which is not a number"),

@@ -117,7 +117,7 @@ def test_a_wrong_table_is_refused(
         (["true", "FALSE"] * 15, "normal", None, "is true or false: use --likelihood bernoulli"),
         (["u", "v"] * 15, "bernoulli", "x", "--positive: 'x' is not a class of 'y': u or v"),
         (["u", "v"] * 15, "categorical", "u", "--positive is for the bernoulli likelihood"),
-        (["u", "v"] * 15, "poisson", None, "likelihood: 'poisson' is unknown"),
+        (["u", "v"] * 15, "gamma", None, "likelihood: 'gamma' is unknown"),
     ],
 )  # fmt: skip
 def test_a_target_that_does_not_fit_the_likelihood_is_refused(

@@ -123,7 +123,22 @@ def _add_network(commands: Any) -> None:
         "table", type=Path, metavar="TABLE", help="CSV with a header, or Parquet (by its name)"
     )
     columns = network.add_argument_group("columns")
-    columns.add_argument("--target", required=True, metavar="COL", help="what to predict")
+    columns.add_argument(
+        "--target",
+        required=True,
+        action="append",
+        metavar="COL",
+        help="what to predict; given again, a further real target (normal, heteroscedastic, "
+        "student)",
+    )
+    columns.add_argument(
+        "--exposure",
+        metavar="COL",
+        help="poisson, negative-binomial: what a rate is multiplied by (default: 1)",
+    )
+    columns.add_argument(
+        "--trials", metavar="COL", help="binomial, which needs it: the trials of each row"
+    )
     columns.add_argument(
         "--categorical",
         nargs="+",
@@ -170,8 +185,25 @@ def _add_network(commands: Any) -> None:
     model.add_argument(
         "--sigma-scale",
         type=float,
-        help="normal likelihood: scale of the half-normal prior on the noise (of the "
-        "standardised target; default 1)",
+        metavar="S",
+        help="normal, student, negative-binomial: scale of the half-normal prior on the noise (of "
+        "the standardised target; default 1)",
+    )
+    model.add_argument(
+        "--sigma",
+        type=float,
+        metavar="S",
+        help="the same likelihoods: the noise is known, and this (in the units of the table)",
+    )
+    model.add_argument(
+        "--skip", action="store_true", help="weights from the inputs to the outputs, too"
+    )
+    model.add_argument(
+        "--centred",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="priors by group: whether weights of sampled scales are parameters themselves "
+        "(default: auto, which is yes from 20 rows for each parameter on)",
     )
     model.add_argument(
         "--constraint", default="none", help=f"{_CONSTRAINTS} or svd (default: none)"
@@ -203,12 +235,15 @@ def _add_model(model: Any) -> None:
     model.add_argument(
         "--likelihood",
         default="bernoulli",
-        help="bernoulli, categorical or normal (default: %(default)s)",
+        help="of classes: bernoulli, categorical; of real numbers: normal, heteroscedastic (the "
+        "noise depends on the inputs), student:NU; of counts: poisson, negative-binomial, binomial "
+        "(default: %(default)s)",
     )
     model.add_argument(
         "--prior",
         default="normal:1",
-        help="normal:SD, uniform:B, laplace:SCALE, student:NU,SCALE or ard[:SCALE] "
+        help="normal:SD, uniform:B, laplace:SCALE, student:NU,SCALE or ard[:SCALE]; or by group, "
+        "as in 'ih=normal:1 bh=normal:1 ho=x0.05:0.5 bo=normal:10'; or fbm or scaled "
         "(default: %(default)s)",
     )
 
@@ -224,7 +259,7 @@ def _add_audit(commands: Any) -> None:
         type=whole(1, 100_000),
         default=1,
         metavar="K",
-        help="classes (categorical; default: 1)",
+        help="classes (categorical) or real targets (default: 1)",
     )
     audit.add_argument(
         "--constraint", default="all", help=f"{_CONSTRAINTS}, svd or all (default: side by side)"

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
+from typing import TYPE_CHECKING
+
 from manymodes.errors import InputError
+
+if TYPE_CHECKING:
+    from manymodes.tables.table import Table
+
+_CENTRED = {"auto": None, "yes": True, "no": False}
 
 
 def network_command(options: argparse.Namespace) -> int:
@@ -29,6 +37,8 @@ def network_command(options: argparse.Namespace) -> int:
         standardise=not options.no_standardise,
         decimal=options.decimal,
         keep_na=options.keep_na,
+        exposure=options.exposure,
+        trials=options.trials,
         holdout=options.holdout,
         seed=options.seed,
     )
@@ -36,18 +46,23 @@ def network_command(options: argparse.Namespace) -> int:
     network = Network(
         inputs=len(table.input_names),
         hidden=tuple(options.hidden),
-        outputs=len(classes) if options.likelihood == "categorical" else 1,
+        outputs=len(classes) if options.likelihood == "categorical" else len(table.all_targets),
         activation=options.activation,
         likelihood=options.likelihood,
         prior=options.prior,
         constraint=options.constraint,
         sigma_scale=1.0 if options.sigma_scale is None else options.sigma_scale,
         active=options.active,
+        sigma=None if options.sigma is None else _sigma(options.sigma, table),
+        skip=options.skip,
+        centred=_CENTRED[options.centred],
     )
-    if options.sigma_scale is not None and options.likelihood != "normal":
-        raise InputError(f"--sigma-scale is for the normal likelihood, not {options.likelihood}")
+    _check_sigma_scale(options, network.likelihood_parts.kind)
     posterior = Posterior.from_network(
-        network, table.inputs(parts.train), table.targets(parts.train)
+        network,
+        table.inputs(parts.train),
+        table.targets(parts.train),
+        **table.counted_over(parts.train),
     )
     kept = None
     if parts.held_out is not None:
@@ -66,6 +81,10 @@ def network_command(options: argparse.Namespace) -> int:
             "inputs": list(table.input_names),
             "parameters": network.parameter_count,
             "target": table.target.name,
+            "targets": [target.name for target in table.all_targets],
+            "exposure": table.exposure,
+            "trials": table.trials,
+            "sigma": network.sigma,
             "classes": list(classes),
             "holdout": None if kept is None else str(kept),
             "held_out_rows": 0 if parts.held_out is None else len(parts.held_out),
@@ -74,6 +93,30 @@ def network_command(options: argparse.Namespace) -> int:
     elif not options.quiet:
         print(network_text(options.out, network, parts, kept))
     return 0
+
+
+def _sigma(sigma: float, table: Table) -> float:
+    """Return a known noise in the units that the network sees."""
+    if not (math.isfinite(sigma) and sigma > 0):
+        raise InputError(f"--sigma: {sigma:g} is not a positive finite number")
+    scales = {target.scaling.sd for target in table.all_targets}
+    if len(scales) > 1:
+        raise InputError(
+            "--sigma: the targets are standardised by different standard deviations, and the "
+            "network has one noise for all: use --no-standardise, or leave --sigma out"
+        )
+    return sigma / scales.pop()
+
+
+def _check_sigma_scale(options: argparse.Namespace, kind: str) -> None:
+    from manymodes.networks.likelihood import NOISY
+
+    if options.sigma_scale is None:
+        return
+    if kind not in NOISY:
+        raise InputError(f"--sigma-scale is for the likelihoods {', '.join(NOISY)}, not {kind}")
+    if options.sigma is not None:
+        raise InputError("--sigma-scale: the noise is known by --sigma: leave one of them out")
 
 
 def predict_command(options: argparse.Namespace) -> int:
@@ -109,6 +152,8 @@ def predict_command(options: argparse.Namespace) -> int:
     )
     if found.extra and not options.quiet:
         print(f"manymodes: columns not used: {shown(found.extra)}", file=sys.stderr)
+    for note in found.notes if not options.quiet else ():
+        print(f"manymodes: {note}", file=sys.stderr)
     entry = found.as_dict()
     if options.out is not None:
         write_frame(options.out, found.frame)

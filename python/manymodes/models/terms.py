@@ -76,7 +76,7 @@ def held_out_terms(model: ModelRun, engine: str) -> FloatArray:
     weights = found.weights
     kept = weights > _LEAST_WEIGHT * weights.max()
     draws = model.posterior.unpack(model.posterior.constrain_rows(found.eta[kept]))
-    density = model.network.log_lik(draws, rows.X, rows.y)
+    density = model.network.log_lik(draws, rows.X, rows.y, **rows.counted_over)
     return np.asarray(
         logsumexp(density, axis=0, b=weights[kept][:, None] / weights[kept].sum()) + rows.log_unit
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manymodes.networks.likelihood import RATES
 from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.format import limit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from manymodes.results.predict import Predictions
     from manymodes.statistics.estimate import Estimate
     from manymodes.tables.table import Parts
+    from manymodes.tables.table import Table as DataTable
 
 _MOST_UNRANKED = 10
 _MOST_ROWS = 40  # of a table of modes
@@ -348,9 +350,40 @@ def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | 
         )
     elif target.classes:
         lines.append(f"target {escaped(target.name)}: {shown(target.classes)}")
+    elif target.likelihood != "normal" or parts.table.more_targets:
+        lines.append(_numbers_read(parts.table))
+    if network.sigma is not None:
+        lines.append(_known_noise(network, parts.table))
     if parts.held_out is not None:
         lines.append(f"{held_out}: {counted(len(parts.held_out), 'row')} held out")
     return "\n".join(lines)
+
+
+def _numbers_read(table: DataTable) -> str:
+    """Return a line on targets that are no classes, and on exposures or trials."""
+    several = len(table.all_targets) > 1
+    names = shown([target.name for target in table.all_targets])
+    line = f"target{'s' if several else ''} {names}: {table.target.likelihood}"
+    if table.exposure is not None:
+        line += f", rates times the exposure {quoted(table.exposure)}"
+    elif table.target.likelihood in RATES:
+        line += ", every exposure is 1"
+    if table.trials is not None:
+        line += f", successes in the trials of {quoted(table.trials)}"
+    return line
+
+
+def _known_noise(network: Network, table: DataTable) -> str:
+    """Return a line on a noise that is not sampled, in the user's units."""
+    assert network.sigma is not None
+    scale = table.target.scaling.sd
+    line = f"known noise: sigma = {network.sigma * scale:g}"
+    if scale != 1:
+        line += (
+            f" in the units of the table; the network sees the standardised target, and its sigma "
+            f"is {network.sigma:.6g} (divided by {scale:.6g})"
+        )
+    return line
 
 
 def prediction_text(found: Predictions, out: Path | None) -> str:
@@ -367,6 +400,9 @@ def prediction_text(found: Predictions, out: Path | None) -> str:
             if score.measure == "accuracy"
             else f"root mean square error {score.value:.4g}"
         )
+        if score.by_target:
+            errors = ", ".join(f"{escaped(name)} {value:.4g}" for name, value in score.by_target)
+            measure = f"root mean square error {errors}"
         lines.append(
             f"log predictive density of the target: {score.mean:.3f} ± {score.sd_of_mean:.3f} "
             f"nats a row, {score.sum:.2f} in sum; {measure}"

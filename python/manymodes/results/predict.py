@@ -15,7 +15,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,17 @@ import pandas as pd
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.active_units import by_size
 from manymodes.networks.network import Network
+from manymodes.results.outcome_columns import count_columns, number_columns
 from manymodes.results.run_directory import open_posterior
 from manymodes.sampling.chains.chains import Chains, load_chains
 from manymodes.sampling.nested import Nested, load_nested
 from manymodes.sampling.tempered import Tempered, load_tempered
-from manymodes.statistics.mixture import log_mean_exp, moments, normal_quantiles, weighted_quantiles
+from manymodes.statistics.mixture import log_mean_exp, weighted_quantiles
 from manymodes.statistics.stacking import stack
-from manymodes.tables.frames import as_frame
+from manymodes.tables.frames import Frame, as_frame
 from manymodes.tables.table import TABLE, AnyTable, Table
 from manymodes.types import FloatArray
+from manymodes.wording import quoted, shown
 
 ENGINES = ("chains", "nested", "tempered")
 _PREFERRED = ("chains", "tempered", "nested")
@@ -129,13 +131,16 @@ class TargetScore:
     Attributes
     ----------
     mean, sd_of_mean, sum : float
-        Log predictive density of the targets in nats, per unit of a normal target in the user's
-        units: its mean over rows, the standard error of this mean, and its sum.
+        Log predictive density of the targets in nats, per unit of a real target in the user's
+        units: its mean over rows, the standard error of this mean, and its sum. With several
+        targets it is of all together.
     measure : {"accuracy", "rmse"}
         The share of rows with the right most probable class, or the root mean square error of
         the predictive mean in the user's units.
     value : float
-        Its value.
+        Its value; of several targets, that of the first.
+    by_target : tuple of (str, float)
+        The root mean square error of each target by its name, if there are several.
     """
 
     mean: float
@@ -143,6 +148,7 @@ class TargetScore:
     sum: float
     measure: str
     value: float
+    by_target: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +158,12 @@ class Predictions:
     Attributes
     ----------
     frame : DataFrame
-        One row for each row of the table, in its order. For a normal target ``mean`` (of the
+        One row for each row of the table, in its order. For a number or a count ``mean`` (of the
         predictive distribution), ``mean_sd`` (how much draws disagree on it), ``sd`` (of the
         predictive distribution, noise included), ``lower`` and ``upper`` (its central interval,
-        noise included). For classes ``class`` (the most probable) and, for each class, its
+        noise included). Several targets have such columns each, as in ``NAME.mean``. Counts are
+        those of the row's exposure or trials, and of a binomial target ``p`` is the probability of
+        a success, with the central interval ``p.lower``, ``p.upper`` over draws. For classes ``class`` (the most probable) and, for each class, its
         probability ``p(NAME)`` with the central interval ``p(NAME).lower``, ``p(NAME).upper``
         over draws. With targets, ``log_density``: the log predictive density of the row's own
         target (nats). Means, intervals and densities are in the user's units.
@@ -169,6 +177,8 @@ class Predictions:
         Columns of the table that were not used.
     score : TargetScore or None
         How well the table's targets were predicted, if it has them.
+    notes : tuple of str
+        What was assumed or left out because the table lacks a column.
 
     Examples
     --------
@@ -186,6 +196,7 @@ class Predictions:
     described: str
     extra: tuple[str, ...] = ()
     score: TargetScore | None = None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, without the predictions themselves.
@@ -208,6 +219,7 @@ class Predictions:
             "draws": self.draws,
             "weights": self.described,
             "unused_columns": list(self.extra),
+            "notes": list(self.notes),
             "score": None
             if score is None
             else {
@@ -217,6 +229,7 @@ class Predictions:
                 else None,
                 "log_density_sum": score.sum,
                 score.measure: score.value,
+                **({f"{score.measure}_by_target": dict(score.by_target)} if score.by_target else {}),
             },
         }
 
@@ -241,7 +254,8 @@ def predict_table(
         ``manymodes network`` wrote.
     table : path, DataFrame or Frame
         CSV, Parquet or a pandas table with the columns that the network was trained on; with
-        the target as well, predictions are scored.
+        the target as well, predictions are scored. The column of trials is needed; without that
+        of exposures, every exposure is 1.
     decimal : {".", ","}, optional
         The decimal mark of numbers that are written as text; by default that of the table that
         the network was trained on.
@@ -319,16 +333,44 @@ def predict_table(
         raise ResultsError(
             f"{run} holds no {chosen} runs: make them with manymodes evidence --engine {chosen}"
         )
-    made = predict(posterior.network, draws, fitted, X, y, interval=interval, on_rows=on_rows)
-    extra = fitted.extra(frame)
-    return Predictions(made.frame, made.interval, made.draws, made.described, extra, made.score)
+    made = predict(
+        posterior.network,
+        draws,
+        fitted,
+        X,
+        y,
+        interval=interval,
+        on_rows=on_rows,
+        counted_over=fitted.counted_over(frame),
+    )
+    return replace(made, extra=fitted.extra(frame), notes=_notes(fitted, frame, y is not None))
+
+
+def _notes(table: Table, frame: Frame, scored: bool) -> tuple[str, ...]:
+    """Return sentences on columns that a table lacks."""
+    notes = []
+    if table.exposure is not None and table.exposure not in frame.columns:
+        notes.append(
+            f"{frame.name} has no column {quoted(table.exposure)}: every exposure is taken as 1"
+        )
+    if not scored and table.more_targets:
+        names = [target.name for target in table.all_targets]
+        there = [name for name in names if name in frame.columns]
+        if there:
+            notes.append(
+                f"{frame.name} has not all of the targets {shown(names)}: "
+                "the predictions have no score"
+            )
+    return tuple(notes)
 
 
 def _check_table(table: Table, network: Network, path: Path) -> None:
     """Raise `ResultsError` if a table cannot be what a network was given."""
-    classes = {"normal": 0, "bernoulli": 2}.get(network.likelihood, network.outputs)
-    target = table.target
+    kind, target = network.likelihood_parts.kind, table.target
+    classes = {"bernoulli": 2, "categorical": network.outputs}.get(kind, 0)
+    targets = network.outputs if network.likelihood_parts.is_real else 1
     same = target.likelihood == network.likelihood and len(target.classes) == classes
+    same = same and len(table.all_targets) == targets
     if len(table.input_names) != network.inputs or not same:
         raise ResultsError(
             f"{path} is not of the network of the run's posterior: restore it, or make the run "
@@ -345,6 +387,7 @@ def predict(
     *,
     interval: float = 0.9,
     on_rows: Callable[[int, int], None] | None = None,
+    counted_over: Mapping[str, FloatArray] | None = None,
 ) -> Predictions:
     """Mix the predictions of weighted draws.
 
@@ -359,10 +402,12 @@ def predict(
         units.
     X : array of shape (N, M)
         Inputs, as `Table.inputs` makes them.
-    y : array of shape (N,), optional
+    y : array of shape (N,) or (N, T), optional
         Targets, as `Table.targets` makes them.
     interval, on_rows
         As in `predict_table`.
+    counted_over : mapping of str to array of shape (N,), optional
+        Exposures or trials, as `Table.counted_over` makes them.
 
     Raises
     ------
@@ -375,15 +420,18 @@ def predict(
         network, weights, values = by_size(network, draws.weights, draws.values)
         draws = Draws(weights, values, draws.described)
     levels = (0.5 - interval / 2, 0.5 + interval / 2)
-    mixed = _normal if network.likelihood == "normal" else _classes
+    over = counted_over or {}
     parts = []
-    for rows in _blocks(len(X), len(draws.weights) * network.outputs):
-        part = mixed(network, draws, table, X[rows], levels)
+    for rows in _blocks(len(X), len(draws.weights) * network.units_out):
+        some = {name: values[rows] for name, values in over.items()}
+        part = _columns(network, draws, table, X[rows], some, levels)
         if y is not None:
             log_density = log_mean_exp(
-                draws.weights, network.log_lik(draws.values, X[rows], y[rows])
+                draws.weights, network.log_lik(draws.values, X[rows], y[rows], **some)
             )
-            part["log_density"] = table.target.scaling.density(log_density)
+            for target in table.all_targets:
+                log_density = target.scaling.density(log_density)
+            part["log_density"] = log_density
         parts.append(pd.DataFrame(part))
         if on_rows is not None:
             on_rows(min(rows.stop, len(X)), len(X))
@@ -392,21 +440,22 @@ def predict(
     return Predictions(frame, interval, n_draws, draws.described, (), score)
 
 
-def _normal(
-    network: Network, draws: Draws, table: Table, X: FloatArray, levels: tuple[float, float]
+def _columns(
+    network: Network,
+    draws: Draws,
+    table: Table,
+    X: FloatArray,
+    counted_over: Mapping[str, FloatArray],
+    levels: tuple[float, float],
 ) -> dict[str, Any]:
-    """Return the columns for a normal target, in the user's units."""
-    scaling = table.target.scaling
-    means, noise = network.predict(draws.values, X), draws.values["sigma"].reshape(-1)
-    mean, mean_sd, sd = moments(draws.weights, means, noise)
-    lower, upper = scaling.invert(normal_quantiles(draws.weights, means, noise, levels))
-    return {
-        "mean": scaling.invert(mean),
-        "mean_sd": mean_sd * scaling.sd,
-        "sd": sd * scaling.sd,
-        "lower": lower,
-        "upper": upper,
-    }
+    """Return the columns of predictions, without the density of targets."""
+    weights, values = draws.weights, draws.values
+    if network.likelihood_parts.is_real:
+        columns = number_columns(network, weights, values, table.all_targets, X, levels)
+        return dict(columns)
+    if network.likelihood_parts.is_count:
+        return count_columns(network, weights, values, X, counted_over, levels)
+    return _classes(network, draws, table, X, levels)
 
 
 def _classes(
@@ -434,10 +483,22 @@ def _score(frame: pd.DataFrame, table: Table, y: FloatArray) -> TargetScore:
         classes = np.array(table.target.classes, dtype=object)
         right = frame["class"].to_numpy(dtype=object) == classes[y.astype(int)]
         measure, value = "accuracy", float(right.mean())
+        by_target: tuple[tuple[str, float], ...] = ()
     else:
-        wrong = frame["mean"].to_numpy() - table.target.scaling.invert(y)
-        measure, value = "rmse", float(np.sqrt(np.mean(wrong**2)))
-    return TargetScore(float(log_density.mean()), error, float(log_density.sum()), measure, value)
+        by_target = tuple(_errors(frame, table, y))
+        measure, value = "rmse", by_target[0][1]
+        by_target = by_target if len(by_target) > 1 else ()
+    mean, total = float(log_density.mean()), float(log_density.sum())
+    return TargetScore(mean, error, total, measure, value, by_target)
+
+
+def _errors(frame: pd.DataFrame, table: Table, y: FloatArray) -> Iterator[tuple[str, float]]:
+    """Yield the name of each target and the root mean square error of its mean."""
+    targets = table.all_targets
+    for target, values in zip(targets, y.reshape(len(y), -1).T, strict=True):
+        column = "mean" if len(targets) == 1 else f"{target.name}.mean"
+        wrong = frame[column].to_numpy() - target.scaling.invert(values)
+        yield target.name, float(np.sqrt(np.mean(wrong**2)))
 
 
 def _blocks(rows: int, numbers: int) -> Iterator[slice]:

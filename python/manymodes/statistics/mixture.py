@@ -69,16 +69,29 @@ class _Shape:
     density: Callable[[FloatArray], FloatArray]
 
 
-_NORMAL = _Shape(ndtr, ndtri, lambda z: np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
+def _normal_density(z: FloatArray) -> FloatArray:
+    density = np.square(z)  # and the rest in place: blocks of draws x rows are large
+    density *= -0.5
+    np.exp(density, out=density)
+    density /= math.sqrt(2 * math.pi)
+    return density
+
+
+_NORMAL = _Shape(ndtr, ndtri, _normal_density)
 
 
 def _student(nu: float) -> _Shape:
     top = math.exp(math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2)) / math.sqrt(nu * math.pi)
-    return _Shape(
-        lambda z: stdtr(nu, z),
-        lambda p: stdtrit(nu, p),
-        lambda z: top * (1 + z**2 / nu) ** (-(nu + 1) / 2),
-    )
+
+    def density_at(z: FloatArray) -> FloatArray:
+        density = np.square(z)
+        density /= nu
+        density += 1
+        np.power(density, -(nu + 1) / 2, out=density)
+        density *= top
+        return density
+
+    return _Shape(lambda z: stdtr(nu, z), lambda p: stdtrit(nu, p), density_at)
 
 
 def normal_quantiles(
@@ -160,14 +173,18 @@ def _quantiles(
                 break
             at = quantile[open_]
             scale = scales if sd.ndim == 1 else scales[:, open_]
-            scaled = (at - mean[:, open_]) / scale
+            scaled = at - mean[:, open_]
+            scaled /= scale
             below = weights @ shape.below(scaled)
-            density = weights @ (shape.density(scaled) / scale)
+            heights = shape.density(scaled)
+            heights /= scale
+            density = weights @ heights
             low[open_] = np.where(below < level, at, low[open_])
             high[open_] = np.where(below > level, at, high[open_])
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 line = shape.at(below)
                 step = at - (line - z) * (shape.density(line) / density)
+            del scaled, heights
             newton = ((step > low[open_]) & (step < high[open_])) | (step == at)
             newton &= count < _FIRST_STEPS or count % 2 == 0
             step = np.where(newton, step, 0.5 * (low[open_] + high[open_]))

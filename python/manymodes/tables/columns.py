@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from manymodes.errors import InputError, TableWarning
+from manymodes.networks.likelihood import Likelihood
 from manymodes.tables.cells import (
     all_numbers,
     could_be_names,
@@ -26,11 +27,13 @@ from manymodes.tables.cells import (
     truths,
 )
 from manymodes.tables.frames import Frame
-from manymodes.types import FloatArray
+from manymodes.types import BoolArray, FloatArray
 from manymodes.wording import escaped, quoted
 
 _MANY_CLASSES = 20
 _HINT_TARGET = "; for classes use --likelihood bernoulli (two) or categorical"
+_HINT_COUNT = "; for numbers that are not counts use --likelihood normal"
+_LARGEST_COUNT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,12 @@ class Target:
     ----------
     name : str
         The column.
-    likelihood : {"bernoulli", "categorical", "normal"}
-        The distribution of the target.
+    likelihood : str
+        The distribution of the target, as `Network` takes it.
     classes : tuple of str
-        The names of the classes 0, 1, ...; two for bernoulli, none for normal.
+        The names of the classes 0, 1, ...; two for bernoulli, none for numbers and counts.
     scaling : Scaling
-        The scaling of a normal target.
+        The scaling of a real number. Counts have none.
     verbatim : bool
         Whether the classes are texts, to the letter; the names of numbers, and of true and false,
         are not.
@@ -156,19 +159,19 @@ class Target:
         cls, frame: Frame, name: str, likelihood: str, positive: str | None, *, standardise: bool
     ) -> Target:
         """Decide from the training part what the target means."""
-        if likelihood not in ("bernoulli", "categorical", "normal"):
-            raise InputError(
-                f"likelihood: '{likelihood}' is unknown; allowed are bernoulli, categorical, normal"
-            )
+        parts = Likelihood.parse(likelihood)
         if positive is not None and likelihood != "bernoulli":
             raise InputError(f"--positive is for the bernoulli likelihood, not for {likelihood}")
-        if likelihood == "normal":
+        if parts.is_real or parts.is_count:
             if is_boolean(frame, name):
                 raise InputError(
                     f"{frame.name}: the target {quoted(name)} is true or false: "
                     "use --likelihood bernoulli"
                 )
             values = numbers(frame, name, _HINT_TARGET if could_be_names(frame, name) else "")
+            if parts.is_count:
+                counts(frame, name, f"a {parts.kind} target", hint=_HINT_COUNT)
+                return cls(name, likelihood)
             if (values == values[0]).all():
                 raise InputError(f"{frame.name}: the target {quoted(name)} is always {values[0]:g}")
             scaling = _scaling(frame, name, values) if standardise else Scaling()
@@ -188,11 +191,65 @@ class Target:
         return cls(name, likelihood, classes, verbatim=verbatim)
 
     def encode(self, frame: Frame) -> FloatArray:
-        """Return the targets, shape (N,): class numbers, or standardised values."""
-        if self.likelihood == "normal":
+        """Return the targets, shape (N,): class numbers, counts, or standardised values."""
+        parts = Likelihood.parse(self.likelihood)
+        if parts.is_real:
             return self.scaling.apply(numbers(frame, self.name))
+        if parts.is_count:
+            return counts(frame, self.name, f"a {parts.kind} target")
         chosen = indicators(frame, self.name, self.classes, "class", verbatim=self.verbatim)
         return np.asarray(np.argmax(chosen, axis=1).astype(float))
+
+
+def counts(
+    frame: Frame, name: str, what: str, *, least: int = 0, hint: str = ""
+) -> FloatArray:
+    """Return a column as whole numbers, shape (N,).
+
+    Parameters
+    ----------
+    frame, name : Frame, str
+        The table and the column.
+    what : str
+        What the column holds, for the message.
+    least : int
+        The smallest number that is allowed.
+    hint : str
+        Another remedy for a number that is not whole.
+
+    Raises
+    ------
+    InputError
+        A value is not a number, not whole, too small, or above 2147483647.
+    """
+    values = numbers(frame, name)
+    fraction = values != np.floor(values)
+    refuse(frame, name, values, fraction, f"{what} must be a whole number{hint}")
+    refuse(frame, name, values, values < least, f"{what} must be {least} or more")
+    refuse(frame, name, values, values > _LARGEST_COUNT, f"{what} must be at most {_LARGEST_COUNT}")
+    return values
+
+
+def exposures(frame: Frame, name: str) -> FloatArray:
+    """Return a column of exposures, shape (N,).
+
+    Raises
+    ------
+    InputError
+        A value is not a positive number.
+    """
+    values = numbers(frame, name)
+    refuse(frame, name, values, values <= 0, "an exposure must be above 0")
+    return values
+
+
+def refuse(frame: Frame, name: str, values: FloatArray, wrong: BoolArray, why: str) -> None:
+    """Raise `InputError` if a value is wrong, with the first one and the places of all."""
+    if wrong.any():
+        first = values[int(np.argmax(wrong))]
+        raise InputError(
+            f"{frame.name}: column {quoted(name)} has {first:g} in {frame.where(wrong)}: {why}"
+        )
 
 
 def _chosen(positive: str, classes: Sequence[str]) -> str | None:

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 
 from manymodes.errors import InputError, ResultsError
+from manymodes.networks.likelihood import RATES, REAL, Likelihood
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import read_json, write_json
 from manymodes.tables.cells import could_be_names, has_text, is_verbatim, labels, numbers
-from manymodes.tables.columns import Column, Scaling, Target
+from manymodes.tables.columns import Column, Scaling, Target, counts, exposures, refuse
 from manymodes.tables.frames import UNNAMED, Frame, Reading, as_frame
 from manymodes.tables.missing import refuse_missing
 from manymodes.types import FloatArray
@@ -30,6 +31,7 @@ from manymodes.wording import as_argument, quoted, shown
 AnyTable: TypeAlias = Frame | pd.DataFrame | Path | str
 
 TABLE = "table.json"
+_OF_CLASSES = ("bernoulli", "categorical")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,17 @@ class Table:
     columns : tuple of Column
         The columns that become inputs, in their order.
     target : Target
-        The column with the target.
+        The column with the target; the first of several.
     ignored : tuple of str
         Columns left out on purpose.
     reading : Reading
         How the texts of tables are read.
+    more_targets : tuple of Target
+        The columns with further real targets.
+    exposure : str or None
+        The column with the exposure of counts.
+    trials : str or None
+        The column with the trials of binomial counts.
 
     Examples
     --------
@@ -63,12 +71,15 @@ class Table:
     target: Target
     ignored: tuple[str, ...] = ()
     reading: Reading = field(default_factory=Reading)
+    more_targets: tuple[Target, ...] = ()
+    exposure: str | None = None
+    trials: str | None = None
 
     @classmethod
     def fit(
         cls,
         table: AnyTable,
-        target: str,
+        target: str | Sequence[str],
         likelihood: str,
         *,
         categorical: Sequence[str] = (),
@@ -77,6 +88,8 @@ class Table:
         standardise: bool = True,
         decimal: str = ".",
         keep_na: bool = False,
+        exposure: str | None = None,
+        trials: str | None = None,
     ) -> Table:
         """Decide from the training part of a table how columns are used.
 
@@ -84,10 +97,13 @@ class Table:
         ----------
         table : Frame, DataFrame or path
             The training part.
-        target : str
-            The column with the target; all other columns become inputs, except ignored ones.
-        likelihood : {"bernoulli", "categorical", "normal"}
-            The kind of target: one of two classes, one of several, or a number.
+        target : str or sequence of str
+            The column with the target, or the columns with several real targets. All other
+            columns become inputs, except ignored ones and those of exposures and trials.
+        likelihood : str
+            The kind of target, as `Network` takes it: one of two classes (``bernoulli``), one of
+            several (``categorical``), a real number (``normal``, ``heteroscedastic``,
+            ``student:NU``) or a count (``poisson``, ``negative-binomial``, ``binomial``).
         categorical : sequence of str
             Columns that hold categories: a 0/1 input for each level.
         ignore : sequence of str
@@ -95,12 +111,16 @@ class Table:
         positive : str, optional
             The class that is 1 under ``bernoulli``; the last in sorted order by default.
         standardise : bool
-            Standardise numeric inputs, and a normal target. True and false, and the levels of
-            categories, stay 0 and 1.
+            Standardise numeric inputs, and real targets. True and false, and the levels of
+            categories, stay 0 and 1. Counts, exposures and trials stay as they are.
         decimal : {".", ","}
             The decimal mark of numbers that are written as text.
         keep_na : bool
             In CSV, take ``NA``, ``None`` and the like as names in categories and classes.
+        exposure : str, optional
+            The column with the exposure of Poisson and negative binomial counts.
+        trials : str, optional
+            The column with the trials of binomial counts, which need it.
 
         Returns
         -------
@@ -126,27 +146,38 @@ class Table:
         """
         reading = Reading(decimal, keep_na)
         frame = replace(as_frame(table), reading=reading)
-        inputs = _input_names(frame, target, categorical, ignore)
+        targets = (target,) if isinstance(target, str) else tuple(target)
+        _check_kinds(likelihood, targets, exposure, trials)
+        over = {"--exposure": exposure, "--trials": trials}
+        counted = {option: name for option, name in over.items() if name is not None}
+        inputs = _input_names(frame, targets, categorical, ignore, counted)
         if len(frame) < 2:
             raise InputError(f"{frame.name}: the table has one row: there is nothing to learn")
-        named = _named(target, likelihood, categorical)
-        refuse_missing(frame, (*inputs, target), named, fitting=True)
+        named = _named(targets, likelihood, categorical)
+        refuse_missing(frame, (*inputs, *targets, *counted.values()), named, fitting=True)
         _refuse_text(frame, [name for name in inputs if name not in categorical])
         columns = tuple(
             Column.fit(frame, name, category=name in categorical, standardise=standardise)
             for name in inputs
         )
-        fitted = cls(
-            columns,
-            Target.fit(frame, target, likelihood, positive, standardise=standardise),
-            tuple(ignore),
-            reading,
+        first, *more = (
+            Target.fit(frame, name, likelihood, positive, standardise=standardise)
+            for name in targets
         )
+        fitted = cls(columns, first, tuple(ignore), reading, tuple(more), exposure, trials)
+        fitted.counted_over(frame)
+        if trials is not None:
+            fitted.targets(frame)
         names = fitted.input_names
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise InputError(f"{frame.name}: two inputs are named {quoted(twice)}: rename a column")
         return fitted
+
+    @property
+    def all_targets(self) -> tuple[Target, ...]:
+        """All targets, in the order in which they were named."""
+        return (self.target, *self.more_targets)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -193,7 +224,7 @@ class Table:
         return np.hstack([column.encode(frame) for column in self.columns])
 
     def targets(self, table: AnyTable) -> FloatArray:
-        """Return the targets of a table, shape (N,): class numbers, or standardised values.
+        """Return the targets of a table: class numbers, counts, or standardised values.
 
         Parameters
         ----------
@@ -202,14 +233,14 @@ class Table:
 
         Returns
         -------
-        ndarray, shape (N,)
+        ndarray, shape (N,), or (N, T) of several targets
             Targets as the network takes them.
 
         Raises
         ------
         InputError
-            The column or a value is missing, or a value is not a number or not a class of the
-            training part.
+            A column or a value is missing, or a value is not a number, not a class of the
+            training part, not a count, or more than the trials of its row.
 
         Examples
         --------
@@ -219,13 +250,59 @@ class Table:
         array([0., 1., 1.])
         """
         frame = self._read(table)
-        name, likelihood, classes = self.target.name, self.target.likelihood, self.target.classes
-        frame.column(name)
-        refuse_missing(frame, (name,), {} if likelihood == "normal" else {name: classes})
-        return self.target.encode(frame)
+        names = [target.name for target in self.all_targets]
+        for name in names:
+            frame.column(name)
+        classes = self.target.classes
+        refuse_missing(frame, names, {self.target.name: classes} if classes else {})
+        values = [target.encode(frame) for target in self.all_targets]
+        if self.trials is not None:
+            tries = self.counted_over(frame)["trials"]
+            more = values[0] > tries
+            if more.any():
+                why = f"there were only {tries[more][0]:g} trials ({quoted(self.trials)})"
+                refuse(frame, names[0], values[0], more, why)
+        return values[0] if len(values) == 1 else np.stack(values, axis=1)
+
+    def counted_over(self, table: AnyTable) -> dict[str, FloatArray]:
+        """Return exposures or trials of the rows of a table, by the name that `Network` has.
+
+        Parameters
+        ----------
+        table : Frame, DataFrame or path
+            A table with the columns of the training part. It may lack that of exposures.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (N,)
+            ``exposure`` or ``trials``. Empty if counts have no exposure, or the table has no
+            column of exposures: then each is 1.
+
+        Raises
+        ------
+        InputError
+            The column of trials or a value is missing, or a value is not allowed.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"age": [20, 40, 60], "falls": [0, 1, 3], "years": [1, 2, 2]})
+        >>> table = mm.Table.fit(frame, "falls", "poisson", exposure="years")
+        >>> table.counted_over(frame)
+        {'exposure': array([1., 2., 2.])}
+        """
+        frame = self._read(table)
+        if self.exposure is not None and self.exposure in frame.columns:
+            refuse_missing(frame, (self.exposure,))
+            return {"exposure": exposures(frame, self.exposure)}
+        if self.trials is None:
+            return {}
+        if self.trials not in frame.columns:
+            raise InputError(frame.without(self.trials, "the trials of each row"))
+        refuse_missing(frame, (self.trials,))
+        return {"trials": counts(frame, self.trials, "a number of trials", least=1)}
 
     def has_target(self, table: AnyTable) -> bool:
-        """Whether a table has the target's column, with at least one value in it.
+        """Whether a table has the columns of all targets, each with at least one value in it.
 
         Parameters
         ----------
@@ -235,7 +312,7 @@ class Table:
         Returns
         -------
         bool
-            False where the column is missing or empty.
+            False where a column is missing or empty.
 
         Examples
         --------
@@ -245,11 +322,13 @@ class Table:
         (True, False)
         """
         frame = self._read(table)
-        name, category = self.target.name, self.target.likelihood != "normal"
-        if name not in frame.columns:
-            return False
-        known = self.target.classes
-        return not frame.missing(name, category=category, known=known).all()
+        for target in self.all_targets:
+            name, known = target.name, target.classes
+            if name not in frame.columns:
+                return False
+            if frame.missing(name, category=bool(known), known=known).all():
+                return False
+        return True
 
     def _read(self, table: AnyTable) -> Frame:
         return replace(as_frame(table), reading=self.reading)
@@ -274,7 +353,8 @@ class Table:
         >>> table.extra(frame.assign(name=["x", "y", "z"]))
         ('name',)
         """
-        known = {self.target.name, *self.ignored, *(column.name for column in self.columns)}
+        known = {*self.ignored, *(column.name for column in self.columns)}
+        known |= {self.exposure, self.trials, *(target.name for target in self.all_targets)}
         return tuple(name for name in as_frame(table).columns if name not in known)
 
     def as_dict(self) -> dict[str, Any]:
@@ -289,18 +369,21 @@ class Table:
         --------
         >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
         >>> sorted(mm.Table.fit(frame, "well", "bernoulli").as_dict())
-        ['columns', 'ignored', 'reading', 'target']
+        ['columns', 'exposure', 'ignored', 'more_targets', 'reading', 'target', 'trials']
         """
         return {
             "columns": [{**asdict(c), "levels": list(c.levels)} for c in self.columns],
-            "target": {**asdict(self.target), "classes": list(self.target.classes)},
+            "target": _target_dict(self.target),
+            "more_targets": [_target_dict(target) for target in self.more_targets],
+            "exposure": self.exposure,
+            "trials": self.trials,
             "ignored": list(self.ignored),
             "reading": asdict(self.reading),
         }
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Table:
-        """Make a table from the result of `as_dict`; in 0.1.0 names were of values only.
+        """Make a table from the result of `as_dict`, of this version or one before.
 
         Parameters
         ----------
@@ -330,15 +413,12 @@ class Table:
                 )
                 for c in kept["columns"]
             ),
-            Target(
-                kept["target"]["name"],
-                kept["target"]["likelihood"],
-                tuple(kept["target"]["classes"]),
-                Scaling(**kept["target"]["scaling"]),
-                kept["target"].get("verbatim", False),
-            ),
+            _target_of(kept["target"]),
             tuple(kept["ignored"]),
             Reading(**kept.get("reading", {})),
+            tuple(map(_target_of, kept.get("more_targets", ()))),
+            kept.get("exposure"),
+            kept.get("trials"),
         )
 
     def save(self, folder: Path) -> None:
@@ -397,13 +477,30 @@ class Table:
             ) from error
 
 
+def _target_dict(target: Target) -> dict[str, Any]:
+    return {**asdict(target), "classes": list(target.classes)}
+
+
+def _target_of(kept: Mapping[str, Any]) -> Target:
+    """Make a target from its dict; in 0.1.0 names were of values only."""
+    return Target(
+        kept["name"],
+        kept["likelihood"],
+        tuple(kept["classes"]),
+        Scaling(**kept["scaling"]),
+        kept.get("verbatim", False),
+    )
+
+
 def _check_kept(table: Table) -> None:
     """Raise `ValueError` if a file describes an impossible table."""
-    columns, target = table.columns, table.target
-    names = [target.name, *target.classes, *table.ignored, *table.input_names]
-    if not all(isinstance(name, str) for name in names):
+    columns, targets = table.columns, table.all_targets
+    over = [name for name in (table.exposure, table.trials) if name is not None]
+    names = [*(target.name for target in targets), *over, *table.ignored, *table.input_names]
+    classes = [name for target in targets for name in target.classes]
+    if not all(isinstance(name, str) for name in (*names, *classes)):
         raise ValueError("a name is not a text")
-    for one in (target.scaling, *(column.scaling for column in columns)):
+    for one in (target.scaling for target in (*targets, *columns)):
         numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (one.mean, one.sd))
         if not numbers or one.sd <= 0:
             raise ValueError("a mean or a standard deviation is impossible")
@@ -412,13 +509,44 @@ def _check_kept(table: Table) -> None:
             (column.kind == "category") != bool(column.levels)
         ):
             raise ValueError(f"the column '{column.name}' cannot be of kind '{column.kind}'")
-    counts = {"normal": (0,), "bernoulli": (2,)}.get(target.likelihood, range(2, 10**6))
-    if not columns or len(target.classes) not in counts:
+    likelihood = table.target.likelihood
+    allowed = {"bernoulli": (2,), "categorical": range(2, 10**6)}.get(likelihood, (0,))
+    same = all(target.likelihood == likelihood for target in targets)
+    if not columns or not same or any(len(one.classes) not in allowed for one in targets):
         raise ValueError("there are no columns, or not the classes of the likelihood")
+    try:
+        _check_kinds(likelihood, [one.name for one in targets], table.exposure, table.trials)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _check_kinds(
+    likelihood: str, targets: Sequence[str], exposure: str | None, trials: str | None
+) -> None:
+    """Check that a likelihood is known, and takes these targets, an exposure or trials."""
+    parts = Likelihood.parse(likelihood)
+    if not targets:
+        raise InputError("--target: name at least one column")
+    twice = next((name for name in targets if list(targets).count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"--target: {quoted(twice)} is named twice")
+    if len(targets) > 1 and not parts.is_real:
+        raise InputError(
+            f"--target: the {parts.kind} likelihood has one target, not {len(targets)}; "
+            f"{', '.join(REAL)} take several"
+        )
+    if exposure is not None and not parts.has_exposure:
+        raise InputError(
+            f"--exposure is for the likelihoods {' and '.join(RATES)}, not for {parts.kind}"
+        )
+    if trials is not None and parts.kind != "binomial":
+        raise InputError(f"--trials is for the binomial likelihood, not for {parts.kind}")
+    if trials is None and parts.kind == "binomial":
+        raise InputError("--trials: the binomial likelihood needs the column of trials")
 
 
 def split(
-    table: AnyTable, target: str, likelihood: str, share: float, seed: int
+    table: AnyTable, target: str | Sequence[str], likelihood: str, share: float, seed: int
 ) -> tuple[Frame, Frame]:
     """Split a table by rows into a training part and a held-out part.
 
@@ -427,7 +555,7 @@ def split(
     table : Frame, DataFrame or path
         The table.
     target, likelihood : str
-        As in `Table.fit`; classes are held out in proportion, each keeping at least one row.
+        As in `Table.fit`. Classes are held out in proportion, each keeping at least one row.
     share : float
         The share of the rows to hold out, between 0 and 1.
     seed : int
@@ -447,9 +575,10 @@ def split(
     if not 0 < share < 1:
         raise InputError(f"--holdout: {share:g} is not between 0 and 1 (a share of the rows)")
     strata = np.zeros(len(frame), dtype=np.intp)
-    if likelihood != "normal":
+    if likelihood in _OF_CLASSES:
+        target = target if isinstance(target, str) else target[0]
         frame.column(target)
-        refuse_missing(frame, (target,), _named(target, likelihood, ()), fitting=True)
+        refuse_missing(frame, (target,), {target: ()}, fitting=True)
         names = labels(frame, target, verbatim=is_verbatim(frame, target))
         strata = pd.factorize(pd.Series(names))[0].astype(np.intp)
     sizes = np.bincount(strata)
@@ -469,31 +598,45 @@ def split(
 # ---------------------------------------------------------------------------- checks
 
 
-def _named(target: str, likelihood: str, categorical: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _named(
+    targets: Sequence[str], likelihood: str, categorical: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
     """Return the columns that hold names; none of their names is known yet."""
-    return dict.fromkeys((*categorical, *(() if likelihood == "normal" else (target,))), ())
+    return dict.fromkeys((*categorical, *(targets if likelihood in _OF_CLASSES else ())), ())
 
 
 def _input_names(
-    frame: Frame, target: str, categorical: Sequence[str], ignore: Sequence[str]
+    frame: Frame,
+    targets: Sequence[str],
+    categorical: Sequence[str],
+    ignore: Sequence[str],
+    counted: Mapping[str, str],
 ) -> tuple[str, ...]:
     """Return the columns that become inputs."""
+    taken = dict.fromkeys(targets, "the target" if len(targets) == 1 else "a target")
     for option, names in (
-        ("--target", (target,)),
+        ("--target", targets),
+        *((option, (name,)) for option, name in counted.items()),
         ("--categorical", categorical),
         ("--ignore", ignore),
     ):
         for name in names:
             if name not in frame.columns:
                 raise InputError(frame.without(name, option))
-            if option != "--target" and name == target:
-                raise InputError(f"{option}: {quoted(name)} is the target")
+            if option != "--target" and name in taken:
+                raise InputError(f"{option}: {quoted(name)} is {taken[name]}")
+    for option, name in counted.items():
+        for other, names in (("--categorical", categorical), ("--ignore", ignore)):
+            if name in names:
+                raise InputError(f"{option}: {quoted(name)} is also in {other}")
     both = sorted(set(categorical) & set(ignore))
     if both:
         raise InputError(f"--categorical: {quoted(both[0])} is left out by --ignore")
-    inputs = tuple(name for name in frame.columns if name != target and name not in ignore)
+    used = {*targets, *ignore, *counted.values()}
+    inputs = tuple(name for name in frame.columns if name not in used)
     if not inputs:
-        raise InputError(f"{frame.name}: no column besides the target {quoted(target)}")
+        what = f"the target {quoted(targets[0])}" if len(targets) == 1 else "the targets"
+        raise InputError(f"{frame.name}: no column besides {what}")
     for name in inputs:
         if name.startswith(UNNAMED) and name.removeprefix(UNNAMED).isdigit():
             raise InputError(
@@ -527,7 +670,7 @@ class Parts:
 
 def prepare(
     source: AnyTable,
-    target: str,
+    target: str | Sequence[str],
     likelihood: str,
     *,
     holdout: float | None = None,
@@ -562,6 +705,7 @@ def prepare(
     try:
         fitted.inputs(held_out)
         fitted.targets(held_out)
+        fitted.counted_over(held_out)
     except InputError as error:
         raise InputError(f"{error} (among the rows held out; another --seed splits it)") from None
     return Parts(fitted, train, held_out)
