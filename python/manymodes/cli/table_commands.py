@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-
 from typing import TYPE_CHECKING
 
 from manymodes.errors import InputError
@@ -58,11 +57,13 @@ def network_command(options: argparse.Namespace) -> int:
         centred=_CENTRED[options.centred],
     )
     _check_sigma_scale(options, network.likelihood_parts.kind)
+    over = table.counted_over(parts.train)
     posterior = Posterior.from_network(
         network,
         table.inputs(parts.train),
         table.targets(parts.train),
-        **table.counted_over(parts.train),
+        exposure=over.get("exposure"),
+        trials=over.get("trials"),
     )
     kept = None
     if parts.held_out is not None:

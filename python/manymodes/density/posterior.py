@@ -648,6 +648,35 @@ class Posterior:
         """
         return self._need_network().predict(self.unpack(rows), np.asarray(X, dtype=float))
 
+    def function_values(self, rows: FloatArray, X: npt.ArrayLike) -> FloatArray:
+        """Return the numbers that say which function the network of each row computes.
+
+        Parameters
+        ----------
+        rows : array of shape (..., P)
+            Constrained rows.
+        X : array_like of shape (N, M)
+            Inputs.
+
+        Returns
+        -------
+        array
+            As `Network.function_values`.
+
+        Raises
+        ------
+        InputError
+            The posterior has no network.
+
+        Examples
+        --------
+        >>> # posterior, chains: noisy XOR under a network 2-2-1, and eight chains
+        >>> corners = [[1.0, 1.0], [1.0, -1.0]]
+        >>> posterior.function_values(chains.rows, corners).shape
+        (8, 200, 2)
+        """
+        return self._need_network().function_values(self.unpack(rows), np.asarray(X, dtype=float))
+
     def _need_network(self) -> Network:
         if self.network is None:
             raise InputError(f"the posterior '{self.name}' has no predictions: it has no network")

@@ -92,5 +92,6 @@ def _one_model_twice(models: Sequence[ModelRun], called: Sequence[str]) -> Itera
             same.add("ordered-signed")
         if network.constraint in same:
             inputs = np.asarray(model.posterior.data["X"], dtype=float).tobytes()
-            alike.setdefault((replace(network, constraint="none"), inputs), []).append(name)
+            one = replace(network, constraint="none", centred=None)
+            alike.setdefault((one, inputs), []).append(name)
     return (OneModel(tuple(group)) for group in alike.values() if len(group) > 1)

@@ -268,7 +268,10 @@ def _held_out(models: Sequence[ModelRun]) -> tuple[FloatArray, str, list[Predict
         return nothing, "", []
     y = [m.held_out.y for m in have if m.held_out is not None]
     units = {round(m.held_out.log_unit, 9) for m in have if m.held_out is not None}
-    if len(units) > 1 or not all(np.array_equal(one, y[0]) for one in y):
+    over = [m.held_out.counted_over for m in have if m.held_out is not None]
+    trials = [one["trials"] for one in over if "trials" in one]
+    same = all(np.array_equal(one, y[0]) for one in y)
+    if len(units) > 1 or not (same and all(np.array_equal(one, trials[0]) for one in trials)):
         return nothing, "", [OtherRowsHeldOut()]
     engine = max(
         ("chains", "nested", "tempered"), key=lambda e: sum(getattr(m, e) is not None for m in have)

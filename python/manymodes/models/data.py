@@ -25,6 +25,7 @@ from manymodes.models.remarks import (
 )
 from manymodes.models.runs import ModelRun
 from manymodes.networks.network import Network
+from manymodes.networks.observed import observed
 from manymodes.types import FloatArray
 
 _CLOSE = 1e-12  # of a correlation of 1: a scale that differs by about 1e-6 is another
@@ -36,9 +37,10 @@ def check_same_data(models: Sequence[ModelRun]) -> tuple[DataNote, ...]:
     Parameters
     ----------
     models : sequence of ModelRun
-        Two or more. For networks, the number of rows, the targets, and the columns of X up to
-        their scale are compared. For other programs, each array that both have under the same name
-        is compared, if it has one entry for each observation (several, if there is no such array).
+        Two or more. For networks, the number of rows, the targets, trials, and the columns of X
+        up to their scale are compared. For other programs, each array that both have under the same
+        name is compared, if it has one entry for each observation (several, if there is no such
+        array).
         Arrays with names that begin with y must agree, and at least one of the others.
 
     Returns
@@ -62,7 +64,7 @@ def check_same_data(models: Sequence[ModelRun]) -> tuple[DataNote, ...]:
 
 
 def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) -> list[DataNote]:
-    if (net.likelihood == "normal") != (other_net.likelihood == "normal"):
+    if net.likelihood_parts.is_real != other_net.likelihood_parts.is_real:
         raise InputError(
             f"{other.called} has likelihood {other_net.likelihood}, {one.called} has "
             f"{net.likelihood}: a density is not comparable with a probability"
@@ -71,17 +73,27 @@ def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) 
     _check_rows(one, other, len(a["y"]), len(b["y"]))
     if not np.array_equal(a["y"], b["y"]):
         _refuse_targets(one, other, "y", a["y"], b["y"])
+    notes: list[DataNote] = []
+    for name in ("trials", "exposure"):
+        if _equal(a.get(name, np.empty(0)), b.get(name, np.empty(0))):
+            continue
+        if name == "trials" and name in a and name in b:
+            raise InputError(
+                f"the trials of {other.called} differ from those of {one.called}: evidence "
+                "compares models of the same data"
+            )
+        notes.append(OtherData(other.called, one.called, (name,)))
     if a["X"].shape == b["X"].shape and np.array_equal(a["X"], b["X"]):
-        return []
+        return notes
     shared = _shared_columns(a["X"], b["X"])
-    if shared == 0 and net.likelihood != "normal":
+    if shared == 0 and not net.likelihood_parts.is_real:
         raise InputError(
             f"{other.called} and {one.called} have the same targets but no column of inputs in "
             "common: they have other rows, or the rows in another order"
         )
     if shared == a["X"].shape[1] == b["X"].shape[1]:
-        return [RescaledInputs(other.called, one.called)]
-    return [OtherInputs(other.called, one.called, shared, b["X"].shape[1])]
+        return [*notes, RescaledInputs(other.called, one.called)]
+    return [*notes, OtherInputs(other.called, one.called, shared, b["X"].shape[1])]
 
 
 def _programs(one: ModelRun, other: ModelRun) -> list[DataNote]:
@@ -109,14 +121,14 @@ def _programs(one: ModelRun, other: ModelRun) -> list[DataNote]:
 
 
 def _observed(posterior: Posterior) -> dict[str, FloatArray]:
-    """Return the data with one entry for each row by name; for networks X and y, classes from 0."""
+    """Return the data with one entry for each row by name.
+
+    For networks these are X and y, with classes from 0, and exposure or trials of counts.
+    """
     data, network = posterior.data, posterior.network
     if network is not None:
-        if network.likelihood == "normal":
-            y = _array(data["y_real"])
-        else:
-            y = _array(data["y_int"]) - (network.likelihood == "categorical")
-        return {"X": _array(data["X"]).reshape(len(y), -1), "y": y}
+        found = observed(network, data)
+        return {"X": found.X, "y": found.y, **found.counted_over}
     arrays = {name: _array(value) for name, value in data.items()}
     several = {name: value for name, value in arrays.items() if value.ndim and len(value) > 1}
     rows = {name: value for name, value in several.items() if len(value) == posterior.n_obs}

@@ -107,7 +107,7 @@ class ZeroInPrior:
 
 @dataclass(frozen=True)
 class OneModel:
-    """Some ``models`` differ only in how copies of one function are left out.
+    """Some ``models`` differ only in how copies are left out, or weights are parameterised.
 
     Their evidences are equal, and each has a prior probability of its own.
     """

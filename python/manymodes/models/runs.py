@@ -21,6 +21,7 @@ from manymodes.sampling.chains.chains import Chains, load_chains
 from manymodes.sampling.nested import Nested, load_nested
 from manymodes.sampling.tempered import Tempered, load_tempered
 
+_CENTRED = {None: "centred by size", True: "centred", False: "not centred"}
 _IN_STUDY = "*/posterior/posterior.json"
 
 
@@ -158,6 +159,10 @@ def network_facts(network: Network) -> dict[str, str]:
         "constraint": "unconstrained" if network.constraint == "none" else network.constraint,
         "prior": network.prior,
         "sigma_scale": f"sigma_scale={network.sigma_scale:g}",
+        "sigma": "unknown sigma" if network.sigma is None else f"sigma={network.sigma:g}",
+        "skip": "skip" if network.skip else "no skip",
+        "centred": _CENTRED[network.centred],
+        "active": network.active or "all units",
     }
 
 

@@ -535,7 +535,7 @@ def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:
     X = np.asarray(chains.posterior.data["X"], dtype=float)
     block = int(np.clip(_AT_ONCE // (chains.n_chains * chains.n_draws), 1, 16))
     for start in range(0, len(X), block):
-        yield chains.posterior.predict(chains.rows, X[start : start + block])
+        yield chains.posterior.function_values(chains.rows, X[start : start + block])
 
 
 def _renumbered(functions: IntArray) -> list[int]:

@@ -550,5 +550,6 @@ def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:
     """Return each draw's function on the inputs of the data, shape (S, anything)."""
     if posterior.network is None:
         return posterior.log_lik(eta)
-    values = posterior.predict(posterior.constrain_rows(eta), np.asarray(posterior.data["X"]))
+    rows = posterior.constrain_rows(eta)
+    values = posterior.function_values(rows, np.asarray(posterior.data["X"]))
     return values.reshape(len(eta), -1)

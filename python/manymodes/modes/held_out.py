@@ -92,7 +92,8 @@ def kept_held_out(folder: Path) -> HeldOut | None:
     shaped = X.ndim == 2 and y.ndim in (1, 2) and len(y) == len(X) and log_unit.shape == (1,)
     shaped = shaped and all(one.shape == (len(X),) for one in over.values())
     if not shaped or not all(
-        one.dtype.kind in "biuf" and np.isfinite(one).all() for one in (X, y, log_unit, *over.values())
+        one.dtype.kind in "biuf" and np.isfinite(one).all()
+        for one in (X, y, log_unit, *over.values())
     ):
         raise ResultsError(
             f"{path} is damaged (not rows of finite numbers, each with its target): remove it, or "

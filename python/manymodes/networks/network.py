@@ -681,10 +681,9 @@ class Network:
         return over_draws(of_outputs, weights, shapes, inputs, self.activation, self.hidden, last)
 
     def function_values(self, weights: Weights, X: npt.ArrayLike) -> FloatArray:
-        """Return the numbers that say which function a network computes, shape (..., N, n).
+        """Return the numbers that say which function a network computes.
 
-        They are the predictions and, of the heteroscedastic likelihood, the noise. Weights and
-        inputs are as in `predict`.
+        They are the predictions and, of the heteroscedastic likelihood, the noise.
 
         Parameters
         ----------
@@ -695,8 +694,9 @@ class Network:
 
         Returns
         -------
-        ndarray, shape (..., N, n)
-            One number for each input, or one for each class or target, or twice as many.
+        ndarray
+            As `predict`; of the heteroscedastic likelihood shape (..., N, 2 outputs), with the
+            standard deviations after the means.
 
         Examples
         --------
@@ -707,11 +707,10 @@ class Network:
                [1.52, 2.14]])
         """
         found = self.predict(weights, X)
-        found = found if self.outputs > 1 else found[..., None]
         if self.likelihood_parts.kind != "heteroscedastic":
             return found
-        noise_of_targets = self.noise(weights, X).reshape(found.shape)
-        return np.concatenate([found, noise_of_targets], axis=-1)
+        both = (found, self.noise(weights, X))
+        return np.stack(both, axis=-1) if self.outputs == 1 else np.concatenate(both, axis=-1)
 
     def log_lik(
         self,

@@ -26,6 +26,7 @@ from manymodes.report.mode_notes import runs_named, why_none
 from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence
 from manymodes.report.page import Finding
 from manymodes.report.plots import ModeScores
+from manymodes.report.plots.draws import training_data
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.nested.meaning import what_log_z_is
 from manymodes.sampling.tempered import Tempered
@@ -414,9 +415,13 @@ def _about_runs(name: str, nested: Nested) -> str:
 
 
 def _same_data(a: Comparison, b: Comparison) -> bool:
-    if a.posterior.network is None or b.posterior.network is None:
+    one, other = training_data(a.posterior), training_data(b.posterior)
+    if one is None or other is None:
         return False
-    shared = [key for key in ("X", "y_int", "y_real") if key in a.posterior.data]
-    return "X" in shared and all(
-        np.array_equal(a.posterior.data[k], b.posterior.data.get(k, [])) for k in shared
+    over = one.counted_over
+    return (
+        np.array_equal(one.X, other.X)
+        and np.array_equal(one.y, other.y)
+        and over.keys() == other.counted_over.keys()
+        and all(np.array_equal(values, other.counted_over[k]) for k, values in over.items())
     )

@@ -119,8 +119,9 @@ def _on_evidence(note: UnknownEvidence | CutPrior | ZeroInPrior | OneModel) -> s
             )
         case OneModel(models):
             return (
-                f"{' and '.join(models)} are one model: the constraint only leaves out copies, and "
-                "log_z should agree. Each counts with its own prior probability."
+                f"{' and '.join(models)} are one model: they differ in copies that a constraint "
+                "leaves out, or in how weights are parameterised, and log_z should agree. Each "
+                "counts with its own prior probability."
             )
     assert_never(note)
 

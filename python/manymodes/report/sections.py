@@ -23,13 +23,13 @@ from manymodes.report.page import Picture, Section, Table, picture
 from manymodes.report.plots import (
     MOST_MODES,
     ModeScores,
-    can_plot_predictions,
     corner_names,
     plot_corner,
     plot_evidence,
     plot_predictions,
     plot_scores,
     plot_weights,
+    why_no_predictions,
 )
 from manymodes.statistics.estimate import Estimate
 
@@ -132,17 +132,31 @@ def weights_section(found: Found) -> Section | None:
     )
 
 
+_COUNT_CAPTION = (
+    " Data are counts, divided by their exposures.",
+    " Data are the shares of successes among the trials.",
+)
+"""Of rates, and of a probability of success."""
+
+
 def predictions_section(found: Found) -> Section | None:
     """Return the data and the mean predictions."""
     parts: list[Picture | Table] = []
+    left_out: list[str] = []
     for name, comparison in found.items():
         network = comparison.posterior.network
-        if network is None or not can_plot_predictions(network):
+        if network is None:
+            continue
+        if why := why_no_predictions(network):
+            if network.inputs <= 2:
+                left_out.append(f"{sentence(called(name, found))} is not drawn: it has {why}.")
             continue
         hidden = len(comparison.prominent) - MOST_MODES
         caption = f"{sentence(called(name, found))}: the data and the mean predictions."
         if network.inputs == 2 and network.likelihood == "bernoulli":
             caption += " Circles are data of class 0, squares of class 1."
+        if network.likelihood_parts.is_count:
+            caption += _COUNT_CAPTION[network.likelihood_parts.kind == "binomial"]
         if hidden > 0:
             caption += (
                 f" The {count(MOST_MODES)} modes with the most weight are shown; "
@@ -154,11 +168,12 @@ def predictions_section(found: Found) -> Section | None:
             f"and {things(min(len(comparison.prominent), MOST_MODES), 'mode')}."
         )
         parts.append(picture(plot_predictions(comparison), alt, caption))
-    if not parts:
+    if not parts and not left_out:
         return None
     return Section(
         "predictions",
         "What the modes predict",
+        paragraphs=tuple(left_out),
         reading=(
             "The network’s output is averaged over posterior draws: over all of them (whole; "
             "weighted by evidence or, without it, by stacking) or over those of one mode. With "

@@ -183,7 +183,7 @@ def _counts(
         mean, some = means[draws][:, rows], sigma[draws]
         phi = np.maximum(some, _NEARLY_POISSON) ** -2.0
         above = betainc(counts + 1, phi, 1 / (1 + phi / mean))
-        return np.where(some < _NEARLY_POISSON, pdtr(counts, mean), 1 - above)
+        return np.asarray(np.where(some < _NEARLY_POISSON, pdtr(counts, mean), 1 - above))
 
     return means, means + (sigma * means) ** 2, of_negative_binomial
 
@@ -196,7 +196,7 @@ def _quantiles(
     below: Below,
     level: float,
 ) -> FloatArray:
-    guess = np.maximum(mean + ndtri(level) * sd, 0.0)
+    guess: FloatArray = np.maximum(mean + ndtri(level) * sd, 0.0)
     far = ~np.isfinite(guess)
     if far.any():  # a mean may overflow in a draw of little weight
         guess[far] = weighted_quantiles(weights, means[:, far], (level,))[0]
@@ -225,4 +225,4 @@ def _whole(counts: FloatArray) -> Any:
 
 def _no_nan(values: FloatArray) -> FloatArray:
     """Return infinity where a mean overflows."""
-    return np.where(np.isnan(values), np.inf, values)
+    return np.asarray(np.where(np.isnan(values), np.inf, values))

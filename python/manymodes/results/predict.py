@@ -163,10 +163,11 @@ class Predictions:
         predictive distribution, noise included), ``lower`` and ``upper`` (its central interval,
         noise included). Several targets have such columns each, as in ``NAME.mean``. Counts are
         those of the row's exposure or trials, and of a binomial target ``p`` is the probability of
-        a success, with the central interval ``p.lower``, ``p.upper`` over draws. For classes ``class`` (the most probable) and, for each class, its
-        probability ``p(NAME)`` with the central interval ``p(NAME).lower``, ``p(NAME).upper``
-        over draws. With targets, ``log_density``: the log predictive density of the row's own
-        target (nats). Means, intervals and densities are in the user's units.
+        a success, with the central interval ``p.lower``, ``p.upper`` over draws. For classes
+        ``class`` (the most probable) and, for each class, its probability ``p(NAME)`` with the
+        central interval ``p(NAME).lower``, ``p(NAME).upper`` over draws. With targets,
+        ``log_density``: the log predictive density of the row's own target (nats). Means, intervals
+        and densities are in the user's units.
     interval : float
         The share of the distribution inside the interval.
     draws : int
@@ -229,7 +230,9 @@ class Predictions:
                 else None,
                 "log_density_sum": score.sum,
                 score.measure: score.value,
-                **({f"{score.measure}_by_target": dict(score.by_target)} if score.by_target else {}),
+                **(
+                    {f"{score.measure}_by_target": dict(score.by_target)} if score.by_target else {}
+                ),
             },
         }
 

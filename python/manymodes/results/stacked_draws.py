@@ -53,10 +53,10 @@ def stack_draws(
         Group ``posterior``: the variables with one chain of ``n`` draws in random order, and
         the coordinates ``source_chain`` and ``source_draw`` along ``draw`` with the source of each
         (`Chains.index`, and the draw counted from 0). Group ``predictions``, for a
-        network's posterior: ``mean``, the network's prediction of each draw at each input, in
-        single precision if this can hold it. Without ``X`` it is left out if it would hold more
-        than 50 million values, and the attribute ``predictions`` says so. Group
-        ``weights``: ``weight`` of each source chain.
+        network's posterior: ``mean``, the network's prediction of each draw at each input (as
+        `Network.predict`: a rate is for an exposure of 1), in single precision if this can hold
+        it. Without ``X`` it is left out if it would hold more than 50 million values, and the
+        attribute ``predictions`` says so. Group ``weights``: ``weight`` of each source chain.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def stack_draws(
     attrs: dict[str, Any] = {"posterior": posterior.name, "weighting": weighting, "seed": seed}
     if posterior.network is not None:
         inputs = np.asarray(posterior.data["X"] if X is None else X, dtype=float)
-        size = n * len(inputs) * _classes(chains)
+        size = n * len(inputs) * _numbers(chains)
         if X is None and size > _MOST_PREDICTIONS:
             attrs["predictions"] = (
                 f"left out: {size} values are more than {_MOST_PREDICTIONS}; give X"
@@ -121,7 +121,10 @@ def _with_sources(
     from arviz_base import from_dict
 
     if groups:
-        dims = {"mean": ["obs"] if _classes(chains) == 1 else ["obs", "class"]}
+        network = chains.posterior.network
+        assert network is not None
+        last = "target" if network.likelihood_parts.is_real else "class"
+        dims = {"mean": ["obs"] if _numbers(chains) == 1 else ["obs", last]}
         made = from_dict(groups, pred_dims=dims)
         for name in groups:
             tree[name] = xr.DataTree(made[name].to_dataset())
@@ -133,19 +136,19 @@ def _with_sources(
     return tree
 
 
-def _classes(chains: Chains) -> int:
-    """Return how many numbers one prediction has."""
+def _numbers(chains: Chains) -> int:
+    """Return how many numbers one prediction has: one for each class or target."""
     network = chains.posterior.network
-    return network.outputs if network is not None and network.likelihood == "categorical" else 1
+    return 1 if network is None else network.outputs
 
 
 def _predict(chains: Chains, rows: FloatArray, X: FloatArray) -> npt.NDArray[Any]:
-    """Return the predictions of each row's network, shape (n, N) or (n, N, classes)."""
+    """Return the predictions of each row's network, shape (n, N), or (n, N, classes or targets)."""
     network = chains.posterior.network
     assert network is not None
-    shape = (len(rows), len(X)) + ((network.outputs,) if _classes(chains) > 1 else ())
+    shape = (len(rows), len(X)) + ((network.outputs,) if network.outputs > 1 else ())
     values: npt.NDArray[Any] = np.empty(shape, dtype=np.float32)
-    step = max(1, _BLOCK // max(1, len(X) * (sum(network.hidden) + network.outputs)))
+    step = max(1, _BLOCK // max(1, len(X) * (sum(network.hidden) + network.units_out)))
     for start in range(0, len(rows), step):
         block = slice(start, start + step)
         values = put(values, block, chains.posterior.predict(rows[block], X))

@@ -201,9 +201,7 @@ class Target:
         return np.asarray(np.argmax(chosen, axis=1).astype(float))
 
 
-def counts(
-    frame: Frame, name: str, what: str, *, least: int = 0, hint: str = ""
-) -> FloatArray:
+def counts(frame: Frame, name: str, what: str, *, least: int = 0, hint: str = "") -> FloatArray:
     """Return a column as whole numbers, shape (N,).
 
     Parameters

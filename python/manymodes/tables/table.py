@@ -353,8 +353,9 @@ class Table:
         >>> table.extra(frame.assign(name=["x", "y", "z"]))
         ('name',)
         """
-        known = {*self.ignored, *(column.name for column in self.columns)}
-        known |= {self.exposure, self.trials, *(target.name for target in self.all_targets)}
+        over = [name for name in (self.exposure, self.trials) if name is not None]
+        known = {*self.ignored, *over, *(column.name for column in self.columns)}
+        known |= {target.name for target in self.all_targets}
         return tuple(name for name in as_frame(table).columns if name not in known)
 
     def as_dict(self) -> dict[str, Any]:
@@ -500,7 +501,7 @@ def _check_kept(table: Table) -> None:
     classes = [name for target in targets for name in target.classes]
     if not all(isinstance(name, str) for name in (*names, *classes)):
         raise ValueError("a name is not a text")
-    for one in (target.scaling for target in (*targets, *columns)):
+    for one in (*(target.scaling for target in targets), *(column.scaling for column in columns)):
         numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (one.mean, one.sd))
         if not numbers or one.sd <= 0:
             raise ValueError("a mean or a standard deviation is impossible")

@@ -8,7 +8,11 @@ from manymodes.report.plots.checks import plot_checks
 from manymodes.report.plots.corner import corner_names, plot_corner
 from manymodes.report.plots.diagnosis import plot_accumulation, plot_switching
 from manymodes.report.plots.models import families, plot_models, plot_units
-from manymodes.report.plots.predictions import can_plot_predictions, plot_predictions
+from manymodes.report.plots.predictions import (
+    can_plot_predictions,
+    plot_predictions,
+    why_no_predictions,
+)
 from manymodes.report.plots.scores import ModeScores, plot_scores, score
 from manymodes.report.plots.style import MOST_MODES, mode_colour, shown_modes
 from manymodes.report.plots.weights import plot_evidence, plot_weights
@@ -36,4 +40,5 @@ __all__ = [
     "plot_weights",
     "score",
     "shown_modes",
+    "why_no_predictions",
 ]

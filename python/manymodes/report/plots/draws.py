@@ -8,6 +8,7 @@ import numpy as np
 
 from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import Comparison
+from manymodes.networks.observed import Observed, observed
 from manymodes.types import FloatArray, IntArray
 
 
@@ -73,13 +74,7 @@ def pool_of(comparison: Comparison) -> Pool:
     )
 
 
-def training_data(posterior: Posterior) -> tuple[FloatArray, FloatArray] | None:
-    """Return the inputs (N, M) and targets (N,) of a network's posterior; None for any other."""
-    network, data = posterior.network, posterior.data
-    if network is None:
-        return None
-    X = np.asarray(data["X"], dtype=float)
-    if network.likelihood == "normal":
-        return X, np.asarray(data["y_real"], dtype=float)
-    first_class = 1 if network.likelihood == "categorical" else 0
-    return X, np.asarray(data["y_int"], dtype=float) - first_class
+def training_data(posterior: Posterior) -> Observed | None:
+    """Return the inputs and targets of a network's posterior; None for any other."""
+    network = posterior.network
+    return None if network is None else observed(network, posterior.data)

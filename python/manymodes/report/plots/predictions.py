@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.networks.network import Network
+from manymodes.networks.observed import Observed
 from manymodes.report.plots.draws import Pool, pool_of, training_data
 from manymodes.report.plots.style import (
     MOST_MODES,
@@ -34,13 +35,25 @@ _TWO_CLASSES = ("#5a3a86", "#c8640a")
 _CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#999999")
 
 
+def why_no_predictions(network: Network | None) -> str:
+    """Return why predictions cannot be drawn, as what the network has; empty if they can."""
+    if network is None:
+        return "no network"
+    if network.inputs > 2:
+        return f"{network.inputs} inputs, and predictions are drawn over one or two inputs"
+    if network.likelihood != "categorical":
+        several = network.outputs > 1
+        return f"{network.outputs} targets, and predictions are drawn of one" if several else ""
+    if network.inputs == 1:
+        return "one input and several classes, and classes are drawn over two inputs"
+    if network.outputs > len(_CLASSES):
+        return f"{network.outputs} classes, and at most {len(_CLASSES)} have colours"
+    return ""
+
+
 def can_plot_predictions(network: Network | None) -> bool:
     """Return whether predictions can be drawn: two inputs, or one with a single output."""
-    if network is None:
-        return False
-    if network.likelihood == "categorical":
-        return network.inputs == 2 and network.outputs <= len(_CLASSES)
-    return network.inputs <= 2
+    return not why_no_predictions(network)
 
 
 @styled
@@ -65,13 +78,11 @@ def plot_predictions(comparison: Comparison, *, limit: int = MOST_MODES) -> Figu
         The posterior is not that of such a network.
     """
     network = comparison.posterior.network
-    if network is None or not can_plot_predictions(network):
-        raise InputError(
-            f"the posterior '{comparison.posterior.name}' is not that of a network with one or "
-            "two inputs: its predictions cannot be drawn"
-        )
+    if why := why_no_predictions(network):
+        raise InputError(f"the posterior '{comparison.posterior.name}' has {why}")
+    assert network is not None
     if network.inputs == 1:
-        return _curves(comparison, limit)
+        return _curves(comparison, network, limit)
     return _maps(comparison, network, limit)
 
 
@@ -95,13 +106,23 @@ def _limits(values: FloatArray) -> tuple[float, float]:
 
 
 def _data(comparison: Comparison) -> tuple[FloatArray, FloatArray]:
+    """Return inputs, and targets in the units of predictions."""
     data = training_data(comparison.posterior)
     if data is None:
         raise InputError("the posterior has no network and no predictions")
-    return data
+    return data.X, data.shares
 
 
-def _curves(comparison: Comparison, limit: int) -> Figure:
+def _meaning(network: Network, data: Observed) -> str:
+    """Return what a prediction is, in words."""
+    kind = network.likelihood_parts.kind
+    if kind in ("bernoulli", "binomial"):
+        return "probability of class 1" if kind == "bernoulli" else "probability of a success"
+    exposed = (data.counted_over.get("exposure", np.ones(1)) != 1).any()
+    return "rate for an exposure of 1" if exposed else "mean"
+
+
+def _curves(comparison: Comparison, network: Network, limit: int) -> Figure:
     X, y = _data(comparison)
     inputs = np.linspace(*_limits(X), 4 * _GRID)
     figure = new_figure(3.8)
@@ -115,7 +136,9 @@ def _curves(comparison: Comparison, limit: int) -> Figure:
         width = 2.4 if title == "whole" else 1.4
         axes.plot(inputs, values.mean(axis=0), color=colour, lw=width, label=title)
     axes.set_xlabel("input")
-    axes.set_ylabel("mean prediction")
+    known = training_data(comparison.posterior)
+    what = "mean" if known is None else _meaning(network, known)
+    axes.set_ylabel("mean prediction" if what == "mean" else what)
     figure.legend(loc="outside upper left", ncols=4)
     return figure
 
@@ -162,15 +185,20 @@ def _maps(comparison: Comparison, network: Network, limit: int) -> Figure:
         ]
         figure.legend(handles=classes, loc="outside upper left", ncols=4)
     else:
-        what = "probability of class 1" if network.likelihood == "bernoulli" else "mean"
+        known = training_data(comparison.posterior)
+        what = "mean" if known is None else _meaning(network, known)
         figure.colorbar(
             colours, ax=panels, label=what, location="top", aspect=45, shrink=0.75, pad=0.02
         )
     return figure
 
 
+def _is_probability(network: Network) -> bool:
+    return network.likelihood in ("bernoulli", "categorical", "binomial")
+
+
 def _colours(network: Network, means: list[FloatArray], y: FloatArray) -> ScalarMappable:
-    if network.likelihood == "normal":
+    if not _is_probability(network):
         low = min(y.min(), *(m.min() for m in means))
         high = max(y.max(), *(m.max() for m in means))
         return ScalarMappable(Normalize(low, high), "viridis")
@@ -188,7 +216,7 @@ def _image(network: Network, mean: FloatArray) -> FloatArray:
 def _points(
     axes: Axes, network: Network, X: FloatArray, y: FloatArray, colours: ScalarMappable
 ) -> None:
-    if network.likelihood == "normal":
+    if network.likelihood not in ("bernoulli", "categorical"):
         axes.scatter(X[:, 0], X[:, 1], c=colours.to_rgba(y), s=14, ec="w", lw=0.4, rasterized=True)
         return
     fills = _CLASSES if network.likelihood == "categorical" else _TWO_CLASSES

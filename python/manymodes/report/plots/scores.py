@@ -122,7 +122,7 @@ def score(
             fresh.append([])
         else:
             weights = posterior.unpack(pool.rows[picks])
-            values = posterior.network.log_lik(weights, *data)
+            values = posterior.network.log_lik(weights, data.X, data.y, **data.counted_over)
             told.append(LogLik(values, np.zeros(len(values), dtype=bool)))
             fresh.append([posterior.network.log_lik(weights, X, y) for X, y in test_sets])
     return _scored(modes, told, fresh)

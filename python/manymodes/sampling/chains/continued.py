@@ -241,8 +241,8 @@ def _go_on(parcel: Parcel[_Job], seed: int, start: FloatArray) -> Continued:
     begun = ended = later = second = np.empty(0)
     if posterior.network is not None:
         X = np.asarray(posterior.data["X"], dtype=float)
-        begun = posterior.predict(posterior.constrain_rows(start[None]), X)[0]
-        states = posterior.predict(chain.rows[len(chain.rows) // 2 :], X)
+        begun = posterior.function_values(posterior.constrain_rows(start[None]), X)[0]
+        states = posterior.function_values(chain.rows[len(chain.rows) // 2 :], X)
         ended, later, second = states[-1], states.mean(axis=0), (states**2).mean(axis=0)
     return Continued(
         posterior.log_density(start),

@@ -9,6 +9,8 @@ drawn from the likelihood, given the parameters and the other data. It needs the
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +19,8 @@ import numpy as np
 from manymodes.density.posterior import Posterior
 from manymodes.density.variables import as_json
 from manymodes.errors import DensityError, InputError
+from manymodes.networks.network import Network
+from manymodes.networks.observed import Observed, observed
 from manymodes.sampling.base_measures import prior_measure
 from manymodes.sampling.chains.prior_draws import (
     has_network_prior,
@@ -29,6 +33,7 @@ ENDINGS = ("_rep", "_sim")
 """How the name of a generated quantity ends that simulates a data item."""
 
 _TRIES = 100
+_LARGEST = 2**31 - 1  # the largest count that Stan holds
 
 
 @dataclass(frozen=True)
@@ -82,19 +87,63 @@ def _network_data(posterior: Posterior, rng: np.random.Generator) -> Simulated:
     if not has_network_prior(posterior) or network.active is not None:
         what = "a constraint" if network.active is None else "a variable size"
         raise InputError(f"certify: a network with {what} cannot be simulated from its prior")
-    truth = network_prior_draw(posterior, rng)
-    row = posterior.constrain_rows(truth[None])
-    mean = posterior.predict(row, np.asarray(posterior.data["X"], dtype=float))[0]
-    if network.likelihood == "normal":
-        sigma = float(posterior.unpack(row)["sigma"].ravel()[0])
-        changes = {"y_real": (mean + sigma * rng.standard_normal(len(mean))).tolist()}
-    elif network.likelihood == "bernoulli":
-        changes = {"y_int": (rng.random(len(mean)) < mean).astype(int).tolist()}
+    given = observed(network, posterior.data)
+    for _ in range(_TRIES):
+        truth = network_prior_draw(posterior, rng)
+        weights = posterior.unpack(posterior.constrain_rows(truth[None]))
+        outcomes = _outcomes(network, weights, given, rng)
+        # Whether a pair is refused depends on the data alone: given these, the truth is still an
+        # exact draw of the posterior.
+        largest = np.inf if network.likelihood_parts.is_real else _LARGEST
+        if np.isfinite(outcomes).all() and (outcomes <= largest).all():
+            break
     else:
-        below = rng.random(len(mean))[:, None] > np.cumsum(mean, axis=1)
-        classes = np.minimum(below.sum(axis=1), network.outputs - 1)
-        changes = {"y_int": (classes + 1).tolist()}
-    return Simulated(_with(posterior, changes), truth)
+        raise InputError(
+            f"certify: in {_TRIES} draws, the prior gives outcomes that are too large for the "
+            "program: make it narrower"
+        )
+    if network.likelihood_parts.is_real:
+        return Simulated(_with(posterior, {"y_real": outcomes.ravel(order="F").tolist()}), truth)
+    return Simulated(_with(posterior, {"y_int": outcomes.astype(int).tolist()}), truth)
+
+
+def _outcomes(
+    network: Network, weights: Mapping[str, FloatArray], given: Observed, rng: np.random.Generator
+) -> FloatArray:
+    """Draw outcomes under one draw of the weights, classes counted from 1.
+
+    Their shape is (N,), or (N, T) of several targets. One that is too large is infinite.
+    """
+    likelihood, X = network.likelihood_parts, given.X
+    with np.errstate(over="ignore"):
+        mean = network.predict(weights, X)[0]
+        if likelihood.is_real:
+            noise = network.noise(weights, X)[0]
+            student = math.isfinite(likelihood.nu)
+            standard = rng.standard_t(likelihood.nu, mean.shape) if student else None
+            normal = rng.standard_normal(mean.shape) if standard is None else standard
+            return np.asarray(mean + noise * normal)
+        if likelihood.has_exposure:
+            mean = mean * given.counted_over["exposure"]
+            if likelihood.kind == "negative-binomial":
+                sigma = network.noise_of(weights)
+                assert sigma is not None
+                mean = mean * _mixed_rates(float(sigma.ravel()[0]), len(mean), rng)
+            small = mean <= 2 * _LARGEST  # no count of a larger mean is small enough
+            counts = rng.poisson(np.where(small, mean, 0.0))
+            return np.asarray(np.where(small, counts, np.inf))
+    if likelihood.kind == "binomial":
+        trials = given.counted_over["trials"].astype(int)
+        return np.asarray(rng.binomial(trials, mean), dtype=float)
+    if likelihood.kind == "bernoulli":
+        return np.asarray(rng.random(len(mean)) < mean, dtype=float)
+    below = rng.random(len(mean))[:, None] > np.cumsum(mean, axis=1)
+    return np.asarray(1.0 + np.minimum(below.sum(axis=1), network.outputs - 1))
+
+
+def _mixed_rates(sigma: float, size: int, rng: np.random.Generator) -> FloatArray:
+    """Draw factors of mean 1 and standard deviation sigma, from gamma distributions."""
+    return np.asarray(rng.gamma(sigma**-2.0, sigma**2.0, size)) if sigma > 1e-9 else np.ones(size)
 
 
 def _program_data(posterior: Posterior, rng: np.random.Generator, seed: int) -> Simulated:
