@@ -34,7 +34,7 @@ try:
     from joblib import effective_n_jobs
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.preprocessing import StandardScaler
-    from sklearn.utils import check_random_state
+    from sklearn.utils import check_random_state, column_or_1d
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
@@ -45,6 +45,7 @@ except ImportError as error:
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.networks.likelihood import RATES, REAL, Likelihood
 from manymodes.networks.network import Network
 from manymodes.results.run_directory import run_directory, save_posterior, write_chains
 from manymodes.sampling.chains.chains import Chains, run_chains
@@ -57,7 +58,8 @@ __all__ = ["BayesianMLPClassifier", "BayesianMLPRegressor"]
 
 _BLOCK = 2_000_000  # most predictions held at once
 _CONSTANT_NOISE = 0.01  # noise given to a target without any, in units of the target's scale
-_PRIORS = {"normal": "normal:1", "bernoulli": "normal:2", "categorical": "normal:2"}
+_PRIOR_OF_CLASSES = "normal:2"
+_PRIOR_OF_NUMBERS = "normal:1"
 
 
 class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
@@ -70,6 +72,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         activation: str = "tanh",
         prior: str | None = None,
         constraint: str = "none",
+        skip: bool = False,
         chains: int = 4,
         warmup: int = 300,
         draws: int = 300,
@@ -87,6 +90,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         self.activation = activation
         self.prior = prior
         self.constraint = constraint
+        self.skip = skip
         self.chains = chains
         self.warmup = warmup
         self.draws = draws
@@ -108,9 +112,16 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         target: FloatArray,
         likelihood: str,
         outputs: int = 1,
+        *,
+        prior: str = _PRIOR_OF_CLASSES,
         sigma_scale: float = 1.0,
+        sigma: float | None = None,
+        exposure: float | None = None,
     ) -> None:
-        """Sample the posterior of a network, given what the user gave and a scaled target."""
+        """Sample the posterior of a network, given what the user gave and a scaled target.
+
+        ``prior`` is the one that is taken if the user gave none; ``exposure`` is that of all rows.
+        """
         self.scaler_ = StandardScaler(with_mean=self.standardise, with_std=self.standardise).fit(X)
         self.network_ = Network(
             X.shape[1],
@@ -118,14 +129,22 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
             outputs,
             self.activation,
             likelihood,
-            _PRIORS[likelihood] if self.prior is None else self.prior,
+            prior if self.prior is None else self.prior,
             self.constraint,
             sigma_scale,
+            sigma=sigma,
+            skip=self.skip,
         )
         settings = NutsSettings(self.warmup, self.draws, self.adapt_delta, self.max_treedepth)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         inputs = self._inputs(X)
-        posterior = Posterior.from_network(self.network_, inputs, target, kernel=self.kernel)
+        posterior = Posterior.from_network(
+            self.network_,
+            inputs,
+            target,
+            exposure=None if exposure is None else np.full(len(target), exposure),
+            kernel=self.kernel,
+        )
         posterior.compile(quiet=not self.verbose)
         out = None if self.out is None else Path(self.out)
         with ExitStack() as held:
@@ -182,7 +201,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
 
     def _by_rows(self, function: Callable[[slice], FloatArray], rows: int) -> FloatArray:
         """Apply a function to slices of the rows, so that temporary arrays stay small."""
-        per_row = self.weights_.size * self.chains_.n_draws * self.network_.outputs
+        per_row = self.weights_.size * self.chains_.n_draws * self.network_.units_out
         step = max(1, _BLOCK // per_row)
         return np.concatenate([function(slice(i, i + step)) for i in range(0, rows, step)])
 
@@ -190,13 +209,20 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         """Average values of shape (C, S, ...) over the draws, chains by their weights."""
         return np.asarray(np.tensordot(self.weights_, values.mean(axis=1), axes=1))
 
-    def _log_density(self, inputs: FloatArray, target: FloatArray) -> FloatArray:
+    def _log_density(
+        self, inputs: FloatArray, target: FloatArray, exposure: float | None = None
+    ) -> FloatArray:
         """Return the log predictive density (nats) of each target, shape (N,), as scaled."""
         draws = self.chains_.n_draws
         weights = np.repeat(self.weights_ / draws, draws)
 
         def block(rows: slice) -> FloatArray:
-            log_lik = self.network_.log_lik(self.draws_, inputs[rows], target[rows])
+            log_lik = self.network_.log_lik(
+                self.draws_,
+                inputs[rows],
+                target[rows],
+                exposure=None if exposure is None else np.full(len(target[rows]), exposure),
+            )
             return log_mean_exp(weights, log_lik.reshape(len(weights), -1))
 
         return self._by_rows(block, len(inputs))
@@ -214,10 +240,14 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
     activation : {"tanh", "sigmoid", "relu"}
         Activation of the hidden units.
     prior : str or None
-        Prior of every weight and bias, as in `manymodes.Network`. None is ``normal:2`` in
-        classification, where log odds of 5 and more are common, and ``normal:1`` in regression.
+        Prior of every weight and bias, or priors by group, as in `manymodes.Network`. None is
+        ``normal:2`` in classification, where log odds of 5 and more are common, and ``normal:1``
+        in regression.
     constraint : str
         Constraint on the hidden layers, as in `manymodes.Network`.
+    skip : bool
+        Give the network weights from the inputs to the outputs too: a linear model beside the
+        hidden units.
     chains : int
         How many independent chains.
     warmup, draws : int
@@ -455,10 +485,10 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
 
 
 class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
-    """A Bayesian neural network with normal noise of unknown size: NUTS chains, stacked.
+    """A Bayesian neural network for numbers and counts: NUTS chains of its posterior, stacked.
 
-    With ``standardise`` the network learns the standardised target; whatever is returned is in
-    the units of the target.
+    With ``standardise`` the network learns the standardised target, or counts by their rate
+    relative to the mean count. Whatever is returned is in the units of the target.
 
     Parameters
     ----------
@@ -467,9 +497,21 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
     activation : {"tanh", "sigmoid", "relu"}
         Activation of the hidden units.
     prior : str or None
-        Prior of every weight and bias, as in `manymodes.Network`. None is ``normal:1``.
+        Prior of every weight and bias, or priors by group, as in `manymodes.Network`. None is
+        ``normal:1``.
+    likelihood : str
+        The distribution of the target, as in `manymodes.Network`: ``normal`` with noise of one
+        size, ``heteroscedastic`` (normal with a noise that depends on the inputs) or
+        ``student:NU``, which take several targets too; or ``poisson`` or ``negative-binomial``,
+        for counts.
+    sigma : float or None
+        The noise, if it is known, in the units of the target; of the negative binomial likelihood
+        its sigma. With None it is sampled.
     constraint : str
         Constraint on the hidden layers, as in `manymodes.Network`.
+    skip : bool
+        Give the network weights from the inputs to the outputs too: a linear model beside the
+        hidden units.
     chains : int
         How many independent chains.
     warmup, draws : int
@@ -486,8 +528,9 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         Give the network inputs with mean 0 and standard deviation 1 (a constant column keeps its
         scale), divided by the square root of their number, and in regression a standardised target,
         multiplied by the square root of the number of units in the last hidden layer: the prior on
-        functions then does not depend on how many inputs and units there are (Neal 1996). Otherwise
-        the network sees the numbers as they are.
+        functions then does not depend on how many inputs and units there are (Neal 1996). Counts
+        stay as they are, and each has the mean count as its exposure. Otherwise the network sees
+        the numbers as they are.
     random_state : int, RandomState or None
         Decides every draw.
     n_jobs : int or None
@@ -516,9 +559,9 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         The draws of the network's weights, by name.
     scaler_ : StandardScaler
         What standardises the inputs.
-    target_mean_, target_scale_ : float
+    target_mean_, target_scale_ : float, or arrays of shape (T,) of several targets
         What is subtracted from the target, and what it is then divided by, before the network
-        learns it (0 and 1 without ``standardise``).
+        learns it (0 and 1 without ``standardise``). For counts, 0 and their exposure.
 
     Raises
     ------
@@ -536,15 +579,66 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
     (True, True)
     """
 
+    def __init__(
+        self,
+        hidden: int | Sequence[int] = (8,),
+        *,
+        activation: str = "tanh",
+        prior: str | None = None,
+        likelihood: str = "normal",
+        sigma: float | None = None,
+        constraint: str = "none",
+        skip: bool = False,
+        chains: int = 4,
+        warmup: int = 300,
+        draws: int = 300,
+        adapt_delta: float = 0.8,
+        max_treedepth: int = 7,
+        stacking: bool = True,
+        standardise: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+        kernel: bool = True,
+        out: str | Path | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            hidden,
+            activation=activation,
+            prior=prior,
+            constraint=constraint,
+            skip=skip,
+            chains=chains,
+            warmup=warmup,
+            draws=draws,
+            adapt_delta=adapt_delta,
+            max_treedepth=max_treedepth,
+            stacking=stacking,
+            standardise=standardise,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            kernel=kernel,
+            out=out,
+            verbose=verbose,
+        )
+        self.likelihood = likelihood
+        self.sigma = sigma
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that several targets are allowed, where the likelihood allows them."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.likelihood.partition(":")[0] in REAL
+        return tags
+
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Sample the posterior given inputs X, shape (N, M), and targets y, shape (N,).
+        """Sample the posterior given inputs X, shape (N, M), and targets y.
 
         Parameters
         ----------
         X : array_like of shape (N, M)
             Inputs.
-        y : array_like of shape (N,)
-            Targets, in any unit.
+        y : array_like of shape (N,), or (N, T) of several targets
+            Targets, in any unit; counts for the likelihoods of counts.
 
         Returns
         -------
@@ -568,46 +662,111 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         >>> model.fit(X, np.tanh(X[:, 0])).chains_.n_chains
         2
         """
+        kind = self._kind()
         inputs, values = validate_data(
-            self, X, y, dtype=np.float64, ensure_min_samples=2, y_numeric=True
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            ensure_min_samples=2,
+            y_numeric=True,
+            multi_output=kind.is_real,
         )
         values = values.astype(float)
-        self.target_mean_, self.target_scale_, sd = 0.0, 1.0, 1.0
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = column_or_1d(values, warn=True)
+        if kind.is_count:
+            return self._fit_counts(inputs, values)
+        columns = values.reshape(len(values), -1)
+        sd = math.sqrt(Network(1, self._widths()).hidden[-1]) if self.standardise else 1.0
+        means, scales = np.zeros(columns.shape[1]), np.ones(columns.shape[1])
         if self.standardise:
-            sd = math.sqrt(Network(1, self._widths()).hidden[-1])
-            scaler = StandardScaler().fit(values[:, None])
-            self.target_mean_ = float(scaler.mean_[0])
-            self.target_scale_ = float(scaler.scale_[0]) / sd
-        target = (values - self.target_mean_) / self.target_scale_
-        if np.ptp(values) == 0:
+            scaler = StandardScaler().fit(columns)
+            means, scales = scaler.mean_, scaler.scale_ / sd
+        target = (columns - means) / scales
+        sigma = None if self.sigma is None else self._sigma(scales)
+        for place in np.flatnonzero(np.ptp(columns, axis=0) == 0) if sigma is None else ():
             # The likelihood has no bound where a constant is learnt without noise.
             noise = _CONSTANT_NOISE * sd
+            which = "y" if columns.shape[1] == 1 else f"column {place} of y"
             warnings.warn(
-                f"{type(self).__name__}: y is constant ({values[0]:g}), which says nothing of its"
-                f" noise: noise of standard deviation {noise * self.target_scale_:g} is assumed",
+                f"{type(self).__name__}: {which} is constant ({columns[0, place]:g}), which says"
+                f" nothing of its noise: noise of standard deviation {noise * scales[place]:g} is"
+                " assumed",
                 stacklevel=2,
             )
             ranks = np.random.default_rng(0).permutation(len(values))  # of no input's order
-            target = target + noise * ndtri((ranks + 0.5) / len(values))
-        self._sample(inputs, target, "normal", sigma_scale=sd)
+            target[:, place] += noise * ndtri((ranks + 0.5) / len(values))
+        self._y_ndim = values.ndim
+        one = values.ndim == 1
+        self.target_mean_ = float(means[0]) if one else means
+        self.target_scale_ = float(scales[0]) if one else scales
+        self._sample(
+            inputs,
+            target if target.shape[1] > 1 else target[:, 0],
+            self.likelihood,
+            target.shape[1],
+            prior=_PRIOR_OF_NUMBERS,
+            sigma_scale=sd,
+            sigma=sigma,
+        )
         return self
+
+    def _kind(self) -> Likelihood:
+        """Return the likelihood; refuse those that have no place here."""
+        kind = Likelihood.parse(self.likelihood)
+        if not (kind.is_real or kind.has_exposure):
+            raise InputError(
+                f"likelihood: {self.likelihood!r} is not for this regressor; allowed are "
+                f"{', '.join((*REAL[:2], 'student:NU', *RATES))}"
+            )
+        return kind
+
+    def _fit_counts(self, inputs: FloatArray, values: FloatArray) -> Self:
+        """Sample the posterior given counts, relative to their mean if they are standardised."""
+        mean = float(values.mean())
+        self._y_ndim = 1
+        self.target_mean_ = 0.0
+        self.target_scale_ = mean if self.standardise and mean > 0 else 1.0
+        self._sample(
+            inputs,
+            values,
+            self.likelihood,
+            prior=_PRIOR_OF_NUMBERS,
+            sigma=self.sigma,
+            exposure=self.target_scale_,
+        )
+        return self
+
+    def _sigma(self, scales: FloatArray) -> float:
+        """Return a known noise in the units that the network sees."""
+        assert self.sigma is not None
+        if not (math.isfinite(self.sigma) and self.sigma > 0):
+            raise InputError(f"sigma: {self.sigma} is not a positive finite number")
+        if np.ptp(scales) > 0:
+            raise InputError(
+                "sigma: the targets are standardised by different standard deviations, and the "
+                "network has one noise for all: use standardise=False, or leave sigma out"
+            )
+        return float(self.sigma / scales[0])
 
     def predict(
         self, X: npt.ArrayLike, return_std: bool = False
     ) -> FloatArray | tuple[FloatArray, FloatArray]:
-        """Return the predictive mean, shape (N,).
+        """Return the predictive mean, shape (N,), or (N, T) of several targets.
 
         Parameters
         ----------
         X : array_like, shape (N, M)
             Inputs.
         return_std : bool
-            Return the standard deviation of the predictive distribution too, shape (N,): that
-            of the noise and of the function.
+            Return the standard deviation of the predictive distribution too, of the same shape:
+            that of the noise and of the function. It is infinite for Student's t of two degrees of
+            freedom or fewer.
 
         Returns
         -------
-        array of shape (N,), or a tuple of two
+        array of shape (N,) or (N, T), or a tuple of two
             In the units of the target.
 
         Raises
@@ -625,17 +784,56 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         (True, True, True)
         """
         inputs = self._checked(X)
-        noise = self._mean(self.draws_["sigma"][..., 0] ** 2) if return_std else 0.0
 
         def block(rows: slice) -> FloatArray:
             values = self.network_.predict(self.draws_, inputs[rows])
+            values = values.reshape(*values.shape[:3], -1) * self._exposure
             mean = self._mean(values)
-            variance = self._mean((values - mean) ** 2) + noise if return_std else mean
-            return np.column_stack([mean, variance])
+            if not return_std:
+                return mean[:, None]
+            variance = self._mean((values - mean) ** 2) + self._noise_variance(values, inputs[rows])
+            return np.stack([mean, variance], axis=1)
 
-        mean, variance = self._by_rows(block, len(inputs)).T
-        mean = self.target_mean_ + self.target_scale_ * mean
-        return (mean, self.target_scale_ * np.sqrt(variance)) if return_std else mean
+        found = self._by_rows(block, len(inputs))
+        mean = self.target_mean_ + self._unit * found[:, 0]
+        if self._y_ndim == 1:
+            mean = mean[:, 0]
+        if not return_std:
+            return mean
+        sd = self._unit * np.sqrt(found[:, 1])
+        return mean, sd[:, 0] if self._y_ndim == 1 else sd
+
+    @property
+    def _exposure(self) -> float:
+        """What the rate of a count is multiplied by."""
+        return float(self.target_scale_) if self.network_.likelihood_parts.is_count else 1.0
+
+    @property
+    def _unit(self) -> float | FloatArray:
+        """The unit of the network's target, in that of the user's."""
+        return 1.0 if self.network_.likelihood_parts.is_count else self.target_scale_
+
+    def _noise_variance(self, values: FloatArray, inputs: FloatArray) -> FloatArray:
+        """Return the mean variance of outcomes about the means of draws, shape (N, T) or less.
+
+        ``values``, shape (C, S, N, T), are these means.
+        """
+        kind = self.network_.likelihood_parts
+        if kind.is_count:
+            if kind.kind == "poisson":
+                return self._mean(values)
+            sigma = self.network_.noise_of(self.draws_)
+            assert sigma is not None
+            return self._mean(values + (sigma[..., None, :] * values) ** 2)
+        if kind.kind == "heteroscedastic":
+            by_row = self.network_.noise(self.draws_, inputs).reshape(values.shape)
+            return self._mean(by_row**2)
+        noise = self.network_.noise_of(self.draws_)
+        assert noise is not None
+        square = noise**2 if noise.ndim == 1 else self._mean(noise**2)
+        if not math.isfinite(kind.nu):
+            return square
+        return square * (kind.nu / (kind.nu - 2) if kind.nu > 2 else math.inf)
 
     def log_predictive_density(self, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
         """Return the log predictive density of each row's target, shape (N,).
@@ -646,13 +844,14 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         ----------
         X : array_like of shape (N, M)
             Inputs.
-        y : array_like of shape (N,)
+        y : array_like of shape (N,), or (N, T) of several targets
             Targets.
 
         Returns
         -------
         array of shape (N,)
-            Nats per unit of the target.
+            Nats per unit of the target; of several targets, of all together. Of counts it is the
+            log of a probability.
 
         Raises
         ------
@@ -669,6 +868,21 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         True
         """
         check_is_fitted(self)
-        inputs, values = validate_data(self, X, y, dtype=np.float64, reset=False, y_numeric=True)
+        kind = self.network_.likelihood_parts
+        inputs, values = validate_data(
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            reset=False,
+            y_numeric=True,
+            multi_output=kind.is_real,
+        )
+        if kind.is_count:
+            counts = np.asarray(values, dtype=float)
+            return self._log_density(self._inputs(inputs), counts, self._exposure)
+        values = values[:, 0] if values.ndim == 2 and self.network_.outputs == 1 else values
         target = (values - self.target_mean_) / self.target_scale_
-        return self._log_density(self._inputs(inputs), target) - math.log(self.target_scale_)
+        targets = np.broadcast_to(self.target_scale_, self.network_.outputs)
+        log_unit = float(np.log(targets).sum())
+        return self._log_density(self._inputs(inputs), target) - log_unit
