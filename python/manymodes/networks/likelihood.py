@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, gammaln, log_softmax, softmax
+from scipy.special import betaln, expit, gammaln, log_softmax, softmax
 
 from manymodes.errors import InputError
 from manymodes.networks.forward import numbers
@@ -103,7 +103,8 @@ def mean(kind: str, eta: FloatArray) -> FloatArray:
     if kind in ("bernoulli", "binomial"):
         return np.asarray(expit(eta[..., 0]))
     if kind in RATES:
-        return np.exp(eta[..., 0])
+        with np.errstate(over="ignore"):  # a rate may be beyond all numbers far from the data
+            return np.exp(eta[..., 0])
     if kind == "heteroscedastic":
         eta = eta[..., : eta.shape[-1] // 2]
     return eta[..., 0] if eta.shape[-1] == 1 else eta
@@ -159,7 +160,9 @@ def log_density(
         assert sigma is not None
         phi = sigma**-2.0
         growth = np.logaddexp(0.0, log_mean - np.log(phi))
-        rising = gammaln(target + phi) - gammaln(phi) - target * np.log(phi)
+        # Of gammaln(target + phi) - gammaln(phi) no digit would be left where phi is large.
+        some = np.maximum(target, 1.0)
+        rising = np.where(target > 0, gammaln(some) - betaln(phi, some), 0.0) - target * np.log(phi)
         return np.asarray(
             rising + target * log_mean - (target + phi) * growth - gammaln(target + 1)
         )
