@@ -62,6 +62,10 @@ class StubPosterior:
         assert self.network is not None
         return self.network.predict(self.unpack(rows), X)
 
+    def function_values(self, rows: np.ndarray, X: np.ndarray) -> np.ndarray:
+        assert self.network is not None
+        return self.network.function_values(self.unpack(rows), X)
+
 
 class StubBase(BaseMeasure):
     """The prior, uniform on (-5, 5)."""
@@ -75,12 +79,22 @@ def make_posterior(network: Network | None) -> StubPosterior:
         return StubPosterior(None, {}, dims=4)
     rng = np.random.default_rng(3)
     X = rng.normal(size=(N_OBS, network.inputs))
-    y = {
-        "bernoulli": rng.integers(2, size=N_OBS),
-        "categorical": rng.integers(network.outputs, size=N_OBS),
-        "normal": rng.normal(size=N_OBS),
-    }[network.likelihood]
-    return StubPosterior(network, network.data(X, y), dims=network.parameter_count)
+    return StubPosterior(
+        network, network.data(X, **outcomes(network, rng)), dims=network.parameter_count
+    )
+
+
+def outcomes(network: Network, rng: np.random.Generator) -> dict[str, Any]:
+    """Return targets that a network may have, with exposure or trials of counts."""
+    likelihood = network.likelihood_parts
+    if likelihood.is_real:
+        several = (network.outputs,) if network.outputs > 1 else ()
+        return {"y": rng.normal(size=(N_OBS, *several))}
+    if likelihood.kind == "binomial":
+        return {"y": rng.integers(4, size=N_OBS), "trials": rng.integers(3, 9, size=N_OBS)}
+    if likelihood.has_exposure:
+        return {"y": rng.poisson(4, N_OBS), "exposure": rng.uniform(0.5, 3, N_OBS)}
+    return {"y": rng.integers(max(2, network.outputs), size=N_OBS)}
 
 
 def nested_run(dims: int, seed: int, shift: float = 0.0, nlive: int = 50) -> NestedRun:

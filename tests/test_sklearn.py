@@ -295,6 +295,112 @@ def test_a_constant_column_keeps_its_scale(points: Any) -> None:
     assert np.isfinite(model.predict(np.add(with_constant, [0, 0, 1]))).all()
 
 
+# ---------------------------------------------------------------- likelihoods
+
+
+def fitted(X: Any, y: Any, **how: Any) -> Any:
+    return BayesianMLPRegressor(**{**SMALL, **how}).fit(X, y)
+
+
+def components(model: Any, X: Any) -> tuple[Any, Any, Any]:
+    """Return the weight of each draw, the means, (S, N, T), and the noise or None, in y's units."""
+    network, draws = model.network_, model.draws_
+    flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in draws.items()}
+    count = model.chains_.n_chains * model.chains_.n_draws
+    weights = np.repeat(model.weights_ / model.chains_.n_draws, model.chains_.n_draws)
+    inputs = model.scaler_.transform(X) / np.sqrt(X.shape[1])
+    means = network.predict(flat, inputs).reshape(count, len(X), -1)
+    if network.likelihood_parts.is_count:
+        return weights, means * model.target_scale_, network.noise_of(flat)
+    noise = network.noise(flat, inputs).reshape(means.shape)
+    return (
+        weights,
+        model.target_mean_ + model.target_scale_ * means,
+        model.target_scale_ * noise,
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "targets"),
+    [
+        ({"likelihood": "heteroscedastic", "skip": True}, 1),
+        ({"likelihood": "student:4"}, 2),
+        ({"likelihood": "student:2"}, 1),
+        ({"likelihood": "normal", "sigma": 200.0, "prior": "scaled"}, 1),
+        ({"likelihood": "heteroscedastic"}, 2),
+    ],
+)
+def test_regression_under_other_noise(points: Any, how: Any, targets: int) -> None:
+    X, y = points
+    Y = y if targets == 1 else np.column_stack([y, np.sin(X[:, 0])])
+    model = fitted(X, Y, **how)
+    w, means, noise = components(model, X)
+    mean, sd = model.predict(X, return_std=True)
+    assert mean.shape == sd.shape == Y.shape
+    expected = np.tensordot(w, means, 1)
+    np.testing.assert_allclose(mean.reshape(expected.shape), expected, rtol=1e-9)
+    np.testing.assert_allclose(model.predict(X), mean)
+    nu = float(how["likelihood"].partition(":")[2] or np.inf)
+    factor = np.inf if nu <= 2 else 1.0 if np.isinf(nu) else nu / (nu - 2)
+    variance = np.tensordot(w, (means - expected) ** 2 + factor * noise**2, 1)
+    np.testing.assert_allclose(sd.reshape(expected.shape), np.sqrt(variance), rtol=1e-7)
+    if "sigma" in how:
+        np.testing.assert_allclose(noise, 200.0)
+    one = stats.norm(means, noise) if np.isinf(nu) else stats.t(nu, means, noise)
+    log_density = one.logpdf(Y.reshape(len(Y), -1)).sum(axis=-1)
+    expected_density = logsumexp(log_density, axis=0, b=w[:, None])
+    np.testing.assert_allclose(model.log_predictive_density(X, Y), expected_density, rtol=1e-8)
+    assert np.isfinite(model.score(X, Y))
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("likelihood", ["poisson", "negative-binomial"])
+def test_regression_of_counts(points: Any, likelihood: str, standardise: bool) -> None:
+    X = (points[0] - points[0].mean(axis=0)) / points[0].std(axis=0)
+    y = np.random.default_rng(5).poisson(300 * np.exp(0.3 * np.tanh(X[:, 0])))
+    how = {"likelihood": likelihood, "standardise": standardise}
+    model = fitted(X, y, **how) if standardise else fitted(X, y // 100, **how)
+    y = y if standardise else y // 100
+    assert model.target_scale_ == (pytest.approx(y.mean()) if standardise else 1.0)
+    if not standardise:
+        return
+    w, means, sigma = components(model, X)
+    means = means[..., 0]
+    mean, sd = model.predict(X, return_std=True)
+    expected = w @ means
+    np.testing.assert_allclose(mean, expected, rtol=1e-9)
+    own = means if sigma is None else means + (sigma.reshape(-1, 1) * means) ** 2
+    np.testing.assert_allclose(sd, np.sqrt(w @ ((means - expected) ** 2 + own)), rtol=1e-7)
+    phi = None if sigma is None else sigma.reshape(-1, 1) ** -2.0
+    one = stats.poisson(means) if phi is None else stats.nbinom(phi, phi / (phi + means))
+    log_density = logsumexp(one.logpmf(y), axis=0, b=w[:, None])
+    np.testing.assert_allclose(model.log_predictive_density(X, y), log_density, rtol=1e-6)
+    assert abs(mean.mean() / y.mean() - 1) < 0.2
+
+
+def test_likelihoods_that_do_not_fit_are_refused(points: Any) -> None:
+    X, y = points
+    for how, target, said in (
+        ({"likelihood": "binomial"}, y, "'binomial' is not for this regressor"),
+        ({"likelihood": "gamma"}, y, "likelihood: 'gamma' is unknown"),
+        ({"likelihood": "poisson"}, y, "a poisson target must be a count"),
+        ({"likelihood": "poisson", "sigma": 1.0}, np.arange(40), "has no noise of its own"),
+        ({"sigma": -1.0}, y, "sigma: -1.0 is not a positive"),
+        ({"sigma": 1.0}, np.column_stack([y, y**2]), "standardised by different"),
+    ):
+        with pytest.raises(InputError, match=said):
+            fitted(X, target, **how)
+
+
+def test_a_classifier_takes_skip_and_priors_by_group(points: Any) -> None:
+    X, y = points
+    prior = "ih=normal:1*half-cauchy bh=normal:1 ho=normal:1 bo=normal:2 io=normal:1"
+    model = BayesianMLPClassifier(**SMALL, skip=True, prior=prior).fit(X, y > np.median(y))
+    assert model.network_.skip
+    assert model.draws_["S"].shape[2:] == (1, 2)
+    assert model.score(X, y > np.median(y)) > 0.6
+
+
 @pytest.mark.parametrize("value", [0.0, 5.0, -1e6])
 def test_a_constant_target_is_fitted_with_a_warning(points: Any, value: float) -> None:
     X, _ = points

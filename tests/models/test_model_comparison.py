@@ -68,12 +68,16 @@ def network_run(
     lpd: Any = None,
     x: Any = X,
     y: Any = Y,
+    over: Any = None,
     **kinds: Any,
 ) -> ModelRun:
-    """Return a model of the network with made draws; ``kinds`` are arguments of `Network`."""
+    """Return a model of the network with made draws; ``kinds`` are arguments of `Network`.
+
+    ``over`` has exposure or trials of counts.
+    """
     kinds = {"activation": "sigmoid", "prior": "normal:1"} | kinds
     network = Network(np.shape(x)[1], (hidden,), **kinds)
-    posterior = Posterior.from_network(network, x, y)
+    posterior = Posterior.from_network(network, x, y, **(over or {}))
     chains = None
     if lpd is not None:
         chains = made_chains(posterior, np.zeros((len(lpd), 3, network.parameter_count)), lpd=lpd)
@@ -368,6 +372,32 @@ def test_other_inputs_of_the_same_rows_are_a_choice_of_the_model() -> None:
     assert check_same_data([one, classes]) == ()
 
 
+def test_models_of_counts_and_of_several_targets_are_compared() -> None:
+    counts = np.arange(40)
+    over = {"exposure": np.linspace(1, 2, 40)}
+    one = network_run(2, y=counts, likelihood="poisson", over=over)
+    other = network_run(2, y=counts, likelihood="negative-binomial", over=over)
+    assert check_same_data([one, other]) == ()
+    [note] = check_same_data([one, network_run(2, y=counts, likelihood="poisson")])
+    assert "has another exposure than" in note_text(note)
+    tries = [{"trials": np.full(40, n)} for n in (50, 60)]
+    several = [network_run(2, y=counts, likelihood="binomial", over=t) for t in tries]
+    with pytest.raises(InputError, match=r"the trials of .* differ from those of"):
+        check_same_data(several)
+    [note] = check_same_data([one, several[0]])
+    assert tells(note_text(note), "only one", "exposure, trials", "not checked")
+    y = RNG.normal(size=(40, 2))
+    both = [
+        network_run(2, y=y, outputs=2, likelihood=one)
+        for one in ("normal", "heteroscedastic", "student:4")
+    ]
+    assert check_same_data(both) == ()
+    with pytest.raises(InputError, match="the targets y"):
+        check_same_data([both[0], network_run(2, y=y[:, 0], likelihood="normal")])
+    with pytest.raises(InputError, match="a density is not comparable with a probability"):
+        check_same_data([one, both[0]])
+
+
 def own(**data: Any) -> ModelRun:
     return ModelRun(Posterior(Program(MODELS / "plain.stan"), data, "own"))
 
@@ -407,6 +437,10 @@ def test_names_say_what_differs() -> None:
         network_run(3, activation="tanh"),
     ]
     assert names(kinds) == ("H=2 ordered", "H=3 unconstrained")
+    y = RNG.normal(size=40)
+    choices: tuple[dict[str, Any], ...] = ({}, {"skip": True}, {"sigma": 0.5})
+    noisy = [network_run(2, y=y, likelihood="normal", **more) for more in choices]
+    assert names(noisy) == ("unknown sigma no skip", "unknown sigma skip", "sigma=0.5 no skip")
     same = [
         replace(network_run(2, x=x), folders=(Path(where),))
         for x, where in ((X, "a/run"), (2 * X, "b/run"))

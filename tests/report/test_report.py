@@ -27,7 +27,7 @@ from manymodes.report.plots import (
     plot_rhat,
     score,
 )
-from manymodes.report.plots.draws import pool_of
+from manymodes.report.plots.draws import pool_of, training_data
 from manymodes.report.terminal import comparison_table
 from manymodes.statistics.chain_weightings import HeldOutScore
 from manymodes.statistics.estimate import Estimate
@@ -429,6 +429,35 @@ def test_predictions_need_few_inputs() -> None:
     assert not can_plot_predictions(Network(3, (2,)))
     with pytest.raises(InputError, match="one or two inputs"):
         plot_predictions(make(Network(3, (2,))))
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "label"),
+    [
+        ("poisson", "rate for an exposure of 1"),
+        ("negative-binomial", "rate for an exposure of 1"),
+        ("binomial", "probability of a success"),
+        ("heteroscedastic", "mean prediction"),
+        ("student:4", "mean prediction"),
+    ],
+)
+def test_predictions_of_all_likelihoods_are_drawn(likelihood: str, label: str) -> None:
+    curves = plot_predictions(make(Network(1, (2,), likelihood=likelihood)))
+    assert curves.axes[0].get_ylabel() == label
+    data = training_data(make(Network(1, (2,), likelihood=likelihood)).posterior)
+    assert data is not None
+    drawn = np.asarray(curves.axes[0].lines[0].get_ydata(), dtype=float)
+    np.testing.assert_allclose(drawn, data.shares)
+    maps = plot_predictions(make(Network(2, (2,), likelihood=likelihood)))
+    assert any(label.removesuffix(" prediction") in a.get_xlabel() for a in maps.axes)
+
+
+def test_a_figure_says_what_it_cannot_show(tmp_path: Path) -> None:
+    two = make(Network(1, (2,), 2, likelihood="normal"))
+    two = replace(two, rhat_function=np.ones((N_OBS, 2)))
+    with pytest.raises(InputError, match="has 2 targets, and predictions are drawn of one"):
+        plot_predictions(two)
+    assert "is not drawn: it has 2 targets" in write(tmp_path / "two.html", two=two).text
 
 
 def test_modes_have_their_own_colours() -> None:

@@ -71,7 +71,7 @@ def plain_chains() -> Any:
 
 
 def network_chains(likelihood: str = "bernoulli") -> Any:
-    outputs = 3 if likelihood == "categorical" else 1
+    outputs = 3 if likelihood in ("categorical", "heteroscedastic") else 1
     network = Network(2, (3,), outputs=outputs, activation="tanh", likelihood=likelihood)
     X = np.random.default_rng(1).normal(size=(7, 2))
     posterior = FakePosterior(network, data={"X": X.tolist()})
@@ -107,7 +107,9 @@ def test_seed_decides() -> None:
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "categorical", "normal"])
+@pytest.mark.parametrize(
+    "likelihood", ["bernoulli", "categorical", "normal", "heteroscedastic", "binomial"]
+)
 def test_predictions_are_those_of_the_drawn_networks(
     likelihood: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +119,9 @@ def test_predictions_are_those_of_the_drawn_networks(
     mean = tree["predictions/mean"]
     assert mean.dtype == np.float32
     assert mean.dims[:3] == ("chain", "draw", "obs")
-    assert mean.shape == (1, 8, 7) + ((3,) if likelihood == "categorical" else ())
+    several = {"categorical": "class", "heteroscedastic": "target"}.get(likelihood)
+    assert mean.dims[3:] == ((several,) if several else ())
+    assert mean.shape == (1, 8, 7) + ((3,) if several else ())
     for i in range(8):
         row = chains.rows[int(mean["source_chain"][i]), int(mean["source_draw"][i])]
         alone = chains.posterior.predict(row[None], chains.posterior.data["X"])[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import InputError
 from manymodes.networks.network import Network
+from manymodes.networks.observed import observed
 from manymodes.sampling.tempered import TemperedSettings
 from manymodes.sampling.tempered.certify import (
     Certificate,
@@ -99,6 +101,100 @@ def test_a_networks_outcomes_follow_its_predictions(likelihood: str) -> None:
     first, p = (0, [1 - mean, mean]) if likelihood == "bernoulli" else (1, mean)
     counts = np.bincount(labels - first, minlength=len(p))
     assert stats.chisquare(counts, 4000 * np.array(p)).pvalue > 1e-4
+
+
+OF_ALL = (
+    Network(1, (2,), likelihood="heteroscedastic"),
+    Network(1, (2,), likelihood="student:4"),
+    Network(1, (2,), likelihood="normal", sigma=0.3, skip=True),
+    Network(1, (2,), 2, likelihood="normal"),
+    Network(1, (2,), 2, likelihood="heteroscedastic"),
+    Network(1, (2,), likelihood="poisson"),
+    Network(1, (2,), likelihood="negative-binomial"),
+    Network(1, (2,), likelihood="binomial"),
+)
+
+
+def at_one_input(network: Network) -> Posterior:
+    """Return a posterior of many rows, all with the same input, exposure or trials."""
+    rows = 4000
+    y = np.zeros((rows, network.outputs) if network.outputs > 1 else rows)
+    over: dict[str, Any] = {}
+    if network.likelihood_parts.has_exposure:
+        over["exposure"] = np.full(rows, 2.5)
+    if network.likelihood == "binomial":
+        over["trials"] = np.full(rows, 7)
+    return Posterior.from_network(network, np.full((rows, 1), 0.5), y, **over)
+
+
+def distribution(network: Network, weights: Any) -> Any:
+    """Return SciPy's distribution of the outcomes of `at_one_input`, shape (T,)."""
+    X = np.array([[0.5]])
+    likelihood = network.likelihood_parts
+    mean = np.atleast_1d(network.predict(weights, X)[0, 0])
+    if likelihood.is_real:
+        noise = np.atleast_1d(network.noise(weights, X)[0, 0])
+        student = math.isfinite(likelihood.nu)
+        return stats.t(likelihood.nu, mean, noise) if student else stats.norm(mean, noise)
+    if likelihood.kind == "binomial":
+        return stats.binom(7, mean)
+    if likelihood.kind == "poisson":
+        return stats.poisson(2.5 * mean)
+    noise_of_counts = network.noise_of(weights)
+    assert noise_of_counts is not None
+    phi = noise_of_counts.ravel() ** -2.0
+    return stats.nbinom(phi, phi / (phi + 2.5 * mean))
+
+
+@needs_tools
+@pytest.mark.parametrize("network", OF_ALL, ids=lambda one: f"{one.likelihood}-{one.outputs}")
+def test_outcomes_of_all_kinds_follow_their_distributions(network: Network) -> None:
+    posterior = at_one_input(network)
+    one = simulated(posterior, seeded(5))
+    weights = posterior.unpack(posterior.constrain_rows(one.truth[None]))
+    expected = distribution(network, weights)
+    given, kept = observed(network, posterior.data), observed(network, one.posterior.data)
+    assert kept.counted_over.keys() == given.counted_over.keys()
+    for name, values in given.counted_over.items():
+        np.testing.assert_array_equal(kept.counted_over[name], values)
+    y = kept.y.reshape(len(kept.y), -1)
+    if network.likelihood_parts.is_real:
+        for place, below in enumerate(expected.cdf(y).T):
+            assert stats.kstest(below, stats.uniform.cdf).pvalue > 1e-4, place
+        return
+    z = (y - expected.mean()) / expected.std()
+    assert abs(z.mean()) < 4 / math.sqrt(len(z))
+    kurtosis = float(np.squeeze(expected.stats(moments="k"))) + 3
+    assert abs(z.var() - 1) < 4 * math.sqrt((kurtosis - 1) / len(z))
+    draws = expected.rvs(size=(len(z), 1), random_state=np.random.default_rng(1))
+    assert stats.ks_2samp(y[:, 0], draws[:, 0]).pvalue > 1e-4
+
+
+@needs_tools
+def test_counts_that_no_program_can_hold_are_drawn_again() -> None:
+    """The prior of this network often gives means of more than 2^31 - 1."""
+    network = Network(1, (2,), likelihood="poisson", prior="normal:20")
+    posterior = Posterior.from_network(network, np.ones((5, 1)), np.zeros(5))
+    for seed in range(10):
+        one = simulated(posterior, seed)
+        assert max(one.posterior.data["y_int"]) < 2**31
+        assert math.isfinite(one.posterior.log_density(one.truth))
+    exposure = np.full(5, 1e15)
+    narrow = dataclasses.replace(network, prior="normal:0.1")
+    too_many = Posterior.from_network(narrow, np.ones((5, 1)), np.zeros(5), exposure=exposure)
+    with pytest.raises(InputError, match="too large for the program: make it narrower"):
+        simulated(too_many, 1)
+
+
+@needs_tools
+@pytest.mark.parametrize("network", OF_ALL[3:6], ids=lambda one: f"{one.likelihood}-{one.outputs}")
+def test_certificates_of_all_kinds(network: Network) -> None:
+    rng = np.random.default_rng(seeded(6))
+    shape = (30, network.outputs) if network.outputs > 1 else 30
+    posterior = Posterior.from_network(network, rng.normal(size=(30, 1)), np.zeros(shape))
+    found = certify(posterior, CertifySettings(100, 16, seeded(7), QUICK))
+    assert found.lower_single < found.upper_single + 1
+    assert math.isfinite(found.log_z)
 
 
 # ---------------------------------------------------------------- bounds

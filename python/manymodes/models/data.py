@@ -73,16 +73,7 @@ def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) 
     _check_rows(one, other, len(a["y"]), len(b["y"]))
     if not np.array_equal(a["y"], b["y"]):
         _refuse_targets(one, other, "y", a["y"], b["y"])
-    notes: list[DataNote] = []
-    for name in ("trials", "exposure"):
-        if _equal(a.get(name, np.empty(0)), b.get(name, np.empty(0))):
-            continue
-        if name == "trials" and name in a and name in b:
-            raise InputError(
-                f"the trials of {other.called} differ from those of {one.called}: evidence "
-                "compares models of the same data"
-            )
-        notes.append(OtherData(other.called, one.called, (name,)))
+    notes = _counted_over(one, other, a, b)
     if a["X"].shape == b["X"].shape and np.array_equal(a["X"], b["X"]):
         return notes
     shared = _shared_columns(a["X"], b["X"])
@@ -94,6 +85,23 @@ def _networks(one: ModelRun, other: ModelRun, net: Network, other_net: Network) 
     if shared == a["X"].shape[1] == b["X"].shape[1]:
         return [*notes, RescaledInputs(other.called, one.called)]
     return [*notes, OtherInputs(other.called, one.called, shared, b["X"].shape[1])]
+
+
+def _counted_over(
+    one: ModelRun, other: ModelRun, a: dict[str, FloatArray], b: dict[str, FloatArray]
+) -> list[DataNote]:
+    """Compare exposures and trials, which are given like inputs; other trials are other data."""
+    names = {name for name in (*a, *b) if name not in ("X", "y")}
+    alone = tuple(sorted(name for name in names if not (name in a and name in b)))
+    if alone:
+        return [UncheckedData(other.called, one.called, ("y",), alone)]
+    differ = [name for name in names if not _equal(a[name], b[name])]
+    if "trials" in differ:
+        raise InputError(
+            f"the trials of {other.called} differ from those of {one.called}: evidence compares "
+            "models of the same data"
+        )
+    return [OtherData(other.called, one.called, (name,)) for name in differ]
 
 
 def _programs(one: ModelRun, other: ModelRun) -> list[DataNote]:
