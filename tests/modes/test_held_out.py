@@ -42,6 +42,36 @@ def test_rows_are_kept_as_the_network_takes_them(tmp_path: Path) -> None:
         kept_held_out(target)
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "choices"),
+    [("poisson", {"exposure": "n"}), ("binomial", {"trials": "n"}), ("normal", {})],
+)
+def test_counts_and_several_targets_are_kept_and_scored(
+    tmp_path: Path, likelihood: str, choices: dict[str, str]
+) -> None:
+    several = likelihood == "normal"
+    frame = pd.DataFrame({"a": [1.0, 3.0, 5.0], "t": [0, 2, 1], "n": [4, 3, 5]})
+    target = ["t", "n"] if several else "t"
+    table = Table.fit(frame, target, likelihood, **choices)
+    source, run, again = (tmp_path / name for name in ("net", "run", "again"))
+    for folder in (source, run, again):
+        folder.mkdir()
+    frame.to_csv(source / "holdout.csv", index=False)
+    keep_held_out(table, source, run)
+    keep_held_out(table, run, again)
+    kept = kept_held_out(again)
+    assert kept is not None
+    assert kept.counted_over.keys() == ({"exposure", "trials"} & choices.keys())
+    for values in kept.counted_over.values():
+        np.testing.assert_array_equal(values, frame["n"])
+    network = Network(1, (2,), 2 if several else 1, likelihood=likelihood)
+    weights = network.sample_prior(np.random.default_rng(1), 3)
+    log_lik = network.log_lik(weights, kept.X, kept.y, **kept.counted_over)
+    assert log_lik.shape == (3, 3)
+    unit = -np.log(frame[["t", "n"]].std(ddof=0)).sum() if several else 0.0
+    assert kept.log_unit == pytest.approx(unit)
+
+
 def test_density_is_the_mean_over_the_draws_that_a_chain_has() -> None:
     network = Network(2, (2,), likelihood="normal")
     rng = np.random.default_rng(4)

@@ -51,10 +51,10 @@ def observed(network: Network, data: Mapping[str, Any]) -> Observed:
     """
     likelihood = network.likelihood_parts
     n = data["N"]
-    X = np.asarray(data["X"], dtype=float).reshape(n, -1)
+    X = np.asarray(data["X"], dtype=float).reshape(n, network.inputs)
     if likelihood.is_real:
         y = np.asarray(data["y_real"], dtype=float)
-        return Observed(X, y.reshape(n, -1, order="F") if network.outputs > 1 else y)
+        return Observed(X, y.reshape(n, network.outputs, order="F") if network.outputs > 1 else y)
     first_class = 1 if likelihood.kind == "categorical" else 0
     y = np.asarray(data["y_int"], dtype=float) - first_class
     if likelihood.has_exposure:

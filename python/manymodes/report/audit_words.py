@@ -126,7 +126,7 @@ def side_by_side(audits: Sequence[Audit], refused: Mapping[str, str]) -> str:
 
 def shape(network: Network) -> str:
     """Return the widths of all layers, such as 2-2-1."""
-    return "-".join(map(str, (network.inputs, *network.hidden, network.outputs)))
+    return "-".join(map(str, (network.inputs, *network.hidden, network.units_out)))
 
 
 def number(value: float) -> str:

@@ -123,7 +123,7 @@ def _signed_sigmoid(network: Network) -> Known:
         "the box: c moves by every outgoing weight whose unit is flipped."
     )
     units = network.hidden[0]
-    if units > 2 or network.outputs > 1:
+    if units > 2 or network.units_out > 1:
         return Known(several=0.0, why=why)
     # c, v_j uniform on (-1, 1): flips are of the v_j < 0, and P(c + sum < -1) is E[-sum] / 2.
     lost = units / 8
@@ -139,7 +139,7 @@ def _pd_skew(network: Network) -> Known:
         return Known()
     copies = math.factorial(size) * (1 if network.activation == "relu" else 2**size)
     one = (copies * math.exp(mass.log_mass / layers)) ** layers
-    inside = _inside_box(size, network.outputs) if bounded(network) else 1.0
+    inside = _inside_box(size, network.units_out) if bounded(network) else 1.0
     sd = one * inside * mass.standard_error
     why = _PD_SKEW[size]
     if bounded(network):
