@@ -22,6 +22,7 @@ from manymodes.cli.main import main
 from manymodes.errors import InputError, ResultsError
 from manymodes.networks.network import Network
 from manymodes.results import predict as predict_room
+from manymodes.results.mixed_draws import MixedDraws
 from manymodes.results.predict import Draws, Predictions, predict, predict_table
 from manymodes.results.run_directory import open_posterior, save_posterior
 from manymodes.sampling.chains.chains import Chains, run_chains
@@ -266,21 +267,23 @@ def fake_chains(lpd: Any) -> Chains:
 def test_chains_are_weighted_by_stacking_or_alike() -> None:
     lpd = np.array([[-9.0] * 20, [-1.0] * 20, [-9.0] * 20])
     chains = fake_chains(lpd)
-    stacked = Draws.of_chains(chains)
+    stacked = MixedDraws.of_chains(chains)
     by_chain = stacked.weights.reshape(3, 4).sum(axis=1)
     assert by_chain[1] > 0.99
     assert stacked.weights.sum() == pytest.approx(1)
     assert tells(stacked.described, "3 chains of 4 draws", "stacking")
-    uniform = Draws.of_chains(chains, "uniform", thin=3)
+    uniform = MixedDraws.of_chains(chains, "uniform", thin=3)
     np.testing.assert_allclose(uniform.weights, np.full(6, 1 / 6))
-    np.testing.assert_array_equal(uniform.values["c"][:, 0], [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(uniform.rows[:, 0], [0, 0, 1, 1, 2, 2])
+    values = Draws.of(chains.posterior, uniform).values
+    np.testing.assert_array_equal(values["c"][:, 0], uniform.rows[:, 0])
     for word in ("3 chains of 2 draws", "every 3. draw", "equal weight"):
         assert word in uniform.described
     for wrong in ({"weights": "best"}, {"thin": 0}, {"thin": 5}):
         with pytest.raises(InputError, match=next(iter(wrong))):
-            Draws.of_chains(chains, **wrong)
+            MixedDraws.of_chains(chains, **wrong)
     with pytest.raises(InputError, match="no log_lik to stack by: use uniform weights"):
-        Draws.of_chains(fake_chains(np.empty((3, 0))))
+        MixedDraws.of_chains(fake_chains(np.empty((3, 0))))
 
 
 # ---------------------------------------------------------------- as a user goes
