@@ -15,9 +15,10 @@ import numpy.typing as npt
 from manymodes.density.compiled import compile_posteriors as compile_posteriors
 from manymodes.density.compiled import load_model
 from manymodes.density.earlier import as_at_first
+from manymodes.density.generated import said
 from manymodes.density.kernel import too_deep, with_kernel
 from manymodes.density.labels import exported_names
-from manymodes.density.log_likelihood import LogLik, find_log_lik, log_lik_of, said
+from manymodes.density.log_likelihood import LogLik, find_log_lik, log_lik_of
 from manymodes.density.program import Program
 from manymodes.density.stan_data import data_switch, read_data, stan_json
 from manymodes.density.variables import Variable, left_out, variables_of
@@ -533,7 +534,7 @@ class Posterior:
     # ------------------------------------------------------------ likelihood, predictions
 
     @cached_property
-    def _with_log_lik(self) -> Posterior:
+    def with_log_lik(self) -> Posterior:
         """The same posterior with its ``log_lik`` switched on, if it has a switch."""
         if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is None:
             return self
@@ -541,12 +542,12 @@ class Posterior:
 
     @cached_property
     def _log_lik_variable(self) -> Variable:
-        return find_log_lik(self._with_log_lik.model, self.program.name)
+        return find_log_lik(self.with_log_lik.model, self.program.name)
 
     @cached_property
     def has_log_lik(self) -> bool:
         """Whether the program has the log likelihood of each observation."""
-        self._with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
+        self.with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
         try:
             return self._log_lik_variable.size > 0
         except InputError:
@@ -613,7 +614,7 @@ class Posterior:
         >>> posterior.log_lik_told(np.array([[0.0], [1.0]])).values.shape
         (2, 5)
         """
-        return log_lik_of(self._with_log_lik.model, self._log_lik_variable, np.asarray(eta, float))
+        return log_lik_of(self.with_log_lik.model, self._log_lik_variable, np.asarray(eta, float))
 
     def predict(self, rows: FloatArray, X: npt.ArrayLike) -> FloatArray:
         """Return the network's prediction at inputs X, shape (N, M), for each draw.
