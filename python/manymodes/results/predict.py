@@ -221,7 +221,7 @@ def predict_table(
     if not (folder / TABLE).is_file():
         raise ResultsError(
             f"{run} was not made from a table (no {TABLE}): make a folder with "
-            "manymodes network, and sample that"
+            "manymodes network, and sample that; or give new data of the program as a .json file"
         )
     check_interval(interval)
     fitted = Table.load(folder)

@@ -191,19 +191,9 @@ def predict_data(
     check_seed(seed)
     fitted = open_posterior(posterior_folder(Path(run)))
     new = _new_posterior(fitted, data, program).compile(quiet=quiet)
-    what = str(program or new.data_file or "the new data")
-    names = fitted.model.param_names()
-    check_same_parameters(names, new.model.param_names(), what)
-    quantities = _Quantities.of(new)
-    if quantities.log_lik is None and not quantities.names:
-        raise InputError(
-            f"the program {new.program.name} has no generated quantities to predict with: add "
-            "some, such as y_new or log_lik, to its block 'generated quantities' and give the "
-            "changed program (--program FILE.stan); the draws need not be made anew as long as "
-            "the parameters are the same"
-        )
+    _check_parameters(fitted, new)  # before draws are loaded
     mixed = load_draws(fitted, Path(run), engine, weights, thin)
-    return _predicted(new, quantities, mixed, names, interval, seed, quiet)
+    return predict_quantities(fitted, new, mixed, interval=interval, seed=seed, quiet=quiet)
 
 
 def _new_posterior(
@@ -219,6 +209,13 @@ def _new_posterior(
     if program is not None:
         chosen = Program(Path(program), fitted.program.kernel)
     return Posterior(chosen, items, fitted.name, data_file=path).with_log_lik
+
+
+def _check_parameters(fitted: Posterior, new: Posterior) -> None:
+    """Raise `InputError` if the parameters of draws are not those of the new posterior."""
+    changed = new.program != fitted.program
+    what = new.program.called if changed else str(new.data_file or "the new data")
+    check_same_parameters(fitted.model.param_names(), new.model.param_names(), what)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,29 +243,62 @@ class _Quantities:
 
     @classmethod
     def of(cls, posterior: Posterior) -> _Quantities:
-        """Find the generated quantities of a program with its data."""
+        """Find the generated quantities of a program with its data.
+
+        Raises
+        ------
+        InputError
+            There are none.
+        """
         flat = posterior.model.param_names(include_tp=True, include_gq=True)
         first = posterior.model.param_num(include_tp=True)
         log_lik = posterior.log_lik_variable if posterior.has_log_lik else None
         scored = range(0) if log_lik is None else range(log_lik.start, log_lik.start + log_lik.size)
         columns = [i for i in range(first, len(flat)) if i not in scored]
+        if log_lik is None and not columns:
+            raise InputError(
+                f"the program {posterior.program.name} has no generated quantities to predict "
+                "with: add some, such as y_new or log_lik, to its block 'generated quantities' and "
+                "give the changed program (--program FILE.stan); the draws need not be made anew "
+                "as long as the parameters are the same"
+            )
         return cls([element_name(flat[i]) for i in columns], np.array(columns, int), log_lik)
 
 
-def _predicted(
+def predict_quantities(
+    fitted: Posterior,
     new: Posterior,
-    quantities: _Quantities,
     mixed: MixedDraws,
-    names: list[str],
-    interval: float,
-    seed: int,
-    quiet: bool,
+    *,
+    interval: float = 0.9,
+    seed: int = 1,
+    quiet: bool = False,
 ) -> DataPredictions:
-    """Mix the quantities that weighted draws generate.
+    """Mix the quantities that a program generates for weighted draws.
 
     If there are too many draws of quantities to hold, they are generated several times, with the
     same random numbers.
+
+    Parameters
+    ----------
+    fitted : Posterior
+        The posterior of the draws.
+    new : Posterior
+        What generates: a program with the same parameters, and its data.
+    mixed : MixedDraws
+        The draws.
+    interval, seed, quiet
+        As in `predict_data`.
+
+    Raises
+    ------
+    InputError
+        The parameters are not the same, nothing is generated, or the program throws for every
+        draw.
     """
+    _check_parameters(fitted, new)
+    quantities = _Quantities.of(new)
+    names = fitted.model.param_names()
     counts = mixed.weights > 0
     weights = mixed.weights[counts]
     there = carried(new.model, names, mixed.rows[counts], mixed.eta[counts])
@@ -291,15 +321,16 @@ def _predicted(
                 log_lik = quantities.log_lik.take(block.rows[~block.threw])
                 own = weights[there.inside][block.at][~block.threw]
                 one = log_mean_exp(own, log_lik.reshape(len(own), -1))
-                log_density = np.logaddexp(log_density, one)
+                with np.errstate(invalid="ignore"):  # NaN in log_lik is passed on
+                    log_density = np.logaddexp(log_density, one)
             if shown.seconds > _SILENT_SECONDS:
                 done = start // at_once * len(there.eta) + block.at.stop
                 shown.update(f"{done} of {len(starts) * len(there.eta)} draws")
         kept[there.inside] = fine
         if not kept.any():
             raise InputError(
-                f"{new.program.name}: the program throws for every draw of the run with these "
-                f"data: {new.program.users_words(message)}"
+                f"{new.data_file or 'the new data'}: with them the program {new.program.name} "
+                f"throws for every draw: {new.program.users_words(message)}"
             )
         own = weights[kept] / weights[kept].sum()
         if not fine.all():
