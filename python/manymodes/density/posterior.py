@@ -536,8 +536,8 @@ class Posterior:
     @cached_property
     def with_log_lik(self) -> Posterior:
         """The same posterior with its ``log_lik`` switched on, if it has a switch."""
-        if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is None:
-            return self
+        if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is not False:
+            return self  # it is on, or there is none
         return replace(self, data={**self.data, LOG_LIK_SWITCH: 1})
 
     @cached_property

@@ -140,7 +140,7 @@ def predict_data(
     Parameters
     ----------
     run : path
-        The run directory, made by ``manymodes sample``, ``adopt`` or ``evidence``.
+        The run directory, made by ``manymodes sample`` or ``evidence``.
     data : path or mapping
         All data of the program: a JSON file, or the items by name. The parameters must have the
         same names and shapes with them as in the run.
@@ -213,7 +213,7 @@ def _new_posterior(
 
 def _check_parameters(fitted: Posterior, new: Posterior) -> None:
     """Raise `InputError` if the parameters of draws are not those of the new posterior."""
-    changed = new.program != fitted.program
+    changed = new.program.stan_file != fitted.program.stan_file
     what = new.program.called if changed else str(new.data_file or "the new data")
     check_same_parameters(fitted.model.param_names(), new.model.param_names(), what)
 
