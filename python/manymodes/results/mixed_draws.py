@@ -68,7 +68,10 @@ class MixedDraws:
         if weights == "stacking":
             if chains.scored_lpd.size == 0:
                 what = "leave-one-out scores" if chains.lpd.size else "log_lik"
-                raise InputError(f"the chains have no {what} to stack by: use uniform weights")
+                raise InputError(
+                    f"the chains have no {what} to stack by: use uniform weights "
+                    "(--weights uniform)"
+                )
             by_chain = stack(chains.scored_lpd).weights
         present = chains.present[:, ::thin]
         kept = present.sum(axis=1)
