@@ -281,10 +281,16 @@ def _odds(text: str) -> tuple[float, ...]:
 
 
 def _add_predict(commands: Any) -> None:
-    predict = commands.add_parser("predict", help="predictions of a sampled network for a table")
-    predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run made from a table")
+    predict = commands.add_parser(
+        "predict", help="predictions for a table, or of any Stan program for new data"
+    )
+    predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run with draws")
     predict.add_argument(
-        "table", type=Path, metavar="TABLE", help="CSV or Parquet; with the target, it is scored"
+        "table",
+        type=Path,
+        metavar="TABLE|NEW.json",
+        help="for a network that was made from a table: CSV or Parquet, scored if it has the "
+        "target; for any program: all its data as .json, for its generated quantities",
     )
     predict.add_argument(
         "--out",
@@ -295,7 +301,19 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument(
         "--decimal",
         metavar="MARK",
-        help="the decimal mark of numbers, . or , (default: that of the network's table)",
+        help="the decimal mark of a table's numbers, . or , (default: that of the network's table)",
+    )
+    predict.add_argument(
+        "--program",
+        type=Path,
+        metavar="FILE.stan",
+        help="of NEW.json: a program with the same parameters and other generated quantities "
+        "(default: that of the run)",
+    )
+    predict.add_argument(
+        "--seed",
+        type=seed,
+        help="of NEW.json: decides the random numbers of generated quantities (default: 1)",
     )
     predict.add_argument(
         "--interval",
