@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
+from manymodes.sampling.chains.starts import CLIMB
 from manymodes.statistics.coverage import Coverage
 from manymodes.statistics.estimate import Estimate
 from manymodes.wording import joined, modes_named
@@ -264,6 +265,11 @@ def _occupancy(diagnosis: Diagnosis) -> str:
     if len(diagnosis.modes) < 2:
         return "All draws lie in one mode: the chains need to be longer; weights do not help."
     chains = diagnosis.comparison.chains
+    if chains is not None and chains.started_from == CLIMB:
+        return (
+            "Each chain started from an optimum of its own: the share of draws in a mode says how "
+            "often climbs end there, and is not its probability."
+        )
     if chains is not None and chains.started_from:
         return (
             f"These chains started from draws of {METHOD_OF[chains.started_from]}, in proportion "
