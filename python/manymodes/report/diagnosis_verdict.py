@@ -230,7 +230,31 @@ def _divergences(diagnosis: Diagnosis) -> str:
         often = [one.mode for one in diagnosis.modes if one.divergent > _NOTEWORTHY]
         if often:
             text += f"; more than 1 % did in {modes_named(often)}"
-    return f"{text}."
+    return f"{text}.{_geometry(diagnosis)}"
+
+
+def _geometry(diagnosis: Diagnosis) -> str:
+    """Say which coordinate is to blame for divergent transitions, and what to do."""
+    found = diagnosis.diverging_at
+    if found is None:
+        return ""
+    text = (
+        f" They lie where {found.name} is {'small' if found.low else 'large'}: on average at "
+        f"{_percent(found.rank)} of its draws."
+    )
+    posterior = diagnosis.comparison.posterior
+    scale = found.name.partition(".")[0]
+    network = posterior.network
+    if network is not None and scale in network.scale_shapes and network.is_general:
+        other = "no" if network.is_centred(posterior.data["N"]) else "yes"
+        return (
+            f"{text} It is a sampled scale of the prior: try the other parameters (--centred "
+            f"{other}), or a prior of the scale with less mass there."
+        )
+    return (
+        f"{text} Write the model with other parameters there (not centred, if it is a scale), or "
+        "raise --adapt-delta."
+    )
 
 
 def _worst_mode(diagnosis: Diagnosis) -> int:
