@@ -1,6 +1,6 @@
 """Data for hierarchical.stan: twelve groups of measurements, some kept for predictions.
 
-hierarchical_data.py FOLDER writes train.json, and new.json with other measurements of the same groups.
+hierarchical_data.py FOLDER writes train.json, and new.json: other measurements of the same groups.
 """
 
 from __future__ import annotations
