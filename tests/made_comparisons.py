@@ -37,6 +37,10 @@ class StubPosterior:
     prior_only: bool | None = None
 
     @property
+    def unconstrained_names(self) -> tuple[str, ...]:
+        return tuple(f"x.{i + 1}" for i in range(self.dims))
+
+    @property
     def exported_names(self) -> dict[str, str]:
         return {}
 

@@ -30,6 +30,8 @@ from .report.checks_verdict import checks_verdict as checks_verdict
 from .report.terminal import models_text as models_text
 from .results.predict import Predictions as Predictions
 from .results.predict import predict_table as predict_table
+from .results.predict_data import DataPredictions as DataPredictions
+from .results.predict_data import predict_data as predict_data
 from .results.run_directory import Results as Results
 from .results.run_directory import load as load
 from .results.stacked_draws import stack_draws as stack_draws

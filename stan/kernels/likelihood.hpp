@@ -1,14 +1,11 @@
-// The likelihoods that simd.hpp does not have, observation by observation: their cost is small
-// beside that of the hidden units. Plain C++, the same on every instruction set; network.hpp
-// includes it.
+// The negative binomial likelihood, observation by observation: its Gamma functions have loops whose
+// lengths differ. Plain C++, the same on every instruction set; network.hpp includes it.
 #ifndef MANYMODES_LIKELIHOOD_HPP
 #define MANYMODES_LIKELIHOOD_HPP
 
 #include <cmath>
 
 namespace manymodes {
-
-constexpr double half_log_two_pi = 0.91893853320467274178;
 
 // log(1 + exp(t)), and its derivative.
 inline double softplus(double t, double& slope) {
@@ -47,96 +44,42 @@ inline double log_rising(double phi, int y, double& slope) {
   return sum;
 }
 
-// The log likelihood of an observation. eta: outputs of the network, `panel` apart; with `gradient`
-// they become the derivatives, and those with respect to the noise are added to `noise_gradient`.
-inline double one_observation(const Network& net, long row, double* eta, bool gradient,
-                              double* noise_gradient) {
-  double value = 0;
-  switch (net.likelihood) {
-    case Likelihood::poisson: {
-      const double log_mean = eta[0] + net.log_exposure[row], mean = std::exp(log_mean);
-      if (gradient) {
-        eta[0] = net.y_int[row] - mean;
-      }
-      return net.y_int[row] * log_mean - mean + net.constants[row];
-    }
-    case Likelihood::negative_binomial: {
-      const int y = net.y_int[row];
-      const double log_mean = eta[0] + net.log_exposure[row];
-      const double phi = 1 / (net.noise[0] * net.noise[0]);
-      double rising_slope, p;
-      const double rising = log_rising(phi, y, rising_slope);
-      const double growth = softplus(log_mean - std::log(phi), p); // log(1 + mean / phi)
-      if (gradient) {
-        eta[0] = y - (y + phi) * p;
-        noise_gradient[0] += (rising_slope - growth + (y + phi) * p / phi) * -2 * phi / net.noise[0];
-      }
-      return rising + y * log_mean - (y + phi) * growth + net.constants[row];
-    }
-    case Likelihood::binomial: {
-      double p;
-      const double failures = softplus(eta[0], p);
-      value = net.y_int[row] * eta[0] - net.trials[row] * failures + net.constants[row];
-      if (gradient) {
-        eta[0] = net.y_int[row] - net.trials[row] * p;
-      }
-      return value;
-    }
-    case Likelihood::heteroscedastic: {
-      const int n_targets = targets(net);
-      for (int k = 0; k < n_targets; ++k) {
-        double* mean = eta + k * panel;
-        double* log_sd = eta + (n_targets + k) * panel;
-        const double inverse = std::exp(-*log_sd);
-        const double r = (net.y_real[k * net.n + row] - *mean) * inverse;
-        value += -r * r / 2 - *log_sd - half_log_two_pi;
-        if (gradient) {
-          *mean = r * inverse;
-          *log_sd = r * r - 1;
-        }
-      }
-      return value;
-    }
-    default: { // normal and Student-t
-      const bool student = net.likelihood == Likelihood::student;
-      for (int k = 0; k < targets(net); ++k) {
-        double* mean = eta + k * panel;
-        const double sd = net.noise[k], r = (net.y_real[k * net.n + row] - *mean) / sd;
-        const double slope = student ? (net.nu + 1) * r / (net.nu + r * r) : r;
-        value += student ? net.nu_constant - (net.nu + 1) / 2 * std::log1p(r * r / net.nu)
-                         : -r * r / 2 - half_log_two_pi;
-        value -= std::log(sd);
-        if (gradient) {
-          *mean = slope / sd;
-          noise_gradient[k] += (r * slope - 1) / sd;
-        }
-      }
-      return value;
-    }
+// The log likelihood of a count with the output `eta`, the logarithm of its mean less that of its
+// exposure. With `gradient` eta becomes the derivative, and that with respect to the noise is added
+// to `noise_gradient`.
+inline double negative_binomial(const Network& net, long row, double& eta, bool gradient,
+                                double& noise_gradient) {
+  const int y = net.y_int[row];
+  const double log_mean = eta + net.log_exposure[row];
+  const double phi = 1 / (net.noise[0] * net.noise[0]);
+  double rising_slope, p;
+  const double rising = log_rising(phi, y, rising_slope);
+  const double growth = softplus(log_mean - std::log(phi), p); // log(1 + mean / phi)
+  if (gradient) {
+    eta = y - (y + phi) * p;
+    noise_gradient += (rising_slope - growth + (y + phi) * p / phi) * -2 * phi / net.noise[0];
   }
+  return rising + y * log_mean - (y + phi) * growth + net.constants[row];
 }
 
-// The sum over the observations of some panels; `eta`: their outputs, [unit][panel]. With `gradient`
-// they become the derivatives with respect to them, 0 for what only fills a panel.
-inline double one_by_one(const Network& net, long first_panel, int panels, double* eta,
-                         bool gradient, double* noise_gradient, double* pointwise) {
-  const int outputs = net.units[net.layers];
-  double total = 0;
-  for (int p = 0; p < panels; ++p, eta += static_cast<long>(outputs) * panel) {
-    for (int i = 0; i < panel; ++i) {
-      const long row = (first_panel + p) * panel + i;
-      if (row < net.n) {
-        const double value = one_observation(net, row, eta + i, gradient, noise_gradient);
-        total += value;
-        if (pointwise) {
-          pointwise[row] = value;
-        }
-      } else {
-        for (int k = 0; gradient && k < outputs; ++k) {
-          eta[k * panel + i] = 0;
-        }
+// The sum over the observations of some panels; `eta`: their outputs, [panel]. With `gradient` they
+// become the derivatives, 0 for what only fills a panel.
+inline double negative_binomial(const Network& net, long first_panel, int panels, double* eta,
+                                bool gradient, double* noise_gradient, double* pointwise) {
+  double total = 0, of_noise = 0;
+  for (long row = first_panel * panel; row < (first_panel + panels) * panel; ++row, ++eta) {
+    if (row < net.n) {
+      const double value = negative_binomial(net, row, *eta, gradient, of_noise);
+      total += value;
+      if (pointwise) {
+        pointwise[row] = value;
       }
+    } else if (gradient) {
+      *eta = 0;
     }
+  }
+  if (gradient) {
+    *noise_gradient += of_noise;
   }
   return total;
 }

@@ -29,6 +29,7 @@ enum class Likelihood {
 
 constexpr int panel = 16;       // observations side by side: two vectors of the widest kind
 constexpr int max_layers = 64;  // hidden layers and outputs
+constexpr double half_log_two_pi = 0.91893853320467274178;
 
 // A network with data and weights. Weights of layer l are [input][unit], input after input, then
 // its biases as one more input; layer after layer. Last come those from the inputs to the outputs,
@@ -66,10 +67,10 @@ inline long weight_count(const Network& net) {
   return count + (net.skip ? static_cast<long>(net.units[0]) * net.units[net.layers] : 0);
 }
 
-// Whether simd.hpp has the likelihood; likelihood.hpp has the others.
-inline bool in_vectors(const Network& net) {
-  return net.likelihood < Likelihood::normal
-         || (net.likelihood == Likelihood::normal && net.units[net.layers] == 1);
+// Whether the likelihood is summed as squares of standardised residuals, whose sum says all of it:
+// the normal likelihood of one target.
+inline bool sums_squares(const Network& net) {
+  return net.likelihood == Likelihood::normal && net.units[net.layers] == 1;
 }
 
 // Outcomes of an observation.
@@ -249,8 +250,8 @@ template <typename Run>
 double network_sum(Network net, double* gradient, double* pointwise, const Run& run,
                    Simd simd = simd_here()) {
   const int n_slices = slices(net);
-  const bool vectors = in_vectors(net);
-  const long n_weights = weight_count(net) + (vectors ? 0 : noise_count(net)); // summed by slices
+  const bool squares = sums_squares(net);
+  const long n_weights = weight_count(net) + (squares ? 0 : noise_count(net)); // summed by slices
   const long n_panels = panels(net.n);
   const long n_scratch = scratch_rows(net, gradient) * panel * panels_in_block(net, gradient);
   const long n_first = static_cast<long>(net.units[0] + 1) * net.units[1]; // of the first layer
@@ -298,10 +299,10 @@ double network_sum(Network net, double* gradient, double* pointwise, const Run& 
       add(slice);
     }
   }
-  if (!vectors || net.likelihood != Likelihood::normal) {
+  if (!squares) {
     return sum;
   }
-  const double constant = -std::log(net.sigma) - 0.91893853320467274178; // log(2 pi) / 2
+  const double constant = -std::log(net.sigma) - half_log_two_pi;
   if (gradient) {
     gradient[n_weights] = (sum - net.n) / net.sigma;
   }

@@ -152,8 +152,8 @@ struct Block {
 // `units` outputs for each observation: bias + sum over inputs of weight times input.
 //
 // weights: [input][n_out], from the first of these units on; bias: likewise, or null for 0. With
-// `add` they are added to what is there. With `times_...` the outputs are multiplied by the slope of the activation with the outputs `a`,
-// (a - low) (1 - a), or 1 where a > 0.
+// `add` the outputs are added to what is there. With `times_...` they are multiplied by the slope of
+// the activation with the outputs `a`, (a - low) (1 - a), or 1 where a > 0.
 template <int units, Then then>
 MANYMODES_FUNCTION void affine_units(const double* from, int from_rows, int n_in, int panels,
                                      const double* weights, int n_out, const double* bias,
@@ -492,23 +492,142 @@ MANYMODES_FUNCTION double likelihood(const Network& net, long first_panel, int p
   return sum(total - losses.rest) - std::log(product);
 }
 
-// `noise_gradient`: what the derivatives with respect to the noise are added to, where likelihood.hpp
-// computes the likelihood.
+// 1 for the observations of a vector from `row` on, 0 beyond the last one.
+MANYMODES_INLINE vec present(long n, long row) {
+  vec here = all(0);
+  for (int i = 0; i < lanes; ++i) {
+    here[i] = row + i < n;
+  }
+  return here;
+}
+
+// log(1 + exp(t)), and its derivative.
+MANYMODES_INLINE vec softplus(vec t, vec& slope) {
+  vec e = exponential(t > 0.0 ? -t : t);
+  slope = (t > 0.0 ? all(1) : e) / (e + 1.0);
+  return (t > 0.0 ? t : all(0)) + log_one_plus(e);
+}
+
+// The log likelihoods of a vector of observations with the outputs `eta`, [unit][panel]. With
+// `gradient` these become the derivatives, and those with respect to the noise are added to
+// `noise_gradient`; `here` is 0 for what only fills the panel, `constant` what real outcomes have in
+// common.
+template <Likelihood kind, bool gradient>
+MANYMODES_INLINE vec general_terms(const Network& net, long row, double* eta, vec here,
+                                   double constant, double* noise_gradient) {
+  if (kind == Likelihood::poisson) {
+    vec y = targets(net.y_int, net.n, row);
+    vec log_mean = load(eta) + targets(net.log_exposure, net.n, row);
+    vec mean = exponential(log_mean);
+    if (gradient) {
+      store(eta, y - mean);
+    }
+    return y * log_mean - mean + targets(net.constants, net.n, row);
+  }
+  if (kind == Likelihood::binomial) {
+    vec y = targets(net.y_int, net.n, row), trials = targets(net.trials, net.n, row);
+    vec t = load(eta), p;
+    vec failures = softplus(t, p);
+    if (gradient) {
+      store(eta, y - trials * p);
+    }
+    return y * t - trials * failures + targets(net.constants, net.n, row);
+  }
+  const int n_targets = targets(net);
+  vec value = all(constant);
+  for (int k = 0; k < n_targets; ++k) {
+    double* mean = eta + k * panel;
+    vec r = targets(net.y_real + k * net.n, net.n, row) - load(mean);
+    if (kind == Likelihood::heteroscedastic) {
+      double* log_sd = eta + (n_targets + k) * panel;
+      vec s = load(log_sd), inverse = exponential(-s);
+      r *= inverse;
+      value += r * r * -0.5 - s;
+      if (gradient) {
+        store(mean, r * inverse);
+        store(log_sd, r * r - 1.0);
+      }
+    } else {
+      const double inverse = 1 / net.noise[k];
+      r *= inverse;
+      vec slope = r;
+      if (kind == Likelihood::student) {
+        slope = r * (net.nu + 1) / (r * r + net.nu);
+        value -= log_one_plus(r * r / net.nu) * ((net.nu + 1) / 2);
+      } else {
+        value += r * r * -0.5;
+      }
+      if (gradient) {
+        store(mean, slope * inverse);
+        noise_gradient[k] += sum((r * slope - 1.0) * here) * inverse;
+      }
+    }
+  }
+  return value;
+}
+
+// The sum of `general_terms` over a block.
+template <Likelihood kind, bool gradient>
+MANYMODES_FUNCTION double general_likelihood(const Network& net, long first_panel, int panels,
+                                             Block eta, double* pointwise,
+                                             double* noise_gradient) {
+  double constant = kind == Likelihood::student ? net.nu_constant : -half_log_two_pi;
+  constant *= targets(net);
+  for (int k = 0; k < noise_count(net); ++k) {
+    constant -= std::log(net.noise[k]);
+  }
+  vec total = all(0);
+  for (int p = 0; p < panels; ++p) {
+    for (int v = 0; v < panel; v += lanes) {
+      const long row = (first_panel + p) * panel + v;
+      double* at = eta.data + static_cast<long>(p) * eta.rows * panel + v;
+      const bool whole = row + lanes <= net.n;
+      vec here = whole ? all(1) : present(net.n, row);
+      vec value = general_terms<kind, gradient>(net, row, at, here, constant, noise_gradient);
+      for (int k = 0; gradient && !whole && k < eta.rows; ++k) {
+        vec slope = load(at + k * panel);
+        store(at + k * panel, here > 0.0 ? slope : all(0));
+      }
+      for (int i = 0; pointwise && i < lanes && row + i < net.n; ++i) {
+        pointwise[row + i] = value[i];
+      }
+      total += here > 0.0 ? value : all(0);
+    }
+  }
+  return sum(total);
+}
+
+// `noise_gradient`: what the derivatives with respect to the noise are added to, but for a normal
+// likelihood of one target, whose callers know them from the sum.
 template <bool gradient>
 MANYMODES_INLINE double likelihood(const Network& net, long first_panel, int panels, Block eta,
                                    double* pointwise, double* noise_gradient) {
-  if (!in_vectors(net)) {
-    return one_by_one(net, first_panel, panels, eta.data, gradient, noise_gradient, pointwise);
-  }
+#define MANYMODES_GENERAL(kind)                                                                  \
+  general_likelihood<Likelihood::kind, gradient>(net, first_panel, panels, eta, pointwise,       \
+                                                 noise_gradient)
   switch (net.likelihood) {
     case Likelihood::bernoulli:
       return likelihood<Likelihood::bernoulli, gradient>(net, first_panel, panels, eta, pointwise);
     case Likelihood::categorical:
       return likelihood<Likelihood::categorical, gradient>(net, first_panel, panels, eta,
                                                            pointwise);
+    case Likelihood::heteroscedastic:
+      return MANYMODES_GENERAL(heteroscedastic);
+    case Likelihood::student:
+      return MANYMODES_GENERAL(student);
+    case Likelihood::poisson:
+      return MANYMODES_GENERAL(poisson);
+    case Likelihood::binomial:
+      return MANYMODES_GENERAL(binomial);
+    case Likelihood::negative_binomial:
+      return negative_binomial(net, first_panel, panels, eta.data, gradient, noise_gradient,
+                               pointwise);
     default:
-      return likelihood<Likelihood::normal, gradient>(net, first_panel, panels, eta, pointwise);
+      return sums_squares(net)
+                 ? likelihood<Likelihood::normal, gradient>(net, first_panel, panels, eta, pointwise)
+                 : MANYMODES_GENERAL(normal);
   }
+#undef MANYMODES_GENERAL
 }
 
 // ---- The network --------------------------------------------------------------------------------

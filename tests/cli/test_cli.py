@@ -401,6 +401,7 @@ def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:
         "xor-seeds",
         "cauchy",
         "digits",
+        "fbm",
     ]
 
 

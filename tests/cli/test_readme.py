@@ -133,6 +133,21 @@ def test_tables_run_as_written(tools: Any, tmp_path_factory: pytest.TempPathFact
     assert written["log_density"].mean() == pytest.approx(nats, abs=0.03)
 
 
+def test_predictions_of_any_program_run_as_written(
+    tools: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What the line predicts is known up to the noise of 24 outcomes and of the draws."""
+    folder, said = take("Predictions of any Stan program", tmp_path_factory)
+    section = README.split("\n## Predictions of any Stan program\n")[1]
+    shown = section.split("\nIt says\n\n")[1].split("\n\n")[0]
+    for line in shown.splitlines():
+        pattern = re.sub(r"\\?-?\d+\\\.\d+", r"-?[\\d.]+", re.escape(line.strip()))
+        assert re.search(pattern, said), line
+    found = pd.read_csv(folder / "forecast.csv", index_col="name")
+    np.testing.assert_allclose(found["mean"], [11, 21], atol=1)
+    assert "y_new[1]" in said.split("forecast.csv")[1]
+
+
 def test_scikit_learn_runs_as_written(tools: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     _, said = take("With scikit-learn", tmp_path_factory)
     nats = float(re.search(r"(-[\d.]+) nats a row", said).group(1))  # type: ignore[union-attr]

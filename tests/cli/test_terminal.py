@@ -297,7 +297,7 @@ def test_what_stands_for_characters_that_cannot_be_shown() -> None:
         (["audit", "--inputs", "2", "--hidden", "2", "--hidden", "3", "4"], "as 2 and 3 4"),
         (["predict", "R", "T", "--weights", "stackng"], "did you mean 'stacking'?"),
         (["study", "xro", "--out", "o"], "did you mean 'xor'?"),
-        (["study", "--out", "o"], "study: which one? xor, xor-seeds, cauchy, digits"),
+        (["study", "--out", "o"], "study: which one? xor, xor-seeds, cauchy, digits, fbm"),
         (["study", "xor-seeds", "--out", "o", "--draws", "9"], "has no --draws"),
         (["study", "xor-seeds", "--out", "o", "--adapt-delta", "0.9"], "has no --adapt-delta"),
         (["study", "digits", "--out", "o", "--nlive", "9"], "has no --nlive"),

@@ -181,7 +181,7 @@ def test_data_items_are_just_data(eta: np.ndarray) -> None:
     found = density.log_lik(eta)
     np.testing.assert_allclose(found, expected(density.constrain(eta)), rtol=1e-12)
     wide = posterior(save_log_lik=0)  # an integer in JSON is a real to Stan, and no switch
-    assert wide._with_log_lik is wide
+    assert wide.with_log_lik is wide
     assert posterior(kind=0).n_obs == 0
     assert not posterior(kind=0).has_log_lik
 

@@ -12,8 +12,11 @@ import pytest
 from scipy import stats
 
 from conftest import needs_tools
+from manymodes.density.network_moves import exact_moves, moved
 from manymodes.density.posterior import Posterior
 from manymodes.networks.network import Network
+from manymodes.sampling.nested import choose_base
+from manymodes.sampling.tempered.group_moves import group_entries
 from seeds import seeded
 from test_kernel import definition
 
@@ -236,3 +239,28 @@ def exact_negative_binomial(y: int, mean: float, phi: float) -> float:
     rising = math.fsum(math.log1p(i / phi) for i in range(y))
     growth = math.log1p(mean / phi)
     return rising + y * math.log(mean) - (y + phi) * growth - math.lgamma(y + 1)
+
+
+@pytest.mark.parametrize("prior", [OTHERS, FBM, BOXES])
+@pytest.mark.parametrize("centred", [False, True])
+def test_the_groups_moves_leave_the_density_as_it_is(prior: str, centred: bool) -> None:
+    """Exchanges of units take the scales of their sources along; flips of tanh units are exact."""
+    network = make("normal", prior, hidden=(3, 2), centred=centred)
+    density, eta = posterior(network), point(network, 8)
+    moves = exact_moves(density)
+    assert moves is not None
+    assert len(moves) == 6 * 2 * 2**5
+    heights = [density.log_density(one) for one in moves.images(eta)[::17]]
+    np.testing.assert_allclose(heights, density.log_density(eta), rtol=1e-10)
+    entries = group_entries(density, choose_base(density), 1)
+    assert [value for name, value in entries if name == "layer"] == [1, 1]
+    assert all(str(value).startswith("1 ") for name, value in entries if name == "flip")
+    assert sum(name == "flip" for name, _ in entries) == 5
+
+
+def test_a_flip_of_a_sigmoid_unit_moves_the_weight_not_the_raw_one() -> None:
+    """The bias that takes it up has a scale of its own."""
+    network = make("poisson", OTHERS, activation="sigmoid", hidden=(2,))
+    density, eta = posterior(network), point(network, 9)
+    flipped = moved(density, eta, [[[0, 1]]], [[[-1, 1]]])[0]
+    np.testing.assert_allclose(density.log_lik(flipped), density.log_lik(eta), rtol=1e-9)

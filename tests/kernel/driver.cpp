@@ -69,7 +69,15 @@ real reference(const Network& net, const std::vector<double>& X, std::vector<rea
       begin += (n_in + 1) * n_out;
     }
     std::vector<real> delta(outputs);
-    const std::vector<real>& eta = a[last];
+    std::vector<real>& eta = a[last];
+    for (int i = 0; net.skip && i < net.units[0]; ++i) {
+      for (int u = 0; u < outputs; ++u) {
+        eta[u] += net.weights[begin + i * outputs + u] * a[0][i];
+      }
+    }
+    real* of_noise = gradient.data() + manymodes::weight_count(net);
+    const int n_targets = manymodes::targets(net);
+    const real half_log = std::log(2 * std::acos(real(-1))) / 2;
     if (net.likelihood == manymodes::Likelihood::bernoulli) {
       const real t = (2 * net.y_int[row] - 1) * eta[0];
       value += t < 0 ? t - std::log1p(std::exp(t)) : -std::log1p(std::exp(-t));
@@ -84,11 +92,48 @@ real reference(const Network& net, const std::vector<double>& X, std::vector<rea
       for (int k = 0; k < outputs; ++k) {
         delta[k] = (k == net.y_int[row] - 1) - std::exp(eta[k] - largest) / sum;
       }
+    } else if (net.likelihood == manymodes::Likelihood::poisson) {
+      const real log_mean = eta[0] + net.log_exposure[row];
+      value += net.y_int[row] * log_mean - std::exp(log_mean) + net.constants[row];
+      delta[0] = net.y_int[row] - std::exp(log_mean);
+    } else if (net.likelihood == manymodes::Likelihood::binomial) {
+      const real t = eta[0], p = 1 / (1 + std::exp(-t));
+      value += net.y_int[row] * t - net.trials[row] * std::log1p(std::exp(t)) + net.constants[row];
+      delta[0] = net.y_int[row] - net.trials[row] * p;
+    } else if (net.likelihood == manymodes::Likelihood::negative_binomial) {
+      const int y = net.y_int[row];
+      const real log_mean = eta[0] + net.log_exposure[row], sigma = net.noise[0];
+      const real phi = 1 / (sigma * sigma), growth = std::log1p(std::exp(log_mean) / phi);
+      const real p = std::exp(log_mean) / (phi + std::exp(log_mean));
+      real of_phi = (y + phi) * p / phi - growth;
+      value += y * log_mean - (y + phi) * growth + net.constants[row];
+      for (int i = 0; i < y; ++i) {
+        value += std::log1p(i / phi);
+        of_phi += 1 / (phi + i) - 1 / phi;
+      }
+      delta[0] = y - (y + phi) * p;
+      of_noise[0] += of_phi * -2 * phi / sigma;
     } else {
-      const real sigma = net.sigma, r = (net.y_real[row] - eta[0]) / sigma;
-      value += -r * r / 2 - std::log(sigma) - std::log(2 * std::acos(real(-1))) / 2;
-      delta[0] = r / sigma;
-      gradient.back() += (r * r - 1) / sigma;
+      for (int k = 0; k < n_targets; ++k) {
+        const bool own = net.likelihood == manymodes::Likelihood::heteroscedastic;
+        const real sigma = own ? std::exp(eta[n_targets + k]) : real(net.noise[k]);
+        const real r = (net.y_real[k * net.n + row] - eta[k]) / sigma, nu = net.nu;
+        real slope = r;
+        value -= std::log(sigma);
+        if (net.likelihood == manymodes::Likelihood::student) {
+          slope = (nu + 1) * r / (nu + r * r);
+          value += net.nu_constant - (nu + 1) / 2 * std::log1p(r * r / nu);
+        } else {
+          value += -r * r / 2 - half_log;
+        }
+        delta[k] = slope / sigma;
+        (own ? delta[n_targets + k] : of_noise[k]) += own ? r * r - 1 : (r * slope - 1) / sigma;
+      }
+    }
+    for (int i = 0; net.skip && i < net.units[0]; ++i) {
+      for (int u = 0; u < outputs; ++u) {
+        gradient[begin + i * outputs + u] += delta[u] * a[0][i];
+      }
     }
     for (int l = last; l >= 1; --l) {
       const int n_in = net.units[l - 1], n_out = net.units[l];
@@ -113,27 +158,36 @@ real reference(const Network& net, const std::vector<double>& X, std::vector<rea
 }
 
 // One random network; returns whether all is as it should be.
-bool check(unsigned seed, Simd simd, long n, std::vector<int> units, int activation,
-           int likelihood) {
+bool check(unsigned seed, Simd simd, long n, std::vector<int> units, int activation, int likelihood,
+           bool skip = false) {
   std::mt19937_64 random(seed);
   std::normal_distribution<double> normal;
   const int outputs = units.back();
-  std::vector<double> X(n * units[0]), y_real(likelihood == 3 ? n : 0);
-  std::vector<int> y_int(likelihood == 3 ? 0 : n);
-  for (double& x : X) {
-    x = normal(random);
+  const bool counts = likelihood < 3 || likelihood > 5;
+  const int targets = counts ? 0 : likelihood == 4 ? outputs / 2 : outputs;
+  std::vector<double> X(n * units[0]), y_real(n * targets);
+  std::vector<double> log_exposure(n), constants(n), noise(outputs, 0.7);
+  std::vector<int> y_int(counts ? n : 0), trials(n);
+  for (auto* values : {&X, &y_real, &log_exposure, &constants}) {
+    for (double& x : *values) {
+      x = normal(random);
+    }
   }
-  for (double& y : y_real) {
-    y = normal(random);
+  for (int& t : trials) {
+    t = random() % 30 + 1;
   }
-  for (int& y : y_int) {
-    y = likelihood == 1 ? random() % 2 : random() % outputs + 1;
+  for (std::size_t i = 0; i < y_int.size(); ++i) {
+    y_int[i] = likelihood == 1   ? random() % 2
+               : likelihood == 2 ? random() % outputs + 1
+               : likelihood == 8 ? random() % (trials[i] + 1)
+                                 : random() % 60;
   }
   std::unique_ptr<double[]> panels(
       new double[manymodes::panels(n) * manymodes::panel * (units[0] + 1)]);
   manymodes::lay_out(X.data(), n, units[0], panels.get());
-  const auto exact_int = exact(y_int);
-  const auto exact_real = exact(y_real);
+  const auto exact_int = exact(y_int), exact_trials = exact(trials);
+  const auto exact_real = exact(y_real), exact_exposure = exact(log_exposure);
+  const auto exact_constants = exact(constants);
 
   Network net;
   net.layers = static_cast<int>(units.size()) - 1;
@@ -145,6 +199,13 @@ bool check(unsigned seed, Simd simd, long n, std::vector<int> units, int activat
   net.y_int = exact_int.get();
   net.y_real = exact_real.get();
   net.sigma = 0.7;
+  net.skip = skip;
+  net.noise = noise.data();
+  net.trials = exact_trials.get();
+  net.log_exposure = exact_exposure.get();
+  net.constants = exact_constants.get();
+  net.nu = 3;
+  net.nu_constant = -1.0008888496236017; // log(2 / (pi sqrt(3)))
   std::vector<double> weights(manymodes::weight_count(net));
   for (double& w : weights) {
     w = 0.7 * normal(random);
@@ -152,7 +213,7 @@ bool check(unsigned seed, Simd simd, long n, std::vector<int> units, int activat
   const auto exact_weights = exact(weights);
   net.weights = exact_weights.get();
 
-  const long size = weights.size() + (likelihood == 3);
+  const long size = weights.size() + manymodes::noise_count(net);
   std::unique_ptr<double[]> gradient(new double[size]), again(new double[size]);
   std::unique_ptr<double[]> pointwise(new double[n]);
   const double value
@@ -177,10 +238,10 @@ bool check(unsigned seed, Simd simd, long n, std::vector<int> units, int activat
                      && threaded == value
                      && std::equal(again.get(), again.get() + size, gradient.get());
   if (!right) {
-    std::printf("seed %u, instruction set %d, n %ld, layers %d, activation %d, likelihood %d: "
+    std::printf("seed %u, instruction set %d, n %ld, layers %d, activation %d, likelihood %d, skip %d: "
                 "value %.17g, threads %.17g, alone %.17g, sum %.17Lg, exact %.17Lg; "
                 "gradient off by %.2Lg of %.2Lg\n",
-                seed, static_cast<int>(simd), n, net.layers, activation, likelihood, value,
+                seed, static_cast<int>(simd), n, net.layers, activation, likelihood, skip, value,
                 threaded, alone, sum, exact_value, apart, scale);
   }
   return right;
@@ -255,6 +316,7 @@ double kernel_evaluate(int simd, int layers, const int* units, int activation, i
   net.y_int = y_int;
   net.y_real = y_real;
   net.sigma = sigma;
+  net.noise = &sigma;
   net.weights = weights;
   return manymodes::network_sum(net, gradient, pointwise, manymodes::Serial{},
                                 static_cast<Simd>(simd));
@@ -270,11 +332,15 @@ int main() {
     for (long n : {0L, 1L, 5L, 16L, 17L, 100L, 300L}) {
       for (const auto& layers : hidden) {
         for (int activation = 1; activation <= 3; ++activation) {
-          for (int likelihood = 1; likelihood <= 3; ++likelihood) {
+          for (int likelihood = 1; likelihood <= 8; ++likelihood) {
             std::vector<int> units = {static_cast<int>(1 + seed % 9)};
             units.insert(units.end(), layers.begin(), layers.end());
-            units.push_back(likelihood == 2 ? 1 + seed % 5 : 1);
-            wrong += !check(++seed, static_cast<Simd>(simd), n, units, activation, likelihood);
+            const int several = 1 + seed % 5;
+            units.push_back(likelihood == 4                      ? 2 * several
+                            : likelihood == 2 || likelihood == 5 ? several
+                                                                 : 1);
+            const bool skip = seed % 3 == 0;
+            wrong += !check(++seed, static_cast<Simd>(simd), n, units, activation, likelihood, skip);
             ++all;
           }
         }
@@ -284,7 +350,8 @@ int main() {
     // Several slices and blocks.
     wrong += !check(++seed, static_cast<Simd>(simd), 3001, {70, 20, 3}, 2, 2);
     wrong += !check(++seed, static_cast<Simd>(simd), 997, {300, 11, 1}, 1, 3);
-    all += 2;
+    wrong += !check(++seed, static_cast<Simd>(simd), 3001, {70, 20, 3}, 2, 3, true);
+    all += 3;
   }
   std::printf("%d of %d networks wrong\n", wrong, all);
   return wrong > 0;

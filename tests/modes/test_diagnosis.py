@@ -377,3 +377,44 @@ def test_accumulation_ends_at_what_was_found() -> None:
     x, y = axes.lines[0].get_data()
     assert (x[0], y[0]) == (1, pytest.approx(1))
     assert (x[-1], y[-1]) == (30, pytest.approx(found.mode_coverage.found))
+
+
+# ---------------------------------------------------------------- where transitions diverge
+
+
+def diverging_chains(chosen: Any) -> Comparison:
+    """Four chains in two far places of the first coordinate; `chosen` says which draws diverge."""
+    rng = np.random.default_rng(seeded(31))
+    eta = rng.normal(size=(4, 200, 3))
+    eta[:2, :, 0] += 50
+    labels = np.repeat([[0], [0], [1], [1]], 200, axis=1)
+    stats = {"diverging": chosen(eta, rng).astype(float)}
+    return compared(eta, labels, stats=stats)
+
+
+def test_divergent_draws_name_the_coordinate_at_whose_end_they_lie() -> None:
+    """Of the second coordinate the low end; the place of a chain does not count."""
+
+    def chosen(eta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        in_the_neck = (eta[..., 1] < -1) & (rng.random(eta.shape[:2]) < 0.5)
+        in_the_neck[2:] = False  # all of them in chains of one place
+        return in_the_neck
+
+    diagnosis = diagnose(diverging_chains(chosen))
+    found = diagnosis.diverging_at
+    assert found is not None
+    assert (found.name, found.low) == ("x.2", True)
+    assert found.rank < 0.15
+    assert "They lie where x.2 is small" in verdict(diagnosis)
+    assert diagnosis.as_dict()["diverging_at"]["name"] == "x.2"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_divergent_draws_all_over_the_place_blame_nothing(share: float) -> None:
+    made = diverging_chains(lambda eta, rng: rng.random(eta.shape[:2]) < share)
+    assert diagnose(made).diverging_at is None
+
+
+def test_few_divergent_draws_blame_nothing() -> None:
+    made = diverging_chains(lambda eta, rng: eta[..., 1] < np.sort(eta[..., 1].ravel())[5])
+    assert diagnose(made).diverging_at is None

@@ -22,9 +22,10 @@ from manymodes.cli.main import main
 from manymodes.errors import InputError, ResultsError
 from manymodes.networks.network import Network
 from manymodes.results import predict as predict_room
+from manymodes.results.mixed_draws import MixedDraws
 from manymodes.results.predict import Draws, Predictions, predict, predict_table
 from manymodes.results.run_directory import open_posterior, save_posterior
-from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.chains.chains import Chains, load_chains, run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
@@ -266,21 +267,23 @@ def fake_chains(lpd: Any) -> Chains:
 def test_chains_are_weighted_by_stacking_or_alike() -> None:
     lpd = np.array([[-9.0] * 20, [-1.0] * 20, [-9.0] * 20])
     chains = fake_chains(lpd)
-    stacked = Draws.of_chains(chains)
+    stacked = MixedDraws.of_chains(chains)
     by_chain = stacked.weights.reshape(3, 4).sum(axis=1)
     assert by_chain[1] > 0.99
     assert stacked.weights.sum() == pytest.approx(1)
     assert tells(stacked.described, "3 chains of 4 draws", "stacking")
-    uniform = Draws.of_chains(chains, "uniform", thin=3)
+    uniform = MixedDraws.of_chains(chains, "uniform", thin=3)
     np.testing.assert_allclose(uniform.weights, np.full(6, 1 / 6))
-    np.testing.assert_array_equal(uniform.values["c"][:, 0], [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(uniform.rows[:, 0], [0, 0, 1, 1, 2, 2])
+    values = Draws.of(chains.posterior, uniform).values
+    np.testing.assert_array_equal(values["c"][:, 0], uniform.rows[:, 0])
     for word in ("3 chains of 2 draws", "every 3. draw", "equal weight"):
         assert word in uniform.described
     for wrong in ({"weights": "best"}, {"thin": 0}, {"thin": 5}):
         with pytest.raises(InputError, match=next(iter(wrong))):
-            Draws.of_chains(chains, **wrong)
+            MixedDraws.of_chains(chains, **wrong)
     with pytest.raises(InputError, match="no log_lik to stack by: use uniform weights"):
-        Draws.of_chains(fake_chains(np.empty((3, 0))))
+        MixedDraws.of_chains(fake_chains(np.empty((3, 0))))
 
 
 # ---------------------------------------------------------------- as a user goes
@@ -341,6 +344,28 @@ def test_from_a_table_to_predictions(run: Path, capsys: pytest.CaptureFixture[st
     out, err = capsys.readouterr()
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(out)), written)
     assert "12 rows predicted" in err
+
+
+def test_a_data_file_scores_a_network(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its program generates log_lik alone: Stan's score is that of the network's own formulas."""
+    posterior = open_posterior(run / "run" / "posterior")
+    data = run / "run" / "posterior" / "data.json"
+    assert not posterior.data["save_log_lik"]
+    assert main(["predict", str(run / "run"), str(data)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert tells(out, "scored by 3 chains of 60 draws", "stacking")
+    assert tells(out, "log_lik is all")
+    assert main(["predict", str(run / "run"), str(data), "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert (entry["quantities"], entry["observations"], entry["predictions"]) == (0, N - 12, [])
+    table, chains = Table.load(run / "net"), load_chains(posterior, run / "run")
+    assert chains is not None
+    draws = Draws.of(posterior, MixedDraws.of_chains(chains))
+    X, y = (np.asarray(posterior.data[name], float) for name in ("X", "y_int"))
+    assert posterior.network is not None
+    expected = predict(posterior.network, draws, table, X, y).frame["log_density"]
+    np.testing.assert_allclose(entry["log_density"], expected, rtol=1e-6)
 
 
 def test_new_tables_in_other_shapes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -455,3 +455,27 @@ def test_old_parcels_are_let_go() -> None:
     for x in range(20):
         assert Parcel([x]).open() == [x]
     assert len(worker.Parcel._opened) <= 4
+
+
+UNGUARDED = """
+from collections import deque
+from math import sqrt
+from manymodes.runtime.tasks import as_completed
+{guard}print([outcome.value for _, outcome in as_completed(sqrt, deque([(1, (4.0,))]))])
+"""
+
+
+@pytest.mark.parametrize("guard", ["", "if __name__ == '__main__': "])
+def test_a_script_without_a_guard_gets_one_line(tmp_path: Path, guard: str) -> None:
+    """Its workers run it again, and say nothing; nothing starts workers without end."""
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED.format(guard=guard), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    if guard:
+        assert (done.returncode, done.stdout.strip()) == (0, "[2.0]")
+    else:
+        assert done.returncode == 1
+        assert done.stderr.count("Traceback") == 1
+        assert done.stderr.splitlines()[-1].endswith('below the line `if __name__ == "__main__":`')

@@ -16,7 +16,7 @@ from manymodes.errors import InputError, ResultsError
 from manymodes.runtime.storage import write_arrays
 from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.engine_draws import engine_files, ordered_draws, read_draws
-from manymodes.sampling.chains.starts import engine_named, make_starts, parse_init
+from manymodes.sampling.chains.starts import make_starts, parse_init, started_from
 from manymodes.sampling.nested import run_nested
 from manymodes.sampling.tempered import run_tempered
 from seeds import seeded
@@ -128,9 +128,9 @@ def test_tempered_draws_come_before_chains(tempered_run: WriteRuns) -> None:
 
 
 def test_the_engine_is_read_from_what_the_chains_are_bound_to() -> None:
-    assert engine_named("tempered draws 0123") == "tempered"
-    assert engine_named("nested draws 0123") == "nested"
-    assert [engine_named(one) for one in ("run 0123", "radius:2", None, 3)] == [""] * 4
+    assert started_from("tempered draws 0123") == "tempered"
+    assert started_from("nested draws 0123") == "nested"
+    assert [started_from(one) for one in ("run 0123", "radius:2", None, 3)] == [""] * 4
 
 
 # ---------------------------------------------------------------- from end to end

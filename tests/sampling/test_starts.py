@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conftest import MODELS, closed_form, needs_tools, small_network
+from conftest import MODELS, closed_form, needs_tools, small_network, two_peaks
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.errors import InputError, SamplingError
 from manymodes.runtime.storage import write_arrays
-from manymodes.sampling.chains.starts import Starts, make_starts, parse_init
+from manymodes.sampling.chains.starts import Starts, make_starts, parse_init, started_from
 from seeds import seeded
 
 
@@ -72,8 +72,8 @@ def test_an_unknown_init_is_refused(text: str, tmp_path: Path) -> None:
 def test_the_kinds_of_init(listed: Any, finished: Any) -> None:
     assert parse_init("radius:0.5").radius == 0.5
     run = finished([[0.0]])
-    found = {parse_init(text).kind for text in ("prior", "pathfinder", listed({}), run)}
-    assert found == {"prior", "pathfinder", "file", "run"}
+    found = {parse_init(text).kind for text in ("prior", "climb", "pathfinder", listed({}), run)}
+    assert found == {"prior", "climb", "pathfinder", "file", "run"}
     assert parse_init(f"{run}/chains").kind == "run"
 
 
@@ -121,6 +121,21 @@ def test_superchains_share_their_point(bernoulli: Posterior) -> None:
         np.testing.assert_array_equal(points(starts, 12, attempt=1).reshape(3, 4), found)
     with pytest.raises(InputError, match="superchains: 5 does not divide the 12 chains"):
         make_starts(bernoulli, "radius:2", chains=12, seed=1, superchains=5)
+
+
+# ---------------------------------------------------------------- climbs
+
+
+@needs_tools
+def test_climbs_end_at_optima_of_their_own() -> None:
+    """Both peaks are found from random points; the gradient is zero there."""
+    posterior = two_peaks(6.0, 0.9)
+    found = points(make_starts(posterior, "climb", chains=30, seed=seeded(1)), 30)
+    gradients = np.array([posterior.gradient(point)[1] for point in found])
+    assert np.abs(gradients).max() < 1e-3
+    assert {*np.sign(found[:, 0])} == {-1.0, 1.0}
+    np.testing.assert_allclose(np.abs(found[:, 0]), 3.0, atol=0.1)
+    assert started_from(make_starts(posterior, "climb", chains=2, seed=1).identity) == "climb"
 
 
 # ---------------------------------------------------------------- radius

@@ -177,12 +177,14 @@ _STUDIES = {
     "xor-seeds": "How noisy XOR depends on the data seed and the noise",
     "cauchy": "A Cauchy location with two modes: stacking and evidence disagree",
     "digits": "Handwritten digits: stacked chains of 1450 weights on held-out images",
+    "fbm": "FBM's three problems with its priors, whose scales are sampled",
 }
 _STUDY_OPTIONS = {
     "xor": ("noise_sd", "data_seed"),
     "xor-seeds": ("data_seeds",),
     "cauchy": ("data_seed",),
     "digits": ("data_seed",),
+    "fbm": ("data_seed",),
 }
 """The options that not every study has."""
 
@@ -220,12 +222,13 @@ def _refuse_engine(options: argparse.Namespace) -> None:
 
     unused: dict[str, tuple[type[NutsSettings | PolyChordSettings], str, str]] = {
         "digits": (PolyChordSettings, "runs", "chains"),
+        "fbm": (PolyChordSettings, "", "chains and tempering"),
         "xor-seeds": (NutsSettings, "chains", "nested sampling"),
     }
     if options.name not in unused:
         return
     settings, number, what = unused[options.name]
-    for name in (number, *(one.name for one in fields(settings))):
+    for name in (*filter(None, [number]), *(one.name for one in fields(settings))):
         if getattr(options, name) not in (None, False):
             option = "repeats" if name == "num_repeats" else name.replace("_", "-")
             raise InputError(f"study {options.name}: has no --{option}: it runs {what} only")
@@ -271,11 +274,25 @@ def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
     return 0
 
 
+def _study_fbm(options: argparse.Namespace, given: dict[str, Any]) -> int:
+    from manymodes.results.run_directory import REPORT, SUMMARY
+    from manymodes.studies.fbm import EFFORT, run_fbm
+    from manymodes.studies.fbm_words import fbm_text
+
+    summary = run_fbm(options.out, effort=_effort(options, EFFORT), **given)
+    if options.json:
+        print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
+    elif not options.quiet:
+        print(f"\n{fbm_text(summary)}\n\nReport: {options.out / REPORT}")
+    return 0
+
+
 _RUN_STUDY: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {
     "xor": _study_of_both,
     "cauchy": _study_of_both,
     "xor-seeds": _study_seeds,
     "digits": _study_digits,
+    "fbm": _study_fbm,
 }
 
 _COMMANDS: dict[str, Command] = {

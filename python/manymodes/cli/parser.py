@@ -73,14 +73,14 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument(
         "name",
         nargs="?",
-        choices=("xor", "xor-seeds", "cauchy", "digits"),
+        choices=("xor", "xor-seeds", "cauchy", "digits", "fbm"),
         metavar="NAME",
-        help="xor, xor-seeds, cauchy or digits; without a name, the list",
+        help="xor, xor-seeds, cauchy, digits or fbm; without a name, the list",
     )
     own = study.add_argument_group("of one study (default: what its module says)")
     own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")
     own.add_argument(
-        "--data-seed", type=seed, help="xor, cauchy: seed of the data; digits: of the split"
+        "--data-seed", type=seed, help="xor, cauchy, fbm: seed of the data; digits: of the split"
     )
     own.add_argument(
         "--data-seeds", type=whole(1, 10_000), metavar="N", help="xor-seeds: seeds 1 to N"
@@ -316,10 +316,16 @@ def _odds(text: str) -> tuple[float, ...]:
 
 
 def _add_predict(commands: Any) -> None:
-    predict = commands.add_parser("predict", help="predictions of a sampled network for a table")
-    predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run made from a table")
+    predict = commands.add_parser(
+        "predict", help="predictions for a table, or of any Stan program for new data"
+    )
+    predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run with draws")
     predict.add_argument(
-        "table", type=Path, metavar="TABLE", help="CSV or Parquet; with the target, it is scored"
+        "table",
+        type=Path,
+        metavar="TABLE|NEW.json",
+        help="for a network that was made from a table: CSV or Parquet, scored if it has the "
+        "target; for any program: all its data as .json, for its generated quantities",
     )
     predict.add_argument(
         "--out",
@@ -330,7 +336,19 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument(
         "--decimal",
         metavar="MARK",
-        help="the decimal mark of numbers, . or , (default: that of the network's table)",
+        help="the decimal mark of a table's numbers, . or , (default: that of the network's table)",
+    )
+    predict.add_argument(
+        "--program",
+        type=Path,
+        metavar="FILE.stan",
+        help="of NEW.json: a program with the same parameters and other generated quantities "
+        "(default: that of the run)",
+    )
+    predict.add_argument(
+        "--seed",
+        type=seed,
+        help="of NEW.json: decides the random numbers of generated quantities (default: 1)",
     )
     predict.add_argument(
         "--interval",

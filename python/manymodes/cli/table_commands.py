@@ -1,4 +1,4 @@
-"""The commands that begin and end with a table: ``network`` and ``predict``."""
+"""The commands that begin and end with a table or with new data: ``network`` and ``predict``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from manymodes.errors import InputError
 
 if TYPE_CHECKING:
+    from manymodes.results.predict import Predictions
+    from manymodes.results.predict_data import DataPredictions
     from manymodes.tables.table import Table
 
 _CENTRED = {"auto": None, "yes": True, "no": False}
@@ -121,20 +123,53 @@ def _check_sigma_scale(options: argparse.Namespace, kind: str) -> None:
 
 
 def predict_command(options: argparse.Namespace) -> int:
-    """Predict the rows of a table by a run."""
-    from manymodes.report.terminal import prediction_text
-    from manymodes.results.predict import predict_table
-    from manymodes.runtime.progress import Progress
+    """Predict the rows of a table, or what a program generates for new data, by a run."""
     from manymodes.runtime.spreadsheets import inert_frame
     from manymodes.runtime.storage import ensure_folder, json_text, refuse_existing, sweep_partials
     from manymodes.tables.frames import check_suffix, write_frame
-    from manymodes.wording import shown
 
+    of_data = options.table.suffix.lower() == ".json"
+    _check_kind(options, of_data)
     if options.out is not None:
         check_suffix(options.out, "--out")
-        refuse_existing([options.out], options.overwrite, reads=[options.table])
+        reads = [options.table, *([options.program] if options.program is not None else [])]
+        refuse_existing([options.out], options.overwrite, reads=reads)
         ensure_folder(options.out.absolute().parent)
         sweep_partials(options.out.absolute().parent, options.out.name)
+    found, text = _data_predicted(options) if of_data else _table_predicted(options)
+    entry = found.as_dict()
+    if options.out is not None:
+        write_frame(options.out, found.frame)
+        entry["out"] = str(options.out)
+    else:
+        entry["predictions"] = found.frame.to_dict("records")
+    if options.json:
+        print(json_text(entry))
+        return 0
+    printed = options.out is None and len(found.frame) > 0
+    if printed:
+        print(inert_frame(found.frame).to_csv(index=False), end="")
+    if not options.quiet:
+        print(text, file=sys.stderr if printed else sys.stdout)
+    return 0
+
+
+def _check_kind(options: argparse.Namespace, of_data: bool) -> None:
+    """Refuse options that belong to the other kind of prediction."""
+    wrong = ["decimal"] if of_data else ["program", "seed"]
+    for name in wrong:
+        if getattr(options, name) is not None:
+            kind = "a table" if of_data else "a data file (.json)"
+            raise InputError(f"--{name} is for {kind}, and {options.table} is not one")
+
+
+def _table_predicted(options: argparse.Namespace) -> tuple[Predictions, str]:
+    """Predict the rows of a table; return the predictions and their text."""
+    from manymodes.report.terminal import prediction_text
+    from manymodes.results.predict import predict_table
+    from manymodes.runtime.progress import Progress
+    from manymodes.wording import shown
+
     progress = Progress("predictions", quiet=options.quiet)
 
     def on_rows(done: int, rows: int) -> None:
@@ -155,18 +190,23 @@ def predict_command(options: argparse.Namespace) -> int:
         print(f"manymodes: columns not used: {shown(found.extra)}", file=sys.stderr)
     for note in found.notes if not options.quiet else ():
         print(f"manymodes: {note}", file=sys.stderr)
-    entry = found.as_dict()
-    if options.out is not None:
-        write_frame(options.out, found.frame)
-        entry["out"] = str(options.out)
-    else:
-        entry["predictions"] = found.frame.to_dict("records")
-    if options.json:
-        print(json_text(entry))
-        return 0
-    if options.out is None:
-        print(inert_frame(found.frame).to_csv(index=False), end="")
-    if not options.quiet:
-        where = sys.stderr if options.out is None else sys.stdout
-        print(prediction_text(found, options.out), file=where)
-    return 0
+    return found, prediction_text(found, options.out)
+
+
+def _data_predicted(options: argparse.Namespace) -> tuple[DataPredictions, str]:
+    """Predict by generated quantities; return the predictions and their text."""
+    from manymodes.report.terminal import data_prediction_text
+    from manymodes.results.predict_data import predict_data
+
+    found = predict_data(
+        options.run_folder,
+        options.table,
+        program=options.program,
+        interval=options.interval,
+        engine=options.engine,
+        weights=options.weights,
+        thin=options.thin,
+        seed=1 if options.seed is None else options.seed,
+        quiet=options.quiet,
+    )
+    return found, data_prediction_text(found, options.out)

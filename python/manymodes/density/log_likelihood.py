@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from manymodes.density.generated import generated
 from manymodes.density.variables import Variable, variables_of
 from manymodes.errors import InputError
 from manymodes.types import BoolArray, FloatArray, IntArray
@@ -209,24 +209,11 @@ def log_lik_of(model: Any, variable: Variable, points: FloatArray) -> LogLik:
     Observations of a matrix or an array are numbered with the last index fastest, as NumPy and
     ArviZ do.
     """
-    points = np.ascontiguousarray(points)
-    rows = np.full((len(points), variable.size), np.nan)
-    columns = slice(variable.start, variable.start + variable.size)
+    rows = np.empty((len(points), variable.size))
     threw, message = np.zeros(len(points), dtype=bool), ""
-    row = np.empty(model.param_num(include_tp=True, include_gq=True))
-    rng = model.new_rng(1)
-    for i, point in enumerate(points):
-        try:
-            model.param_constrain(point, include_tp=True, include_gq=True, out=row, rng=rng)
-            rows[i] = row[columns]
-        except RuntimeError as error:
-            threw[i] = True
-            message = message or said(error)
+    for block in generated(model, points):
+        rows[block.at] = block.rows[:, variable.start : variable.start + variable.size]
+        threw[block.at] = block.threw
+        message = message or block.message
     shaped = Variable(variable.name, variable.shape, 0).take(rows)
     return LogLik(shaped.reshape(len(points), -1), threw, message)
-
-
-def said(error: Exception) -> str:
-    """Return Stan's message on one line, without the bridge's words and the compiler's folder."""
-    text = re.sub(r"'[^']*/building-\w+/", "'", " ".join(str(error).split()))
-    return text.removeprefix("param_constrain: ").removeprefix("Exception: ")

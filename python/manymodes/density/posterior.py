@@ -15,9 +15,10 @@ import numpy.typing as npt
 from manymodes.density.compiled import compile_posteriors as compile_posteriors
 from manymodes.density.compiled import load_model
 from manymodes.density.earlier import as_at_first
+from manymodes.density.generated import said
 from manymodes.density.kernel import too_deep, with_kernel
 from manymodes.density.labels import exported_names
-from manymodes.density.log_likelihood import LogLik, find_log_lik, log_lik_of, said
+from manymodes.density.log_likelihood import LogLik, find_log_lik, log_lik_of
 from manymodes.density.program import Program
 from manymodes.density.stan_data import data_switch, read_data, stan_json
 from manymodes.density.variables import Variable, left_out, variables_of
@@ -301,7 +302,7 @@ class Posterior:
     @property
     def n_obs(self) -> int:
         """The number of observations: of a network's rows, otherwise of entries of ``log_lik``."""
-        own = self._log_lik_variable.size if self.network is None and self.has_log_lik else 0
+        own = self.log_lik_variable.size if self.network is None and self.has_log_lik else 0
         return own if self.network is None else int(self.data["N"])
 
     # ------------------------------------------------------------ density
@@ -537,29 +538,36 @@ class Posterior:
     # ------------------------------------------------------------ likelihood, predictions
 
     @cached_property
-    def _with_log_lik(self) -> Posterior:
+    def with_log_lik(self) -> Posterior:
         """The same posterior with its ``log_lik`` switched on, if it has a switch."""
-        if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is None:
-            return self
+        if data_switch(self.program.data_items, self.data, LOG_LIK_SWITCH) is not False:
+            return self  # it is on, or there is none
         return replace(self, data={**self.data, LOG_LIK_SWITCH: 1})
 
     @cached_property
-    def _log_lik_variable(self) -> Variable:
-        return find_log_lik(self._with_log_lik.model, self.program.name)
+    def log_lik_variable(self) -> Variable:
+        """The place of ``log_lik`` in a flat row with generated quantities.
+
+        Raises
+        ------
+        InputError
+            The program has no ``log_lik``.
+        """
+        return find_log_lik(self.with_log_lik.model, self.program.name)
 
     @cached_property
     def has_log_lik(self) -> bool:
         """Whether the program has the log likelihood of each observation."""
-        self._with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
+        self.with_log_lik.model  # noqa: B018 - what is wrong with it is no want of log_lik
         try:
-            return self._log_lik_variable.size > 0
+            return self.log_lik_variable.size > 0
         except InputError:
             return False
 
     @property
     def log_lik_shape(self) -> tuple[int, ...]:
         """The shape of the program's ``log_lik``; its entries are the N observations."""
-        return self._log_lik_variable.shape
+        return self.log_lik_variable.shape
 
     def log_lik(self, eta: npt.ArrayLike) -> FloatArray:
         """Return the log likelihood of each observation, shape (..., N), in nats.
@@ -617,7 +625,7 @@ class Posterior:
         >>> posterior.log_lik_told(np.array([[0.0], [1.0]])).values.shape
         (2, 5)
         """
-        return log_lik_of(self._with_log_lik.model, self._log_lik_variable, np.asarray(eta, float))
+        return log_lik_of(self.with_log_lik.model, self.log_lik_variable, np.asarray(eta, float))
 
     def predict(self, rows: FloatArray, X: npt.ArrayLike) -> FloatArray:
         """Return the network's prediction at inputs X, shape (N, M), for each draw.

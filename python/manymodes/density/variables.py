@@ -80,6 +80,11 @@ def part_name(flat_name: str) -> str:
     return _INDEX.sub("", flat_name)
 
 
+def element_name(flat_name: str) -> str:
+    """Return a flat name with its indexes in brackets: ``W[1,2]`` for ``W.1.2``."""
+    return re.sub(r"(\.\d+)+", lambda found: f"[{found[0][1:].replace('.', ',')}]", flat_name)
+
+
 def parts_of(flat_names: Iterable[str]) -> tuple[Part, ...]:
     """Group BridgeStan's flat names into the parts of variables, in order."""
     places: dict[str, dict[tuple[int, ...], int]] = {}

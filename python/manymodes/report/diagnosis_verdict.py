@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
+from manymodes.sampling.chains.starts import CLIMB
 from manymodes.statistics.coverage import Coverage
 from manymodes.statistics.estimate import Estimate
 from manymodes.wording import joined, modes_named
@@ -229,7 +230,31 @@ def _divergences(diagnosis: Diagnosis) -> str:
         often = [one.mode for one in diagnosis.modes if one.divergent > _NOTEWORTHY]
         if often:
             text += f"; more than 1 % did in {modes_named(often)}"
-    return f"{text}."
+    return f"{text}.{_geometry(diagnosis)}"
+
+
+def _geometry(diagnosis: Diagnosis) -> str:
+    """Say which coordinate is to blame for divergent transitions, and what to do."""
+    found = diagnosis.diverging_at
+    if found is None:
+        return ""
+    text = (
+        f" They lie where {found.name} is {'small' if found.low else 'large'}: on average at "
+        f"{_percent(found.rank)} of its draws."
+    )
+    posterior = diagnosis.comparison.posterior
+    scale = found.name.partition(".")[0]
+    network = posterior.network
+    if network is not None and scale in network.scale_shapes and network.is_general:
+        other = "no" if network.is_centred(posterior.data["N"]) else "yes"
+        return (
+            f"{text} It is a sampled scale of the prior: try the other parameters (--centred "
+            f"{other}), or a prior of the scale with less mass there."
+        )
+    return (
+        f"{text} Write the model with other parameters there (not centred, if it is a scale), or "
+        "raise --adapt-delta."
+    )
 
 
 def _worst_mode(diagnosis: Diagnosis) -> int:
@@ -264,6 +289,11 @@ def _occupancy(diagnosis: Diagnosis) -> str:
     if len(diagnosis.modes) < 2:
         return "All draws lie in one mode: the chains need to be longer; weights do not help."
     chains = diagnosis.comparison.chains
+    if chains is not None and chains.started_from == CLIMB:
+        return (
+            "Each chain started from an optimum of its own: the share of draws in a mode says how "
+            "often climbs end there, and is not its probability."
+        )
     if chains is not None and chains.started_from:
         return (
             f"These chains started from draws of {METHOD_OF[chains.started_from]}, in proportion "

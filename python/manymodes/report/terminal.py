@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from manymodes.networks.likelihood import RATES
 from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.diagnosis_verdict import verdict
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from manymodes.modes.diagnosis import Diagnosis
     from manymodes.networks.network import Network
     from manymodes.results.predict import Predictions
+    from manymodes.results.predict_data import DataPredictions
     from manymodes.statistics.estimate import Estimate
     from manymodes.tables.table import Parts
     from manymodes.tables.table import Table as DataTable
@@ -329,9 +332,9 @@ def _bridge_errors(checks: Checks, modes: Sequence[int]) -> list[str]:
     return lines if len(lines) > 1 else []
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number and its noun, in the plural unless the number is 1."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def network_text(folder: Path, network: Network, parts: Parts, held_out: Path | None) -> str:
@@ -406,5 +409,44 @@ def prediction_text(found: Predictions, out: Path | None) -> str:
         lines.append(
             f"log predictive density of the target: {score.mean:.3f} ± {score.sd_of_mean:.3f} "
             f"nats a row, {score.sum:.2f} in sum; {measure}"
+        )
+    return "\n".join(lines)
+
+
+def data_prediction_text(found: DataPredictions, out: Path | None) -> str:
+    """Return lines on the source of predicted quantities, on what is missing, and on scores."""
+    kept = "" if out is None else f"{out}: "
+    if len(found.frame):
+        quantities = counted(len(found.frame), "quantity", "quantities")
+        lines = [
+            f"{kept}{quantities} predicted by {found.described}; "
+            f"intervals hold {100 * found.interval:g} %"
+        ]
+    else:
+        lines = [f"{kept}scored by {found.described}; log_lik is all that the program generates"]
+    if found.threw:
+        lines.append(
+            f"{found.threw} of {found.draws} draws ({100 * found.threw_share:.3g} % of the "
+            "mixture) are left out, because the program throws for them. The first message was: "
+            f"{found.message.rstrip('.')}."
+        )
+    if found.not_finite:
+        named = [f"{name} in {counted(n, 'draw')}" for name, n in found.not_finite.items()]
+        lines.append(
+            f"{counted(len(named), 'quantity is', 'quantities are')} NaN or infinite in some "
+            f"draws: {shown(named, 5)}. Where a draw is NaN, it does not count."
+        )
+    unscored = int(np.isnan(found.log_density).sum())
+    if unscored:
+        lines.append(
+            f"{unscored} of {counted(len(found.log_density), 'observation')} have no score, "
+            "because log_lik is NaN in some draws."
+        )
+    if found.score is not None:
+        score, scored = found.score, len(found.log_density) - unscored
+        error = f" ± {score.sd_of_mean:.3f}" if math.isfinite(score.sd_of_mean) else ""
+        lines.append(
+            f"log predictive density: {score.mean:.3f}{error} nats an observation, "
+            f"{score.sum:.2f} in sum over {counted(scored, 'observation')}"
         )
     return "\n".join(lines)

@@ -1,20 +1,13 @@
 """Predictions of a sampled network for the rows of a table, in the user's own units.
 
-Every draw s of the weights makes a prediction, and the posterior predictive distribution is
-their mixture with weights w_s: a chain's weight, divided evenly over its draws, or the posterior
-weight of a nested point. A draw of a network of variable size counts as one draw for each number
-of active units, with the probability that it gives to this number. Intervals and densities are
-those of the mixture itself; nothing is simulated.
-
-References
-----------
-.. [1] Yao, Vehtari, Gelman (2022). Stacking for non-mixing Bayesian computations: the curse and
-   blessing of multimodal posteriors. Journal of Machine Learning Research 23(79).
+Every draw of the weights makes a prediction, and the posterior predictive distribution is their
+weighted mixture (`manymodes.results.mixed_draws`). A draw of a network of variable size counts as
+one draw for each number of active units, with the probability that it gives to this number.
+Intervals and densities are those of the mixture itself; nothing is simulated.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,24 +16,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.active_units import by_size
 from manymodes.networks.network import Network
+from manymodes.results.log_scores import LogScore
+from manymodes.results.mixed_draws import (
+    MixedDraws,
+    check_interval,
+    load_draws,
+    posterior_folder,
+)
 from manymodes.results.outcome_columns import count_columns, number_columns
 from manymodes.results.run_directory import open_posterior
-from manymodes.sampling.chains.chains import Chains, load_chains
-from manymodes.sampling.nested import Nested, load_nested
-from manymodes.sampling.tempered import Tempered, load_tempered
 from manymodes.statistics.mixture import log_mean_exp, weighted_quantiles
-from manymodes.statistics.stacking import stack
 from manymodes.tables.frames import Frame, as_frame
 from manymodes.tables.table import TABLE, AnyTable, Table
 from manymodes.types import FloatArray
 from manymodes.wording import quoted, shown
-
-ENGINES = ("chains", "nested", "tempered")
-_PREFERRED = ("chains", "tempered", "nested")
-WEIGHTS = ("stacking", "uniform")
 
 _BLOCK = 1_000_000  # most numbers in one array of draws x rows
 
@@ -64,68 +57,24 @@ class Draws:
     described: str
 
     @classmethod
-    def of_chains(cls, chains: Chains, weights: str = "stacking", thin: int = 1) -> Draws:
-        """Weight chains by stacking [1]_, or all alike, and take every ``thin``-th draw of each.
+    def of(cls, posterior: Posterior, mixed: MixedDraws) -> Draws:
+        """Take the effective weights of a network from draws of its posterior.
 
         Raises
         ------
         InputError
-            ``weights`` or ``thin`` is not allowed, or the chains have no leave-one-out scores.
+            The posterior is not that of a network.
         """
-        if weights not in WEIGHTS:
-            raise InputError(f"weights: '{weights}' is unknown; allowed are {', '.join(WEIGHTS)}")
-        if not 1 <= thin <= chains.n_draws:
-            raise InputError(f"thin: {thin} is not between 1 and {chains.n_draws}, the draws")
-        by_chain = np.full(chains.n_chains, 1 / chains.n_chains)
-        if weights == "stacking":
-            if chains.scored_lpd.size == 0:
-                what = "leave-one-out scores" if chains.lpd.size else "log_lik"
-                raise InputError(f"the chains have no {what} to stack by: use uniform weights")
-            by_chain = stack(chains.scored_lpd).weights
-        present = chains.present[:, ::thin]
-        kept = present.sum(axis=1)
-        thinned = f" (every {thin}. draw)" if thin > 1 else ""
-        lengths = f"{kept.max()}" if kept.min() == kept.max() else f"{kept.min()} to {kept.max()}"
-        return cls(
-            np.repeat(by_chain / kept, kept),
-            _effective(chains, chains.rows[:, ::thin][present]),
-            f"{by_chain.size} chains of {lengths} draws{thinned}, {_WORDS[weights]}",
-        )
-
-    @classmethod
-    def of_nested(cls, nested: Nested) -> Draws:
-        """Weight the points of nested sampling by their posterior weights."""
-        kept = nested.weights > 0
-        weights = nested.weights[kept]
-        return cls(
-            weights / weights.sum(),
-            _effective(nested, nested.rows[kept]),
-            f"{kept.sum()} points of nested sampling, weighted by their posterior weights",
-        )
-
-    @classmethod
-    def of_tempered(cls, tempered: Tempered) -> Draws:
-        """Weight tempered draws all alike."""
-        return cls(
-            tempered.weights,
-            _effective(tempered, tempered.rows),
-            f"{len(tempered.eta)} tempered draws, of equal weight",
-        )
-
-
-_WORDS = {"stacking": "weighted by stacking", "uniform": "of equal weight"}
-
-
-def _effective(source: Chains | Nested | Tempered, rows: FloatArray) -> dict[str, FloatArray]:
-    network = source.posterior.network
-    named = source.posterior.unpack(rows)
-    if network is None:
-        raise InputError(f"the posterior '{source.posterior.name}' is not that of a network")
-    return {name: np.ascontiguousarray(named[name]) for name in network.effective_names}
+        network = posterior.network
+        if network is None:
+            raise InputError(f"the posterior '{posterior.name}' is not that of a network")
+        named = posterior.unpack(mixed.rows)
+        values = {name: np.ascontiguousarray(named[name]) for name in network.effective_names}
+        return cls(mixed.weights, values, mixed.described)
 
 
 @dataclass(frozen=True)
-class TargetScore:
+class TargetScore(LogScore):
     """How well held-out targets were predicted.
 
     Attributes
@@ -143,12 +92,16 @@ class TargetScore:
         The root mean square error of each target by its name, if there are several.
     """
 
-    mean: float
-    sd_of_mean: float
-    sum: float
     measure: str
     value: float
     by_target: tuple[tuple[str, float], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures, ready for JSON."""
+        found = {**super().as_dict(), self.measure: self.value}
+        if self.by_target:
+            found[f"{self.measure}_by_target"] = dict(self.by_target)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +166,6 @@ class Predictions:
         >>> mm.predict_table("run", "doses.csv").as_dict()["rows"]
         60
         """
-        score = self.score
         return {
             "rows": len(self.frame),
             "interval": self.interval,
@@ -221,19 +173,7 @@ class Predictions:
             "weights": self.described,
             "unused_columns": list(self.extra),
             "notes": list(self.notes),
-            "score": None
-            if score is None
-            else {
-                "log_density_mean": score.mean,
-                "log_density_mean_se": score.sd_of_mean
-                if math.isfinite(score.sd_of_mean)
-                else None,
-                "log_density_sum": score.sum,
-                score.measure: score.value,
-                **(
-                    {f"{score.measure}_by_target": dict(score.by_target)} if score.by_target else {}
-                ),
-            },
+            "score": None if self.score is None else self.score.as_dict(),
         }
 
 
@@ -294,15 +234,13 @@ def predict_table(
     >>> found.frame["class"].tolist()
     ['0', '1', '0']
     """
-    folder = Path(run) / "posterior"
-    if not folder.is_dir():
-        raise ResultsError(f"{run} holds no run: make one with sample or evidence")
+    folder = posterior_folder(Path(run))
     if not (folder / TABLE).is_file():
         raise ResultsError(
             f"{run} was not made from a table (no {TABLE}): make a folder with "
-            "manymodes network, and sample that"
+            "manymodes network, and sample that; or give new data of the program as a .json file"
         )
-    _check_interval(interval)
+    check_interval(interval)
     fitted = Table.load(folder)
     if decimal is not None:
         fitted = replace(fitted, reading=replace(fitted.reading, decimal=decimal))
@@ -313,29 +251,7 @@ def predict_table(
     frame = as_frame(table)
     X = fitted.inputs(frame)
     y = fitted.targets(frame) if fitted.has_target(frame) else None
-    kept = [name for name in _PREFERRED if (Path(run) / name).is_dir()]
-    chosen = engine or (kept or ["nested"])[0]
-    if chosen not in ENGINES:
-        raise InputError(f"engine: '{engine}' is unknown; allowed are {', '.join(ENGINES)}")
-    if chosen != "chains" and thin != 1:
-        raise InputError("thin: only chains can be thinned")
-    if chosen != "chains" and weights is not None:
-        raise InputError(
-            f"weights: {weights} is for chains; {chosen} runs have weights of their own"
-        )
-    draws: Draws | None = None
-    if chosen == "chains" and (chains := load_chains(posterior, Path(run))) is not None:
-        draws = Draws.of_chains(chains, weights or "stacking", thin)
-    elif chosen == "nested" and (nested := load_nested(posterior, Path(run))) is not None:
-        draws = Draws.of_nested(nested)
-    elif chosen == "tempered" and (found := load_tempered(posterior, Path(run))) is not None:
-        draws = Draws.of_tempered(found)
-    if draws is None:
-        if chosen == "chains":
-            raise ResultsError(f"{run} holds no chains: make them with manymodes sample")
-        raise ResultsError(
-            f"{run} holds no {chosen} runs: make them with manymodes evidence --engine {chosen}"
-        )
+    draws = Draws.of(posterior, load_draws(posterior, Path(run), engine, weights, thin))
     made = predict(
         posterior.network,
         draws,
@@ -417,7 +333,7 @@ def predict(
     InputError
         An argument is not allowed or does not fit.
     """
-    _check_interval(interval)
+    check_interval(interval)
     n_draws = len(draws.weights)
     if network.active is not None:
         network, weights, values = by_size(network, draws.weights, draws.values)
@@ -479,20 +395,13 @@ def _classes(
 
 
 def _score(frame: pd.DataFrame, table: Table, y: FloatArray) -> TargetScore:
-    log_density = frame["log_density"].to_numpy()
-    n = len(log_density)
-    error = float(log_density.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    figures = LogScore.figures(frame["log_density"].to_numpy())
     if table.target.classes:
         classes = np.array(table.target.classes, dtype=object)
         right = frame["class"].to_numpy(dtype=object) == classes[y.astype(int)]
-        measure, value = "accuracy", float(right.mean())
-        by_target: tuple[tuple[str, float], ...] = ()
-    else:
-        by_target = tuple(_errors(frame, table, y))
-        measure, value = "rmse", by_target[0][1]
-        by_target = by_target if len(by_target) > 1 else ()
-    mean, total = float(log_density.mean()), float(log_density.sum())
-    return TargetScore(mean, error, total, measure, value, by_target)
+        return TargetScore(*figures, "accuracy", float(right.mean()))
+    errors = tuple(_errors(frame, table, y))
+    return TargetScore(*figures, "rmse", errors[0][1], errors if len(errors) > 1 else ())
 
 
 def _errors(frame: pd.DataFrame, table: Table, y: FloatArray) -> Iterator[tuple[str, float]]:
@@ -509,8 +418,3 @@ def _blocks(rows: int, numbers: int) -> Iterator[slice]:
     step = max(1, _BLOCK // max(1, numbers))
     for start in range(0, rows, step):
         yield slice(start, start + step)
-
-
-def _check_interval(interval: float) -> None:
-    if not 0 < interval < 1:
-        raise InputError(f"interval: {interval:g} is not between 0 and 1, such as 0.9")

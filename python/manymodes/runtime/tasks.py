@@ -58,6 +58,8 @@ GONE_SECONDS = 10.0
 """How long running tasks may still take on an executor that accepts no more tasks."""
 
 _POLL_SECONDS = 2.0
+_MARK = "MANYMODES_UNGUARDED"
+"""Environment variable with the file that a worker makes if it is running the user's script."""
 _LOST = {"KilledWorker", "CommClosedError"}  # distributed's errors for a worker that is gone
 
 
@@ -114,15 +116,29 @@ def as_completed(
     Raises
     ------
     EngineError
-        The caller's executor takes no more tasks, or no local worker lives long enough for a task.
+        The caller's executor takes no more tasks, no local worker lives long enough for a task, or
+        the user's script starts runs outside of ``if __name__ == "__main__":``.
     KeyboardInterrupt
         It is passed on after the tasks that have not begun are cancelled.
     """
     if executor is not None:
         yield from _on_executor(executor, function, queue)
     else:
+        _leave_a_worker_that_runs_the_script()
         with scratch_folder() as scratch:  # also holds the files of workers that are killed
             yield from _on_local_pools(kind, workers or cpu_count(), scratch, function, queue)
+
+
+def _leave_a_worker_that_runs_the_script() -> None:
+    """End this process if it is a new worker that runs the user's script instead of its tasks.
+
+    A spawned process runs the script up to the guard ``if __name__ == "__main__":``. Without a
+    guard it comes here again, and would start workers of its own.
+    """
+    mark = os.environ.get(_MARK)
+    if mark and getattr(multiprocessing.current_process(), "_inheriting", False):
+        Path(mark).touch()
+        raise SystemExit(1)
 
 
 # ---------------------------------------------------------------- a caller's executor
@@ -183,6 +199,8 @@ def _on_local_pools(
                 del queue[place]
                 break
         victims: list[Task[Key]] = []
+        mark = scratch / "unguarded"
+        os.environ[_MARK] = str(mark)  # workers have it from their start
         pool = _local_pool(kind, width, scratch)
         whole = False
         try:
@@ -196,6 +214,11 @@ def _on_local_pools(
             whole = True
         finally:
             _end_pool(pool, kill=not whole)
+        if mark.exists():
+            raise EngineError(
+                "each worker process runs the script again: start runs below the line "
+                '`if __name__ == "__main__":`'
+            )
         if refusal is not None and not isinstance(refusal, BrokenExecutor):
             raise EngineError(f"no local worker can be started: {describe(refusal)}") from refusal
         if turn is not queue:

@@ -23,6 +23,7 @@ _FIRST_STEPS = 12
 _THIN = 16
 _LARGEST = 2.0**62  # the largest count that a quantile may be
 _ROUNDING = 1e-12  # of probabilities that weights hit exactly
+_BLOCK = 1_000_000  # most numbers that are sorted at once
 
 
 def log_mean_exp(weights: FloatArray, log_density: FloatArray) -> FloatArray:
@@ -261,3 +262,45 @@ def weighted_quantiles(
         first = np.argmax(below >= level - 1e-12, axis=0)
         quantile[:] = np.take_along_axis(values, np.take_along_axis(order, first[None], 0), 0)[0]
     return found
+
+
+def described(weights: FloatArray, values: FloatArray, levels: Sequence[float]) -> FloatArray:
+    """Return mean, standard deviation and quantiles of weighted draws.
+
+    Parameters
+    ----------
+    weights : array of shape (S,)
+        Weights of the draws.
+    values : array of shape (S, N)
+        Draws of N quantities. A draw that is NaN counts for nothing in its quantity.
+    levels : sequence of float
+        Probabilities of the quantiles.
+
+    Returns
+    -------
+    array of shape (2 + len(levels), N)
+        A row for each figure. Where draws with a weight are infinite, so is the mean, or it is
+        NaN, and the standard deviation is NaN; quantiles take them as they are. All figures are
+        NaN where no draw counts.
+    """
+    found = np.full((2 + len(levels), values.shape[1]), np.nan)
+    lacks = np.isnan(values).any(axis=0)
+    whole = np.flatnonzero(~lacks)
+    step = max(1, _BLOCK // max(1, len(values)))
+    for some in (whole[start : start + step] for start in range(0, len(whole), step)):
+        found[:, some] = _figures(weights, values[:, some], levels)
+    for column in np.flatnonzero(lacks):
+        there = ~np.isnan(values[:, column])
+        if weights[there].sum() > 0:
+            found[:, column, None] = _figures(weights[there], values[there, column, None], levels)
+    return found
+
+
+def _figures(weights: FloatArray, values: FloatArray, levels: Sequence[float]) -> FloatArray:
+    """Return the rows of `described` for draws without NaN."""
+    counts = weights > 0  # infinity times zero is NaN
+    weights, values = weights[counts] / weights[counts].sum(), values[counts]
+    with np.errstate(invalid="ignore", over="ignore"):
+        centre = weights @ values
+        spread = np.sqrt(weights @ (values - centre) ** 2)
+    return np.vstack([centre, spread, weighted_quantiles(weights, values, levels)])

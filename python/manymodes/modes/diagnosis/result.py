@@ -10,6 +10,7 @@ import numpy as np
 
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis.geometry import Concentration, concentration
 from manymodes.modes.diagnosis.health import ModeHealth, mode_health
 from manymodes.modes.diagnosis.spaces import Agreement, agreements
 from manymodes.modes.diagnosis.switching import Switching, switching
@@ -43,6 +44,8 @@ class Diagnosis:
         Estimates from these counts about modes and functions that were not found.
     starts : int
         The number of different starts.
+    diverging_at : Concentration or None
+        The coordinate at whose end divergent draws lie; None if there is no such one.
 
     Examples
     --------
@@ -62,6 +65,7 @@ class Diagnosis:
     mode_coverage: Coverage
     function_coverage: Coverage
     starts: int
+    diverging_at: Concentration | None = None
 
     def space(self, name: str) -> Agreement | None:
         """Return the agreement in a space: ``weights``, ``canonical`` or ``function``.
@@ -109,6 +113,7 @@ class Diagnosis:
             "spaces": {one.space: one.as_dict() for one in self.spaces},
             "modes": [one.as_dict() for one in self.modes],
             "switching": self.switching.as_dict(),
+            "diverging_at": None if self.diverging_at is None else self.diverging_at.as_dict(),
             "coverage": {
                 "modes": self.mode_coverage.as_dict(),
                 "functions": self.function_coverage.as_dict(),
@@ -192,6 +197,7 @@ def diagnose(
         mode_coverage=coverage(by_mode, starts=n_starts),
         function_coverage=coverage(by_function, starts=n_starts),
         starts=n_starts,
+        diverging_at=concentration(chains),
     )
 
 

@@ -20,7 +20,7 @@ from manymodes.sampling.chains.chain_files import read_record, record_file, reco
 from manymodes.sampling.chains.missing_chains import run_missing
 from manymodes.sampling.chains.one_chain import rescored
 from manymodes.sampling.chains.settings import ChainSettings
-from manymodes.sampling.chains.starts import engine_named
+from manymodes.sampling.chains.starts import started_from
 from manymodes.sampling.chains.trees import chains_log_lik, draws_tree
 from manymodes.sampling.claims import claimed_folder, is_count, warn_unfinished
 from manymodes.types import BoolArray, FloatArray, IntArray
@@ -92,9 +92,10 @@ class Chains:
         Of a run that was interrupted: how many chains finished, and how many were asked for.
     missing : tuple of C Missing
         What each chain lacks of the log likelihood; empty where that is not known.
-    started_from : {"", "tempered", "nested"}
+    started_from : {"", "climb", "tempered", "nested"}
         The engine whose draws of this posterior the chains started from, in proportion to their
-        weights. Then occupancy is an estimate of the evidence weight. Empty for other starts.
+        weights. Then occupancy is an estimate of the evidence weight. ``climb`` if each started
+        from an optimum of its own, empty for other starts.
 
     Examples
     --------
@@ -445,6 +446,6 @@ def _load(posterior: Posterior, folder: Path) -> Chains:
         max_treedepth=int(claimed.settings["max_treedepth"]),
         unfinished=claimed.unfinished,
         missing=tuple(lacking),
-        started_from=engine_named(claimed.settings.get("init")),
+        started_from=started_from(claimed.settings.get("init")),
         **{name: np.array(found) for name, found in single.items()},
     )

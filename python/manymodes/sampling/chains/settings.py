@@ -35,9 +35,10 @@ class ChainSettings:
         Whose NUTS; both sample the same compiled program.
     init : str
         Where chains start: ``radius:R`` (uniform in (-R, R) on the unconstrained scale), ``prior``,
-        ``pathfinder``, a file of initial values, or the directory of an earlier run: draws of its
-        tempered runs, without these of its nested runs, without these of its chains. Every chain
-        has a point of its own.
+        ``climb`` (the maximum that a climb from a point of ``radius:2`` reaches), ``pathfinder``, a
+        file of initial values, or the directory of an earlier run: draws of its tempered runs,
+        without these of its nested runs, without these of its chains. Every chain has a point of
+        its own.
     superchain : int
         How many chains in a row share a starting point, for nested R-hat.
     share_warmup : int

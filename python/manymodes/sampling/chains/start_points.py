@@ -1,4 +1,4 @@
-"""Points to start chains from: ends of Pathfinder's paths, and points of files and earlier runs."""
+"""Points to start chains from: ends of climbs and of Pathfinder's paths, files, earlier runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from scipy import optimize
 
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
@@ -25,6 +26,8 @@ from manymodes.sampling.chains.prior_draws import START_KEY, unconstrained
 from manymodes.types import FloatArray, IntArray
 
 _PATHFINDER_FROM = (2, 33)
+_CLIMB_STEPS = 1000
+_NOWHERE = 1e300  # what a climb sees where there is no density
 
 
 def problem_at(posterior: Posterior, point: FloatArray) -> str | None:
@@ -38,6 +41,49 @@ def problem_at(posterior: Posterior, point: FloatArray) -> str | None:
     if not np.isfinite(value):
         return f"the log density is {value}"
     return None if np.isfinite(gradient).all() else "the gradient of the log density is not finite"
+
+
+# ------------------------------------------------------------------------------ climbs
+
+
+def climbed(posterior: Posterior, start: FloatArray) -> FloatArray:
+    """Return a local maximum of the log density of the unconstrained space, shape (D,).
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What is sampled.
+    start : array of shape (D,)
+        Where the climb begins, with a finite density. It ends after 1000 steps at the latest, and
+        where it gains no more than 1e-9 of the density.
+
+    Notes
+    -----
+    Chains that start from optima reached from random starts are a deep ensemble whose members
+    are sampled (Sommer et al. 2024, Connecting the dots, ICML).
+    """
+    best = (-np.inf, start)
+
+    def descent(eta: FloatArray) -> tuple[float, FloatArray]:
+        nonlocal best
+        try:
+            value, gradient = posterior.gradient(eta)
+        except DensityError:
+            return _NOWHERE, np.zeros_like(eta)
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            return _NOWHERE, np.zeros_like(eta)
+        if value > best[0]:
+            best = (value, eta.copy())
+        return -value, -gradient
+
+    optimize.minimize(
+        descent,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": _CLIMB_STEPS, "maxfun": 2 * _CLIMB_STEPS, "ftol": 1e-9},
+    )
+    return best[1]
 
 
 # ------------------------------------------------------------------------------ Pathfinder

@@ -2,6 +2,7 @@
 
 - ``radius:R``: uniform in (-R, R) in every coordinate.
 - ``prior``: draws of the prior, of a network's own or of the program without its likelihood.
+- ``climb``: the local maximum of the density that a climb from a point in (-2, 2) reaches.
 - ``pathfinder``: the end of a path of Pathfinder (Zhang, Carpenter, Gelman, Vehtari 2022), one
   path a chain.
 - the path of a JSON file: a list of initial values as CmdStan takes them, one object a chain.
@@ -34,6 +35,7 @@ from manymodes.sampling.chains.prior_draws import (
 )
 from manymodes.sampling.chains.start_points import (
     chain_files,
+    climbed,
     need_pathfinder,
     pathfinder_draw,
     points_of_chains,
@@ -46,12 +48,13 @@ from manymodes.types import FloatArray
 
 RADIUS = "radius"
 PRIOR = "prior"
+CLIMB = "climb"
 PATHFINDER = "pathfinder"
 FILE = "file"
 RUN = "run"
 
 DEFAULT_INIT = "radius:2"
-GRAMMAR = "radius:R, prior, pathfinder, a JSON file or a run's directory"
+GRAMMAR = "radius:R, prior, climb, pathfinder, a JSON file or a run's directory"
 
 _DRAWS = " draws "
 _TRIES = 100
@@ -65,10 +68,10 @@ class Init:
 
     Attributes
     ----------
-    kind : {"radius", "prior", "pathfinder", "file", "run"}
+    kind : {"radius", "prior", "climb", "pathfinder", "file", "run"}
         The source.
     radius : float
-        Of ``radius``, and of the points from which ``pathfinder`` sets out.
+        Of ``radius``, and of the points from which ``climb`` and ``pathfinder`` set out.
     path : Path, optional
         Of ``file`` and ``run``.
     """
@@ -94,7 +97,7 @@ def parse_init(text: str) -> Init:
     InputError
         It is none of the kinds that exist, or there is nothing at the path.
     """
-    if text in {PRIOR, PATHFINDER}:
+    if text in {PRIOR, CLIMB, PATHFINDER}:
         return Init(text)
     kind, colon, number = text.partition(":")
     if kind == RADIUS and colon:
@@ -117,9 +120,11 @@ def parse_init(text: str) -> Init:
     raise InputError(f"init: '{text}' is unknown, and no such file; allowed are {GRAMMAR}")
 
 
-def engine_named(identity: object) -> str:
-    """Return the engine that `Starts.identity` names; empty if the starts are no engine's draws."""
+def started_from(identity: object) -> str:
+    """Return the engine whose draws `Starts.identity` names, or ``climb``; empty for others."""
     text = identity if isinstance(identity, str) else ""
+    if text == CLIMB:
+        return CLIMB
     return next((engine for engine in ENGINES if text.startswith(engine + _DRAWS)), "")
 
 
@@ -207,6 +212,8 @@ class Starts:
             np.random.SeedSequence(self.seed, spawn_key=(START_KEY, group, attempt))
         )
         point = self._finite(rng)
+        if self.init.kind == CLIMB:
+            point = climbed(self.posterior, point)
         if self.init.kind == PATHFINDER:
             point = pathfinder_draw(self.posterior, point, int(rng.integers(1, MAX_SEED)))
         return point

@@ -1,0 +1,15 @@
+// The parameters of forecast.stan in another order and without the bound, with
+// another generated quantity and no log_lik.
+data {
+  int<lower=0> K; // other parameters
+  real factor;
+}
+parameters {
+  vector[K] other;
+  real mu;
+}
+model {
+}
+generated quantities {
+  real scaled = factor * mu;
+}
