@@ -397,7 +397,24 @@ class Network:
         return self.prior_parts.log_density_of_weights(draws).reshape(lead)
 
     def noise_of(self, draws: Mapping[str, FloatArray]) -> FloatArray | None:
-        """Return the noise of draws, sampled or known, shape (n, targets) or (targets,)."""
+        """Return the noise of draws, sampled or known.
+
+        Parameters
+        ----------
+        draws : mapping of str to ndarray, shape (n, *weight_shapes[name])
+            Effective weights, with sigma if the noise is sampled.
+
+        Returns
+        -------
+        ndarray, shape (n, targets) or (targets,), or None
+            Standard deviation (normal), scale (student) or sigma (negative-binomial); of one row if
+            it is known. None for likelihoods without such a noise.
+
+        Examples
+        --------
+        >>> mm.Network(1, (2,), likelihood="normal", sigma=0.5).noise_of({})
+        array([0.5])
+        """
         if "sigma" in draws:
             return draws["sigma"]
         if self.likelihood_parts.kind not in NOISY:
@@ -417,7 +434,24 @@ class Network:
         return {name: f"{name}_raw" if name in raw else name for name in self.weight_shapes}
 
     def is_centred(self, rows: int) -> bool:
-        """Whether weights of sampled scales are parameters themselves, given so many rows."""
+        """Whether weights of sampled scales are parameters themselves, given so many rows.
+
+        Parameters
+        ----------
+        rows : int
+            Number of observations.
+
+        Returns
+        -------
+        bool
+            `centred`, or, if it is None, whether there are 20 rows or more for each parameter.
+
+        Examples
+        --------
+        >>> network = mm.Network(1, (2,), likelihood="normal", prior="fbm")
+        >>> network.is_centred(100), network.is_centred(1000)
+        (False, True)
+        """
         if self.centred is not None:
             return self.centred
         return rows >= _ROWS_TO_CENTRE * self.parameter_count
@@ -438,6 +472,13 @@ class Network:
         -------
         dict of str to ndarray, shape (n, *shape)
             Parameters by name.
+
+        Examples
+        --------
+        >>> network = mm.Network(1, (2,), prior="ard:1")
+        >>> draws = network.sample_prior(np.random.default_rng(1), 5)
+        >>> sorted(network.program_values(draws, centred=False))
+        ['V', 'W_raw', 'b', 'c', 'input_scale']
         """
         prior = self.prior_parts
         raw = {name: np.array(value) for name, value in weights.items()}
