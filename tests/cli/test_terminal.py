@@ -348,7 +348,8 @@ def test_an_option_of_another_likelihood_is_refused(tmp_path: Path, capsys: Any)
     (tmp_path / "t.csv").write_text("a,y\n1,0\n2,1\n")
     arguments = ["network", str(tmp_path / "t.csv"), "--target", "y", "--sigma-scale", "2"]
     assert main([*arguments, "--out", str(tmp_path / "net")]) == 2
-    assert "--sigma-scale is for the normal likelihood, not bernoulli" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--sigma-scale is for the likelihoods normal, student, negative-binomial, not" in said
 
 
 def test_columns_of_repeated_options_add_up(tmp_path: Path) -> None:
