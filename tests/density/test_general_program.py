@@ -54,6 +54,8 @@ def make(
     outputs = {"categorical": 3, "normal": 2, "student": 2, "heteroscedastic": 2}.get(kind, 1)
     if kind not in ("normal", "student", "negative-binomial"):
         prior = prior.split(" noise")[0]
+    if kind == "heteroscedastic" and prior.startswith("fbm"):
+        prior = "fbm bo=normal:1"
     chosen = {"outputs": outputs, "skip": True, **others}
     prior = prior if chosen["skip"] else prior.split(" io")[0]
     return Network(

@@ -107,6 +107,7 @@ def test_what_is_left_out_has_the_prior_without_a_group() -> None:
         ("ih=1", {"constraint": "svd"}, "use constraint none, ordered, ordered-signed"),
         ("ih=1", {"active": "uniform"}, "leave one out"),
         ("normal:1", {"skip": True, "constraint": "unit-norm", "activation": "relu"}, "(skip)"),
+        ("fbm", {"likelihood": "heteroscedastic"}, "give bo a smaller one"),
         ("normal:1", {"sigma": -1.0}, "not a positive finite number"),
         ("normal:1", {"sigma": 1.0, "likelihood": "bernoulli"}, "no noise of its own"),
         (

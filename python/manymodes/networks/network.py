@@ -198,6 +198,14 @@ class Network:
         if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
             raise InputError(f"sigma: {self.sigma} is not a positive finite number")
         prior = self.prior_parts
+        if kind == "heteroscedastic" and isinstance(prior, GroupPriors):
+            width = prior.groups["bo"].scale.width
+            if width > _WIDEST_LOG_SD:
+                raise InputError(
+                    f"prior: the output biases (bo) have the scale {width:g}, and one of them is "
+                    "the logarithm of a standard deviation; give bo a smaller one, as in "
+                    "'bo=normal:1'"
+                )
         check_constraint(
             self.constraint, self.inputs, self.hidden, self.activation, prior, self._why_general
         )
@@ -813,6 +821,7 @@ class Network:
 
 
 _LIKELIHOODS_OF_ALL = 3  # of LIKELIHOODS, the first ones, which the program of each constraint has
+_WIDEST_LOG_SD = 10.0  # prior scale of the logarithm of a standard deviation
 _ROWS_TO_CENTRE = 20  # observations for each parameter
 
 
