@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,13 @@ from manymodes.errors import DensityError, InputError, ResultsError, SamplingErr
 from manymodes.networks.network import Network
 from manymodes.report.tempered_notes import tempered_cautions, tempered_lines
 from manymodes.sampling.base_measures import NORMAL, BaseMeasure, Component, write_measure
-from manymodes.sampling.tempered import Tempered, TemperedSettings, load_tempered, run_tempered
+from manymodes.sampling.tempered import (
+    Tempered,
+    TemperedSettings,
+    display,
+    load_tempered,
+    run_tempered,
+)
 from manymodes.sampling.tempered.group_moves import group_entries
 from manymodes.sampling.tempered.one_run import arrays_bytes, read_output
 from manymodes.sampling.tempered.runs import is_enough
@@ -386,3 +393,32 @@ def test_programs_without_a_switch_are_tempered_from_what_fits_chains(tools: Any
     found = run(Posterior(Program(MODELS / "plain.stan"), {}))
     assert found.base.source == "chains"
     assert_right(found, 0.0)
+
+
+# ---------------------------------------------------------------- progress
+
+
+def test_progress_names_other_beginnings_and_does_not_guess_their_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rounds of other beginnings are not those of the run; the time left is that of the rest."""
+    now = [0.0]
+    monkeypatch.setattr(display, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    said: list[str] = []
+    progress = SimpleNamespace(update=said.append)
+    shown = display.TemperedDisplay(progress)  # type: ignore[arg-type]
+
+    def line(seconds: float, word: str, *fields: object) -> str:
+        now[0] = seconds
+        shown(0, 9, word, [*map(str, fields)])
+        return said[-1]
+
+    assert line(1.0, "scan", 7, 0, 64).startswith("run 1: round 7 of 9")
+    found = line(10.0, "round", 7, 100, 200, 4.0, -1.5, -1.25, 3, 0.1, 10.0)
+    assert found.endswith("log_z -1.50 to -1.25, barrier 4.0, 3 round trips, 30 s left")
+    assert line(11.0, "scan", 1, 1, 2).endswith("3 round trips, other beginnings")
+    assert line(60.0, "beginning", 2, 3, -2.0).endswith("beginning 2 of 3")
+    assert line(61.0, "scan", 5, 1, 16).endswith("beginning 2 of 3")
+    assert "beginning" not in line(100.0, "beginning", 3, 3, -1.0)
+    assert line(100.0, "scan", 8, 0, 128).startswith("run 1: round 8 of 9")
+    assert line(110.0, "scan", 8, 64, 128).endswith(", 50 s left")

@@ -17,6 +17,7 @@ class _State:
     share: float = 0.0
     said: str = ""
     beginning: str = ""
+    before: float = 0.0  # the share of all scans that was done at `begun`
 
 
 class TemperedDisplay:
@@ -29,8 +30,10 @@ class TemperedDisplay:
     def __call__(self, run: int, rounds: int, word: str, fields: list[str]) -> None:
         """Take a line of a run's progress."""
         state = self._states.setdefault(run, _State(time.monotonic()))
-        if word == "scan":
+        if word == "scan" and int(fields[0]) >= state.round and not state.beginning:
             state.round, state.share = int(fields[0]), int(fields[1]) / int(fields[2])
+        elif word == "scan":  # a round before: of another beginning
+            state.beginning = state.beginning or ", other beginnings"
         elif word == "round":
             state.round, state.share = int(fields[0]) + 1, 0.0
             forward, backward = float(fields[4]), float(fields[5])
@@ -39,7 +42,8 @@ class TemperedDisplay:
         elif word == "beginning":
             state.beginning = f", beginning {fields[0]} of {fields[1]}"
             if fields[0] == fields[1]:  # from here on, round by round
-                state.round, state.beginning = state.round + 1, ""
+                state.beginning, state.begun = "", time.monotonic()
+                state.before = _done(state, rounds)
         states = sorted(self._states.items())
         self._progress.update("; ".join(f"run {i + 1}: {_text(one, rounds)}" for i, one in states))
 
@@ -48,11 +52,15 @@ class TemperedDisplay:
         self._states.pop(run, None)
 
 
+def _done(state: _State, rounds: int) -> float:
+    """Return the share of all scans that is done; each round has as many as all before it."""
+    return 2.0 ** (state.round - 1 - rounds) * (1 + state.share)
+
+
 def _text(state: _State, rounds: int) -> str:
-    """Return the state in words; each round takes as long as all before it together."""
-    done = 2.0 ** (state.round - 1 - rounds) * (1 + state.share)
-    left = ""
-    if state.round <= rounds and done > 0:
-        seconds = (time.monotonic() - state.begun) * (1 / done - 1)
+    """Return the state in words. How long other beginnings take is not told."""
+    left, done = "", _done(state, rounds)
+    if state.round <= rounds and done > state.before and not state.beginning:
+        seconds = (time.monotonic() - state.begun) * (1 - done) / (done - state.before)
         left = f", {seconds:.0f} s left" if seconds < 100 else f", {seconds / 60:.0f} min left"
-    return f"round {min(state.round, rounds)} of {rounds}{state.said}{left}"
+    return f"round {min(state.round, rounds)} of {rounds}{state.said}{state.beginning}{left}"
