@@ -15,7 +15,7 @@ parameters {
   vector[K] other;
 }
 model {
-  mu ~ normal(0, 2);
+  mu ~ normal(0, 2) T[ , top];
   other ~ std_normal();
   y ~ normal(mu, 1);
 }

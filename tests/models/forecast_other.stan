@@ -9,6 +9,8 @@ parameters {
   real mu;
 }
 model {
+  other ~ std_normal();
+  mu ~ normal(0, 2);
 }
 generated quantities {
   real scaled = factor * mu;

@@ -413,7 +413,7 @@ def test_progress_names_other_beginnings_and_does_not_guess_their_time(
         shown(0, 9, word, [*map(str, fields)])
         return said[-1]
 
-    assert line(1.0, "scan", 7, 0, 64).startswith("run 1: round 7 of 9")
+    assert line(0.0, "scan", 7, 0, 64).startswith("run 1: round 7 of 9")
     found = line(10.0, "round", 7, 100, 200, 4.0, -1.5, -1.25, 3, 0.1, 10.0)
     assert found.endswith("log_z -1.50 to -1.25, barrier 4.0, 3 round trips, 30 s left")
     assert line(11.0, "scan", 1, 1, 2).endswith("3 round trips, other beginnings")
