@@ -2,6 +2,7 @@
 
 density   the compiled density of the XOR network, values and gradients
 kernel    networks of four sizes on one core: the kernel, the pure Stan program, JAX, and the floor
+networks  priors by group, likelihoods and skip connections beside one prior for all weights
 kernel-runs  chains and nested sampling with the kernel and without, whole runs
 nested    nested sampling of the full XOR posterior, on one core and on two
 callback  the same with a Python callback, each evaluation
@@ -39,6 +40,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import beside_arviz
 import chains
 import evidence
+import general_networks
 import kernel_runs
 import many
 import nested
@@ -55,6 +57,7 @@ from manymodes.studies.xor import xor_data, xor_posteriors
 PARTS: dict[str, Any] = {
     "density": density.run,
     "kernel": kernel.run,
+    "networks": general_networks.run,
     "kernel-runs": kernel_runs.run,
     "nested": nested.run,
     "callback": nested.run_callback,
