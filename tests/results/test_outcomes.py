@@ -294,3 +294,20 @@ def test_noise_is_for_real_targets() -> None:
     network, _, draws = made("calls", "poisson")
     with pytest.raises(InputError, match="poisson has no noise"):
         network.noise(draws.values, X)
+
+
+@pytest.mark.parametrize(
+    ("counts", "prior", "said"),
+    [
+        ([900, 1100, 1000, 1000], "normal:1", True),
+        ([900, 1100, 1000, 1000], "bo=normal:10", False),
+        ([2, 1, 3, 0], "normal:1", False),
+    ],
+)
+def test_a_rate_that_the_prior_hardly_allows_is_said(
+    tmp_path: Path, capsys: Any, counts: list[int], prior: str, said: bool
+) -> None:
+    pd.DataFrame({"u": [0.0, 1.0, 2.0, 3.0], "n": counts}).to_csv(tmp_path / "n.csv", index=False)
+    made_net = ["network", str(tmp_path / "n.csv"), "--target", "n", "--likelihood", "poisson"]
+    assert main([*made_net, "--prior", prior, "--out", str(tmp_path / "net")]) == 0
+    assert ("its logarithm, 6.9, is far out" in capsys.readouterr().err) == said

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from manymodes.errors import InputError
+from manymodes.errors import InputError, TableWarning
 
 if TYPE_CHECKING:
+    from manymodes.networks.network import Network
     from manymodes.results.predict import Predictions
     from manymodes.results.predict_data import DataPredictions
     from manymodes.tables.table import Table
 
+_FAR = 3.0  # prior scales
 _CENTRED = {"auto": None, "yes": True, "no": False}
 
 
@@ -67,6 +71,7 @@ def network_command(options: argparse.Namespace) -> int:
         exposure=over.get("exposure"),
         trials=over.get("trials"),
     )
+    _caution_rate(network, posterior.data)
     kept = None
     if parts.held_out is not None:
         parquet = options.table.suffix.lower() in PARQUET
@@ -96,6 +101,25 @@ def network_command(options: argparse.Namespace) -> int:
     elif not options.quiet:
         print(network_text(options.out, network, parts, kept))
     return 0
+
+
+def _caution_rate(network: Network, data: Mapping[str, Any]) -> None:
+    """Warn of a mean rate that the prior of the output bias hardly allows."""
+    if not network.likelihood_parts.has_exposure:
+        return
+    from manymodes.networks.prior import Prior
+
+    rate = sum(data["y_int"]) / sum(map(math.exp, data["log_exposure"]))
+    prior = network.prior_parts
+    scale = prior.scale if isinstance(prior, Prior) else prior.groups["bo"].scale.width
+    if rate > 0 and abs(math.log(rate)) > _FAR * scale:
+        warnings.warn(
+            f"the mean rate is {rate:.3g}, and its logarithm, {math.log(rate):.2g}, is far out in "
+            f"the prior of the output bias (scale {scale:g}): give exposures near the mean count "
+            "(--exposure), or a wider prior of this bias (bo=normal:10 in --prior)",
+            TableWarning,
+            stacklevel=2,
+        )
 
 
 def _sigma(sigma: float, table: Table) -> float:
