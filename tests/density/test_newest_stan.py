@@ -18,6 +18,7 @@ import bridge_support
 import exact
 import joined_programs
 import newest_stan
+import test_general_program
 from conftest import MODELS, closed_form, needs_tools, two_peaks, unit_cube
 from joined_programs import MAIN, STAN, for_the_newest, forms, load, load_definition, oldest
 from manymodes.density.posterior import Posterior
@@ -136,6 +137,7 @@ def by_program() -> dict[str, list[Posterior]]:
         two_peaks(6.0, 0.3),
         *(unit_cube(kind) for kind in (1, 2, 3, 4)),
         *(exact.make(name).posterior for name in exact.NAMES if "simplex" not in name),
+        *map(test_general_program.posterior, test_general_program.NETWORKS),
     ]
     found: dict[str, list[Posterior]] = {}
     for one in [*map(posterior, networks()), *others]:

@@ -106,7 +106,7 @@ class Diagnosis:
         --------
         >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
         >>> sorted(mm.diagnose(comparison).as_dict())[:3]
-        ['coverage', 'modes', 'spaces']
+        ['coverage', 'diverging_at', 'modes']
         """
         return {
             "superchains": self.superchains,
