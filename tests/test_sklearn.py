@@ -401,6 +401,14 @@ def test_a_classifier_takes_skip_and_priors_by_group(points: Any) -> None:
     assert model.score(X, y > np.median(y)) > 0.6
 
 
+def test_a_regressor_takes_fbms_priors(points: Any) -> None:
+    """The prior of the noise is that of the text, in the units that the network sees."""
+    X, y = points
+    model = fitted(X, y, prior="fbm")
+    assert model.network_.sigma_scale == 1.0
+    assert np.isfinite(model.predict(X)).all()
+
+
 @pytest.mark.parametrize("value", [0.0, 5.0, -1e6])
 def test_a_constant_target_is_fitted_with_a_warning(points: Any, value: float) -> None:
     X, _ = points

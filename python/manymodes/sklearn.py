@@ -45,6 +45,7 @@ except ImportError as error:
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.networks.group_priors import sets_noise
 from manymodes.networks.likelihood import RATES, REAL, Likelihood
 from manymodes.networks.network import Network
 from manymodes.results.run_directory import run_directory, save_posterior, write_chains
@@ -131,7 +132,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
             likelihood,
             prior if self.prior is None else self.prior,
             self.constraint,
-            sigma_scale,
+            1.0 if self.prior is not None and sets_noise(self.prior) else sigma_scale,
             sigma=sigma,
             skip=self.skip,
         )

@@ -11,7 +11,7 @@ from scipy import stats
 
 import manymodes as mm
 from manymodes.errors import InputError
-from manymodes.networks.group_priors import GroupPrior, ScalePrior
+from manymodes.networks.group_priors import GroupPrior, ScalePrior, sets_noise
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import act, random_members
 from seeds import seeded
@@ -71,6 +71,18 @@ def test_a_prior_is_read(text: str, expected: GroupPrior) -> None:
     assert network(f"ih={text}").prior_parts.groups["ih"] == expected
 
 
+def test_a_text_says_whether_it_has_a_noise() -> None:
+    assert [
+        sets_noise(one) for one in (FBM, "fbm bo=1", "scaled", "scaled noise=1", "normal:1")
+    ] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
 def test_a_bias_has_two_levels() -> None:
     """FBM's second number is of single biases, which have no sources."""
     assert network("bh=0.5:3:4").prior_parts.groups["bh1"] == GroupPrior(
@@ -108,6 +120,9 @@ def test_what_is_left_out_has_the_prior_without_a_group() -> None:
         ("ih=1", {"active": "uniform"}, "leave one out"),
         ("normal:1", {"skip": True, "constraint": "unit-norm", "activation": "relu"}, "(skip)"),
         ("fbm", {"likelihood": "heteroscedastic"}, "give bo a smaller one"),
+        ("fbm", {"sigma_scale": 2.0}, "two priors of it; leave one out"),
+        ("ih=1", {"centred": True}, "samples none; leave centred out"),
+        ("normal:1", {"centred": False}, "samples none; leave centred out"),
         ("normal:1", {"sigma": -1.0}, "not a positive finite number"),
         ("normal:1", {"sigma": 1.0, "likelihood": "bernoulli"}, "no noise of its own"),
         (

@@ -210,6 +210,11 @@ class GroupPriors:
             )
         if "noise" in own and no_noise is not None:
             raise InputError(f"prior: 'noise={own['noise']}': the likelihood {no_noise}")
+        if "noise" in written | own and noise.kind == "half-normal" and noise.width != 1:
+            raise InputError(
+                f"sigma_scale: {noise.width:g} and the prior of the noise in '{text}' are two "
+                "priors of it; leave one out"
+            )
         written |= own
         if "noise" in written:
             noise = _noise(written["noise"])
@@ -360,6 +365,13 @@ class GroupPriors:
 def is_grouped(text: str) -> bool:
     """Whether a text is of priors by group: it has an item ``GROUP=PRIOR``, or is a preset."""
     return "=" in text or text.strip().partition(" ")[0] in PRESETS
+
+
+def sets_noise(text: str) -> bool:
+    """Whether a text of priors by group has one for the noise."""
+    first = text.strip().partition(" ")[0]
+    items = f"{PRESETS.get(first, '')} {text}".split()
+    return any(item.startswith("noise=") for item in items)
 
 
 def group_names(hidden_layers: int, skip: bool) -> tuple[str, ...]:

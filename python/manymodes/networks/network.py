@@ -198,6 +198,13 @@ class Network:
         if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
             raise InputError(f"sigma: {self.sigma} is not a positive finite number")
         prior = self.prior_parts
+        if self.centred is not None and not (
+            isinstance(prior, GroupPriors) and any(one.sampled for one in prior.groups.values())
+        ):
+            raise InputError(
+                f"centred: {self.centred} is for priors by group with sampled scales, and "
+                f"'{self.prior}' samples none; leave centred out"
+            )
         if kind == "heteroscedastic" and isinstance(prior, GroupPriors):
             width = prior.groups["bo"].scale.width
             if width > _WIDEST_LOG_SD:
