@@ -1,9 +1,11 @@
 // The negative binomial likelihood, observation by observation: its Gamma functions have loops whose
-// lengths differ. Plain C++, the same on every instruction set; network.hpp includes it.
+// lengths differ. Plain C++, the same on every instruction set.
 #ifndef MANYMODES_LIKELIHOOD_HPP
 #define MANYMODES_LIKELIHOOD_HPP
 
 #include <cmath>
+
+#include "description.hpp"
 
 namespace manymodes {
 

@@ -24,7 +24,7 @@ LIMIT = "MANYMODES_SIMD"
 """Environment variable that limits the kernel's instruction set: ``baseline`` or ``avx2``."""
 
 MOST_HIDDEN_LAYERS = 63
-"""One less than ``max_layers`` of ``network.hpp``, which counts the outputs."""
+"""One less than ``max_layers`` of ``description.hpp``, which counts the outputs."""
 
 _FUNCTION = re.compile(r"^\w+ (\w+\()", re.MULTILINE)
 _WANTED = {"avx512": {"avx512f", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}}
