@@ -262,29 +262,31 @@ def _study_seeds(options: argparse.Namespace, given: dict[str, Any]) -> int:
 
 
 def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
-    from manymodes.results.run_directory import REPORT, SUMMARY
     from manymodes.studies.digits import EFFORT, run_digits
     from manymodes.studies.digits_words import digits_text
 
     summary = run_digits(options.out, effort=_effort(options, EFFORT), **given)
-    if options.json:
-        print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
-    elif not options.quiet:
-        print(f"\n{digits_text(summary)}\n\nReport: {options.out / REPORT}")
+    _say_study(options, digits_text(summary))
     return 0
 
 
 def _study_fbm(options: argparse.Namespace, given: dict[str, Any]) -> int:
-    from manymodes.results.run_directory import REPORT, SUMMARY
     from manymodes.studies.fbm import EFFORT, run_fbm
     from manymodes.studies.fbm_words import fbm_text
 
     summary = run_fbm(options.out, effort=_effort(options, EFFORT), **given)
+    _say_study(options, fbm_text(summary))
+    return 0
+
+
+def _say_study(options: argparse.Namespace, text: str) -> None:
+    """Print what a study found, or its summary, as the options ask for."""
+    from manymodes.results.run_directory import REPORT, SUMMARY
+
     if options.json:
         print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
     elif not options.quiet:
-        print(f"\n{fbm_text(summary)}\n\nReport: {options.out / REPORT}")
-    return 0
+        print(f"\n{text}\n\nReport: {options.out / REPORT}")
 
 
 _RUN_STUDY: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {

@@ -37,6 +37,15 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
 
+    def lines(self) -> list[str]:
+        """Return headings and rows of text cells as lines, the first column to the left."""
+        cells = [self.columns, *self.rows]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
+        return [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+            for row in cells
+        ]
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -58,13 +58,7 @@ def digits_text(summary: Mapping[str, Any]) -> str:
     """Return the study's figures as text."""
     entry = summary["posteriors"]["digits"]
     table = held_out_table(summary)
-    cells = [table.columns, *table.rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in cells
-    ]
-    said = [*lines, *textwrap.wrap(table.caption, 88), ""]
+    said = [*table.lines(), *textwrap.wrap(table.caption, 88), ""]
     return "\n".join([*said, *textwrap.wrap(" ".join(sentences(entry)), 88)])
 
 

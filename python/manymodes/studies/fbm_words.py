@@ -121,12 +121,7 @@ def fbm_text(summary: Mapping[str, Any]) -> str:
     entries = summary["posteriors"]
     lines = []
     for table in (scores_table(entries), chains_table(entries)):
-        cells = [table.columns, *table.rows]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(table.columns))]
-        for row in cells:
-            first = row[0].ljust(widths[0])
-            lines.append("  ".join([first, *map(str.rjust, row[1:], widths[1:])]).rstrip())
-        lines += ["", *textwrap.wrap(table.caption, 88), ""]
+        lines += [*table.lines(), "", *textwrap.wrap(table.caption, 88), ""]
     for text in notes(entries):
         lines += textwrap.wrap(text, 88)
     return "\n".join(lines)
