@@ -237,22 +237,13 @@ class GroupPriors:
         """The groups whose weights lie in a box."""
         return tuple(name for name, one in self.groups.items() if one.family == "uniform")
 
-    @property
-    def counts(self) -> tuple[int, int]:
-        """How many scales of groups, and groups with scales of sources, are sampled."""
-        groups = self.groups.values()
-        return (
-            sum(one.scale.kind != "fixed" for one in groups),
-            sum(one.sources is not None for one in groups),
-        )
-
     def scale_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the sampled scales by name, those without elements left out."""
         skip = "io" in self.groups
         counts = source_counts(inputs, self.hidden, skip)
         own = zip(self.groups.values(), counts, strict=True)
         sizes = {
-            GROUP_SCALE: self.counts[0],
+            GROUP_SCALE: sum(one.scale.kind != "fixed" for one in self.groups.values()),
             SOURCE_SCALE: sum(n for one, n in own if one.sources is not None),
         }
         return {name: (n,) for name, n in sizes.items() if n}
@@ -300,8 +291,7 @@ class GroupPriors:
         for group, matrix in zip(self.groups.values(), self.matrices(weights), strict=True):
             scale = np.full((1, 1, 1), group.scale.width)
             if group.scale.kind != "fixed":
-                scale = weights[GROUP_SCALE][..., None, group_at, None][..., None]
-                scale = scale.reshape(-1, 1, 1)
+                scale = weights[GROUP_SCALE][..., group_at].reshape(-1, 1, 1)
                 group_at += 1
             if group.sources is not None:
                 end = source_at + matrix.shape[-1]

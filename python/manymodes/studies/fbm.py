@@ -251,7 +251,7 @@ def _entry(problem: Problem, chains: Chains, tempered: Tempered) -> dict[str, An
 def _chains_entry(problem: Problem, chains: Chains, stacking: Stacking) -> dict[str, Any]:
     whole, at = chains.whole, concentration(chains)
     predictions = whole.posterior.predict(whole.rows, problem.test.X[:200])
-    by_draw = (one.reshape(*one.shape[:2], -1) for one in (predictions,))
+    by_draw = predictions.reshape(*predictions.shape[:2], -1)
     heights = np.nanmean(np.where(chains.present, chains.stats["lp"], np.nan), axis=1)
     return {
         "n": chains.n_chains,
@@ -262,7 +262,7 @@ def _chains_entry(problem: Problem, chains: Chains, stacking: Stacking) -> dict[
         "steps": float(np.nanmean(chains.stats["n_steps"])),
         "seconds": float(chains.seconds.sum()),
         "rhat_weights": float(np.nanmax(rhat(whole.eta))),
-        "rhat_function": float(np.nanmax(rhat_function(by_draw))),
+        "rhat_function": float(np.nanmax(rhat_function([by_draw]))),
         "log_density": heights.tolist(),
         "stacking": {
             "weights": stacking.weights.tolist(),
