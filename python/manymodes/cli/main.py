@@ -266,7 +266,7 @@ def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
     from manymodes.studies.digits_words import digits_text
 
     summary = run_digits(options.out, effort=_effort(options, EFFORT), **given)
-    _say_study(options, digits_text(summary))
+    _say_study(options, summary, digits_text)
     return 0
 
 
@@ -275,18 +275,20 @@ def _study_fbm(options: argparse.Namespace, given: dict[str, Any]) -> int:
     from manymodes.studies.fbm_words import fbm_text
 
     summary = run_fbm(options.out, effort=_effort(options, EFFORT), **given)
-    _say_study(options, fbm_text(summary))
+    _say_study(options, summary, fbm_text)
     return 0
 
 
-def _say_study(options: argparse.Namespace, text: str) -> None:
+def _say_study(
+    options: argparse.Namespace, summary: dict[str, Any], text: Callable[[dict[str, Any]], str]
+) -> None:
     """Print what a study found, or its summary, as the options ask for."""
     from manymodes.results.run_directory import REPORT, SUMMARY
 
     if options.json:
         print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
     elif not options.quiet:
-        print(f"\n{text}\n\nReport: {options.out / REPORT}")
+        print(f"\n{text(summary)}\n\nReport: {options.out / REPORT}")
 
 
 _RUN_STUDY: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {
