@@ -21,12 +21,12 @@
 #include <utility>
 #include <vector>
 
-#include "tempered/arrays.hpp"
+#include "runners/arrays.hpp"
 #include "tempered/hmc.hpp"
 #include "tempered/kernel_arrays.hpp"
 #include "tempered/ladder.hpp"
 #include "tempered/path.hpp"
-#include "tempered/random.hpp"
+#include "runners/random.hpp"
 #include "tempered/symmetry.hpp"
 
 namespace manymodes {

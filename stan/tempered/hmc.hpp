@@ -8,7 +8,7 @@
 
 #include "tempered/metric.hpp"
 #include "tempered/path.hpp"
-#include "tempered/random.hpp"
+#include "runners/random.hpp"
 
 namespace manymodes {
 

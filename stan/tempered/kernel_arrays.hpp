@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "tempered/arrays.hpp"
+#include "runners/arrays.hpp"
 #include "tempered/hmc.hpp"
 
 namespace manymodes {

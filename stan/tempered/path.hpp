@@ -18,7 +18,7 @@
 
 #include "runners/base_measure.hpp"
 #include "runners/bridge_model.hpp"
-#include "tempered/random.hpp"
+#include "runners/random.hpp"
 
 namespace manymodes {
 

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "tempered/path.hpp"
-#include "tempered/random.hpp"
+#include "runners/random.hpp"
 
 namespace manymodes {
 

@@ -28,6 +28,7 @@ from manymodes.errors import DensityError, InputError, ResultsError, SamplingErr
 from manymodes.networks.network import Network
 from manymodes.report.tempered_notes import tempered_cautions, tempered_lines
 from manymodes.sampling.base_measures import NORMAL, BaseMeasure, Component, write_measure
+from manymodes.sampling.runners import arrays_bytes, read_output
 from manymodes.sampling.tempered import (
     Tempered,
     TemperedSettings,
@@ -36,7 +37,6 @@ from manymodes.sampling.tempered import (
     run_tempered,
 )
 from manymodes.sampling.tempered.group_moves import group_entries
-from manymodes.sampling.tempered.one_run import arrays_bytes, read_output
 from manymodes.sampling.tempered.runs import is_enough
 from seeds import seeded
 

@@ -93,7 +93,12 @@ def add_many_chains(parser: argparse.ArgumentParser, defaults: ChainSettings) ->
         type=float,
         metavar="SECONDS",
     )
-    _setting(group, defaults, "sampler", "whose NUTS: cmdstan, or nutpie where installed")
+    _setting(
+        group,
+        defaults,
+        "sampler",
+        "cmdstan (NUTS), nutpie (NUTS, where installed), or mams (many weights)",
+    )
     _add_place(parser, "sample", "chains")
 
 

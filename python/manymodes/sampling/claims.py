@@ -186,6 +186,8 @@ def versions(*parts: str) -> dict[str, str | None]:
     toolchain = find().as_dict()
     found: dict[str, str | None] = {"manymodes": __version__}
     for part in parts:
+        if part in found:
+            continue
         if part in toolchain:
             found[part] = toolchain[part]["version"]
         else:

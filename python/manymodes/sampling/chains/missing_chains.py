@@ -31,6 +31,7 @@ from manymodes.sampling.chains.chain_files import (
     write_record,
 )
 from manymodes.sampling.chains.one_chain import RUNNING, Job, sample_chain
+from manymodes.sampling.chains.samplers import DECISIVE
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.chains.starts import Starts, make_starts
 from manymodes.sampling.chains.warmups import Warmup, peak_of
@@ -125,7 +126,7 @@ def _keep_versions(
     settings: ChainSettings, folder: Path, execution: Execution, *, begun: bool
 ) -> None:
     """Record what makes the chains; refuse to go on with another version of the sampler."""
-    own = ("cmdstan",) if settings.sampler == "cmdstan" else (settings.sampler, "bridge")
+    own = DECISIVE[settings.sampler]
     now = versions(*own, *({"bridge"} - set(own)))
     keep_versions(folder, now, own, begun=begun, other_versions=execution.other_versions)
 

@@ -8,12 +8,14 @@ from typing import Protocol
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, run_chain
+from manymodes.sampling.chains.mams import run_mams
 from manymodes.sampling.chains.nutpie_nuts import need_nutpie, run_nutpie
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.types import FloatArray
 
 CMDSTAN = "cmdstan"
 NUTPIE = "nutpie"
+MAMS = "mams"
 
 
 class Sampler(Protocol):
@@ -33,7 +35,14 @@ class Sampler(Protocol):
         """Return the chain."""
 
 
-SAMPLERS: dict[str, Sampler] = {CMDSTAN: run_chain, NUTPIE: run_nutpie}
+SAMPLERS: dict[str, Sampler] = {CMDSTAN: run_chain, NUTPIE: run_nutpie, MAMS: run_mams}
+
+DECISIVE = {
+    CMDSTAN: ("cmdstan",),
+    NUTPIE: ("nutpie", "bridge"),
+    MAMS: ("manymodes", "bridge"),
+}
+"""The programs whose version a sampler's draws depend on."""
 
 
 def sampler_named(name: str) -> Sampler:
@@ -67,5 +76,5 @@ def check_sampler(name: str, *, share_warmup: bool = False) -> None:
     sampler_named(name)
     if name == NUTPIE:
         need_nutpie()
-        if share_warmup:
-            raise InputError("share_warmup: nutpie takes no metric of other chains; use cmdstan")
+    if share_warmup and name != CMDSTAN:
+        raise InputError(f"share_warmup: {name} takes no metric of other chains; use cmdstan")

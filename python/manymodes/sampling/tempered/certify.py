@@ -27,9 +27,16 @@ from manymodes.runtime.storage import read_arrays
 from manymodes.runtime.threads import cpu_count
 from manymodes.sampling.attempts import first_seeds
 from manymodes.sampling.child import PRINTS, run_child
-from manymodes.sampling.runners import Entry, base_entries, config_text
+from manymodes.sampling.runners import (
+    Arrays,
+    Entry,
+    arrays_bytes,
+    base_entries,
+    config_text,
+    read_output,
+)
 from manymodes.sampling.tempered.group_moves import group_entries
-from manymodes.sampling.tempered.one_run import Arrays, arrays_bytes, read_output, tempered_runner
+from manymodes.sampling.tempered.one_run import tempered_runner
 from manymodes.sampling.tempered.result import Tempered
 from manymodes.sampling.tempered.run_files import run_file, run_numbers
 from manymodes.sampling.tempered.runs import FOLDER, run_tempered

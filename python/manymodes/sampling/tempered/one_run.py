@@ -8,25 +8,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from manymodes.density.posterior import Posterior
-from manymodes.errors import InputError, SamplingError, StorageError
+from manymodes.errors import SamplingError, StorageError
 from manymodes.runtime.scratch import scratch_folder
 from manymodes.runtime.tasks import Parcel
 from manymodes.sampling.base_measures import BaseMeasure
 from manymodes.sampling.child import PRINTS, run_child
-from manymodes.sampling.runners import Entry, base_entries, config_text, runner
+from manymodes.sampling.runners import (
+    Arrays,
+    Entry,
+    arrays_bytes,
+    base_entries,
+    config_text,
+    eigen,
+    read_output,
+    runner,
+)
 from manymodes.sampling.tempered.display import TemperedDisplay
 from manymodes.sampling.tempered.settings import TemperedSettings
-from manymodes.toolchain import require
-from manymodes.types import FloatArray
 
 RUNNING = ".running-"
 """The beginning of the names of the scratch folders of runs."""
-
-Arrays = dict[str, FloatArray]
-"""What a run found, and what it needs to go on, by name, each of one dimension."""
 
 _OUTPUT = "output.bin"
 _IDENTITY = "identity"
@@ -118,12 +120,7 @@ def tempered_runner() -> Path:
     ToolchainError
         There is no CmdStan, whose copy of Eigen it is built with.
     """
-    cmdstan = require("cmdstan").cmdstan.path
-    assert cmdstan is not None
-    found = sorted((cmdstan / "stan" / "lib" / "stan_math" / "lib").glob("eigen_*"))
-    if not found:
-        raise InputError(f"{cmdstan}: there is no Eigen in it; install CmdStan anew")
-    return runner("tempered_run", "tempered", found[-1:])
+    return runner("tempered_run", "tempered", [eigen()])
 
 
 def _run(
@@ -198,33 +195,3 @@ def _folder(job: TemperedJob, seed: int, index: int) -> Iterator[Path]:
 def unfinished(scratch: Path, index: int) -> Path:
     """Return the folder of a run that is not finished."""
     return scratch / f"unfinished-{index:03d}"
-
-
-def arrays_bytes(arrays: Arrays) -> bytes:
-    """Return arrays in the format of ``stan/tempered/arrays.hpp``."""
-    parts = []
-    for name, values in arrays.items():
-        parts.append(f"{name} {values.size}\n".encode())
-        parts.append(np.ascontiguousarray(values, dtype=float).tobytes())
-    return b"".join(parts)
-
-
-def read_output(path: Path) -> Arrays:
-    """Read arrays in the format of ``stan/tempered/arrays.hpp``.
-
-    Raises
-    ------
-    SamplingError
-        The file is cut off.
-    """
-    content = path.read_bytes()
-    arrays: Arrays = {}
-    place = 0
-    while place < len(content):
-        end = content.index(b"\n", place)
-        name, count = content[place:end].split()
-        place = end + 1 + 8 * int(count)
-        if place > len(content):
-            raise SamplingError(f"{path.name} of a tempered run is cut off")
-        arrays[name.decode()] = np.frombuffer(content, float, int(count), end + 1).copy()
-    return arrays

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from manymodes.errors import ResultsError
 from manymodes.runtime.storage import read_arrays, write_arrays
 from manymodes.sampling.chains.chain_files import numbered
-from manymodes.sampling.tempered.one_run import Arrays
+from manymodes.sampling.runners import Arrays
 from manymodes.sampling.tempered.result import Round, TemperedRun
 
 _NAME = re.compile(r"run-([0-9]{3}|[1-9][0-9]{3,})\.npz")

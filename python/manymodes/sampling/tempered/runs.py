@@ -44,11 +44,11 @@ from manymodes.sampling.nested.run_files import (
     read_prior_integral,
 )
 from manymodes.sampling.nested.settings import REFERENCES
+from manymodes.sampling.runners import Arrays
 from manymodes.sampling.tempered.display import TemperedDisplay
 from manymodes.sampling.tempered.group_moves import group_entries
 from manymodes.sampling.tempered.one_run import (
     RUNNING,
-    Arrays,
     TemperedJob,
     run_tempered_once,
     tempered_runner,

@@ -1,7 +1,7 @@
 // A file of named arrays of doubles: "NAME COUNT\n", then the numbers, for each.
 
-#ifndef MANYMODES_TEMPERED_ARRAYS_HPP
-#define MANYMODES_TEMPERED_ARRAYS_HPP
+#ifndef MANYMODES_RUNNERS_ARRAYS_HPP
+#define MANYMODES_RUNNERS_ARRAYS_HPP
 
 #include <cstddef>
 #include <fstream>

@@ -1,7 +1,7 @@
 // Random numbers whose state can be written to a file.
 
-#ifndef MANYMODES_TEMPERED_RANDOM_HPP
-#define MANYMODES_TEMPERED_RANDOM_HPP
+#ifndef MANYMODES_RUNNERS_RANDOM_HPP
+#define MANYMODES_RUNNERS_RANDOM_HPP
 
 #include <array>
 #include <cstdint>
