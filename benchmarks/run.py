@@ -4,6 +4,7 @@ density   the compiled density of the XOR network, values and gradients
 kernel    networks of four sizes on one core: the kernel, the pure Stan program, JAX, and the floor
 networks  priors by group, likelihoods and skip connections beside one prior for all weights
 kernel-runs  chains and nested sampling with the kernel and without, whole runs
+large     NUTS, nutpie and mams on networks of 122 to 1450 weights, held-out density for the time
 nested    nested sampling of the full XOR posterior, on one core and on two
 callback  the same with a Python callback, each evaluation
 evidence  its evidence beside PolyChord with a Python callback, BlackJAX and dynesty
@@ -42,6 +43,7 @@ import chains
 import evidence
 import general_networks
 import kernel_runs
+import large_networks
 import many
 import nested
 import peers
@@ -59,6 +61,7 @@ PARTS: dict[str, Any] = {
     "kernel": kernel.run,
     "networks": general_networks.run,
     "kernel-runs": kernel_runs.run,
+    "large": large_networks.run,
     "nested": nested.run,
     "callback": nested.run_callback,
     "evidence": evidence.run,
@@ -73,6 +76,7 @@ PARTS: dict[str, Any] = {
 CASES: dict[str, dict[str, Any]] = {
     "kernel": kernel.CASES,
     "kernel-runs": kernel_runs.CASES,
+    "large": large_networks.CASES,
     "peers": peers.CASES,
 }
 """Parts of several cases, and these."""
@@ -125,6 +129,8 @@ def _chosen(
         return of_peers
     if not options.parts or set(options.parts) - CASES.keys():
         parser.error(f"--cases and --repeats are of {', '.join(CASES)}: name these parts alone")
+    if options.repeats is not None and "large" in options.parts:
+        parser.error("--repeats: large is run once")
     if options.repeats is not None and options.repeats < 1:
         parser.error(f"--repeats: {options.repeats} is not 1 or more")
     chosen: dict[str, dict[str, Any]] = {part: {} for part in options.parts} | of_peers

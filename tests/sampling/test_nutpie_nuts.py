@@ -30,7 +30,7 @@ needs_nutpie = pytest.mark.skipif(
 
 
 def test_samplers_have_names() -> None:
-    assert set(SAMPLERS) == {"cmdstan", "nutpie"}
+    assert set(SAMPLERS) == {"cmdstan", "nutpie", "mams"}
     assert sampler_named("cmdstan") is run_chain
     check_sampler("cmdstan")
     check_sampler("cmdstan", share_warmup=True)

@@ -103,7 +103,7 @@ def run_mams(
     begun = time.monotonic()
     arrays = _run(posterior, settings, seed, scratch, start, time_limit)
     sampled = time.monotonic() - begun
-    eta = arrays["eta"].reshape(-1, posterior.dims)
+    eta = arrays.get("eta", np.empty(0)).reshape(-1, posterior.dims)  # none in warm-up
     if len(eta) < min(MIN_DRAWS, settings.draws):
         phase = "while sampling" if len(eta) else "in warm-up"
         raise TimeLimitError(
