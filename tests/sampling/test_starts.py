@@ -74,6 +74,8 @@ def test_the_kinds_of_init(listed: Any, finished: Any) -> None:
     run = finished([[0.0]])
     found = {parse_init(text).kind for text in ("prior", "climb", "pathfinder", listed({}), run)}
     assert found == {"prior", "climb", "pathfinder", "file", "run"}
+    assert parse_init("climb").radius == 0.5
+    assert parse_init("climb:2").radius == 2.0
     assert parse_init(f"{run}/chains").kind == "run"
 
 

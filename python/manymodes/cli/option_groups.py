@@ -62,7 +62,7 @@ def add_many_chains(parser: argparse.ArgumentParser, defaults: ChainSettings) ->
         group,
         defaults,
         "init",
-        "where chains start: radius:R, prior, climb, pathfinder, a JSON file or an earlier run",
+        "where chains start: radius:R, prior, climb[:R], pathfinder, a JSON file or an earlier run",
         metavar="HOW",
     )
     _setting(

@@ -35,8 +35,8 @@ class ChainSettings:
         Whose NUTS; both sample the same compiled program.
     init : str
         Where chains start: ``radius:R`` (uniform in (-R, R) on the unconstrained scale), ``prior``,
-        ``climb`` (the maximum that a climb from a point of ``radius:2`` reaches), ``pathfinder``, a
-        file of initial values, or the directory of an earlier run: draws of its tempered runs,
+        ``climb:R`` (the maximum that a climb from a point of ``radius:R`` reaches; ``climb`` is
+        ``climb:0.5``), ``pathfinder``, a file of initial values, or the directory of an earlier run: draws of its tempered runs,
         without these of its nested runs, without these of its chains. Every chain has a point of
         its own.
     superchain : int

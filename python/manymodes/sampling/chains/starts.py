@@ -54,8 +54,10 @@ FILE = "file"
 RUN = "run"
 
 DEFAULT_INIT = "radius:2"
-GRAMMAR = "radius:R, prior, climb, pathfinder, a JSON file or a run's directory"
+GRAMMAR = "radius:R, prior, climb, climb:R, pathfinder, a JSON file or a run's directory"
 
+_CLIMB_RADIUS = 0.5
+"""From where a climb begins: from 2, networks of several layers end at much lower optima."""
 _DRAWS = " draws "
 _TRIES = 100
 _ATTEMPTS = 4
@@ -97,17 +99,19 @@ def parse_init(text: str) -> Init:
     InputError
         It is none of the kinds that exist, or there is nothing at the path.
     """
-    if text in {PRIOR, CLIMB, PATHFINDER}:
+    if text == CLIMB:
+        return Init(CLIMB, _CLIMB_RADIUS)
+    if text in {PRIOR, PATHFINDER}:
         return Init(text)
     kind, colon, number = text.partition(":")
-    if kind == RADIUS and colon:
+    if kind in {RADIUS, CLIMB} and colon:
         try:
             radius = float(number)
         except ValueError:
             radius = math.nan
         if not 0 < radius < math.inf:
             raise InputError(f"init: '{text}' needs a positive number after the colon")
-        return Init(RADIUS, radius)
+        return Init(kind, radius)
     path = Path(text)
     if path.is_file():
         return Init(FILE, path=path.resolve())
@@ -123,7 +127,7 @@ def parse_init(text: str) -> Init:
 def started_from(identity: object) -> str:
     """Return the engine whose draws `Starts.identity` names, or ``climb``; empty for others."""
     text = identity if isinstance(identity, str) else ""
-    if text == CLIMB:
+    if text.startswith(CLIMB):
         return CLIMB
     return next((engine for engine in ENGINES if text.startswith(engine + _DRAWS)), "")
 
@@ -165,8 +169,8 @@ class Starts:
     @property
     def identity(self) -> str:
         """What decides the points, the seed aside; it does not depend on the number of chains."""
-        if self.init.kind == RADIUS:
-            return f"{RADIUS}:{self.init.radius:g}"
+        if self.init.kind in {RADIUS, CLIMB}:
+            return f"{self.init.kind}:{self.init.radius:g}"
         if self.engine:
             return f"{self.engine}{_DRAWS}{self.source}"
         return f"{self.init.kind} {self.source}".rstrip()
