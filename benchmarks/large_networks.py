@@ -180,5 +180,5 @@ def _measured(
         float(np.mean(gradients)),
         float(np.mean(diverging)),
         draws * sum(float(np.median(relative_ess(by_row[:, [c]]))) for c in range(len(kept))),
-        float(np.median(rhat(by_row))),
+        float(np.median(rhat(kept))),
     )

@@ -78,6 +78,7 @@ class Chain {
 
  private:
   static constexpr double kHopeless = 1000.0;  // nats: a trajectory diverges, as in Stan
+  static constexpr double kFirstSteps = 16.0;  // while the scales are not known
   static constexpr double kTolerated = 0.2;    // nats: error of the first step of all
 
   struct Move {
@@ -105,7 +106,8 @@ class Chain {
     const std::size_t choice = random_.below(Length::kTrials);
     double size = step_.size() * (0.8 + 0.4 * random_.uniform());
     const double wanted = std::max(1.0, std::ceil(length_.tried(choice) / step_.size()));
-    const double steps = std::min(wanted, std::max(1.0, settings_.most_gradients / kGradientsOfStep));
+    const double most = std::max(1.0, settings_.most_gradients / kGradientsOfStep);
+    const double steps = std::min(wanted, is_warmup ? std::min(most, allowed_) : most);
     const bool careful = random_.uniform() < kCareful;
     if (careful) {
       size *= std::pow(kSmallest, random_.uniform());
@@ -136,6 +138,7 @@ class Chain {
     if (scales_.take(iteration, now_.eta, now_.gradient)) {
       length_.choose(now_.eta);
       find_step();
+      allowed_ *= 2.0;
     }
     if (iteration + 1 == settings_.warmup) {
       step_.settle();
@@ -158,6 +161,7 @@ class Chain {
   Scales scales_;
   StepSize step_;
   Length length_;
+  double allowed_ = kFirstSteps;  // of a trajectory in this window of the warm-up
   Phase now_, next_;
   Arrays kept_;
 };
