@@ -305,7 +305,7 @@ def test_the_default_prior_goes_with_what_was_chosen(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_default_is_a_line_where_data_are_one(tools: Toolchain, seed: int) -> None:
-    """The true density is the ceiling; a linear model of 6 + 1 coefficients pays 0.035 nats a row.
+    """The true density is the ceiling; a linear model of 6 coefficients pays 0.035 nats a row.
 
     It is (p + 1) / (2 n) for p coefficients and the noise, of 100 rows. Hidden units may cost as
     much again, and a data set scatters by about as much.

@@ -60,7 +60,7 @@ __all__ = ["BayesianMLPClassifier", "BayesianMLPRegressor"]
 
 
 _BLOCK = 2_000_000  # most predictions held at once
-_FARTHEST = 4.0  # standardised inputs lie within this distance of 0
+_FARTHEST = 4.0  # standardised inputs of the training part lie within this distance of 0
 _CONSTANT_NOISE = 0.01  # noise given to a target without any, in units of the target's scale
 
 
