@@ -27,6 +27,7 @@ from manymodes.sampling.chains.chains import load_chains
 from manymodes.sklearn import BayesianMLPClassifier, BayesianMLPRegressor
 from manymodes.statistics.stacking import stack
 from manymodes.toolchain import Toolchain
+from seeds import seeded
 
 pytestmark = needs_tools
 
@@ -77,11 +78,12 @@ def three(tools: Toolchain, points: Any) -> BayesianMLPClassifier:
 
 
 def outputs(model: Any, X: np.ndarray) -> np.ndarray:
-    """Return the outputs (chains, draws, rows, outputs) of a network of one tanh layer."""
+    """Return the outputs (chains, draws, rows, outputs) of one tanh layer and a linear part."""
     w = model.draws_
     inputs = (X - X.mean(axis=0)) / X.std(axis=0) / np.sqrt(X.shape[1])
     units = np.tanh(np.einsum("cshm,nm->csnh", w["W"], inputs) + w["b"][:, :, None, :])
-    return np.einsum("csnh,cskh->csnk", units, w["V"]) + w["c"][:, :, None, :]
+    linear = np.einsum("nm,cskm->csnk", inputs, w["S"]) + w["c"][:, :, None, :]
+    return np.einsum("csnh,cskh->csnk", units, w["V"]) + linear
 
 
 def test_regression_is_the_mixture_over_draws(regressor: Any, points: Any) -> None:
@@ -164,7 +166,8 @@ def test_log_probabilities_do_not_underflow(binary: Any) -> None:
     """Far from the data a draw may be certain; its logarithm is still a finite number."""
     sure = clone(binary)
     sure.__dict__.update(binary.__dict__)
-    sure.draws_ = {**binary.draws_, "V": binary.draws_["V"] * 0, "c": binary.draws_["c"] * 0 + 900}
+    sure.draws_ = {name: values * 0 for name, values in binary.draws_.items()}
+    sure.draws_["c"] += 900
     log_p = sure.predict_log_proba(np.zeros((1, 2)))
     np.testing.assert_allclose(log_p, [[-900, 0]], atol=1e-9)
 
@@ -270,6 +273,53 @@ def test_a_search_over_parameters_runs(points: Any) -> None:
     assert search.fit(X, y).best_params_["hidden"] in [(1,), (2,)]
 
 
+# ---------------------------------------------------------------- the default prior
+
+
+@pytest.mark.parametrize("made", [BayesianMLPClassifier, BayesianMLPRegressor])
+@pytest.mark.parametrize(
+    ("how", "skip", "grouped"),
+    [
+        ({}, True, True),
+        ({"skip": False}, False, True),
+        ({"constraint": "ordered"}, True, True),
+        ({"constraint": "svd"}, False, False),
+        ({"prior": "normal:2"}, False, False),
+        ({"prior": "ard"}, False, False),
+        ({"prior": "normal:2", "skip": True}, True, False),
+    ],
+)
+def test_the_default_prior_goes_with_what_was_chosen(
+    points: Any, made: Any, how: dict[str, Any], skip: bool, grouped: bool
+) -> None:
+    X, y = points
+    target = y > 1e4 if made is BayesianMLPClassifier else y
+    model = made(**{**SMALL, "chains": 1, "warmup": 20, "draws": 10, **how}).fit(X, target)
+    assert model.network_.skip is skip
+    assert ("S" in model.draws_) is skip
+    assert ("ho=" in model.network_.prior) is grouped
+    assert ("io=" in model.network_.prior) is (skip and grouped)
+    if "prior" in how:
+        assert model.network_.prior == how["prior"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_default_is_a_line_where_data_are_one(tools: Toolchain, seed: int) -> None:
+    """The true density is the ceiling; a linear model of 6 coefficients pays 0.035 nats a row.
+
+    It is (p + 1) / (2 n) for p coefficients and the noise, of 100 rows. Hidden units may cost as
+    much again, and a data set scatters by about as much.
+    """
+    rng = np.random.default_rng(seeded(40 + seed))
+    X = rng.normal(size=(1100, 5))
+    mean = X @ [1.0, -0.5, 0.5, 0.0, 0.0]
+    y = mean + 0.7 * rng.normal(size=1100)
+    model = BayesianMLPRegressor(chains=2, warmup=150, draws=150, random_state=seed)
+    model.fit(X[:100], y[:100])
+    ours = model.log_predictive_density(X[100:], y[100:]).mean()
+    assert ours > stats.norm.logpdf(y[100:], mean[100:], 0.7).mean() - 0.14
+
+
 # ---------------------------------------------------------------- unusual data
 
 
@@ -285,6 +335,18 @@ def test_names_of_columns_are_kept_and_checked(points: Any) -> None:
         pytest.raises(ValueError, match="3 features"),
     ):
         model.log_predictive_density(np.zeros((1, 3)), [0.0])
+
+
+def test_a_column_with_a_value_far_off_is_scaled_down(points: Any) -> None:
+    """No input of the training part lies farther than 4 / sqrt(M) from 0; other columns stay."""
+    X, y = points
+    rare = np.zeros(len(X))
+    rare[7] = 3.0
+    model = BayesianMLPRegressor(**{**SMALL, "warmup": 20, "draws": 20})
+    inputs = np.array(model.fit(np.column_stack([X, rare]), y).posterior_.data["X"])
+    assert np.abs(inputs[:, 2]).max() == pytest.approx(4 / np.sqrt(3))
+    assert inputs[:, 2].mean() == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(inputs[:, :2].std(axis=0), 1 / np.sqrt(3))
 
 
 def test_a_constant_column_keeps_its_scale(points: Any) -> None:

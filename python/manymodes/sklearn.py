@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,6 +46,7 @@ except ImportError as error:
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.networks.constraint_programs import OF_GENERAL
 from manymodes.networks.group_priors import sets_noise
 from manymodes.networks.likelihood import RATES, REAL, Likelihood
 from manymodes.networks.network import Network
@@ -58,9 +60,33 @@ __all__ = ["BayesianMLPClassifier", "BayesianMLPRegressor"]
 
 
 _BLOCK = 2_000_000  # most predictions held at once
+_FARTHEST = 4.0  # standardised inputs of the training part lie within this distance of 0
 _CONSTANT_NOISE = 0.01  # noise given to a target without any, in units of the target's scale
-_PRIOR_OF_CLASSES = "normal:2"
-_PRIOR_OF_NUMBERS = "normal:1"
+
+
+@dataclass(frozen=True)
+class _DefaultPrior:
+    """The prior that a network has if the user gives none, as texts of `manymodes.Network`.
+
+    ``skip`` is that of the weights from the inputs to the outputs. ``alike`` is for all weights
+    alike, where the constraint allows no priors by group.
+    """
+
+    hidden: str
+    skip: str
+    alike: str
+
+
+_OF_CLASSES = _DefaultPrior(
+    "ih=normal:1*half-normal bh=normal:1 ho=normal:5 bo=normal:5",
+    "io=normal:10*half-normal",
+    "normal:2",
+)
+_OF_NUMBERS = _DefaultPrior(
+    "ih=normal:1*half-normal bh=normal:1 ho=normal:1 bo=normal:1",
+    "io=normal:1",
+    "normal:1",
+)
 
 
 class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
@@ -68,12 +94,12 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        hidden: int | Sequence[int] = (8,),
+        hidden: int | Sequence[int] = (16,),
         *,
         activation: str = "tanh",
         prior: str | None = None,
         constraint: str = "none",
-        skip: bool = False,
+        skip: bool | None = None,
         chains: int = 4,
         warmup: int = 300,
         draws: int = 300,
@@ -114,27 +140,32 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         likelihood: str,
         outputs: int = 1,
         *,
-        prior: str = _PRIOR_OF_CLASSES,
+        default: _DefaultPrior = _OF_CLASSES,
         sigma_scale: float = 1.0,
         sigma: float | None = None,
         exposure: float | None = None,
     ) -> None:
         """Sample the posterior of a network, given what the user gave and a scaled target.
 
-        ``prior`` is the one that is taken if the user gave none; ``exposure`` is that of all rows.
+        ``default`` is the prior that is taken if the user gave none; ``exposure`` is that of all
+        rows.
         """
         self.scaler_ = StandardScaler(with_mean=self.standardise, with_std=self.standardise).fit(X)
+        if self.standardise:
+            farthest = np.abs(X - self.scaler_.mean_).max(axis=0)
+            self.scaler_.scale_ = np.maximum(self.scaler_.scale_, farthest / _FARTHEST)
+        prior, skip = self._prior_and_skip(default)
         self.network_ = Network(
             X.shape[1],
             self._widths(),
             outputs,
             self.activation,
             likelihood,
-            prior if self.prior is None else self.prior,
+            prior,
             self.constraint,
-            1.0 if self.prior is not None and sets_noise(self.prior) else sigma_scale,
+            1.0 if sets_noise(prior) else sigma_scale,
             sigma=sigma,
-            skip=self.skip,
+            skip=skip,
         )
         settings = NutsSettings(self.warmup, self.draws, self.adapt_delta, self.max_treedepth)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -173,6 +204,15 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         self.weights_ = np.full(self.chains_.n_chains, 1 / self.chains_.n_chains)
         if self.stacking and self.chains_.scored_lpd.size:
             self.weights_ = stack(self.chains_.scored_lpd).weights
+
+    def _prior_and_skip(self, default: _DefaultPrior) -> tuple[str, bool]:
+        """Return the prior and whether there are skip connections, as given or by default."""
+        if self.prior is not None:
+            return self.prior, bool(self.skip)
+        if self.constraint not in OF_GENERAL:
+            return default.alike, bool(self.skip)
+        skip = self.skip is None or bool(self.skip)
+        return f"{default.hidden} {default.skip}" if skip else default.hidden, skip
 
     def _widths(self) -> tuple[Any, ...]:
         """Return the units of each hidden layer; `Network` checks them."""
@@ -242,13 +282,16 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         Activation of the hidden units.
     prior : str or None
         Prior of every weight and bias, or priors by group, as in `manymodes.Network`. None is
-        ``normal:2`` in classification, where log odds of 5 and more are common, and ``normal:1``
-        in regression.
+        ``ih=normal:1*half-normal bh=normal:1 ho=normal:5 bo=normal:5``, with
+        ``io=normal:10*half-normal`` for skip connections: each input has scales of its own, and
+        log odds of 10 and more are common. Under a constraint that allows no priors by group, None
+        is ``normal:2``.
     constraint : str
         Constraint on the hidden layers, as in `manymodes.Network`.
-    skip : bool
+    skip : bool or None
         Give the network weights from the inputs to the outputs too: a linear model beside the
-        hidden units.
+        hidden units. None does so with the default prior, unless the constraint allows no skip
+        connections; with a prior of your own it does not.
     chains : int
         How many independent chains.
     warmup, draws : int
@@ -262,11 +305,10 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         Weight chains by stacking their leave-one-out predictive densities (Yao, Vehtari and Gelman
         2022); otherwise equally.
     standardise : bool
-        Give the network inputs with mean 0 and standard deviation 1 (a constant column keeps its
-        scale), divided by the square root of their number, and in regression a standardised target,
-        multiplied by the square root of the number of units in the last hidden layer: the prior on
-        functions then does not depend on how many inputs and units there are (Neal 1996). Otherwise
-        the network sees the numbers as they are.
+        Give the network inputs with mean 0 and standard deviation 1, or a smaller one for a column
+        in which values would lie farther than 4 from 0 (a constant column keeps its scale), divided
+        by the square root of their number: the prior on functions then depends little on how many
+        inputs there are. Otherwise the network sees the numbers as they are.
     random_state : int, RandomState or None
         Decides every draw.
     n_jobs : int or None
@@ -499,7 +541,9 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         Activation of the hidden units.
     prior : str or None
         Prior of every weight and bias, or priors by group, as in `manymodes.Network`. None is
-        ``normal:1``.
+        ``ih=normal:1*half-normal bh=normal:1 ho=normal:1 bo=normal:1``, with ``io=normal:1`` for
+        skip connections: each input has a scale of its own. Under a constraint that allows no
+        priors by group, None is ``normal:1``.
     likelihood : str
         The distribution of the target, as in `manymodes.Network`: ``normal`` with noise of one
         size, ``heteroscedastic`` (normal with a noise that depends on the inputs) or
@@ -510,9 +554,10 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         its sigma. With None it is sampled.
     constraint : str
         Constraint on the hidden layers, as in `manymodes.Network`.
-    skip : bool
+    skip : bool or None
         Give the network weights from the inputs to the outputs too: a linear model beside the
-        hidden units.
+        hidden units. None does so with the default prior, unless the constraint allows no skip
+        connections; with a prior of your own it does not.
     chains : int
         How many independent chains.
     warmup, draws : int
@@ -526,12 +571,12 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         Weight chains by stacking their leave-one-out predictive densities (Yao, Vehtari and Gelman
         2022); otherwise equally.
     standardise : bool
-        Give the network inputs with mean 0 and standard deviation 1 (a constant column keeps its
-        scale), divided by the square root of their number, and in regression a standardised target,
-        multiplied by the square root of the number of units in the last hidden layer: the prior on
-        functions then does not depend on how many inputs and units there are (Neal 1996). Counts
-        stay as they are, and each has the mean count as its exposure. Otherwise the network sees
-        the numbers as they are.
+        Give the network inputs with mean 0 and standard deviation 1, or a smaller one for a column
+        in which values would lie farther than 4 from 0 (a constant column keeps its scale), divided
+        by the square root of their number, and a standardised target, multiplied by the square root
+        of the number of units in the last hidden layer: the prior on functions then does not depend
+        on how many inputs and units there are (Neal 1996). Counts stay as they are, and each has
+        the mean count as its exposure. Otherwise the network sees the numbers as they are.
     random_state : int, RandomState or None
         Decides every draw.
     n_jobs : int or None
@@ -589,7 +634,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         likelihood: str = "normal",
         sigma: float | None = None,
         constraint: str = "none",
-        skip: bool = False,
+        skip: bool | None = None,
         chains: int = 4,
         warmup: int = 300,
         draws: int = 300,
@@ -707,7 +752,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
             target if target.shape[1] > 1 else target[:, 0],
             self.likelihood,
             target.shape[1],
-            prior=_PRIOR_OF_NUMBERS,
+            default=_OF_NUMBERS,
             sigma_scale=sd,
             sigma=sigma,
         )
@@ -733,7 +778,7 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
             inputs,
             values,
             self.likelihood,
-            prior=_PRIOR_OF_NUMBERS,
+            default=_OF_NUMBERS,
             sigma=self.sigma,
             exposure=self.target_scale_,
         )

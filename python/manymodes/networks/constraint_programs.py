@@ -23,7 +23,8 @@ PROGRAMS = {
 GENERAL = "mlp_general"
 """The Stan program of priors by group, any likelihood and skip connections."""
 
-_OF_GENERAL = ("none", "ordered", "ordered-signed")
+OF_GENERAL = ("none", "ordered", "ordered-signed")
+"""The constraints that this program has."""
 
 
 def check_constraint(
@@ -60,8 +61,8 @@ def check_constraint(
             f"splits square matrices, but {inputs} inputs and hidden layers {hidden} are not"
             f" of one width; use hidden layers of {inputs} units, or constraint 'svd'"
         )
-    elif general and constraint not in _OF_GENERAL:
-        reason = f"does not go with {general}; use constraint {', '.join(_OF_GENERAL)}"
+    elif general and constraint not in OF_GENERAL:
+        reason = f"does not go with {general}; use constraint {', '.join(OF_GENERAL)}"
     elif mixes_inputs and isinstance(prior, Prior) and prior.ard:
         reason = (
             "mixes the inputs, which then have no scales of their own as under prior 'ard';"
