@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from functools import partial
+from time import process_time
 from typing import Any
 
 import numpy as np
+from kernel_measure import Density, compile_loops
+from timing import alternate, ratio
 
 from manymodes.density.posterior import Posterior
 from manymodes.networks.network import Network
@@ -27,30 +31,27 @@ FORMS: dict[str, dict[str, Any]] = {
 def run(_: Posterior, quick: bool) -> None:
     """Print microseconds of a value with its gradient, medians of rounds in turn, and ratios."""
     rng = np.random.default_rng(1)
+    compiled = compile_loops()
     for shape, (rows, inputs, units) in SHAPES.items():
         X = rng.normal(size=(rows, inputs))
-        posteriors = {}
+        loops: dict[str, Callable[[int], Any]] = {}
         for form, given in FORMS.items():
             arguments = {"likelihood": "normal", **given}
             network = Network(inputs, (units,), activation="tanh", **arguments)
             counts = network.likelihood_parts.is_count
             y = rng.poisson(2.0, rows) if counts else rng.normal(size=rows)
             trials = y + 3 if network.likelihood == "binomial" else None
-            posteriors[form] = Posterior.from_network(network, X, y, trials=trials)
-        points = {form: 0.3 * rng.normal(size=one.dims) for form, one in posteriors.items()}
-        calls = max(1, int((2e4 if quick else 2e5) / rows / units))
-        times: dict[str, list[float]] = {form: [] for form in FORMS}
-        for _round in range(3 if quick else 15):
-            for form, one in posteriors.items():
-                begun = time.perf_counter()
-                for _call in range(calls):
-                    one.model.log_density_gradient(points[form])
-                times[form].append((time.perf_counter() - begun) / calls)
-        first = np.array(times["normal:1"])
-        for form, taken in times.items():
-            ratios = np.array(taken) / first
+            one = Posterior.from_network(network, X, y, trials=trials)
+            points = 0.3 * rng.normal(size=(1, one.dims))
+            library = str(one.program.library())
+            density = Density.load(compiled, library, one.data_json.encode(), points)
+            loops[form] = density.gradients
+        passes = max(1, int((2e5 if quick else 2e6) / rows / units))
+        calls = {form: partial(loop, passes) for form, loop in loops.items()}
+        timed = alternate(calls, 3 if quick else 15, process_time)
+        for form, times in timed.items():
             print(
-                f"  {shape:<15} {form:<18} {1e6 * np.median(taken):7.1f} µs, "
-                f"{np.median(ratios):.2f} times the first",
+                f"  {shape:<15} {form:<18} {1e6 * times.median / passes:7.2f} µs, "
+                f"{ratio(times, timed['normal:1'])} times the first",
                 flush=True,
             )

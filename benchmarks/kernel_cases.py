@@ -30,10 +30,11 @@ class Work:
         addition: of each layer one product forward, and backward one for its weights and, from
         the second layer on, one for its inputs.
     transcendentals : float
-        Exponentials and logarithms: one for each hidden unit and observation, two (an exponential
-        and a logarithm) for each observation's log likelihood, and two for each parameter that
-        has two bounds. The logarithms of several observations can be had from that of a product,
-        so that fewer are possible; they are a small part of all but the smallest case.
+        Exponentials and logarithms: one for each hidden unit and observation (relu has none), two
+        (an exponential and a logarithm) for each observation's log likelihood, or one if it is
+        heteroscedastic, and two for each parameter that has two bounds. The logarithms of several
+        observations can be had from that of a product, so that fewer are possible; they are a
+        small part of all but the smallest case.
     bytes : float
         The size of X, which is read once.
     """
@@ -45,7 +46,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Case:
-    """A network of sigmoid units for two classes, its data, and how fast it is to be.
+    """A network for two classes or real targets, its data, and how fast it is to be.
 
     Parameters
     ----------
@@ -77,14 +78,16 @@ class Case:
         )
 
     @cached_property
-    def data(self) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-        """Inputs, shape (N, M), and classes, shape (N,): of a linear model, but for XOR."""
+    def data(self) -> tuple[FloatArray, FloatArray | npt.NDArray[np.int64]]:
+        """Inputs, shape (N, M), and targets, shape (N,): of a linear model, but for XOR."""
         if self.name == "xor":
             drawn = xor_data(noise_sd=NOISE_SD)
             return drawn.X, drawn.y
         rng = np.random.default_rng(1)
         X = rng.normal(size=(self.n_obs, self.network.inputs))
         score = X @ rng.normal(size=self.network.inputs) / math.sqrt(self.network.inputs)
+        if self.network.likelihood == "heteroscedastic":
+            return X, score + np.exp(X[:, 0] / 2) * rng.normal(size=self.n_obs)
         return X, (rng.logistic(size=self.n_obs) < 3 * score).astype(np.int64)
 
     def posterior(self, *, kernel: bool) -> Posterior:
@@ -105,29 +108,44 @@ class Case:
     def work(self, *, gradient: bool) -> Work:
         """Return what a value, or a value with its gradient, does at least."""
         network, n = self.network, self.n_obs
-        widths = (network.inputs, *network.hidden, network.outputs)
+        widths = (network.inputs, *network.hidden, network.units_out)
         flops = 0
         for layer, (inputs, units) in enumerate(pairwise(widths)):
             products = 1 + gradient * (2 if layer > 0 else 1)
             flops += products * 2 * n * inputs * units
         bounded = network.parameter_count if network.prior.startswith("uniform") else 0
-        exponentials = n * sum(network.hidden) + 2 * n + 2 * bounded
-        return Work(flops, exponentials, 8 * n * network.inputs)
+        units = 0 if network.activation == "relu" else sum(network.hidden)
+        each = 1 if network.likelihood == "heteroscedastic" else 2
+        return Work(flops, n * (units + each) + 2 * bounded, 8 * n * network.inputs)
 
 
-def _network(inputs: int, hidden: tuple[int, ...]) -> Network:
+def _network(
+    inputs: int,
+    hidden: tuple[int, ...],
+    activation: str = "sigmoid",
+    likelihood: str = "bernoulli",
+) -> Network:
     return Network(
-        inputs=inputs, hidden=hidden, activation="sigmoid", likelihood="bernoulli", prior="normal:1"
+        inputs=inputs,
+        hidden=hidden,
+        activation=activation,
+        likelihood=likelihood,
+        prior="normal:1",
     )
+
+
+_DEEP = (16, 16, 16, 16)
 
 
 CASES = {
     case.name: case
     for case in (
         Case("xor", xor_network(), 220, times_stan=6),
-        Case("2000x10", _network(10, (30,)), 2000, times_stan=12, times_floor=3),
-        Case("2000x784", _network(784, (10,)), 2000, times_stan=4, times_floor=3),
-        Case("5000x20", _network(20, (30, 30)), 5000, times_floor=3),
+        Case("2000x10", _network(10, (30,)), 2000, times_stan=12, times_floor=1.5),
+        Case("2000x784", _network(784, (10,)), 2000, times_stan=4, times_floor=1.5),
+        Case("5000x20", _network(20, (30, 30)), 5000, times_floor=1.5),
+        Case("1202x5-tanh", _network(5, _DEEP, "tanh", "heteroscedastic"), 1202, times_floor=1.5),
+        Case("1202x5-relu", _network(5, _DEEP, "relu", "heteroscedastic"), 1202, times_floor=1.5),
     )
 }
 """The cases by name."""

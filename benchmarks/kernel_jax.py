@@ -20,6 +20,12 @@ from manymodes.types import FloatArray
 Loop = Callable[[int], tuple[float, FloatArray]]
 
 
+def has_jax(case: Case) -> bool:
+    """Return whether the case's network is one of those that are written here."""
+    network = case.network
+    return (network.activation, network.likelihood) == ("sigmoid", "bernoulli")
+
+
 def jax_loop(case: Case, points: FloatArray) -> tuple[Loop, str]:
     """Return a loop of so many passes over points, shape (n, D), and JAX's version.
 
@@ -60,7 +66,7 @@ def _log_density(case: Case) -> Callable[[Any], Any]:
     import jax.numpy as jnp
 
     network, prior = case.network, Prior.parse(case.network.prior)
-    assert (network.activation, network.likelihood) == ("sigmoid", "bernoulli")
+    assert has_jax(case)
     assert prior.family in ("normal", "uniform")
     X = jnp.asarray(case.data[0])
     sign = 2.0 * jnp.asarray(case.data[1]) - 1.0

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 from kernel_cases import CASES, Case
-from kernel_jax import jax_loop
+from kernel_jax import has_jax, jax_loop
 from timing import Timed, alternate, ratio, show
 
+from manymodes.density.kernel import instruction_set
 from manymodes.types import FloatArray
 
 POINTS = 32
@@ -42,7 +43,7 @@ def main() -> None:
     problem = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     core = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
-    compiled = _compile()
+    compiled = compile_loops()
     numbers = _aligned(READ)
     print(
         f"  all on core {core}, {problem['rounds']} rounds in turn, processor time: medians and "
@@ -53,7 +54,8 @@ def main() -> None:
         measured.print(problem["rounds"])
 
 
-def _compile() -> ctypes.CDLL:
+def compile_loops() -> ctypes.CDLL:
+    """Return ``kernel.cpp``, compiled for this machine."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "kernel.so")
         source = Path(__file__).with_name("kernel.cpp")
@@ -76,7 +78,7 @@ def _aligned(n: int) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _Density:
+class Density:
     """A model of a compiled program, evaluated at points in a C++ loop."""
 
     compiled: ctypes.CDLL
@@ -85,7 +87,8 @@ class _Density:
     points: FloatArray
 
     @classmethod
-    def load(cls, compiled: ctypes.CDLL, path: str, data: bytes, points: FloatArray) -> _Density:
+    def load(cls, compiled: ctypes.CDLL, path: str, data: bytes, points: FloatArray) -> Density:
+        """Return the model of a library with data, at points, shape (n, D)."""
         library = ctypes.CDLL(path)
         library.bs_model_construct.restype = ctypes.c_void_p
         library.bs_model_construct.argtypes = [ctypes.c_char_p, ctypes.c_uint, ctypes.c_void_p]
@@ -117,6 +120,7 @@ class _Density:
         return self.model, _pointer(self.points), n, passes, dims
 
     def close(self) -> None:
+        """Free the model."""
         self.library.bs_model_destruct(self.model)
 
 
@@ -140,14 +144,15 @@ class _Measured:
         self.points = points = np.ascontiguousarray(case.points(POINTS))
         data = case.posterior(kernel=False).data_json.encode()
         self.densities = {
-            name: _Density.load(compiled, path, data, points) for name, path in libraries.items()
+            name: Density.load(compiled, path, data, points) for name, path in libraries.items()
         }
         gradients: dict[str, Callable[[int], Any]] = {
             name: density.gradients for name, density in self.densities.items()
         }
         try:
-            gradients["JAX"], version = jax_loop(case, points)
-            show("JAX", version)
+            if has_jax(case):
+                gradients["JAX"], version = jax_loop(case, points)
+                show("JAX", version)
         except ModuleNotFoundError as missing:
             print(f"  left out: JAX ({missing}; make bench installs it)")
         values = {f"{name}, value": one.values for name, one in self.densities.items()}
@@ -215,8 +220,10 @@ class _Measured:
 
     def _print_times(self, each: dict[str, Timed], rates: dict[str, tuple[Timed, float]]) -> None:
         rate = {name: size / np.array(timed.seconds) for name, (timed, size) in rates.items()}
-        flops, bandwidth = np.maximum(rate["512"], rate["256"]), rate["read"]
-        show("peak of this core", _range(flops / 1e9, "GFLOP/s"))
+        flops, bandwidth = rate["256"], rate["read"]
+        if instruction_set() == "avx512":
+            flops = np.maximum(rate["512"], flops)
+        show(f"peak of this core, {instruction_set()}", _range(flops / 1e9, "GFLOP/s"))
         show("read bandwidth of this core", _range(bandwidth / 1e9, "GB/s"))
         for suffix, what in (("", "value and gradient"), (", value", "value alone")):
             work = self.case.work(gradient=not suffix)

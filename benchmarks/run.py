@@ -1,7 +1,7 @@
 """Benchmarks, each a comparison measured side by side: run.py [--quick] [PART ...].
 
 density   the compiled density of the XOR network, values and gradients
-kernel    networks of four sizes on one core: the kernel, the pure Stan program, JAX, and the floor
+kernel    networks of several sizes on one core: kernel, pure Stan program, JAX, and the floor
 networks  priors by group, likelihoods and skip connections beside one prior for all weights
 kernel-runs  chains and nested sampling with the kernel and without, whole runs
 large     NUTS, nutpie and mams on networks of 122 to 1450 weights, held-out density for the time
@@ -21,12 +21,12 @@ depend on it less. The data are the study's with a noise variance of 0.5, as in 
 figures.
 
 The floor of `kernel` is the larger of two times: that of arithmetic (the operations of the matrix
-products at this core's measured peak, and a nanosecond for each exponential or logarithm) and that
-of reading X once at its measured bandwidth. With `kernel` or `kernel-runs` alone, `--cases`
-chooses among their cases and `--repeats` says how often all are timed in turn. With `peers` alone
-they choose its posteriors and the number of seeds; `--methods` chooses samplers, `--cap` ends runs
-of the others after so many processor seconds, and `--full` makes longer runs of more seeds. The
-part takes about a quarter of an hour without it.
+products at this core's measured peak in registers as wide as the kernel's, and a nanosecond for
+each exponential or logarithm) and that of reading X once at its measured bandwidth. With `kernel`
+or `kernel-runs` alone, `--cases` chooses among their cases and `--repeats` says how often all are
+timed in turn. With `peers` alone they choose its posteriors and the number of seeds; `--methods`
+chooses samplers, `--cap` ends runs of the others after so many processor seconds, and `--full`
+makes longer runs of more seeds. The part takes about a quarter of an hour without it.
 """
 
 from __future__ import annotations

@@ -41,7 +41,17 @@ bool unconstrain_vector(const Model&, const std::vector<double>&, std::vector<do
 
 }  // namespace
 
+// Of a program whose user header does not define it: the linker takes that one before a weak one.
+__attribute__((weak)) std::unique_ptr<bridge::analytic_density> new_analytic_density(
+    const stan::io::var_context&) {
+  return nullptr;
+}
+
 double bs_model::log_density(bool propto, bool jacobian, const double* theta) const {
+  double lp;
+  if (evaluate_analytically(jacobian, theta, nullptr, lp)) {
+    return lp;
+  }
   if (propto) {  // with double parameters everything is a constant and would be dropped
     return evaluate(propto, jacobian, theta, nullptr);
   }
@@ -51,7 +61,25 @@ double bs_model::log_density(bool propto, bool jacobian, const double* theta) co
 }
 
 double bs_model::gradient(bool propto, bool jacobian, const double* theta, double* grad) const {
+  double lp;
+  if (evaluate_analytically(jacobian, theta, grad, lp)) {
+    return lp;
+  }
   return evaluate(propto, jacobian, theta, grad);
+}
+
+/** False if there is no analytic density, or it is not finite here: then the program is asked. */
+bool bs_model::evaluate_analytically(bool jacobian, const double* theta, double* grad,
+                                     double& lp) const {
+  if (!analytic_ || !jacobian) {
+    return false;
+  }
+  lp = analytic_->evaluate(theta, grad);
+  double zero = lp * 0;  // NaN if a number is not finite
+  for (size_t i = 0; grad && i < size_; ++i) {
+    zero += grad[i] * 0;
+  }
+  return zero == 0;
 }
 
 double bs_model::evaluate(bool propto, bool jacobian, const double* theta, double* grad) const {
@@ -235,7 +263,7 @@ std::string bs_model::describe() const {
   for (const auto& define : defines) {
     text << '\t' << define.first << '=' << (define.second ? "true" : "false") << '\n';
   }
-  text << "Stan Compiler Details:\n";
+  text << "Gradient: " << (analytic_ ? "analytic" : "autodiff") << "\nStan Compiler Details:\n";
   for (const std::string& detail : model_->model_compile_info()) {
     text << '\t' << detail << '\n';
   }

@@ -7,6 +7,7 @@
 #include <stan/model/model_base.hpp>
 #include <stan/services/util/create_rng.hpp>
 
+#include "analytic_density.hpp"
 #include "context.hpp"
 #include "runtime.hpp"
 
@@ -15,6 +16,7 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -34,8 +36,13 @@ class bs_rng {
 
 class bs_model {
  public:
-  bs_model(const char* data, unsigned int seed) : model_(build(data, seed)) {
+  bs_model(const char* data, unsigned int seed) {
+    build(data, seed);
     size_ = model_->num_params_r();
+    if (analytic_ && static_cast<size_t>(analytic_->size()) != size_) {
+      throw std::logic_error("the analytic density is one of " + std::to_string(analytic_->size())
+                             + " parameters, the program one of " + std::to_string(size_));
+    }
     name_ = model_->model_name();
     std::vector<std::string> names;
     model_->unconstrained_param_names(names, false, false);
@@ -89,6 +96,7 @@ class bs_model {
   };
 
   std::unique_ptr<stan::model::model_base> model_;
+  std::unique_ptr<bridge::analytic_density> analytic_;  // null for most programs
   size_t size_;
   std::string name_;
   std::string unconstrained_names_;
@@ -96,15 +104,17 @@ class bs_model {
   lazy<std::string> info_;
   std::array<lazy<names_and_size>, 4> blocks_;
 
-  static stan::model::model_base* build(const char* data, unsigned int seed) {
+  void build(const char* data, unsigned int seed) {
     const std::string text = data ? data : "";
     bridge::evaluation call;
     if (text.empty()) {
       stan::io::empty_var_context nothing;
-      return &new_model(nothing, seed, call.prints);
+      model_.reset(&new_model(nothing, seed, call.prints));
+      return;
     }
     bridge::json_context context = bridge::read_json(text, true);
-    return &new_model(context, seed, call.prints);
+    model_.reset(&new_model(context, seed, call.prints));
+    analytic_ = new_analytic_density(context);
   }
 
   static std::string join(const std::vector<std::string>& names) {
@@ -125,6 +135,7 @@ class bs_model {
 
   void find_parameters();
   std::string describe() const;
+  bool evaluate_analytically(bool jacobian, const double* theta, double* grad, double& lp) const;
   double evaluate(bool propto, bool jacobian, const double* theta, double* grad) const;
   void read_parameters(const bridge::parameter_values& values, double* theta_unc,
                        std::ostream* prints) const;

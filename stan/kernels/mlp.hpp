@@ -42,6 +42,13 @@ struct Threads {
   }
 };
 
+// Call `act` with what runs the slices of a likelihood: so many threads, or this one.
+template <typename Do>
+double on_threads(const Do& act) {
+  static const int threads = find_threads();
+  return threads > 1 ? act(Threads{threads}) : act(Serial{});
+}
+
 // What only the likelihoods of mlp_general.stan need; empty for others.
 struct Counts {
   const std::vector<int>& trials;
@@ -203,10 +210,8 @@ auto log_likelihood(const char* function, const X1_t& X1, const std::vector<int>
   net.weights = values;
 
   double* derivatives = operands.derivatives();
-  static const int threads = find_threads();
-  const double value = threads > 1
-                           ? network_sum(net, derivatives, pointwise, Threads{threads})
-                           : network_sum(net, derivatives, pointwise, Serial{});
+  const double value = on_threads(
+      [&](const auto& run) { return network_sum(net, derivatives, pointwise, run); });
   stan::math::check_finite(function, "log likelihood", value);
   return operands.result(value);
 }

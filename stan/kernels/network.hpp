@@ -60,8 +60,8 @@ inline int panels_in_block(const Network& net, bool gradient) {
 #define MANYMODES_TARGET __attribute__((target("avx2,fma")))
 #define MANYMODES_LANES 4
 #define MANYMODES_UNITS 6
-#define MANYMODES_OUTER 3
-#define MANYMODES_INPUTS 4
+#define MANYMODES_OUTER 4
+#define MANYMODES_INPUTS 3
 #include "simd.hpp"
 
 #define MANYMODES_SET avx512

@@ -6,7 +6,7 @@
 //   MANYMODES_LANES       doubles in a vector
 //   MANYMODES_UNITS       units that one pass of `affine` computes (2 vectors each in registers)
 //   MANYMODES_OUTER       units, and
-//   MANYMODES_INPUTS      inputs (4) of one pass of `outer`
+//   MANYMODES_INPUTS      inputs (3 or 4) of one pass of `outer`
 //
 // Only pointers to double and plain structs cross between namespaces: no vector type, and nothing
 // of Eigen or the standard library, is compiled differently in two of them.
@@ -299,7 +299,7 @@ MANYMODES_INLINE void outer(Block delta, int n_out, Block input, int n_in, int p
       int units = (n_out - first + passes - 1) / passes;
       const double* d = delta.data + first * panel;
       double* at = to + static_cast<long>(i) * n_out + first;
-      switch (n_in - i) {
+      switch (n_in - i < MANYMODES_INPUTS ? n_in - i : MANYMODES_INPUTS) {
         case 1:
           outer_units<1>(units, d, delta.rows, x, input.rows, panels, at, n_out);
           break;
@@ -310,7 +310,7 @@ MANYMODES_INLINE void outer(Block delta, int n_out, Block input, int n_in, int p
           outer_units<3>(units, d, delta.rows, x, input.rows, panels, at, n_out);
           break;
         default:
-          outer_units<4>(units, d, delta.rows, x, input.rows, panels, at, n_out);
+          outer_units<MANYMODES_INPUTS>(units, d, delta.rows, x, input.rows, panels, at, n_out);
       }
       first += units;
     }

@@ -156,7 +156,29 @@ def test_the_header_names_the_namespace_that_stanc_writes(
     subprocess.run([stanc, f"--o={tmp_path / 'out.hpp'}", str(path)], check=True)
     written = re.search(r"^namespace (\w+)", (tmp_path / "out.hpp").read_text(), re.MULTILINE)
     assert written is not None
-    assert f"#define MANYMODES_NAMESPACE {written[1]}\n" in user_header(stem)
+    assert f"#define MANYMODES_NAMESPACE {written[1]}\n" in user_header(stem, {"model.stan": ""})
+
+
+@pytest.mark.parametrize(
+    ("given", "offered"),
+    [
+        ({}, "mlp"),
+        ({"likelihood": "poisson"}, "mlp_general"),
+        ({"constraint": "ordered"}, None),
+        ({"active": "uniform"}, None),
+    ],
+)
+def test_the_header_offers_the_whole_density_of_our_own_programs(
+    given: dict[str, Any], offered: str | None
+) -> None:
+    """Unchanged ones alone: whoever edits a prior must not get the one of before."""
+    sources = Program(Network(2, (2,), **given).program).sources
+    lines = user_header("model", sources).splitlines()
+    found = [line.split()[-1] for line in lines if "MANYMODES_DENSITY" in line]
+    assert found == ([] if offered is None else [offered])
+    for name in sources:
+        edited = user_header("model", {**sources, name: sources[name] + "// mine\n"})
+        assert "MANYMODES_DENSITY" not in edited
 
 
 # ---------------------------------------------------------------- identity and cache

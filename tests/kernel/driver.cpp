@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "density.hpp"
 #include "network.hpp"
 
 namespace {
@@ -247,6 +248,85 @@ bool check(unsigned seed, Simd simd, long n, std::vector<int> units, int activat
   return right;
 }
 
+// One random network with its priors; whether the gradient of its density is that of differences,
+// and the same with and without threads.
+bool check_density(unsigned seed, long n, std::vector<int> units, int likelihood, bool skip) {
+  using manymodes::Family;
+  using manymodes::ScalePrior;
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  Network net;
+  manymodes::NetworkDensity::Data data;
+  data.units = std::move(units);
+  net.layers = static_cast<int>(data.units.size()) - 1;
+  net.units = data.units.data();
+  net.activation = manymodes::Activation::tanh;
+  net.likelihood = static_cast<manymodes::Likelihood>(likelihood);
+  net.n = n;
+  net.skip = skip;
+  net.nu = 3;
+  for (int i = 0; i < n; ++i) {
+    data.y_int.push_back(random() % 2);
+    data.log_exposure.push_back(normal(random));
+    data.constants.push_back(normal(random));
+  }
+  for (int i = 0; i < n * manymodes::targets(net); ++i) {
+    data.y_real.push_back(normal(random));
+  }
+  std::vector<double> X(n * data.units[0]);
+  for (double& x : X) {
+    x = normal(random);
+  }
+  double* inputs = data.inputs.take(manymodes::panels(n) * manymodes::panel * (net.units[0] + 1));
+  manymodes::lay_out(X.data(), n, net.units[0], inputs);
+  net.inputs = inputs;
+  net.y_int = data.y_int.data();
+  net.y_real = data.y_real.data();
+  net.log_exposure = data.log_exposure.data();
+  net.constants = data.constants.data();
+  std::vector<manymodes::Group> groups = manymodes::groups_of(net);
+  const auto scale = [&] {
+    const auto prior = static_cast<ScalePrior>(random() % 5);
+    return manymodes::Scale{prior, 0.5 + random() % 3, 1.5 + random() % 3};
+  };
+  for (manymodes::Group& group : groups) {
+    group.family = static_cast<Family>(1 + random() % 4);
+    group.nu = 3;
+    group.centred = group.family != Family::uniform && random() % 2;
+    group.scale = scale();
+    group.column_scale = scale();
+    if (!group.column_scale.sampled()) {
+      group.column_scale.width = 1;
+    }
+  }
+  const manymodes::NetworkDensity density(std::move(data), net, std::move(groups), scale(),
+                                          seed % 7 == 0);
+  const long size = density.size();
+  std::unique_ptr<double[]> theta(new double[size]), gradient(new double[size]),
+      again(new double[size]);
+  for (long i = 0; i < size; ++i) {
+    theta[i] = 0.4 * normal(random);
+  }
+  const auto alone = [&] { return density.evaluate(theta.get(), nullptr, manymodes::Serial{}); };
+  const double value = density.evaluate(theta.get(), gradient.get(), manymodes::Serial{});
+  bool right = std::fabs(alone() - value) <= 1e-13 * std::max(1.0, std::fabs(value))
+               && density.evaluate(theta.get(), again.get(), OwnThreads{}) == value
+               && std::equal(again.get(), again.get() + size, gradient.get());
+  for (long i = 0; i < size; ++i) {
+    const double at = theta[i], step = 1e-5;
+    theta[i] = at + step;
+    double difference = alone();
+    theta[i] = at - step;
+    difference = (difference - alone()) / (2 * step);
+    theta[i] = at;
+    right &= std::fabs(difference - gradient[i]) <= 1e-5 * std::max(1.0, std::fabs(gradient[i]));
+  }
+  if (!right) {
+    std::printf("seed %u: the gradient of the density is not that of its differences\n", seed);
+  }
+  return right;
+}
+
 // Largest relative errors of the functions, in units of 2^-53, over their ranges.
 struct Worst {
   double exponential = 0, log_one_plus = 0;
@@ -352,6 +432,16 @@ int main() {
     wrong += !check(++seed, static_cast<Simd>(simd), 997, {300, 11, 1}, 1, 3);
     wrong += !check(++seed, static_cast<Simd>(simd), 3001, {70, 20, 3}, 2, 3, true);
     all += 3;
+  }
+  for (int likelihood : {1, 3, 4, 5, 6, 7}) {
+    for (const auto& layers : hidden) {
+      std::vector<int> units = {static_cast<int>(1 + seed % 4)};
+      units.insert(units.end(), layers.begin(), layers.end());
+      units.push_back(likelihood == 4 || likelihood == 5 ? 2 : 1);
+      const bool skip = seed % 2 == 0;
+      wrong += !check_density(++seed, 20, units, likelihood, skip);
+      ++all;
+    }
   }
   std::printf("%d of %d networks wrong\n", wrong, all);
   return wrong > 0;

@@ -18,7 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from manymodes.density.program_files import is_shipped, our_texts
 from manymodes.toolchain import stan_dir
+
+ANALYTIC = ("mlp", "mlp_general")
+"""The programs of ``stan/models`` whose whole density ``analytic.hpp`` has."""
 
 LIMIT = "MANYMODES_SIMD"
 """Environment variable that limits the kernel's instruction set: ``baseline`` or ``avx2``."""
@@ -53,7 +57,7 @@ def with_kernel(sources: Mapping[str, str]) -> dict[str, str] | None:
     return {**sources, **replaced} if replaced else None
 
 
-def user_header(stem: str) -> str:
+def user_header(stem: str, sources: Mapping[str, str]) -> str:
     """Return the text of the user header for a program.
 
     Parameters
@@ -61,9 +65,20 @@ def user_header(stem: str) -> str:
     stem : str
         Name of the file that stanc reads, without its ending, in ASCII letters, digits and _: it
         decides the namespace.
+    sources : mapping of str to str
+        The program's text, first, and its included files, by name: with the definitions, not the
+        kernel's declarations. For some of manymodes' own programs, unchanged, the header offers
+        the whole density without autodiff to our BridgeStan home.
     """
     namespace = ("" if stem[0].isalpha() else "_") + f"{stem}_model_namespace"
-    return f'#define MANYMODES_NAMESPACE {namespace}\n#include "{_folder() / "mlp.hpp"}"\n'
+    lines = [f"#define MANYMODES_NAMESPACE {namespace}", f'#include "{_folder() / "mlp.hpp"}"']
+    if is_shipped(sources):
+        ours = our_texts("models")
+        for name in ANALYTIC:
+            if next(iter(sources.values())) == ours[f"{name}.stan"]:
+                lines.append(f"#define MANYMODES_DENSITY {name}")
+                lines.append(f'#include "{_folder() / "analytic.hpp"}"')
+    return "\n".join([*lines, ""])
 
 
 def header_files() -> list[Path]:

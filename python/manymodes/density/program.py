@@ -470,7 +470,7 @@ class Program:
             return folder / main
 
         if self._kernel_sources is not None:
-            (folder / _USER_HEADER).write_text(user_header(stem), encoding="utf-8")
+            (folder / _USER_HEADER).write_text(user_header(stem, self.sources), encoding="utf-8")
         if version_key(self._toolchain.cmdstan.version) < FIRST_WITH_OVERLOADS:
             with suppress(InputError):  # what cannot be read is for the compiler to complain of
                 write(without_overloads(sources, lambda said: self._check(write(said))))
