@@ -26,7 +26,7 @@ from manymodes.sampling.chains.prior_draws import START_KEY, unconstrained
 from manymodes.types import FloatArray, IntArray
 
 _PATHFINDER_FROM = (2, 33)
-_CLIMB_STEPS = 3000
+_CLIMB_STEPS = 400  # then it stops: optima of large networks fit the noise, and chains stay there
 _CLIMB_MEMORY = 30  # pairs of steps and gradients: 10 take twice as many steps on 1000 weights
 _NOWHERE = 1e300  # what a climb sees where there is no density
 
@@ -55,7 +55,7 @@ def climbed(posterior: Posterior, start: FloatArray) -> FloatArray:
     posterior : Posterior
         What is sampled.
     start : array of shape (D,)
-        Where the climb begins, with a finite density. It ends after 3000 steps at the latest, and
+        Where the climb begins, with a finite density. It ends after 400 steps at the latest, and
         where it gains no more than 1e-9 of the density.
 
     Notes
