@@ -215,6 +215,30 @@ def test_parameters_reach_network_and_sampler(points: Any) -> None:
     assert model.chains_.stats["tree_depth"].max() <= 2
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"hidden": 3}, ("cmdstan", "radius:2", 7)),
+        ({"hidden": (3, 3)}, ("mams", "climb", 9)),
+        ({"hidden": 3, "sampler": "mams"}, ("mams", "climb", 9)),
+        ({"hidden": (3, 3), "sampler": "cmdstan"}, ("cmdstan", "radius:2", 7)),
+        ({"hidden": (3, 3), "init": "prior", "max_treedepth": 4}, ("mams", "prior", 4)),
+    ],
+)
+def test_the_depth_of_a_network_chooses_the_sampler(given: Any, wanted: Any) -> None:
+    assert BayesianMLPRegressor(**given)._ways() == wanted
+
+
+@needs_tools
+def test_a_deep_regressor_is_sampled_by_mams(points: Any) -> None:
+    X, y = points
+    model = BayesianMLPRegressor((4, 4), chains=2, warmup=100, draws=50, random_state=seeded(1))
+    model.fit(X, y)
+    assert model.chains_.started_from == "climb"
+    assert "energy" not in model.chains_.stats  # NUTS has one
+    assert model.score(X, y) > 0.5
+
+
 def test_the_same_random_state_gives_the_same_predictions(regressor: Any, points: Any) -> None:
     """However many chains run at once."""
     X, y = points

@@ -53,6 +53,8 @@ from manymodes.networks.network import Network
 from manymodes.results.run_directory import run_directory, save_posterior, write_chains
 from manymodes.sampling.chains.chains import Chains, run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
+from manymodes.sampling.chains.samplers import CMDSTAN, MAMS
+from manymodes.sampling.chains.starts import CLIMB, DEFAULT_INIT
 from manymodes.statistics.mixture import log_mean_exp
 from manymodes.statistics.stacking import stack
 
@@ -104,7 +106,9 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         warmup: int = 300,
         draws: int = 300,
         adapt_delta: float = 0.8,
-        max_treedepth: int = 7,
+        max_treedepth: int | None = None,
+        sampler: str | None = None,
+        init: str | None = None,
         stacking: bool = True,
         standardise: bool = True,
         random_state: int | np.random.RandomState | None = None,
@@ -123,6 +127,8 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         self.draws = draws
         self.adapt_delta = adapt_delta
         self.max_treedepth = max_treedepth
+        self.sampler = sampler
+        self.init = init
         self.stacking = stacking
         self.standardise = standardise
         self.random_state = random_state
@@ -167,7 +173,8 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
             sigma=sigma,
             skip=skip,
         )
-        settings = NutsSettings(self.warmup, self.draws, self.adapt_delta, self.max_treedepth)
+        sampler, init, depth = self._ways()
+        settings = NutsSettings(self.warmup, self.draws, self.adapt_delta, depth)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         inputs = self._inputs(X)
         posterior = Posterior.from_network(
@@ -188,6 +195,8 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
                 posterior,
                 chains=self.chains,
                 nuts=settings,
+                sampler=sampler,
+                init=init,
                 seed=seed,
                 out=out,
                 resume=True,
@@ -213,6 +222,18 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
             return default.alike, bool(self.skip)
         skip = self.skip is None or bool(self.skip)
         return f"{default.hidden} {default.skip}" if skip else default.hidden, skip
+
+    def _ways(self) -> tuple[str, str, int]:
+        """Return the sampler, its starts and its largest depth, where None stands for a choice."""
+        sampler = self.sampler
+        if sampler is None:
+            sampler = MAMS if len(self._widths()) > 1 else CMDSTAN
+        init, depth = self.init, self.max_treedepth
+        if init is None:
+            init = CLIMB if sampler == MAMS else DEFAULT_INIT
+        if depth is None:
+            depth = 9 if sampler == MAMS else 7
+        return sampler, init, depth
 
     def _widths(self) -> tuple[Any, ...]:
         """Return the units of each hidden layer; `Network` checks them."""
@@ -298,9 +319,16 @@ class BayesianMLPClassifier(ClassifierMixin, _BayesianMLP):  # type: ignore[misc
         Iterations of each chain before and after its adaptation ends.
     adapt_delta : float
         Target acceptance rate of NUTS, in (0, 1).
-    max_treedepth : int
-        Longest trajectory of NUTS is 2**max_treedepth leapfrog steps. The default bounds the
-        time of a fit: predictions need less of a chain than weights do.
+    max_treedepth : int or None
+        The longest trajectory has 2**max_treedepth gradients. The default, None, bounds the time
+        of a fit, because predictions need less of a chain than weights do: 7 with NUTS and 9 with
+        mams.
+    sampler : {"cmdstan", "nutpie", "mams"} or None
+        As in `manymodes.ChainSettings`. None is NUTS of CmdStan with one hidden layer and mams
+        with more, where mams predicts better for the time (docs/chains.md).
+    init : str or None
+        Where chains start, as in `manymodes.ChainSettings`. None is ``climb`` with mams, and
+        ``radius:2`` otherwise.
     stacking : bool
         Weight chains by stacking their leave-one-out predictive densities (Yao, Vehtari and Gelman
         2022); otherwise equally.
@@ -564,9 +592,16 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         Iterations of each chain before and after its adaptation ends.
     adapt_delta : float
         Target acceptance rate of NUTS, in (0, 1).
-    max_treedepth : int
-        Longest trajectory of NUTS is 2**max_treedepth leapfrog steps. The default bounds the
-        time of a fit: predictions need less of a chain than weights do.
+    max_treedepth : int or None
+        The longest trajectory has 2**max_treedepth gradients. The default, None, bounds the time
+        of a fit, because predictions need less of a chain than weights do: 7 with NUTS and 9 with
+        mams.
+    sampler : {"cmdstan", "nutpie", "mams"} or None
+        As in `manymodes.ChainSettings`. None is NUTS of CmdStan with one hidden layer and mams
+        with more, where mams predicts better for the time (docs/chains.md).
+    init : str or None
+        Where chains start, as in `manymodes.ChainSettings`. None is ``climb`` with mams, and
+        ``radius:2`` otherwise.
     stacking : bool
         Weight chains by stacking their leave-one-out predictive densities (Yao, Vehtari and Gelman
         2022); otherwise equally.
@@ -639,7 +674,9 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
         warmup: int = 300,
         draws: int = 300,
         adapt_delta: float = 0.8,
-        max_treedepth: int = 7,
+        max_treedepth: int | None = None,
+        sampler: str | None = None,
+        init: str | None = None,
         stacking: bool = True,
         standardise: bool = True,
         random_state: int | np.random.RandomState | None = None,
@@ -659,6 +696,8 @@ class BayesianMLPRegressor(RegressorMixin, _BayesianMLP):  # type: ignore[misc]
             draws=draws,
             adapt_delta=adapt_delta,
             max_treedepth=max_treedepth,
+            sampler=sampler,
+            init=init,
             stacking=stacking,
             standardise=standardise,
             random_state=random_state,

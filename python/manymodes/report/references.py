@@ -20,6 +20,8 @@ _CHAINS = (
     "Stan Development Team. CmdStanPy, the lightweight Python interface to CmdStan.",
     "Hoffman, Gelman (2014). The No-U-Turn sampler: adaptively setting path lengths in "
     "Hamiltonian Monte Carlo. Journal of Machine Learning Research 15, 1593–1623.",
+    "Robnik, Cohn-Gordon, Seljak (2025). Metropolis adjusted microcanonical Hamiltonian Monte "
+    "Carlo. arXiv:2503.01707.",
     "Kumar, Carroll, Hartikainen, Martin (2019). ArviZ: a unified library for exploratory "
     "analysis of Bayesian models in Python. Journal of Open Source Software 4(33), 1143.",
     "Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021). Rank-normalization, folding, and "

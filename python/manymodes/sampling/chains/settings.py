@@ -31,14 +31,15 @@ class ChainSettings:
         The sampler's settings, by default those of `NutsSettings()`.
     seed : int
         Decides every chain: chain i has the i-th child of this seed's sequence.
-    sampler : {"cmdstan", "nutpie"}
-        Whose NUTS; both sample the same compiled program.
+    sampler : {"cmdstan", "nutpie", "mams"}
+        NUTS of CmdStan or of nutpie, or the Metropolis adjusted microcanonical sampler; all sample
+        the same compiled program.
     init : str
         Where chains start: ``radius:R`` (uniform in (-R, R) on the unconstrained scale), ``prior``,
-        ``climb:R`` (the maximum that a climb from a point of ``radius:R`` reaches; ``climb`` is
-        ``climb:0.5``), ``pathfinder``, a file of initial values, or the directory of an earlier run: draws of its tempered runs,
-        without these of its nested runs, without these of its chains. Every chain has a point of
-        its own.
+        ``climb:R`` (where a climb of 400 steps from a point of ``radius:R`` ends; ``climb`` is
+        ``climb:0.5``), ``pathfinder``, a file of initial values, or the directory of an earlier
+        run: draws of its tempered runs, without these of its nested runs, without these of its
+        chains. Every chain has a point of its own.
     superchain : int
         How many chains in a row share a starting point, for nested R-hat.
     share_warmup : int

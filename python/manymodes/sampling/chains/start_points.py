@@ -48,7 +48,7 @@ def problem_at(posterior: Posterior, point: FloatArray) -> str | None:
 
 
 def climbed(posterior: Posterior, start: FloatArray) -> FloatArray:
-    """Return a local maximum of the log density of the unconstrained space, shape (D,).
+    """Return where a climb of the log density of the unconstrained space ends, shape (D,).
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ def climbed(posterior: Posterior, start: FloatArray) -> FloatArray:
         What is sampled.
     start : array of shape (D,)
         Where the climb begins, with a finite density. It ends after 400 steps at the latest, and
-        where it gains no more than 1e-9 of the density.
+        where it gains no more than 1e-9 of the density. Small networks are at a maximum by then.
+        Large ones are on their way to one that fits the noise, where chains would stay.
 
     Notes
     -----
