@@ -111,6 +111,7 @@ class Measured:
     disagree: float
 
     def text(self, wanted: float) -> str:
+        """Return the figures on a line; `wanted` is the density that counts as reached."""
         reached = np.flatnonzero(self.density >= wanted)
         when = f"{self.seconds[reached[0]]:6.0f} s" if len(reached) else "   never"
         return (

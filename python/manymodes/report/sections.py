@@ -451,7 +451,7 @@ def effort_table(found: Found) -> Table:
             rows.append(
                 (
                     name,
-                    "NUTS",
+                    "Chains",
                     f"{chains.n_chains} chains of {chains.n_draws} draws"
                     f"{f' ({cut} cut short)' if (cut := int(chains.cut.sum())) else ''}, "
                     f"{chains.divergences} divergences",
