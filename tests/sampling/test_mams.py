@@ -18,7 +18,7 @@ from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.cmdstan_nuts import Adapted
 from manymodes.sampling.chains.mams import mams_runner, run_mams
 from manymodes.sampling.chains.nuts_settings import NutsSettings
-from manymodes.sampling.chains.samplers import DECISIVE, SAMPLERS, check_sampler
+from manymodes.sampling.chains.samplers import DECISIVE, METHODS, SAMPLERS, check_sampler
 from manymodes.statistics.diagnostics import ess_bulk
 
 SHORT = NutsSettings(warmup=100, draws=60)
@@ -31,7 +31,7 @@ def network(tools: object) -> Posterior:
 
 
 def test_every_sampler_says_what_decides_its_draws() -> None:
-    assert DECISIVE.keys() == SAMPLERS.keys()
+    assert DECISIVE.keys() == SAMPLERS.keys() == METHODS.keys()
 
 
 def stein(posterior: Posterior, eta: Any) -> Any:

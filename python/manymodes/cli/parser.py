@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     _add_network(commands)
 
     commands.add_parser(
-        "sample", help="many chains of NUTS, stacked and diagnosed", fill=_fill_sample
+        "sample", help="many chains, stacked and diagnosed", fill=_fill_sample
     )
     commands.add_parser(
         "evidence",

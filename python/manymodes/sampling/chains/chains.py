@@ -314,7 +314,7 @@ def run_chains(
     quiet: bool = False,
     **changes: Any,
 ) -> Chains:
-    """Run many independent chains of NUTS.
+    """Run many independent chains, by default of NUTS.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ from manymodes.sampling.chains.chain_files import (
     write_record,
 )
 from manymodes.sampling.chains.one_chain import RUNNING, Job, sample_chain
-from manymodes.sampling.chains.samplers import DECISIVE
+from manymodes.sampling.chains.samplers import DECISIVE, METHODS
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.chains.starts import Starts, make_starts
 from manymodes.sampling.chains.warmups import Warmup, peak_of
@@ -86,7 +86,7 @@ def _run_missing(job: Job, starts: Starts, folder: Path, name: str, execution: E
     kept = _undamaged(job, folder, name, found)
     if len(kept) < settings.chains:
         _keep_versions(settings, folder, execution, begun=bool(found))
-    progress = Progress(f"{posterior.name}: NUTS", quiet=execution.quiet)
+    progress = Progress(f"{posterior.name}: {METHODS[settings.sampler]}", quiet=execution.quiet)
     keeper = _ChainKeeper(settings, folder, name, progress, kept=len(kept))
     write_failures(folder, {})
     pilots = range(min(settings.share_warmup, settings.chains))

@@ -37,6 +37,9 @@ class Sampler(Protocol):
 
 SAMPLERS: dict[str, Sampler] = {CMDSTAN: run_chain, NUTPIE: run_nutpie, MAMS: run_mams}
 
+METHODS = {CMDSTAN: "NUTS", NUTPIE: "NUTS of nutpie", MAMS: "MAMS"}
+"""What progress calls them."""
+
 DECISIVE = {
     CMDSTAN: ("cmdstan",),
     NUTPIE: ("nutpie", "bridge"),
