@@ -23,7 +23,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.networks.network import Network
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.samplers import sampler_named
-from manymodes.sampling.chains.start_points import climbed
+from manymodes.sampling.chains.starts import make_starts
 from manymodes.statistics.diagnostics import rhat
 from manymodes.statistics.ess import relative_ess
 
@@ -67,7 +67,7 @@ CASES = {
     ),
     "friedman1-deep": Case(
         {"inputs": 10, "hidden": (16,) * 4, "likelihood": "heteroscedastic", **_TANH},
-        1200, 500, 4, NutsSettings(100, 100, max_treedepth=9), NutsSettings(300, 200),
+        1200, 500, 4, NutsSettings(100, 100, max_treedepth=9), NutsSettings(300, 200, max_treedepth=9),
     ),
     "digits": Case(
         {"inputs": 64, "hidden": (20,), "outputs": 10, "likelihood": "categorical", **_TANH},
@@ -75,10 +75,10 @@ CASES = {
     ),
 }  # fmt: skip
 METHODS = {
-    "NUTS, radius": ("cmdstan", "radius"),
+    "NUTS, radius": ("cmdstan", "radius:2"),
     "NUTS, climb": ("cmdstan", "climb"),
     "nutpie, climb": ("nutpie", "climb"),
-    "mams, radius": ("mams", "radius"),
+    "mams, radius": ("mams", "radius:2"),
     "mams, climb": ("mams", "climb"),
 }
 
@@ -151,10 +151,8 @@ def _measured(
         settings = NutsSettings(20, 20, max_treedepth=6)
     logs, lead, total, gradients, diverging = [], [], [], [], []
     for seed in range(1, case.chains + 1):
-        point = np.random.default_rng(seed).uniform(-2, 2, posterior.dims)
         begun = _processor_seconds()
-        if start == "climb":
-            point = climbed(posterior, point)
+        point = make_starts(posterior, start, chains=1, seed=seed).point(0)
         before = _processor_seconds() - begun
         with tempfile.TemporaryDirectory() as scratch:
             chain = sampler_named(sampler)(

@@ -75,20 +75,23 @@ class Scales {
  private:
   static constexpr double kShare = 0.75;  // of the warm-up; the rest is the step size's
   static constexpr double kOwn = 5.0;     // draws that the scales so far count as
-  static constexpr double kLeast = 1e-20, kMost = 1e20;
+  static constexpr double kLeast = 1e-100;
 
   void restart() {
     draws_.reset(scale.size());
     gradients_.reset(scale.size());
   }
 
+  // A parameter that did not move, or whose gradient did not, keeps its scale.
   void learn() {
-    const ArrayXd found = (draws_.variance().max(kLeast).min(kMost) /
-                           gradients_.variance().max(kLeast).min(kMost))
-                              .log() /
-                          4.0;
+    const ArrayXd draws = draws_.variance(), gradients = gradients_.variance();
     const double n = draws_.count();
-    scale = ((n * found + kOwn * scale.array().log()) / (n + kOwn)).exp().matrix();
+    for (Eigen::Index i = 0; i < scale.size(); ++i) {
+      if (draws[i] > kLeast && gradients[i] > kLeast) {
+        const double found = 0.25 * (std::log(draws[i]) - std::log(gradients[i]));
+        scale[i] = std::exp((n * found + kOwn * std::log(scale[i])) / (n + kOwn));
+      }
+    }
   }
 
   Moments draws_, gradients_;

@@ -115,11 +115,11 @@ class Chain {
     next_ = now_;
     dynamics_.draw_velocity(&next_, &random_);
     double error = 0.0, taken = 0.0;
-    while (taken < steps && error < kHopeless) {
+    while (taken < steps && std::isfinite(error) && error < kHopeless) {
       error += dynamics_.step(size, scales_.scale, &next_);
       taken += 1.0;
     }
-    const bool diverges = !(error < kHopeless);
+    const bool diverges = !(std::isfinite(error) && error < kHopeless);
     const double acceptance = diverges ? 0.0 : std::min(1.0, std::exp(-error));
     const bool accepted = random_.uniform() < acceptance;
     if (is_warmup && !careful) {

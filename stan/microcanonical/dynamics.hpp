@@ -82,8 +82,9 @@ class Dynamics {
     phase->eta.array() += time * scale.array() * phase->velocity.array();
   }
 
-  // Turns the velocity towards the gradient, exactly; returns the change of the kinetic
-  // energy. With z = exp(-angle) nothing overflows.
+  // Turns the velocity u towards the unit vector e of the force, exactly; returns the change
+  // of the kinetic energy. With p = 1 + u'e, q = 1 - u'e and z = exp(-angle) nothing
+  // overflows, and nothing cancels where the velocity points against the force.
   double kick(double time, const VectorXd& scale, Phase* phase) {
     force_ = scale.cwiseProduct(phase->gradient);
     const double size = force_.norm();
@@ -91,13 +92,21 @@ class Dynamics {
       return 0.0;
     }
     force_ /= size;
+    VectorXd& velocity = phase->velocity;
     const double degrees = static_cast<double>(dims_ - 1);
     const double angle = time * size / degrees, z = std::exp(-angle);
-    const double along = std::min(std::max(phase->velocity.dot(force_), -1.0), 1.0);
-    phase->velocity *= 2.0 * z;
-    phase->velocity += (1.0 - z) * (1.0 + z + along * (1.0 - z)) * force_;
-    phase->velocity.normalize();
-    return degrees * (angle - std::log(2.0) + std::log1p(along + (1.0 - along) * z * z));
+    const double p = 0.5 * (velocity + force_).squaredNorm();
+    const double q = 0.5 * (velocity - force_).squaredNorm();
+    velocity -= velocity.dot(force_) * force_;
+    velocity = (p - z * z * q) * force_ + 2.0 * z * velocity;
+    if (velocity.squaredNorm() == 0.0) {
+      velocity = -force_;  // against the force, and too fast to be turned
+    }
+    velocity.normalize();
+    const double with = std::log(p), against = std::log(q) - 2.0 * angle;
+    const double top = std::max(with, against);
+    const double rest = std::exp(std::min(with, against) - top);
+    return degrees * (angle - std::log(2.0) + top + std::log1p(rest));
   }
 
   BridgeModel* model_;

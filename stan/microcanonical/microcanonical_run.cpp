@@ -1,4 +1,4 @@
-// One chain of adjusted microcanonical Langevin trajectories over a compiled Stan program.
+// One chain of Metropolis adjusted microcanonical trajectories over a compiled Stan program.
 //
 //   microcanonical_run CONFIG
 //

@@ -19,6 +19,7 @@ from manymodes.sampling.chains.cmdstan_nuts import Adapted
 from manymodes.sampling.chains.mams import mams_runner, run_mams
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.samplers import DECISIVE, METHODS, SAMPLERS, check_sampler
+from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.statistics.diagnostics import ess_bulk
 
 SHORT = NutsSettings(warmup=100, draws=60)
@@ -135,6 +136,29 @@ def test_what_mams_cannot_do_is_refused(
         given["adapted"] = Adapted(np.ones(network.dims), 1.0, 10)
     with pytest.raises(InputError, match=f"^{what}"):
         run_mams(network, **given)
+
+
+@needs_tools
+def test_a_run_that_cannot_be_is_refused_before_its_folder_is_made(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(InputError, match="sampler: mams needs two parameters or more"):
+        run_chains(closed_form(), chains=2, sampler="mams", out=out, quiet=True)
+    assert not out.exists()
+
+
+def test_chains_of_mams_start_from_climbs() -> None:
+    assert ChainSettings(sampler="mams").starts_at == "climb"
+    assert ChainSettings(sampler="mams", init="prior").starts_at == "prior"
+    assert ChainSettings().starts_at == "radius:2"
+
+
+@needs_tools
+def test_a_chain_from_far_away_arrives(tmp_path: Path) -> None:
+    """From 40 standard deviations off, where kicks turn the velocity against the force."""
+    posterior = small_network("normal:1").compile()
+    start = np.full(posterior.dims, 40.0)
+    chain = run_mams(posterior, NutsSettings(warmup=600, draws=200), 1, tmp_path, start=start)
+    assert np.abs(chain.eta).max() < 8
 
 
 @needs_tools

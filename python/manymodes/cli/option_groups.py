@@ -51,7 +51,9 @@ def add_nuts(parser: argparse.ArgumentParser, defaults: ChainSettings | None) ->
     _setting(group, defaults, "chains", "how many chains", type=many)
     _setting(group, nuts, "warmup", "warm-up iterations", type=whole(None))
     _setting(group, nuts, "draws", "draws of each chain", type=whole(None))
-    _setting(group, nuts, "adapt_delta", "target acceptance rate", type=float)
+    _setting(
+        group, nuts, "adapt_delta", "target acceptance rate; mams aims at (1 + it) / 2", type=float
+    )
     _setting(group, nuts, "max_treedepth", "longest trajectory, log2", type=whole(None, 60))
 
 
@@ -62,7 +64,8 @@ def add_many_chains(parser: argparse.ArgumentParser, defaults: ChainSettings) ->
         group,
         defaults,
         "init",
-        "where chains start: radius:R, prior, climb[:R], pathfinder, a JSON file or an earlier run",
+        "where chains start: radius:R, prior, climb[:R], pathfinder, a JSON file or an earlier "
+        "run; auto is climb with mams, radius:2 otherwise",
         metavar="HOW",
     )
     _setting(

@@ -56,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_network(commands)
 
-    commands.add_parser(
-        "sample", help="many chains, stacked and diagnosed", fill=_fill_sample
-    )
+    commands.add_parser("sample", help="many chains, stacked and diagnosed", fill=_fill_sample)
     commands.add_parser(
         "evidence",
         help="the evidence of every mode, by tempering and nested sampling",

@@ -108,7 +108,7 @@ def _check_starts(
     from manymodes.results.our_files import removed_by
     from manymodes.sampling.chains.starts import PATHFINDER, make_starts, parse_init
 
-    init = parse_init(settings.init)
+    init = parse_init(settings.starts_at)
     if init.path is not None and options.overwrite:
         doomed = removed_by(options.out, init.files)
         if doomed is not None:

@@ -291,8 +291,8 @@ def _occupancy(diagnosis: Diagnosis) -> str:
     chains = diagnosis.comparison.chains
     if chains is not None and chains.started_from == CLIMB:
         return (
-            "Each chain started from an optimum of its own: the share of draws in a mode says how "
-            "often climbs end there, and is not its probability."
+            "Each chain started where a climb of its own ended: the share of draws in a mode says "
+            "how often climbs end there, and is not its probability."
         )
     if chains is not None and chains.started_from:
         return (

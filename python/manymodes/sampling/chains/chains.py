@@ -19,6 +19,7 @@ from manymodes.runtime.execution import Execution
 from manymodes.sampling.chains.chain_files import read_record, record_file, record_numbers, roomier
 from manymodes.sampling.chains.missing_chains import run_missing
 from manymodes.sampling.chains.one_chain import rescored
+from manymodes.sampling.chains.samplers import prepare_sampler
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.chains.starts import started_from
 from manymodes.sampling.chains.trees import chains_log_lik, draws_tree
@@ -366,6 +367,7 @@ def run_chains(
     execution = Execution(out, resume, other_versions, executor, workers, quiet)
     posterior.model  # noqa: B018 - data that do not fit are refused before anything is written
     given.check_room(posterior, None if resume else out)
+    prepare_sampler(given.sampler, posterior, given.nuts)
     with execution.folder("chains") as folder:
         run_missing(posterior, given, folder, execution)
         return _load(posterior, folder)

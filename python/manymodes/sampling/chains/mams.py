@@ -90,10 +90,7 @@ def run_mams(
     check_chain(posterior, seed, start, adapted, time_limit)
     if adapted is not None:
         raise InputError("share_warmup: mams takes no metric of other chains; use cmdstan")
-    if settings.warmup < 1:
-        raise InputError(f"warmup: {settings.warmup} is not 1 or more, which mams needs")
-    if posterior.dims < LEAST_DIMS:
-        raise InputError("sampler: mams needs two parameters or more; use cmdstan")
+    prepare_mams(posterior, settings)
     if start is None:
         radius = _DEFAULT_RADIUS
         start = np.random.default_rng(seed).uniform(-radius, radius, posterior.dims)
@@ -120,6 +117,25 @@ def run_mams(
         step_size=float(arrays["size"][0]),
         cut=len(eta) < settings.draws,
     )
+
+
+def prepare_mams(posterior: Posterior, settings: NutsSettings) -> None:
+    """Check that a posterior can be sampled, and build the runner.
+
+    Raises
+    ------
+    InputError
+        There is one parameter only, or no warm-up.
+    CompileError
+        The C++ compiler fails.
+    ToolchainError
+        There is no CmdStan.
+    """
+    if settings.warmup < 1:
+        raise InputError(f"warmup: {settings.warmup} is not 1 or more, which mams needs")
+    if posterior.dims < LEAST_DIMS:
+        raise InputError("sampler: mams needs two parameters or more; use cmdstan")
+    mams_runner()
 
 
 def mams_runner() -> Path:
@@ -181,4 +197,5 @@ def _run(
 def _depth(arrays: Mapping[str, FloatArray], settings: NutsSettings) -> FloatArray:
     """Return the depth of the tree that NUTS would have needed for as many gradients."""
     depth = np.floor(np.log2(np.maximum(arrays["n_steps"], 1.0)))
-    return np.where(arrays["cut"] > 0, settings.max_treedepth, depth)
+    below = np.minimum(depth, settings.max_treedepth - 1)
+    return np.where(arrays["cut"] > 0, settings.max_treedepth, below)

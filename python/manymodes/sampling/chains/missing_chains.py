@@ -65,7 +65,7 @@ def run_missing(
     posterior.compile(quiet=execution.quiet)
     starts = make_starts(
         posterior,
-        settings.init,
+        settings.starts_at,
         chains=settings.chains,
         seed=settings.seed,
         superchains=settings.superchain,

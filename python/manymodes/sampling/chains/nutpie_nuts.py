@@ -61,6 +61,12 @@ def need_nutpie() -> Any:
         return importlib.import_module("nutpie")
 
 
+def check_nutpie(settings: NutsSettings) -> None:
+    """Raise `InputError` if nutpie cannot have these settings."""
+    if settings.warmup < 1:
+        raise InputError(f"warmup: {settings.warmup} is not 1 or more, which nutpie needs")
+
+
 def run_nutpie(
     posterior: Posterior,
     settings: NutsSettings,
@@ -108,8 +114,7 @@ def run_nutpie(
     check_chain(posterior, seed, start, adapted, time_limit)
     if adapted is not None:
         raise InputError("share_warmup: nutpie takes no metric of other chains; use cmdstan")
-    if settings.warmup < 1:
-        raise InputError(f"warmup: {settings.warmup} is not 1 or more, which nutpie needs")
+    check_nutpie(settings)
     nutpie = need_nutpie()
     if start is None:
         radius = _DEFAULT_RADIUS

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 from manymodes.errors import InputError
 
+MAX_TREEDEPTH = 60
+"""So many doublings of a trajectory nobody can wait for."""
 MIN_DRAWS = 4
 """The fewest draws a chain may have: split in halves, each still has a variance."""
 
@@ -46,15 +49,17 @@ class NutsSettings:
             "warmup": self.warmup >= 0,
             "draws": self.draws >= MIN_DRAWS,
             "adapt_delta": 0 < self.adapt_delta < 1,
-            "max_treedepth": self.max_treedepth >= 1,
+            "max_treedepth": 1 <= self.max_treedepth <= MAX_TREEDEPTH,
         }
         allowed = {
             "warmup": "0 or more",
             "draws": f"{MIN_DRAWS} or more",
             "adapt_delta": "between 0 and 1",
-            "max_treedepth": "1 or more",
+            "max_treedepth": f"between 1 and {MAX_TREEDEPTH}",
         }
         for name, ok in checks.items():
+            if name != "adapt_delta" and not isinstance(getattr(self, name), Integral):
+                raise InputError(f"{name}: {getattr(self, name)!r} is not a whole number")
             if not ok:
                 raise InputError(f"{name}: {getattr(self, name)} is not {allowed[name]}")
 

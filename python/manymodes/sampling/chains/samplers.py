@@ -8,8 +8,8 @@ from typing import Protocol
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, run_chain
-from manymodes.sampling.chains.mams import run_mams
-from manymodes.sampling.chains.nutpie_nuts import need_nutpie, run_nutpie
+from manymodes.sampling.chains.mams import prepare_mams, run_mams
+from manymodes.sampling.chains.nutpie_nuts import check_nutpie, need_nutpie, run_nutpie
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.types import FloatArray
 
@@ -59,6 +59,22 @@ def sampler_named(name: str) -> Sampler:
     if name not in SAMPLERS:
         raise InputError(f"sampler: '{name}' is unknown; allowed are {', '.join(SAMPLERS)}")
     return SAMPLERS[name]
+
+
+def prepare_sampler(name: str, posterior: Posterior, settings: NutsSettings) -> None:
+    """Check that a sampler can sample a posterior, and build what it needs.
+
+    Raises
+    ------
+    InputError
+        It cannot.
+    CompileError
+        The C++ compiler fails.
+    """
+    if name == MAMS:
+        prepare_mams(posterior, settings)
+    elif name == NUTPIE:
+        check_nutpie(settings)
 
 
 def check_sampler(name: str, *, share_warmup: bool = False) -> None:

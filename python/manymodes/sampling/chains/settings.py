@@ -12,8 +12,8 @@ from manymodes.runtime.room import check_room
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.threads import check_threads
 from manymodes.sampling.chains.nuts_settings import NutsSettings
-from manymodes.sampling.chains.samplers import CMDSTAN, check_sampler
-from manymodes.sampling.chains.starts import DEFAULT_INIT, Starts, parse_init
+from manymodes.sampling.chains.samplers import CMDSTAN, MAMS, check_sampler
+from manymodes.sampling.chains.starts import AUTO_INIT, CLIMB, DEFAULT_INIT, Starts, parse_init
 
 MOST_SECONDS = 1e9
 """The longest time limit: some thirty years."""
@@ -39,7 +39,8 @@ class ChainSettings:
         ``climb:R`` (where a climb of 400 steps from a point of ``radius:R`` ends; ``climb`` is
         ``climb:0.5``), ``pathfinder``, a file of initial values, or the directory of an earlier
         run: draws of its tempered runs, without these of its nested runs, without these of its
-        chains. Every chain has a point of its own.
+        chains. Every chain has a point of its own. ``auto`` is ``climb`` with mams, which is slow
+        to come from far, and ``radius:2`` otherwise.
     superchain : int
         How many chains in a row share a starting point, for nested R-hat.
     share_warmup : int
@@ -64,7 +65,7 @@ class ChainSettings:
     --------
     >>> from manymodes import ChainSettings, NutsSettings
     >>> settings = ChainSettings(chains=16, nuts=NutsSettings(draws=500))
-    >>> settings.init
+    >>> settings.starts_at
     'radius:2'
     """
 
@@ -72,7 +73,7 @@ class ChainSettings:
     nuts: NutsSettings = field(default_factory=NutsSettings)
     seed: int = 1
     sampler: str = CMDSTAN
-    init: str = DEFAULT_INIT
+    init: str = AUTO_INIT
     superchain: int = 1
     share_warmup: int = 0
     retries: int = 2
@@ -103,7 +104,14 @@ class ChainSettings:
             raise InputError("share_warmup: with warmup 0 there is nothing to share")
         check_threads(self.threads_per_chain)
         check_sampler(self.sampler, share_warmup=self.share_warmup > 0)
-        parse_init(self.init)
+        parse_init(self.starts_at)
+
+    @property
+    def starts_at(self) -> str:
+        """Where chains start: ``init``, or what ``auto`` stands for."""
+        if self.init != AUTO_INIT:
+            return self.init
+        return CLIMB if self.sampler == MAMS else DEFAULT_INIT
 
     def check_room(self, posterior: Posterior, out: Path | str | None) -> None:
         """Raise `InputError` if the draws fit neither into memory nor, below ``out``, on the disk.
@@ -155,7 +163,7 @@ class ChainSettings:
         >>> from manymodes.sampling.chains.starts import make_starts
         >>> # posterior: noisy XOR, a network with nine parameters
         >>> settings = mm.ChainSettings(chains=8)
-        >>> starts = make_starts(posterior, settings.init, chains=8, seed=1)
+        >>> starts = make_starts(posterior, settings.starts_at, chains=8, seed=1)
         >>> settings.identity(posterior, starts)["sampler"]
         'cmdstan'
         """

@@ -53,6 +53,7 @@ PATHFINDER = "pathfinder"
 FILE = "file"
 RUN = "run"
 
+AUTO_INIT = "auto"
 DEFAULT_INIT = "radius:2"
 GRAMMAR = "radius:R, prior, climb, climb:R, pathfinder, a JSON file or a run's directory"
 
@@ -99,6 +100,8 @@ def parse_init(text: str) -> Init:
     InputError
         It is none of the kinds that exist, or there is nothing at the path.
     """
+    if not isinstance(text, str):
+        raise InputError(f"init: {text!r} is not a text; allowed are {GRAMMAR}")
     if text == CLIMB:
         return Init(CLIMB, _CLIMB_RADIUS)
     if text in {PRIOR, PATHFINDER}:
