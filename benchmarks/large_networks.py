@@ -67,7 +67,8 @@ CASES = {
     ),
     "friedman1-deep": Case(
         {"inputs": 10, "hidden": (16,) * 4, "likelihood": "heteroscedastic", **_TANH},
-        1200, 500, 4, NutsSettings(100, 100, max_treedepth=9), NutsSettings(300, 200, max_treedepth=9),
+        1200, 500, 4,
+        NutsSettings(100, 100, max_treedepth=9), NutsSettings(300, 200, max_treedepth=9),
     ),
     "digits": Case(
         {"inputs": 64, "hidden": (20,), "outputs": 10, "likelihood": "categorical", **_TANH},

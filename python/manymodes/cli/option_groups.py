@@ -51,9 +51,7 @@ def add_nuts(parser: argparse.ArgumentParser, defaults: ChainSettings | None) ->
     _setting(group, defaults, "chains", "how many chains", type=many)
     _setting(group, nuts, "warmup", "warm-up iterations", type=whole(None))
     _setting(group, nuts, "draws", "draws of each chain", type=whole(None))
-    _setting(
-        group, nuts, "adapt_delta", "target acceptance rate; mams aims at (1 + it) / 2", type=float
-    )
+    _setting(group, nuts, "adapt_delta", "target acceptance; mams aims at (1 + it) / 2", type=float)
     _setting(group, nuts, "max_treedepth", "longest trajectory, log2", type=whole(None, 60))
 
 
