@@ -2,8 +2,7 @@
 
 The sampler is ours, in C++ (``stan/microcanonical``): trajectories at unit speed that the gradient
 turns, with a Metropolis test at the end of each, so that draws have the program's density exactly
-[1]_. On networks of hundreds of weights it needs fewer gradients for an effective draw than NUTS
-(docs/chains.md).
+[1]_. docs/chains.md has what it does beside NUTS: better on some networks, worse on others.
 
 References
 ----------
