@@ -15,6 +15,7 @@ from conftest import made_chains
 from made_comparisons import XOR, make_nested, make_posterior, nested_run
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.mode_weights import (
+    _corrected,
     chain_weights,
     evidence_weights,
     mode_shares,
@@ -187,3 +188,12 @@ def test_a_mode_that_one_live_point_carried_has_a_limit() -> None:
     assert found.log_z[1].at_most - found.log_z[0].value == pytest.approx(
         np.log(4.744 * seen / (1 - seen)), abs=1e-3
     )
+
+
+def test_corrected_shares_add_up_whichever_corrections_are_taken() -> None:
+    """The second would leave nothing: it is not taken, and the others give what it keeps."""
+    shares = np.array([0.6, 0.1, 0.3])
+    np.testing.assert_allclose(_corrected(shares, np.array([0.1, 0.0, -0.1])), [0.7, 0.1, 0.2])
+    found = _corrected(shares, np.array([0.1, -0.1, 0.0]))
+    assert found.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(found, np.array([0.7, 0.1, 0.3]) / 1.1)

@@ -141,13 +141,12 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
     visited = (visits > 0).sum(axis=0)
     correction, correction_sd, corrections = _corrections(modes.climbed_kinds, len(kinds), rng)
     resampled = resampled + corrections
+    by_neighbours = [tempered.share((kind_of_draw == kind).astype(float)) for kind in kinds]
+    corrected = _corrected(np.array([share.value for share in by_neighbours]), correction)
     shares = []
     for kind in kinds:
-        share = tempered.share((kind_of_draw == kind).astype(float))
-        corrected = share.value + correction[kind]
-        if not _LEAST_LEFT * share.value < corrected < 1:
-            corrected = share.value
-        share = Estimate(corrected, float(np.hypot(share.sd, correction_sd[kind])))
+        sd = float(np.hypot(by_neighbours[kind].sd, correction_sd[kind]))
+        share = Estimate(float(corrected[kind]), sd)
         if len(kinds) == 1:  # it holds the whole evidence
             shares.append(Estimate(1.0, 0.0))
             continue
@@ -183,6 +182,18 @@ def tempered_weights(tempered: Tempered, modes: Modes, rng: np.random.Generator)
         found.append(Estimate(share.value / copies, share.sd / copies))
     by_mode = resampled[modes.kinds] / modes.copies[:, None]
     return EvidenceWeights(log_z, found, np.empty(0), by_mode)
+
+
+def _corrected(shares: FloatArray, correction: FloatArray) -> FloatArray:
+    """Return shares, shape (K,), with their corrections, where these leave something sensible.
+
+    Corrections add up to nothing. If some are not taken, all are scaled, so that the shares still
+    add up to what they did.
+    """
+    corrected = shares + correction
+    sensible = (_LEAST_LEFT * shares < corrected) & (corrected < 1)
+    corrected = np.where(sensible, corrected, shares)
+    return np.asarray(corrected * (shares.sum() / corrected.sum()))
 
 
 def _corrections(
