@@ -24,7 +24,7 @@ from manymodes.errors import InputError, SamplingError, StorageError, TimeLimitE
 from manymodes.runtime.threads import threads_in_use
 from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, check_chain
 from manymodes.sampling.chains.nuts_settings import MIN_DRAWS, NutsSettings
-from manymodes.sampling.chains.start_points import problem_at
+from manymodes.sampling.chains.start_points import start_or_random
 from manymodes.sampling.child import PRINTS, run_child
 from manymodes.sampling.runners import config_text, eigen, read_output, runner
 from manymodes.types import FloatArray
@@ -32,7 +32,6 @@ from manymodes.types import FloatArray
 LEAST_DIMS = 2
 """In one dimension there is no direction for the gradient to turn."""
 
-_DEFAULT_RADIUS = 2.0
 _OUTPUT = "output.bin"
 _STATS = ("lp", "acceptance_rate", "step_size", "n_steps", "diverging")
 
@@ -90,12 +89,7 @@ def run_mams(
     if adapted is not None:
         raise InputError("share_warmup: mams takes no metric of other chains; use cmdstan")
     prepare_mams(posterior, settings)
-    if start is None:
-        radius = _DEFAULT_RADIUS
-        start = np.random.default_rng(seed).uniform(-radius, radius, posterior.dims)
-    problem = problem_at(posterior, start)
-    if problem is not None:
-        raise SamplingError(f"the chain cannot start from its point: {problem}")
+    start = start_or_random(posterior, start, seed)
     begun = time.monotonic()
     arrays = _run(posterior, settings, seed, scratch, start, time_limit)
     sampled = time.monotonic() - begun

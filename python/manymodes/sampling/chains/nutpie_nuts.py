@@ -22,7 +22,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import DensityError, InputError, SamplingError, TimeLimitError
 from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, check_chain
 from manymodes.sampling.chains.nuts_settings import MIN_DRAWS, NutsSettings
-from manymodes.sampling.chains.start_points import problem_at
+from manymodes.sampling.chains.start_points import start_or_random
 from manymodes.types import BoolArray, FloatArray
 
 _STATS = {
@@ -35,8 +35,6 @@ _STATS = {
     "energy": "energy",
 }
 """nutpie's names of a draw's statistics and ArviZ's."""
-
-_DEFAULT_RADIUS = 2.0
 
 
 class _RejectedError(Exception):
@@ -116,12 +114,7 @@ def run_nutpie(
         raise InputError("share_warmup: nutpie takes no metric of other chains; use cmdstan")
     check_nutpie(settings)
     nutpie = need_nutpie()
-    if start is None:
-        radius = _DEFAULT_RADIUS
-        start = np.random.default_rng(seed).uniform(-radius, radius, posterior.dims)
-    problem = problem_at(posterior, start)
-    if problem is not None:
-        raise SamplingError(f"the chain cannot start from its point: {problem}")
+    start = start_or_random(posterior, start, seed)
     begun = time.monotonic()
     running = nutpie.sample(
         _model(nutpie, posterior, start),

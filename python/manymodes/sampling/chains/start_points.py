@@ -25,6 +25,7 @@ from manymodes.sampling.chains.engine_draws import EngineFiles, read_draws
 from manymodes.sampling.chains.prior_draws import START_KEY, unconstrained
 from manymodes.types import FloatArray, IntArray
 
+_DEFAULT_RADIUS = 2.0
 _PATHFINDER_FROM = (2, 33)
 _CLIMB_STEPS = 400  # then it stops: optima of large networks fit the noise, and chains stay there
 _CLIMB_MEMORY = 30  # pairs of steps and gradients: 10 take twice as many steps on 1000 weights
@@ -42,6 +43,23 @@ def problem_at(posterior: Posterior, point: FloatArray) -> str | None:
     if not np.isfinite(value):
         return f"the log density is {value}"
     return None if np.isfinite(gradient).all() else "the gradient of the log density is not finite"
+
+
+def start_or_random(posterior: Posterior, start: FloatArray | None, seed: int) -> FloatArray:
+    """Return a chain's start, shape (D,): the given one, or as Stan does uniform in (-2, 2).
+
+    Raises
+    ------
+    SamplingError
+        No chain can start there; the message is Stan's own.
+    """
+    if start is None:
+        radius = _DEFAULT_RADIUS
+        start = np.random.default_rng(seed).uniform(-radius, radius, posterior.dims)
+    problem = problem_at(posterior, start)
+    if problem is not None:
+        raise SamplingError(f"the chain cannot start from its point: {problem}")
+    return start
 
 
 # ------------------------------------------------------------------------------ climbs
