@@ -88,7 +88,7 @@ def run_mams(
     check_chain(posterior, seed, start, adapted, time_limit)
     if adapted is not None:
         raise InputError("share_warmup: mams takes no metric of other chains; use cmdstan")
-    prepare_mams(posterior, settings)
+    check_mams(posterior, settings)
     start = start_or_random(posterior, start, seed)
     begun = time.monotonic()
     arrays = _run(posterior, settings, seed, scratch, start, time_limit)
@@ -112,23 +112,12 @@ def run_mams(
     )
 
 
-def prepare_mams(posterior: Posterior, settings: NutsSettings) -> None:
-    """Check that a posterior can be sampled, and build the runner.
-
-    Raises
-    ------
-    InputError
-        There is one parameter only, or no warm-up.
-    CompileError
-        The C++ compiler fails.
-    ToolchainError
-        There is no CmdStan.
-    """
+def check_mams(posterior: Posterior, settings: NutsSettings) -> None:
+    """Raise `InputError` if there is one parameter only, or no warm-up."""
     if settings.warmup < 1:
         raise InputError(f"warmup: {settings.warmup} is not 1 or more, which mams needs")
     if posterior.dims < LEAST_DIMS:
         raise InputError("sampler: mams needs two parameters or more; use cmdstan")
-    mams_runner()
 
 
 def mams_runner() -> Path:

@@ -8,7 +8,7 @@ from typing import Protocol
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.sampling.chains.cmdstan_nuts import Adapted, NutsChain, run_chain
-from manymodes.sampling.chains.mams import prepare_mams, run_mams
+from manymodes.sampling.chains.mams import check_mams, mams_runner, run_mams
 from manymodes.sampling.chains.nutpie_nuts import check_nutpie, need_nutpie, run_nutpie
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.types import FloatArray
@@ -72,7 +72,8 @@ def prepare_sampler(name: str, posterior: Posterior, settings: NutsSettings) -> 
         The C++ compiler fails.
     """
     if name == MAMS:
-        prepare_mams(posterior, settings)
+        check_mams(posterior, settings)
+        mams_runner()
     elif name == NUTPIE:
         check_nutpie(settings)
 
