@@ -42,7 +42,7 @@ def test_shares_are_of_the_draws_that_a_chain_has() -> None:
 
 
 def test_a_chain_that_was_cut_short_counts_by_its_draws() -> None:
-    found = occupancies(chains(np.zeros((4, 3))), modes(), np.random.default_rng(seeded(1)))
+    found, _ = occupancies(chains(np.zeros((4, 3))), modes(), np.random.default_rng(seeded(1)))
     assert [one.value for one in found] == pytest.approx([6 / 14, 8 / 14])
     assert all(0.1 < one.sd < 0.35 for one in found)  # of four chains, each in one mode or two
     assert np.isnan(occupancies(None, modes(), np.random.default_rng(seeded(1)))[0].value)

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from manymodes.density.posterior import Posterior
 from manymodes.modes.active_units import ActiveUnits, posterior_active
 from manymodes.modes.find import Modes, ModeSettings, find_modes
+from manymodes.modes.functions import FunctionSummary, function_summaries
 from manymodes.modes.headline import NESTED, TEMPERED, Headline, headline
 from manymodes.modes.held_out import HeldOut, held_out_lpd
 from manymodes.modes.mode_weights import (
@@ -46,6 +47,7 @@ from manymodes.types import FloatArray, IntArray
 PROMINENT = 1e-3
 """A mode is prominent if its evidence exceeds this share of the largest (Yallup et al. 2022)."""
 
+_ABOVE_ERROR = 2.0  # standard errors
 _AT_ONCE = 8_000_000  # predictions held at once while R-hat is computed
 _NAN = float("nan")
 
@@ -116,6 +118,8 @@ class Comparison:
     evidence_draws : array of shape (M, B)
         Evidence shares of the modes, as ``summaries`` lists them, for random volumes: the
         error of any sum over modes is the spread of the sum.
+    stacking_draws, occupancy_draws : arrays of shape (M, B')
+        Resamples of the other two weights, for the same purpose.
     evidence_spread : float
         The scatter of the modes' shares between nested runs, in units of the error by random
         volumes, at least 1; the errors of modes are already multiplied by it.
@@ -150,6 +154,25 @@ class Comparison:
     weighings: tuple[Weighing, ...] = ()
     held_out: tuple[HeldOutScore, ...] = ()
     tempered: Tempered | None = None
+    stacking_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    occupancy_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @cached_property
+    def functions(self) -> tuple[FunctionSummary, ...]:
+        """The functions that the modes compute, by number, with their weights."""
+        order = np.argsort(self.labels)
+        draws = {
+            "evidence": self.evidence_draws,
+            "stacking": self.stacking_draws,
+            "occupancy": self.occupancy_draws,
+        }
+        return function_summaries(
+            self.summaries,
+            self.modes.kinds[order],
+            self.modes.copies[order],
+            draws,
+            self.headline.log_z,
+        )
 
     @cached_property
     def headline(self) -> Headline:
@@ -220,13 +243,19 @@ class Comparison:
 
     @property
     def prominent(self) -> tuple[ModeSummary, ...]:
-        """The prominent modes, by `ranked_by`; empty if nothing ranks them."""
+        """The prominent modes, by `ranked_by`; empty if nothing ranks them.
+
+        By occupancy a mode is prominent only if it holds a chain or a share above its error: a few
+        stray draws are no mode.
+        """
         if not self.ranked_by:
             return ()
-        shares = np.array([getattr(mode, self.ranked_by).value for mode in self.summaries])
-        limit = PROMINENT * np.nanmax(shares)
+        shares = [getattr(mode, self.ranked_by) for mode in self.summaries]
+        limit = PROMINENT * np.nanmax([share.value for share in shares])
         return tuple(
-            mode for mode, share in zip(self.summaries, shares, strict=True) if share > limit
+            mode
+            for mode, share in zip(self.summaries, shares, strict=True)
+            if share.value > limit and (self.ranked_by == "evidence" or _is_held(mode))
         )
 
     @property
@@ -302,6 +331,12 @@ class Comparison:
     def prominent_functions(self) -> int:
         """The number of different functions among the prominent modes."""
         return len({mode.function for mode in self.prominent})
+
+    @property
+    def shown_functions(self) -> tuple[FunctionSummary, ...]:
+        """The functions to tell a reader of: with a prominent mode or most draws of a chain."""
+        told = {mode.function for mode in self.prominent}
+        return tuple(one for one in self.functions if one.id in told or one.chains)
 
     @cached_property
     def active(self) -> dict[str, ActiveUnits]:
@@ -471,7 +506,7 @@ def _compare(
     if nested is not None:
         by_engine[NESTED] = evidence_weights(nested, modes, rng)
     evidence = combined_weights(by_engine, headline(nested, tempered), n_modes)
-    occupancy = occupancies(chains, modes, rng)
+    occupancy, occupancy_draws = occupancies(chains, modes, rng)
     by_chain = chain_weights(chains, modes, evidence.shares, rng)
     majority = np.zeros(n_modes, dtype=int)
     if chains is not None:
@@ -480,7 +515,7 @@ def _compare(
     order = np.lexsort(([-m.value for m in occupancy], [-_rank(m) for m in ranking]))
     labels = np.empty(n_modes, dtype=np.intp)
     labels[order] = np.arange(1, n_modes + 1)
-    functions = _renumbered(modes.functions[order])
+    functions = _numbered(modes.functions[order], [ranking[mode] for mode in order])
     summaries = tuple(
         ModeSummary(
             id=rank + 1,
@@ -520,6 +555,8 @@ def _compare(
         by_chain.weighings,
         scores,
         tempered,
+        by_chain.mode_draws[order],
+        occupancy_draws[order],
     )
 
 
@@ -538,10 +575,19 @@ def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:
         yield chains.posterior.function_values(chains.rows, X[start : start + block])
 
 
-def _renumbered(functions: IntArray) -> list[int]:
-    """Give functions numbers from 1 in the order in which they first appear."""
-    first_seen = {f: i + 1 for i, f in enumerate(dict.fromkeys(functions.tolist()))}
-    return [first_seen[f] for f in functions.tolist()]
+def _is_held(mode: ModeSummary) -> bool:
+    """Return whether chains hold a mode: most draws of one, or a share that exceeds its error."""
+    return mode.chains > 0 or mode.occupancy.value > _ABOVE_ERROR * mode.occupancy.sd
+
+
+def _numbered(functions: IntArray, ranking: list[Estimate]) -> list[int]:
+    """Give functions numbers from 1 by their weight, which their modes sum up to."""
+    total: dict[int, float] = dict.fromkeys(functions.tolist(), 0.0)
+    for function, share in zip(functions.tolist(), ranking, strict=True):
+        total[function] += float(np.nan_to_num(share.value))
+    order = sorted(total, key=lambda function: -total[function])  # ties by their first mode
+    number = {function: place for place, function in enumerate(order, start=1)}
+    return [number[function] for function in functions.tolist()]
 
 
 def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:

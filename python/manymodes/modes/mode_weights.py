@@ -376,19 +376,21 @@ def mode_shares(labels: IntArray, n_modes: int) -> FloatArray:
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))
 
 
-def occupancies(chains: Chains | None, modes: Modes, rng: np.random.Generator) -> list[Estimate]:
-    """Return each mode's share of all draws; the error is by resampling chains.
+def occupancies(
+    chains: Chains | None, modes: Modes, rng: np.random.Generator
+) -> tuple[list[Estimate], FloatArray]:
+    """Return each mode's share of all draws, and the shares for resampled chains, shape (M, B).
 
     A chain that was cut short counts by the draws that it has.
     """
     if chains is None:
-        return [Estimate()] * modes.n_modes
+        return [Estimate()] * modes.n_modes, np.empty((modes.n_modes, 0))
     counts = mode_shares(modes.chains, modes.n_modes) * chains.lengths[:, None]
     picks = rng.integers(len(counts), size=(_RESAMPLES, len(counts)))
     resampled = np.stack([counts[pick].sum(axis=0) / counts[pick].sum() for pick in picks])
     sd = resampled.std(axis=0, ddof=1)
     value = counts.sum(axis=0) / counts.sum()
-    return [Estimate(float(v), float(s)) for v, s in zip(value, sd, strict=True)]
+    return [Estimate(float(v), float(s)) for v, s in zip(value, sd, strict=True)], resampled.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -403,11 +405,14 @@ class ChainWeights:
         Stacking beside other ways; empty without leave-one-out scores of two observations.
     by_mode : list of M Estimate
         Stacking weights summed by mode.
+    mode_draws : array of shape (M, B)
+        Resamples of them.
     """
 
     stacking: Stacking | None
     weighings: tuple[Weighing, ...]
     by_mode: list[Estimate]
+    mode_draws: FloatArray
 
 
 def chain_weights(
@@ -418,12 +423,12 @@ def chain_weights(
     They are weighed by the observations that every chain scores. One that no chain gives a
     density does not tell chains apart, and is left out.
     """
-    unknown = [Estimate()] * modes.n_modes
+    unknown = ChainWeights(None, (), [Estimate()] * modes.n_modes, np.empty((modes.n_modes, 0)))
     if chains is None:
-        return ChainWeights(None, (), unknown)
+        return unknown
     lpd = chains.scored_lpd
     if len(lpd) < 2:
-        return ChainWeights(None, (), unknown)
+        return unknown
     shares = mode_shares(modes.chains, modes.n_modes)
     stacking = stack(lpd)
     found = weighings(
@@ -438,7 +443,7 @@ def chain_weights(
         Estimate(float(value), float(sd))
         for value, sd in zip(found[0].mode_weights, found[0].mode_sd, strict=True)
     ]
-    return ChainWeights(stacking, found, by_mode)
+    return ChainWeights(stacking, found, by_mode, np.empty((modes.n_modes, 0)))
 
 
 def _evidence_of_chains(evidence: list[Estimate], shares: FloatArray) -> FloatArray | None:

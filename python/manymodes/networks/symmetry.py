@@ -69,6 +69,38 @@ def group_order(network: Network) -> int:
     return orders << sum(_flips(network))
 
 
+def order_in_words(network: Network) -> str:
+    """Return how `group_order` comes about, such as ``2!·2²``: H! orders, and two signs a unit.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its constraint does not matter.
+
+    Returns
+    -------
+    str
+        Factors of each hidden layer; empty if the group has a single member.
+
+    Examples
+    --------
+    >>> from manymodes.networks.symmetry import order_in_words
+    >>> order_in_words(mm.Network(2, (3, 2), activation="tanh"))
+    '3!·2³·2!·2²'
+    """
+    flips = _flips(network)
+    widths = network.hidden if network.active is None else (0,) * len(network.hidden)
+    factors = []
+    for layer, width in enumerate(widths):
+        factors += [f"{width}!"] if width > 1 else []
+        signs = flips[layer] if layer < len(flips) else 0
+        factors += ["2" if signs == 1 else f"2{str(signs).translate(_RAISED)}"] if signs else []
+    return "·".join(factors)
+
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def _flips(network: Network) -> tuple[int, ...]:
     return flippable(network.activation, network.hidden, network.active)
 
