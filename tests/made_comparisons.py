@@ -13,13 +13,14 @@ import numpy as np
 from conftest import made_chains
 from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.modes.find import Modes
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.networks.network import Network
 from manymodes.sampling.base_measures import LOGISTIC, BaseMeasure
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested, NestedRun
 from manymodes.statistics.chain_weightings import Weighing, weighings
 from manymodes.statistics.estimate import Estimate
-from manymodes.statistics.stacking import stack
+from manymodes.statistics.pooled import Groups
 
 N_OBS, DRAWS = 30, 60
 
@@ -213,7 +214,7 @@ def make(
         summaries=modes,
         labels=np.arange(1, n_modes + 1),
         nested_weights=integrated.weights if integrated else np.empty(0),
-        stacking=stack(sampled.lpd.T) if sampled else None,
+        stacked=stack_chains(sampled, Groups.single(sampled.n_chains)) if sampled else None,
         weighings=weighed(sampled.lpd, chain_labels[:, 0]) if sampled else (),
         rhat_weights=np.linspace(1.0, 3.0, posterior.dims) if chains else np.empty(0),
         rhat_function=np.linspace(1.0, 1.4, N_OBS * classes) if chains and network else np.empty(0),

@@ -25,7 +25,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.density.variables import Variable
 from manymodes.errors import DensityError, InputError, NamesWarning
-from manymodes.modes.find import _function_distance, _known_moments
+from manymodes.modes.function_space import function_distance, known_moments
 from manymodes.report.plots.scores import _scored, plot_scores
 from manymodes.runtime.storage import write_arrays
 from manymodes.sampling.chains.chain_files import read_record, record_file
@@ -365,12 +365,12 @@ def test_a_file_of_0_1_0_is_read_as_it_would_be_written_today(tmp_path: Path) ->
 
 def test_functions_are_told_apart_by_what_is_known_of_them() -> None:
     values = np.array([[1.0, np.nan, -np.inf], [3.0, 5.0, np.nan]])
-    mean, variance = _known_moments(values)
+    mean, variance = known_moments(values)
     np.testing.assert_array_equal(mean, [2.0, 5.0, np.nan])
     np.testing.assert_array_equal(variance, [1.0, 0.0, np.nan])
-    assert _function_distance(mean, mean, 2 * variance) == 0
-    assert _function_distance(mean, np.array([2.0, 5.0, 1.0]), variance) == np.inf
-    assert _function_distance(np.full(1, np.nan), np.full(1, np.nan), np.zeros(1)) == np.inf
+    assert function_distance(mean, mean, 2 * variance) == 0
+    assert function_distance(mean, np.array([2.0, 5.0, 1.0]), variance) == np.inf
+    assert function_distance(np.full(1, np.nan), np.full(1, np.nan), np.zeros(1)) == np.inf
 
 
 def test_violins_are_drawn_without_what_has_no_likelihood() -> None:

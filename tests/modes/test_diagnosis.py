@@ -66,7 +66,7 @@ def compared(
         ),
         labels=np.arange(1, n_modes + 1),
         nested_weights=np.empty(0),
-        stacking=None,
+        stacked=None,
         rhat_weights=np.empty(0),
         rhat_function=np.empty(0),
     )

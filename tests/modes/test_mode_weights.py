@@ -30,11 +30,13 @@ LENGTHS = [4, 2, 4, 4]
 
 
 def chains(lpd: Any) -> Any:
-    return made_chains(None, np.zeros((4, 4, 1)), lengths=LENGTHS, lpd=lpd)
+    posterior: Any = SimpleNamespace(network=None, has_log_lik=False)
+    return made_chains(posterior, np.zeros((4, 4, 1)), lengths=LENGTHS, lpd=lpd)
 
 
 def modes() -> Any:
-    return SimpleNamespace(chains=LABELS, n_modes=2)
+    own, one = np.arange(2), np.ones(2, dtype=int)
+    return SimpleNamespace(chains=LABELS, n_modes=2, kinds=own, copies=one)
 
 
 def test_shares_are_of_the_draws_that_a_chain_has() -> None:
@@ -45,7 +47,7 @@ def test_a_chain_that_was_cut_short_counts_by_its_draws() -> None:
     found, _ = occupancies(chains(np.zeros((4, 3))), modes(), np.random.default_rng(seeded(1)))
     assert [one.value for one in found] == pytest.approx([6 / 14, 8 / 14])
     assert all(0.1 < one.sd < 0.35 for one in found)  # of four chains, each in one mode or two
-    assert np.isnan(occupancies(None, modes(), np.random.default_rng(seeded(1)))[0].value)
+    assert np.isnan(occupancies(None, modes(), np.random.default_rng(seeded(1)))[0][0].value)
 
 
 def test_chains_are_weighed_in_every_way_that_is_known() -> None:
@@ -60,10 +62,11 @@ def test_chains_are_weighed_in_every_way_that_is_known() -> None:
         "uniform",
         "evidence",
     ]
-    assert found.stacking is not None
-    assert found.stacking.converged
-    np.testing.assert_allclose(found.stacking.weights, found.weighings[0].weights)
-    by_mode = found.stacking.weights @ mode_shares(LABELS, 2)
+    assert found.stacked is not None
+    stacking = found.stacked.stacking
+    assert stacking.converged
+    np.testing.assert_allclose(stacking.weights, found.weighings[0].weights)
+    by_mode = stacking.weights @ mode_shares(LABELS, 2)
     assert [one.value for one in found.by_mode] == pytest.approx(by_mode.tolist())
     np.testing.assert_allclose(found.weighings[3].mode_weights, [0.9, 0.1], atol=1e-6)
 
@@ -75,7 +78,7 @@ def test_without_an_evidence_or_scores_less_is_known() -> None:
     assert [one.name for one in found.weighings] == ["stacking", "pseudo-BMA+", "uniform"]
     for scores in (np.empty((4, 0)), lpd[:, :1], np.full((4, 5), -np.inf)):
         none = chain_weights(chains(scores), modes(), unknown, np.random.default_rng(seeded(1)))
-        assert none.stacking is None
+        assert none.stacked is None
         assert none.weighings == ()
         assert np.isnan(none.by_mode[0].value)
 

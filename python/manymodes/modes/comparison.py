@@ -25,6 +25,7 @@ from manymodes.modes.mode_weights import (
     occupancies,
     tempered_weights,
 )
+from manymodes.modes.stacked_chains import StackedChains
 from manymodes.modes.summary_entries import (
     evidence_entry,
     nested_entry,
@@ -109,8 +110,8 @@ class Comparison:
     nested_weights : array of shape (n,)
         Posterior weights of the merged nested points, each mode by its own volume; they differ
         from `Nested.weights` if the live points of separate modes have drifted.
-    stacking : Stacking or None
-        Weights of the chains.
+    stacked : StackedChains or None
+        The stacking of the chains by function; None without leave-one-out scores.
     rhat_weights : float array of shape (P',)
         R-hat of each unconstrained coordinate.
     rhat_function : float array of shape (N, ...)
@@ -146,7 +147,7 @@ class Comparison:
     summaries: tuple[ModeSummary, ...]
     labels: IntArray
     nested_weights: FloatArray
-    stacking: Stacking | None
+    stacked: StackedChains | None
     rhat_weights: FloatArray
     rhat_function: FloatArray
     evidence_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
@@ -156,6 +157,11 @@ class Comparison:
     tempered: Tempered | None = None
     stacking_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     occupancy_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @property
+    def stacking(self) -> Stacking | None:
+        """The weights of the chains: stacking weighs functions, whose chains share the weight."""
+        return None if self.stacked is None else self.stacked.stacking
 
     @cached_property
     def functions(self) -> tuple[FunctionSummary, ...]:
@@ -413,13 +419,19 @@ class Comparison:
         }
         if chains.lpd.shape[1]:
             entry["log_lik"] = chains.missing_log_lik.as_dict()
-        if self.stacking is not None:
+        if self.stacked is not None and self.stacking is not None:
             entry["r_eff_median"] = float(np.nanmedian(chains.r_eff))
             entry["stacking"] = {
                 "observations": len(chains.scored_lpd),
                 "score": self.stacking.score,
                 "certificate": self.stacking.certificate,
                 "effective_chains": self.stacking.effective_chains,
+                "groups": self.stacked.groups.n_groups,
+                "by_chain": {
+                    "score": self.stacked.by_chain.score,
+                    "certificate": self.stacked.by_chain.certificate,
+                    "effective_chains": self.stacked.by_chain.effective_chains,
+                },
                 "pareto_k_above_0.7": int((chains.pareto_k > 0.7).sum()),
             }
             entry["weightings"] = weightings_entry(self.weighings, self.held_out)
@@ -547,7 +559,7 @@ def _compare(
         summaries,
         labels,
         evidence.point_weights,
-        by_chain.stacking,
+        by_chain.stacked,
         rhat_weights,
         rhat_of_function,
         evidence.share_draws[order] if by_engine else evidence.share_draws,

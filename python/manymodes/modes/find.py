@@ -20,6 +20,7 @@ from scipy.sparse import csgraph
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.modes.function_space import function_distance, function_values, known_moments
 from manymodes.modes.landscape import Landscape
 from manymodes.modes.orbits import Orbits
 from manymodes.modes.peaks import Atlas
@@ -507,49 +508,14 @@ def _functions(
         )
         members = np.flatnonzero(kinds[labels] == kind)
         picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
-        values = _function_values(posterior, pool.eta[picks])
-        mean, variance = _known_moments(values)
+        values = function_values(posterior, pool.eta[picks])
+        mean, variance = known_moments(values)
         means.append(mean)
         variances.append(variance)
     alike = np.eye(n_kinds, dtype=bool)
     for a, b in combinations(range(n_kinds), 2):
-        distance = _function_distance(means[a], means[b], variances[a] + variances[b])
+        distance = function_distance(means[a], means[b], variances[a] + variances[b])
         alike[a, b] = distance <= settings.function_distance
     group = csgraph.connected_components(alike, directed=False)[1][kinds]
     highest = np.unique(group, return_index=True)[1]  # modes are ordered by height
     return np.unique(highest[group], return_inverse=True)[1].astype(np.intp)
-
-
-def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and variance over draws of each column, shape (S, n); NaN if none is finite.
-
-    Draws without a finite value in a column do not count there: a log likelihood may be NaN.
-    """
-    known = np.isfinite(values)
-    count = known.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        mean = np.where(known, values, 0.0).sum(axis=0) / count
-        variance = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / count
-    return mean, variance
-
-
-def _function_distance(mean: FloatArray, other: FloatArray, variance: FloatArray) -> float:
-    """Return the distance of two functions in units of their spread.
-
-    It is infinite if the mean of only one, or of neither, is known.
-    """
-    known = np.isfinite(mean)
-    if not known.any() or (known != np.isfinite(other)).any():
-        return np.inf
-    with np.errstate(over="ignore", invalid="ignore"):
-        terms = (mean - other)[known] ** 2 / (variance[known] + 1e-12)
-    return float(np.sqrt(np.mean(terms)))
-
-
-def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:
-    """Return each draw's function on the inputs of the data, shape (S, anything)."""
-    if posterior.network is None:
-        return posterior.log_lik(eta)
-    rows = posterior.constrain_rows(eta)
-    values = posterior.function_values(rows, np.asarray(posterior.data["X"]))
-    return values.reshape(len(eta), -1)

@@ -10,6 +10,7 @@ from scipy import special
 
 from manymodes.modes.find import Modes
 from manymodes.modes.headline import NESTED, Headline
+from manymodes.modes.stacked_chains import StackedChains, stack_chains
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.tempered import Tempered
@@ -17,7 +18,6 @@ from manymodes.statistics.chain_weightings import Weighing, mode_evidence_weight
 from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.nested_volumes import RegionWeights, open_passes, region_weights, settled
 from manymodes.statistics.scatter import inflation
-from manymodes.statistics.stacking import Stacking, stack
 from manymodes.types import FloatArray, IntArray
 
 _VOLUME_DRAWS = 200
@@ -399,17 +399,17 @@ class ChainWeights:
 
     Attributes
     ----------
-    stacking : Stacking or None
-        Their stacking, with its certificate; None without leave-one-out scores.
+    stacked : StackedChains or None
+        Their stacking by function; None without leave-one-out scores.
     weighings : tuple of Weighing
         Stacking beside other ways; empty without leave-one-out scores of two observations.
     by_mode : list of M Estimate
-        Stacking weights summed by mode.
+        Stacking weights by mode: the draws of a function share its weight, and copies do evenly.
     mode_draws : array of shape (M, B)
         Resamples of them.
     """
 
-    stacking: Stacking | None
+    stacked: StackedChains | None
     weighings: tuple[Weighing, ...]
     by_mode: list[Estimate]
     mode_draws: FloatArray
@@ -430,20 +430,33 @@ def chain_weights(
     if len(lpd) < 2:
         return unknown
     shares = mode_shares(modes.chains, modes.n_modes)
-    stacking = stack(lpd)
+    stacked = stack_chains(chains)
     found = weighings(
         lpd,
-        stacking=stacking,
+        groups=stacked.groups,
+        stacking=stacked.of_groups,
         evidence=_evidence_of_chains(evidence, shares),
         shares=shares,
         n_boot=_REPLICATIONS,
         rng=rng,
     )
+    draws = _over_copies(found[0].mode_draws, modes)
     by_mode = [
         Estimate(float(value), float(sd))
-        for value, sd in zip(found[0].mode_weights, found[0].mode_sd, strict=True)
+        for value, sd in zip(
+            _over_copies(found[0].mode_weights, modes), draws.std(axis=0, ddof=1), strict=True
+        )
     ]
-    return ChainWeights(stacking, found, by_mode, np.empty((modes.n_modes, 0)))
+    return ChainWeights(stacked, found, by_mode, draws.T)
+
+
+def _over_copies(weights: FloatArray, modes: Modes) -> FloatArray:
+    """Return weights of modes, shape (..., M), with those of copies evened out.
+
+    Copies predict alike. Each has its part of their weight, also a copy that holds no draw.
+    """
+    of_kind = weights @ np.eye(modes.kinds.max(initial=-1) + 1)[modes.kinds]
+    return np.asarray(of_kind[..., modes.kinds] / modes.copies)
 
 
 def _evidence_of_chains(evidence: list[Estimate], shares: FloatArray) -> FloatArray | None:

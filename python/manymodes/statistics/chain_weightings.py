@@ -1,8 +1,9 @@
 """Several weightings of the same chains side by side, with their scores.
 
-Stacking weights are chosen to predict the same observations that their leave-one-out score sums
-over, so this score is too good. The held-out score is fair: the observations are divided into
-folds, and weights are fitted without a fold and scored on it.
+Chains that sample one distribution are pooled before they are weighed and scored. Stacking weights
+are chosen to predict the same observations that their leave-one-out score sums over, so this score
+is too good. The held-out score is fair: the observations are divided into folds, and weights are
+fitted without a fold and scored on it.
 
 References
 ----------
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +24,15 @@ from scipy.special import softmax
 
 from manymodes.errors import InputError
 from manymodes.statistics.estimate import Estimate
+from manymodes.statistics.pooled import Groups, pooled_lpd
 from manymodes.statistics.simplex import maximise
-from manymodes.statistics.stacking import Stacking, pseudo_bma_plus, stack, weight_errors
+from manymodes.statistics.stacking import (
+    Stacking,
+    check_shares,
+    pseudo_bma_plus,
+    stack,
+    weight_errors,
+)
 from manymodes.types import FloatArray
 
 __all__ = ["HeldOutScore", "Weighing", "mode_evidence_weights", "score_weighings"]
@@ -41,7 +50,7 @@ class Weighing:
     Attributes
     ----------
     name
-        ``stacking``, ``pseudo-BMA+``, ``uniform`` or ``evidence``.
+        ``stacking``, ``chain stacking``, ``pseudo-BMA+``, ``uniform`` or ``evidence``.
     weights
         Weight of each chain, shape (K,), adding up to 1.
     loo
@@ -52,10 +61,12 @@ class Weighing:
         The same sum, each term with weights that were fitted without its fold.
     difference
         `held_out` minus that of stacking; its error is that of the paired differences.
-    mode_weights, mode_sd
-        Weights summed by mode and their standard errors, shape (M,); empty without `shares`.
-        Errors of stacking and of pseudo-BMA+ by the Bayesian bootstrap over observations, of
-        uniform weights by resampling chains; that of the evidence is not in the lpd, and NaN.
+    mode_weights
+        Weights summed by mode, shape (M,); empty without `shares`.
+    mode_draws
+        Resamples of them, shape (B, M): of stacking and of pseudo-BMA+ by the Bayesian bootstrap
+        over observations and by resampling the draws behind the scores, of uniform weights by
+        resampling chains. The error of the evidence is not in the lpd: there are none.
 
     Examples
     --------
@@ -74,7 +85,14 @@ class Weighing:
     held_out: Estimate
     difference: Estimate
     mode_weights: FloatArray
-    mode_sd: FloatArray
+    mode_draws: FloatArray
+
+    @property
+    def mode_sd(self) -> FloatArray:
+        """Standard errors of `mode_weights`, shape (M,); NaN where they are not known."""
+        if len(self.mode_draws) < 2:
+            return np.full(len(self.mode_weights), np.nan)
+        return np.asarray(self.mode_draws.std(axis=0, ddof=1))
 
 
 class HeldOutScore(NamedTuple):
@@ -107,6 +125,7 @@ class HeldOutScore(NamedTuple):
 def weighings(
     lpd: ArrayLike,
     *,
+    groups: Groups | None = None,
     stacking: Stacking | None = None,
     evidence: ArrayLike | None = None,
     shares: ArrayLike | None = None,
@@ -121,8 +140,10 @@ def weighings(
     lpd
         Log predictive density of each observation under each chain, shape (N, K), nats, as in
         `manymodes.statistics.stacking.stack`.
+    groups
+        Chains that are pooled before they are weighed; by default each is weighed on its own.
     stacking
-        The result of `stack` for these densities, if it is known.
+        The result of `stack` for these densities, pooled by groups, if it is known.
     evidence
         Weight of each chain by evidence, shape (K,), adding up to 1: `mode_evidence_weights`.
     shares
@@ -137,8 +158,9 @@ def weighings(
     Returns
     -------
     tuple of Weighing
-        Stacking first, then pseudo-BMA+ (unless every chain gives some observation a density
-        of zero), uniform and, if given, evidence.
+        Stacking first, then, if chains are pooled, stacking of chains as if they were not;
+        pseudo-BMA+ (unless every chain gives some observation a density of zero), uniform and, if
+        given, evidence.
 
     Raises
     ------
@@ -148,6 +170,8 @@ def weighings(
 
     Notes
     -----
+    The chains of a group share its weight by their draws, and the group scores as its draws
+    together: log sum_g W_g / sum_k (w_k / W_g) exp(-lpd_ik), the second sum over its chains.
     Pseudo-BMA+ as in Yao et al. (2018); a chain that gives an observation a density of zero has no
     weight in it. The errors of its weights by mode bootstrap the observations about its own
     bootstrap: counts c from N Dirichlet(1, ..., 1), and then replications from Dirichlet(c).
@@ -163,45 +187,62 @@ def weighings(
     array([0.25, 0.75])
     """
     array = np.asarray(lpd, dtype=float)
+    groups = Groups.single(array.shape[-1]) if groups is None else groups
+    alone = Groups.single(array.shape[-1])
+    pooled = groups.pool(array) if array.ndim == 2 else array
     if stacking is None:
-        stacking = stack(array)  # and the shape is checked
+        stacking = stack(pooled)  # and the shape is checked
     n_obs, n_chains = array.shape
     if folds < 2 or n_obs < 2:
         raise InputError(f"folds is {folds} and there are {n_obs} observations: both must be 2+.")
-    fixed = {"uniform": np.full(n_chains, 1 / n_chains)}
-    if evidence is not None:
-        fixed["evidence"] = _probabilities(evidence, n_chains)
-    fits: dict[str, Callable[[FloatArray], FloatArray]] = {
-        "stacking": lambda part: stack(part).weights
-    }
-    if np.isfinite(array).all(axis=0).any():
-        fits["pseudo-BMA+"] = lambda part: _pseudo_bma_plus(part, rng)
+    fits = {"stacking": _Fit(groups, lambda part: stack(part).weights)}
+    if groups.n_groups < n_chains:
+        fits["chain stacking"] = _Fit(alone, lambda part: stack(part).weights)
+    if np.isfinite(pooled).all(axis=0).any():
+        fits["pseudo-BMA+"] = _Fit(groups, lambda part: _pseudo_bma_plus(part, rng))
     whole = {
-        name: stacking.weights if name == "stacking" else fit(array) for name, fit in fits.items()
+        name: groups.spread(stacking.weights) if name == "stacking" else fit.weights(array)
+        for name, fit in fits.items()
     }
-    whole.update(fixed)
+    whole["uniform"] = np.full(n_chains, 1 / n_chains)
+    if evidence is not None:
+        whole["evidence"] = _probabilities(evidence, n_chains)
     fold = rng.permutation(n_obs) % min(folds, n_obs)
     held_out = {name: np.empty(n_obs) for name in whole}
     for number in range(fold.max() + 1):
         rest, part = array[fold != number], array[fold == number]
-        for name in whole:
-            weights = fits[name](rest) if name in fits else fixed[name]
-            held_out[name][fold == number] = _log_density(part, weights)
+        for name, fixed in whole.items():
+            weights = fits[name].weights(rest) if name in fits else fixed
+            by = fits[name].groups if name in fits else groups
+            held_out[name][fold == number] = _pooled_density(part, weights, by)
     found = []
     for name, weights in whole.items():
-        by_mode, sd = _by_mode(name, array, weights, shares, n_boot, rng)
+        by = fits[name].groups if name in fits else groups
+        by_mode, draws = _by_mode(name, array, weights, by, shares, n_boot, rng)
         found.append(
             Weighing(
                 name=name,
                 weights=weights,
-                loo=_score(_log_density(array, weights)),
+                loo=_score(_pooled_density(array, weights, by)),
                 held_out=_score(held_out[name]),
                 difference=_score(_difference(held_out[name], held_out["stacking"])),
                 mode_weights=by_mode,
-                mode_sd=sd,
+                mode_draws=draws,
             )
         )
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A way to find weights of groups of chains from their scores."""
+
+    groups: Groups
+    of_groups: Callable[[FloatArray], FloatArray]
+
+    def weights(self, lpd: FloatArray) -> FloatArray:
+        """Return the weight of each chain, shape (K,)."""
+        return self.groups.spread(self.of_groups(self.groups.pool(lpd)))
 
 
 def score_weighings(weighings: Sequence[Weighing], lpd_out: ArrayLike) -> tuple[HeldOutScore, ...]:
@@ -319,28 +360,35 @@ def _by_mode(
     name: str,
     lpd: FloatArray,
     weights: FloatArray,
+    groups: Groups,
     shares: ArrayLike | None,
     n_boot: int,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the weights summed by mode and their errors, both (M,)."""
+    """Return the weights summed by mode, (M,), and resamples of them, (B, M)."""
     if shares is None:
-        return np.empty(0), np.empty(0)
-    if name == "stacking":  # checks the shares for the others too
-        sd = weight_errors(lpd, shares, n_boot=n_boot, rng=rng).sd
-    by_mode = weights @ (s := np.asarray(shares, dtype=float))
-    if name == "evidence":
-        sd = np.full(len(by_mode), np.nan)
+        return np.empty(0), np.empty((0, 0))
+    s = check_shares(shares, lpd.shape[1])
+    by_mode = weights @ s
+    drawn = np.empty((0, s.shape[1]))
+    if name in ("stacking", "chain stacking"):
+        drawn = weight_errors(
+            groups.pool(lpd),
+            groups.shares(s),
+            n_boot=n_boot,
+            rng=rng,
+            rescored=partial(groups.rescored, lpd) if groups.has_noise else None,
+        ).replications
     elif name == "uniform":
         picks = rng.integers(len(s), size=(n_boot, len(s)))
-        sd = np.stack([s[pick].mean(axis=0) for pick in picks]).std(axis=0, ddof=1)
+        drawn = np.stack([s[pick].mean(axis=0) for pick in picks])
     elif name == "pseudo-BMA+":
         drawn = np.empty((n_boot, len(by_mode)))
         for b in range(n_boot):
             counts = len(lpd) * rng.dirichlet(np.ones(len(lpd)))
-            drawn[b] = _pseudo_bma_plus(lpd, rng, counts) @ s
-        sd = drawn.std(axis=0, ddof=1)
-    return by_mode, sd
+            pooled = groups.rescored(lpd, rng) if groups.has_noise else groups.pool(lpd)
+            drawn[b] = _pseudo_bma_plus(pooled, rng, counts) @ groups.shares(s)
+    return by_mode, drawn
 
 
 def _pseudo_bma_plus(
@@ -356,6 +404,14 @@ def _pseudo_bma_plus(
         alpha *= len(lpd) / alpha.sum(axis=1, keepdims=True)
         weights[finite] = softmax(alpha @ lpd[:, finite], axis=1).mean(axis=0)
     return weights
+
+
+def _pooled_density(lpd: FloatArray, weights: FloatArray, groups: Groups) -> FloatArray:
+    """Return the log density of each observation under the weighted groups, shape (N,)."""
+    total = np.asarray(np.bincount(groups.of_chain, weights=weights), dtype=float)
+    used = (total > 0)[groups.of_chain]
+    number = np.unique(groups.of_chain[used], return_inverse=True)[1]
+    return _log_density(pooled_lpd(lpd[:, used], number, weights[used]), total[total > 0])
 
 
 def _log_density(lpd: FloatArray, weights: FloatArray) -> FloatArray:

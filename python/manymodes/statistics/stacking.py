@@ -16,6 +16,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,6 +176,7 @@ def weight_errors(
     lam: float = 1.0001,
     tol: float = 1e-6,
     rng: np.random.Generator,
+    rescored: Callable[[np.random.Generator], FloatArray] | None = None,
 ) -> GroupWeights:
     """Estimate the errors of stacking weights by the Bayesian bootstrap over observations.
 
@@ -192,6 +194,9 @@ def weight_errors(
         As in `stack`.
     rng
         Source of randomness.
+    rescored
+        Returns `lpd` as other draws of the posterior might have given it, so that replications
+        scatter by Monte Carlo error too (`manymodes.statistics.pooled.Groups.rescored`).
 
     Returns
     -------
@@ -229,7 +234,7 @@ def weight_errors(
     density, _ = _densities(lpd)
     _check_settings(lam, tol)
     n_obs, n_chains = density.shape
-    shares = np.eye(n_chains) if groups is None else _shares(groups, n_chains)
+    shares = np.eye(n_chains) if groups is None else check_shares(groups, n_chains)
     if n_boot < 2:
         raise InputError(f"n_boot is {n_boot}: give at least 2 replications.")
     barrier = max(lam - 1, tol / (2 * n_chains))
@@ -239,6 +244,8 @@ def weight_errors(
     replications = np.empty((n_boot, shares.shape[1]))
     for b in range(n_boot):
         counts = n_obs * rng.dirichlet(np.ones(n_obs))
+        if rescored is not None:
+            density, _ = _densities(rescored(rng))
         if first is not None:
             found = grow(density, counts, barrier, allowed, first)
             if found.proven:
@@ -411,8 +418,14 @@ def _densities(lpd: ArrayLike) -> tuple[FloatArray, FloatArray]:
     return np.exp(density, out=density), top
 
 
-def _shares(groups: ArrayLike, n_chains: int) -> FloatArray:
-    """Return `groups` as a (K, G) matrix of shares, or raise."""
+def check_shares(groups: ArrayLike, n_chains: int) -> FloatArray:
+    """Return ``groups`` as a matrix of shares, shape (K, G).
+
+    Raises
+    ------
+    InputError
+        It does not fit, or a row does not hold shares.
+    """
     shares = np.asarray(groups, dtype=float)
     if shares.ndim != 2 or shares.shape[0] != n_chains:
         raise InputError(
