@@ -27,6 +27,7 @@ from hypothesis import settings
 from manymodes import toolchain
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
+from manymodes.modes import chain_groups
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.find import ModeSettings
 from manymodes.networks.network import Network
@@ -35,6 +36,7 @@ from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.nested import Nested, run_nested
 from manymodes.sampling.nested.settings import PolyChordSettings
 from manymodes.sampling.tempered import Tempered, run_tempered
+from manymodes.statistics.pooled import Groups
 from manymodes.studies.xor import XorData, xor_data, xor_posteriors
 from seeds import seeded
 
@@ -245,6 +247,12 @@ def made_chains(posterior: Any, eta: Any, **given: Any) -> Chains:
     return Chains(
         posterior, rows=rows, eta=eta, stats=stats, lengths=lengths, lpd=lpd, **{**values, **given}
     )
+
+
+def each_its_own(chains: Chains) -> Chains:
+    """Let chains be functions of their own: made-up scores have nothing to do with draws."""
+    chain_groups._FOUND[chains] = Groups.single(chains.n_chains)
+    return chains
 
 
 @pytest.fixture(scope="session")

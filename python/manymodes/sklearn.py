@@ -46,6 +46,7 @@ except ImportError as error:
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.networks.constraint_programs import OF_GENERAL
 from manymodes.networks.group_priors import sets_noise
 from manymodes.networks.likelihood import RATES, REAL, Likelihood
@@ -56,7 +57,6 @@ from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.samplers import CMDSTAN, MAMS
 from manymodes.sampling.chains.starts import CLIMB, DEFAULT_INIT
 from manymodes.statistics.mixture import log_mean_exp
-from manymodes.statistics.stacking import stack
 
 __all__ = ["BayesianMLPClassifier", "BayesianMLPRegressor"]
 
@@ -212,7 +212,7 @@ class _BayesianMLP(BaseEstimator):  # type: ignore[misc]
         self.draws_ = {name: draws[name] for name in self.network_.weight_shapes}
         self.weights_ = np.full(self.chains_.n_chains, 1 / self.chains_.n_chains)
         if self.stacking and self.chains_.scored_lpd.size:
-            self.weights_ = stack(self.chains_.scored_lpd).weights
+            self.weights_ = stack_chains(self.chains_).stacking.weights
 
     def _prior_and_skip(self, default: _DefaultPrior) -> tuple[str, bool]:
         """Return the prior and whether there are skip connections, as given or by default."""

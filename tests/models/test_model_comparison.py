@@ -19,6 +19,7 @@ from conftest import (
     QUICK_POLYCHORD,
     Y_NORMAL,
     closed_form,
+    each_its_own,
     made_chains,
     needs_tools,
 )
@@ -80,7 +81,8 @@ def network_run(
     posterior = Posterior.from_network(network, x, y, **(over or {}))
     chains = None
     if lpd is not None:
-        chains = made_chains(posterior, np.zeros((len(lpd), 3, network.parameter_count)), lpd=lpd)
+        draws = np.zeros((len(lpd), 3, network.parameter_count))
+        chains = each_its_own(made_chains(posterior, draws, lpd=lpd))
     return ModelRun(posterior, chains, None if log_z is None else nested_of(log_z))
 
 

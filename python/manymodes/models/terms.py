@@ -6,7 +6,9 @@ import numpy as np
 from scipy.special import logsumexp
 
 from manymodes.models.runs import ModelRun
+from manymodes.modes.chain_groups import group_chains
 from manymodes.modes.held_out import held_out_lpd
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.stacking import stack
 from manymodes.types import BoolArray, FloatArray, IntArray
@@ -33,7 +35,7 @@ def loo_terms(chains: Chains, fold: IntArray, common: BoolArray | None = None) -
     array of shape (N,)
         In nats; -inf where no chain gives the observation a density.
     """
-    lpd = (chains.lpd if common is None else chains.lpd[:, common]).T
+    lpd = group_chains(chains).pool((chains.lpd if common is None else chains.lpd[:, common]).T)
     terms = np.empty(len(lpd))
     for part in np.unique(fold):
         rest = lpd[fold != part]
@@ -47,7 +49,7 @@ def unreliable_terms(chains: Chains, most: float) -> float:
     """Return the share of leave-one-out terms with a Pareto k above ``most``, by chain weight."""
     if not chains.scored_lpd.size:
         return float("nan")
-    weights = stack(chains.scored_lpd).weights
+    weights = stack_chains(chains).stacking.weights
     return float(weights @ (chains.pareto_k[:, chains.scored] > most).mean(axis=1))
 
 
@@ -68,7 +70,9 @@ def held_out_terms(model: ModelRun, engine: str) -> FloatArray:
         assert model.chains is not None
         lpd = model.chains.scored_lpd
         n_chains = model.chains.n_chains
-        weights = stack(lpd).weights if lpd.size else np.full(n_chains, 1 / n_chains)
+        weights = np.full(n_chains, 1 / n_chains)
+        if lpd.size:
+            weights = stack_chains(model.chains).stacking.weights
         return np.asarray(logsumexp(held_out_lpd(model.chains, rows), axis=1, b=weights))
     found = model.nested if engine == "nested" else model.tempered
     assert found is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -21,12 +22,17 @@ from manymodes.statistics.pooled import Groups
 from manymodes.types import FloatArray
 
 FUNCTION_DISTANCE = 1.0
-"""Mean predictions of one function differ by at most so many joint spreads."""
+"""Mean predictions of one function differ by at most so many of their joint posterior spreads.
+
+This is the root mean square over the inputs of the data."""
 
 _DRAWS = 200  # of each chain, evenly spaced, that tell its function
 _PARTS = 8  # of a chain's draws, for the Monte Carlo error
 _ERRORS = 5.0  # Monte Carlo errors between scores of one function
 _NATS = 2.0  # between total scores that count as equal, whatever their errors
+
+
+_FOUND: WeakKeyDictionary[Chains, Groups] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +56,13 @@ class _Summary:
     parts: FloatArray | None = None
 
 
-def group_chains(chains: Chains, distance: float = FUNCTION_DISTANCE) -> Groups:
-    """Group chains that sample one function.
+def group_chains(chains: Chains) -> Groups:
+    """Group chains that sample one function; what was found for some chains is remembered.
 
     Parameters
     ----------
     chains : Chains
         Of a network, or of a program with ``log_lik``; chains of others are groups of their own.
-    distance : float
-        The largest root mean square difference of mean predictions, in units of their joint
-        posterior spread, as in `ModeSettings`.
 
     Returns
     -------
@@ -71,6 +74,12 @@ def group_chains(chains: Chains, distance: float = FUNCTION_DISTANCE) -> Groups:
     Groups are joined by the average distance of their chains, so that a chain that moved between
     two functions does not make them one.
     """
+    if chains not in _FOUND:
+        _FOUND[chains] = _grouped(chains)
+    return _FOUND[chains]
+
+
+def _grouped(chains: Chains) -> Groups:
     posterior = chains.posterior
     if posterior.network is None and not posterior.has_log_lik:
         return Groups.single(chains.n_chains)
@@ -83,7 +92,7 @@ def group_chains(chains: Chains, distance: float = FUNCTION_DISTANCE) -> Groups:
     sizes = np.asarray(chains.lengths, dtype=float)
     if len(found) < 2:
         return Groups(np.zeros(len(found), dtype=np.intp), sizes, batches)
-    gaps = [_gap(a, b, distance) for a, b in combinations(found, 2)]
+    gaps = [_gap(a, b) for a, b in combinations(found, 2)]
     joined = fcluster(linkage(np.minimum(gaps, 1e6), method="average"), t=1.0, criterion="distance")
     _, first, number, count = np.unique(
         joined, return_index=True, return_inverse=True, return_counts=True
@@ -115,9 +124,9 @@ def _summary(chains: Chains, chain: int, scored: np.ndarray) -> _Summary:
     return _Summary(mean, variance, float(lpd[kept].sum()), sd, np.stack(parts))
 
 
-def _gap(a: _Summary, b: _Summary, distance: float) -> float:
+def _gap(a: _Summary, b: _Summary) -> float:
     """Return how far two chains are apart; up to 1 they sample one function."""
-    apart = function_distance(a.mean, b.mean, a.variance + b.variance) / distance
+    apart = function_distance(a.mean, b.mean, a.variance + b.variance) / FUNCTION_DISTANCE
     if np.isnan(a.score) or np.isnan(b.score):
         return apart
     if not (np.isfinite(a.score) and np.isfinite(b.score)):

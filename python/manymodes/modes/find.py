@@ -20,6 +20,7 @@ from scipy.sparse import csgraph
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.modes.chain_groups import FUNCTION_DISTANCE
 from manymodes.modes.function_space import function_distance, function_values, known_moments
 from manymodes.modes.landscape import Landscape
 from manymodes.modes.orbits import Orbits
@@ -63,7 +64,7 @@ class ModeSettings:
 
     climbs: int = 600
     barrier: float = 1.0
-    function_distance: float = 1.0
+    function_distance: float = FUNCTION_DISTANCE
 
 
 @dataclass(frozen=True)

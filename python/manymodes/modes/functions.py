@@ -13,6 +13,43 @@ from manymodes.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
+class KindSummary:
+    """Modes that are copies of one another, and their weights together.
+
+    Attributes
+    ----------
+    modes : tuple of int
+        The ids of those that hold draws, the heaviest first.
+    function : int
+        The number of the function that they compute.
+    copies : int
+        How many there are, with those that hold no draw.
+    height : float
+        Log of posterior over prior at their peaks (nats).
+    log_z : Estimate
+        Log evidence of all of them together (nats).
+    evidence, stacking, occupancy : Estimate
+        Their share of the evidence and their stacking weight, which count the copies that hold no
+        draw, and the share of all draws of the chains that lie in them.
+    chains : int
+        How many chains have most of their draws in one of them.
+    by_engine : dict
+        Their share of the evidence by each engine that has one, by the engine's name.
+    """
+
+    modes: tuple[int, ...]
+    function: int
+    copies: int
+    height: float
+    log_z: Estimate
+    evidence: Estimate
+    stacking: Estimate
+    occupancy: Estimate
+    chains: int
+    by_engine: Mapping[str, Estimate] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class FunctionSummary:
     """One function and its three weights, summed over the modes that compute it.
 
@@ -20,21 +57,15 @@ class FunctionSummary:
     ----------
     id : int
         Number of the function, from 1, by descending evidence (or occupancy, without evidence).
-    modes : tuple of int
-        The ids of its modes, the heaviest first.
-    copies : int
-        How many modes compute it as far as that is known: those listed in ``modes``, and the
-        copies of them by the network's group that hold no draw.
-    kinds : tuple of int
-        The number of copies of each of its modes that are no copies of one another; their sum is
-        ``copies``.
+    kinds : tuple of KindSummary
+        Its modes, copies of one another taken together, the heaviest first.
     height : float
         The largest log of posterior over prior at a peak of its modes (nats).
     log_z : Estimate
         Log evidence of its modes together (nats).
     evidence, stacking, occupancy : Estimate
         Its share of the evidence, its stacking weight, and the share of all draws of the chains
-        that lie in it. The evidence counts the copies that hold no draw.
+        that lie in it. The first two count the copies of its modes that hold no draw.
     chains : int
         How many chains have most of their draws in it.
     by_engine : dict
@@ -49,9 +80,7 @@ class FunctionSummary:
     """
 
     id: int
-    modes: tuple[int, ...]
-    copies: int
-    kinds: tuple[int, ...]
+    kinds: tuple[KindSummary, ...]
     height: float
     log_z: Estimate
     evidence: Estimate
@@ -59,6 +88,16 @@ class FunctionSummary:
     occupancy: Estimate
     chains: int
     by_engine: Mapping[str, Estimate] = field(default_factory=dict, hash=False)
+
+    @property
+    def modes(self) -> tuple[int, ...]:
+        """The ids of its modes that hold draws, in ascending order."""
+        return tuple(sorted(mode for kind in self.kinds for mode in kind.modes))
+
+    @property
+    def copies(self) -> int:
+        """How many modes compute it, as far as that is known, with those that hold no draw."""
+        return sum(kind.copies for kind in self.kinds)
 
 
 def function_summaries(
@@ -87,51 +126,68 @@ def function_summaries(
     tuple of FunctionSummary
         By number.
     """
-    function_of = np.array([mode.function for mode in summaries], dtype=np.intp)
-    # A copy without draws has the evidence and the stacking weight of the others.
     standing = copies / np.bincount(kinds)[kinds] if len(kinds) else np.empty(0)
-    found = []
-    for function in np.unique(function_of).tolist():
-        members = np.flatnonzero(function_of == function)
+
+    def together(members: IntArray) -> dict[str, Any]:
+        return _together([summaries[i] for i in members.tolist()], members, standing, draws, log_z)
+
+    by_function: dict[int, list[KindSummary]] = {}
+    for kind in dict.fromkeys(kinds.tolist()):
+        members = np.flatnonzero(kinds == kind)
         modes = [summaries[i] for i in members.tolist()]
-
-        def total(
-            weight: str,
-            counts: FloatArray = standing[members],
-            modes: Sequence[Any] = modes,
-            members: IntArray = members,
-        ) -> Estimate:
-            own = draws.get(weight, np.empty((0, 0)))
-            own = own[members] if len(own) else np.empty((len(members), 0))
-            return _summed([getattr(mode, weight) for mode in modes], own, counts)
-
-        evidence = total("evidence")
-        _, first = np.unique(kinds[members], return_index=True)
-        own_copies = sorted(copies[members][first].tolist(), reverse=True)
-        engines = dict.fromkeys(name for mode in modes for name in mode.by_engine)
-        found.append(
-            FunctionSummary(
-                id=function,
-                modes=tuple(mode.id for mode in modes),
-                copies=int(sum(own_copies)),
-                kinds=tuple(own_copies),
-                height=max(mode.height for mode in modes),
-                log_z=_log_z_of(evidence, log_z),
-                evidence=evidence,
-                stacking=total("stacking"),
-                occupancy=total("occupancy", counts=np.ones(len(members))),
-                chains=sum(mode.chains for mode in modes),
-                by_engine={
-                    name: _summed(
-                        [mode.by_engine.get(name, Estimate()) for mode in modes],
-                        np.empty((len(members), 0)),
-                        standing[members],
-                    )
-                    for name in engines
-                },
-            )
+        found = KindSummary(
+            modes=tuple(mode.id for mode in modes),
+            function=modes[0].function,
+            copies=int(copies[members[0]]),
+            **together(members),
         )
-    return tuple(found)
+        by_function.setdefault(found.function, []).append(found)
+    function_of = np.array([mode.function for mode in summaries], dtype=np.intp)
+    return tuple(
+        FunctionSummary(
+            id=function,
+            kinds=tuple(by_function[function]),
+            **together(np.flatnonzero(function_of == function)),
+        )
+        for function in sorted(by_function)
+    )
+
+
+def _together(
+    modes: Sequence[Any],
+    members: IntArray,
+    standing: FloatArray,
+    draws: Mapping[str, FloatArray],
+    log_z: Estimate,
+) -> dict[str, Any]:
+    """Return what modes have in common: their weights, and their highest peak.
+
+    A copy without draws has the evidence and the stacking weight of the others, each of which
+    stands for its part of them.
+    """
+    counts = standing[members]
+    ones, nothing = np.ones(len(members)), np.empty((len(members), 0))
+
+    def total(weight: str, counts: FloatArray) -> Estimate:
+        own = draws.get(weight, np.empty((0, 0)))
+        return _summed(
+            [getattr(mode, weight) for mode in modes], own[members] if len(own) else nothing, counts
+        )
+
+    evidence = total("evidence", counts)
+    engines = dict.fromkeys(name for mode in modes for name in mode.by_engine)
+    return {
+        "height": max(mode.height for mode in modes),
+        "log_z": _log_z_of(evidence, log_z),
+        "evidence": evidence,
+        "stacking": total("stacking", counts),
+        "occupancy": total("occupancy", ones),
+        "chains": sum(mode.chains for mode in modes),
+        "by_engine": {
+            name: _summed([mode.by_engine.get(name, Estimate()) for mode in modes], nothing, counts)
+            for name in engines
+        },
+    }
 
 
 def _summed(shares: Sequence[Estimate], draws: FloatArray, counts: FloatArray) -> Estimate:

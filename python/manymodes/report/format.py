@@ -65,11 +65,20 @@ def percent(estimate: Estimate) -> str:
     text = number(value, digits)
     if round(value, digits) == 0:
         text = f"<\u202f{10**-digits:g}"
-    if round(spread, digits) > 0:
+    low, high = share_interval(estimate)
+    if round(spread, digits) > 0 and spread > min(value, 100 - value):
+        text += f" ({number(low, digits * (low > 0))} to {number(high, digits * (high < 100))})"
+    elif round(spread, digits) > 0:
         text += f"{_PLUS_MINUS}{number(spread, 0 if spread >= 10 else digits)}"
     elif digits == 1 and value >= 10:
         text = number(value, 0)
     return f"{text}\u00a0%"
+
+
+def share_interval(share: Estimate) -> tuple[float, float]:
+    """Return a share in per cent less and plus its error, within 0 and 100 %."""
+    value, sd = 100 * share.value, 100 * float(np.nan_to_num(share.sd))
+    return max(0.0, value - sd), min(100.0, value + sd)
 
 
 def limit(value: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from manymodes.networks.likelihood import RATES
 from manymodes.report.checks_verdict import checks_verdict
 from manymodes.report.diagnosis_verdict import verdict
-from manymodes.report.format import limit
+from manymodes.report.function_table import MOST_ROWS, function_lines, kind_lines
 from manymodes.report.headline_words import (
     disagreement_advice,
     evidence_line,
@@ -35,22 +35,20 @@ if TYPE_CHECKING:
     from manymodes.networks.network import Network
     from manymodes.results.predict import Predictions
     from manymodes.results.predict_data import DataPredictions
-    from manymodes.statistics.estimate import Estimate
     from manymodes.tables.table import Parts
     from manymodes.tables.table import Table as DataTable
 
 _MOST_UNRANKED = 10
-_MOST_ROWS = 40  # of a table of modes
 
 
 def comparison_table(name: str, comparison: Comparison) -> str:
-    """Return the comparison as text: one line a mode, its three weights side by side."""
+    """Return the comparison as text: a line for each function, and for each mode beneath."""
     nested = comparison.nested
     prominent = comparison.prominent
     lines = unfinished_lines(comparison.unfinished)
     lines += [
-        f"{visible(name)}: {counted(len(prominent), 'prominent mode')}, "
-        f"{counted(comparison.prominent_functions, 'function')}"
+        f"{visible(name)}: {counted(comparison.prominent_functions, 'function')}, "
+        f"{counted(len(prominent), 'prominent mode')}"
         if prominent
         else f"{visible(name)}: no prominent mode"
     ]
@@ -71,30 +69,19 @@ def comparison_table(name: str, comparison: Comparison) -> str:
             f"{nested.log_z_restricted:.2f} nats; this part is "
             f"{100 * math.exp(nested.log_prior_inside[0]):.2f} %)"
         )
-    lines.append(
-        "  mode  function    height          log_z       evidence       stacking"
-        "      occupancy  chains"
-    )
     told = _shown(comparison)
-    shown = told[:_MOST_ROWS]
-    for mode in shown:
-        lines.append(
-            f"  {mode.id:4d}  {mode.function:8d}  {mode.height:8.2f}  {_nats(mode.log_z)}"
-            + "".join(map(_share, (mode.evidence, mode.stacking, mode.occupancy)))
-            + f"  {mode.chains:6d}"
-        )
+    ids = {mode.id for mode in told}
+    by_number = {mode.function for mode in told}
+    lines += function_lines(comparison, [f for f in comparison.functions if f.id in by_number])
+    lines += kind_lines(comparison, ids)
     if nested is not None:
         n_runs = len(nested.runs)
         lines += [
             f"  mode {mode.id} was found by {len(mode.runs)} of {n_runs} nested runs "
             f"({', '.join(map(str, mode.runs))})"
-            for mode in shown
+            for mode in told[:MOST_ROWS]
             if mode in prominent and 0 < len(mode.runs) < n_runs
         ]
-    if more := told[_MOST_ROWS:]:
-        share = 100 * sum(m.evidence.value for m in more if math.isfinite(m.evidence.value))
-        held = f", with {share:.0f} % of the evidence" if share >= 1 else ""
-        lines.append(f"  and {counted(len(more), 'mode')} more{held}: summary.json has all of them")
     left_out = len(comparison.summaries) - len(told)
     if left_out:
         lines.append(
@@ -117,23 +104,7 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     lines += active_lines(comparison.active)
     for note in draw_notes(comparison):
         lines += textwrap.wrap(note, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
-    return (
-        "\n".join(lines).replace("nan ±  nan%", "           -").replace("nan ±  nan", "         -")
-    )
-
-
-def _nats(log_z: Estimate) -> str:
-    """Return a log evidence, or what it does not exceed, in 14 columns."""
-    if math.isfinite(log_z.at_most):
-        return f"{f'< {log_z.at_most:.2f}':>14}"
-    return f"{log_z.value:7.2f} ± {log_z.sd:4.2f}"
-
-
-def _share(share: Estimate) -> str:
-    """Return a weight in per cent, or what it does not exceed, in 15 columns."""
-    if math.isfinite(share.at_most):
-        return f"{f'< {limit(100 * share.at_most)}%':>15}"
-    return f"  {100 * share.value:5.1f} ± {100 * share.sd:4.1f}%"
+    return "\n".join(lines)
 
 
 def wrapped(text: str) -> list[str]:
@@ -287,7 +258,7 @@ def checks_text(name: str, comparison: Comparison, checks: Checks) -> str:
         return "  ".join(texts)
 
     checked = {row.mode for row in checks.rows if not math.isnan(row.log_z)}
-    shown = [mode for mode in _shown(comparison) if mode.id in checked][:_MOST_ROWS]
+    shown = [mode for mode in _shown(comparison) if mode.id in checked][:MOST_ROWS]
     lines = [
         f"{visible(name)}: independent checks of log_z (nats)",
         f"  {'mode':>6}  {'nested':>16}  {'bridge':>16}  {'Laplace':>9}  {'with importance':>16}",

@@ -18,16 +18,20 @@ import numpy as np
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.sampling.chains.chains import Chains, load_chains
 from manymodes.sampling.nested import Nested, load_nested
 from manymodes.sampling.tempered import Tempered, load_tempered
-from manymodes.statistics.stacking import stack
 from manymodes.types import FloatArray
 
 ENGINES = ("chains", "nested", "tempered")
 _PREFERRED = ("chains", "tempered", "nested")
-WEIGHTS = ("stacking", "uniform")
-_WORDS = {"stacking": "weighted by stacking", "uniform": "of equal weight"}
+WEIGHTS = ("stacking", "chain-stacking", "uniform")
+_WORDS = {
+    "stacking": "weighted by stacking",
+    "chain-stacking": "each weighted by stacking on its own",
+    "uniform": "of equal weight",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,9 @@ class MixedDraws:
     def of_chains(cls, chains: Chains, weights: str = "stacking", thin: int = 1) -> MixedDraws:
         """Weight chains by stacking [1]_, or all alike, and take every ``thin``-th draw of each.
 
+        Stacking weighs functions, and the chains of one share its weight; ``chain-stacking``
+        weighs each chain on its own.
+
         Raises
         ------
         InputError
@@ -65,14 +72,16 @@ class MixedDraws:
         if not 1 <= thin <= chains.n_draws:
             raise InputError(f"thin: {thin} is not between 1 and {chains.n_draws}, the draws")
         by_chain = np.full(chains.n_chains, 1 / chains.n_chains)
-        if weights == "stacking":
+        if weights != "uniform":
             if chains.scored_lpd.size == 0:
                 what = "leave-one-out scores" if chains.lpd.size else "log_lik"
                 raise InputError(
                     f"the chains have no {what} to stack by: use uniform weights "
                     "(--weights uniform)"
                 )
-            by_chain = stack(chains.scored_lpd).weights
+            stacked = stack_chains(chains)
+            found = stacked.stacking if weights == "stacking" else stacked.by_chain
+            by_chain = found.weights
         present = chains.present[:, ::thin]
         kept = present.sum(axis=1)
         thinned = f" (every {thin}. draw)" if thin > 1 else ""
@@ -139,7 +148,7 @@ def load_draws(
     engine : {"chains", "nested", "tempered"}, optional
         The engine with the draws; by default the first of chains, tempered and nested runs that
         there is.
-    weights : {"stacking", "uniform"}, optional
+    weights : {"stacking", "chain-stacking", "uniform"}, optional
         How chains are weighted; by stacking by default.
     thin : int
         Use every ``thin``-th draw of a chain.

@@ -23,6 +23,7 @@ from scipy.special import logsumexp
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.held_out import HeldOut, held_out_lpd, keep_held_out
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.networks.network import Network
 from manymodes.report import write_plain_report
 from manymodes.results.run_directory import (
@@ -39,7 +40,7 @@ from manymodes.sampling.chains.chains import Chains, run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.statistics.diagnostics import rhat, rhat_function
-from manymodes.statistics.stacking import Stacking, stack
+from manymodes.statistics.stacking import Stacking
 from manymodes.studies.conduct import Effort
 from manymodes.studies.digits_words import (
     CHOICES,
@@ -210,7 +211,7 @@ def run_digits(
         write_frame(kept / "holdout.csv", parts.held_out.data)
         keep_held_out(parts.table, kept, kept)
         found = run_chains(posterior, effort.chains, **effort.at(out))
-        stacking = stack(found.scored_lpd)
+        stacking = stack_chains(found).stacking
         write_chains(found, out)
         held_out = HeldOut(parts.table.inputs(parts.held_out), parts.table.targets(parts.held_out))
         lines, single = score(found, stacking, held_out)

@@ -23,6 +23,7 @@ from scipy.special import logsumexp
 from manymodes.density.posterior import Posterior, compile_posteriors
 from manymodes.modes.diagnosis.geometry import concentration
 from manymodes.modes.held_out import HeldOut, held_out_lpd
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.networks.network import Network
 from manymodes.report import write_plain_report
 from manymodes.results.run_directory import (
@@ -40,7 +41,7 @@ from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.tempered import Tempered, run_tempered
 from manymodes.statistics.diagnostics import rhat, rhat_function
-from manymodes.statistics.stacking import Stacking, stack
+from manymodes.statistics.stacking import Stacking
 from manymodes.studies.conduct import Effort
 from manymodes.studies.fbm_words import INTRODUCTION, chains_table, notes, scores_table, tiles
 from manymodes.toolchain import require
@@ -213,7 +214,7 @@ def run_fbm(out: Path, *, data_seed: int = DATA_SEED, effort: Effort = EFFORT) -
 
 def _entry(problem: Problem, chains: Chains, tempered: Tempered) -> dict[str, Any]:
     """Return a problem's entry in ``summary.json``."""
-    stacking = stack(chains.scored_lpd)
+    stacking = stack_chains(chains).stacking
     by_chain = held_out_lpd(chains, problem.test)
     lines = {
         "pooled": logsumexp(by_chain, axis=1, b=chains.lengths / chains.total_draws),
