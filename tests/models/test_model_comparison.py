@@ -314,7 +314,7 @@ def test_unreliable_terms_count_by_the_weight_of_their_chain() -> None:
     assert one.chains is not None
     k = np.full((2, 40), 0.2)
     k[0, :10] = k[1] = 0.9  # the second chain has no weight
-    bad = replace(one, chains=replace(one.chains, pareto_k=k))
+    bad = replace(one, chains=each_its_own(replace(one.chains, pareto_k=k)))
     comparison = compare_models([bad, network_run(2, lpd=lpd)])
     found = {m.name: m.unreliable_loo for m in comparison.models}
     assert found["H=1"] == pytest.approx(0.25, abs=1e-3)
