@@ -70,11 +70,11 @@ def evidence_command(options: argparse.Namespace) -> int:
     held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
     with executor_of(options) as executor, held:
         bind(options, posterior)
+        keep_posterior(options, posterior)
         chains = load_chains(posterior, options.out)
         common = {"chains": chains, **place_of(options, executor)}
         tempered = _tempered(options, posterior, tempered_settings, common, choice)
         nested = _nested(options, posterior, nested_settings, common, choice)
-        keep_posterior(options, posterior)
         if options.certify:
             certify_command_part(options, posterior, tempered_settings, executor)
         if choice.unchecked:

@@ -358,10 +358,14 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument(
         "--engine",
         choices=("chains", "nested", "tempered"),
-        help="whose draws (default: the chains', if any, else tempered, else nested ones)",
+        help="whose draws (default: what the run's comparison recommends)",
     )
     predict.add_argument(
-        "--weights", choices=("stacking", "uniform"), help="of the chains (default: stacking)"
+        "--weights",
+        choices=("stacking", "chain-stacking", "uniform", "evidence"),
+        help="stacking weighs the functions that chains sample, chain-stacking each chain, "
+        "evidence takes the draws of tempered or nested runs (default: what the run's comparison "
+        "recommends, else stacking)",
     )
     predict.add_argument(
         "--thin",

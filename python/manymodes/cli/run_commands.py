@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
     from manymodes.sampling.tempered import Tempered
 
 
+_COLUMNS = 88
+
+
 def sample_command(options: argparse.Namespace) -> int:
     """Run many chains of NUTS."""
+    from manymodes.modes.diagnosis.quick import chain_health
+    from manymodes.report.health_words import health_lines
     from manymodes.results.run_directory import run_directory, write_chains
     from manymodes.sampling.chains.chains import run_chains
     from manymodes.sampling.chains.settings import ChainSettings
@@ -37,18 +43,18 @@ def sample_command(options: argparse.Namespace) -> int:
     held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
     with executor_of(options) as executor, held:
         bind(options, posterior)
-        chains = run_chains(posterior, settings, out=options.out, **place_of(options, executor))
         keep_posterior(options, posterior)
+        chains = run_chains(posterior, settings, out=options.out, **place_of(options, executor))
         if not write_chains(chains, options.out) and not options.quiet:
             print("manymodes: chains.nc leaves log_likelihood out: it is large", file=sys.stderr)
         for index, message in chains.failures.items():
             print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
         if options.no_modes:
-            said = {
-                "n": chains.n_chains,
-                "draws": chains.n_draws,
-                "divergences": chains.divergences,
-            }
+            health = chain_health(chains)
+            said = health.as_dict() | {"draws": chains.n_draws}
+            if not (options.quiet or options.json):
+                for line in health_lines(health):
+                    print(line, file=sys.stderr)
             return finish_without_modes(options, posterior, {"chains": chains}, said)
         return finish(options, posterior, "sample", chains=chains)
 
@@ -324,8 +330,10 @@ def show(
     checks: Mapping[str, Checks] | None = None,
 ) -> None:
     """Print the summary that was written; or tables of the modes, and what the chains say."""
+    from manymodes.report.recommendation_words import recommendation_text
     from manymodes.report.terminal import checks_text, comparison_table, diagnosis_text
     from manymodes.results.run_directory import REPORT, SUMMARY
+    from manymodes.tables.table import TABLE
 
     if options.json:
         print((options.out / SUMMARY).read_text(encoding="utf-8"), end="")
@@ -336,4 +344,9 @@ def show(
                 print("\n" + diagnosis_text(diagnoses[name]))
         for name, one in (checks or {}).items():
             print("\n" + checks_text(name, comparisons[name], one))
+        if len(comparisons) == 1:
+            (comparison,) = comparisons.values()
+            table = (options.out / "posterior" / TABLE).is_file()
+            said = recommendation_text(comparison.recommendation, options.out, table=table)
+            print("\n" + "\n".join(textwrap.wrap(said, _COLUMNS, break_on_hyphens=False)))
         print(f"\nReport: {options.out / REPORT}")

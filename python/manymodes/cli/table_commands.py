@@ -148,6 +148,8 @@ def _check_sigma_scale(options: argparse.Namespace, kind: str) -> None:
 
 def predict_command(options: argparse.Namespace) -> int:
     """Predict the rows of a table, or what a program generates for new data, by a run."""
+    from manymodes.report.health_words import health_lines
+    from manymodes.results.predict_data import DataPredictions
     from manymodes.runtime.spreadsheets import inert_frame
     from manymodes.runtime.storage import ensure_folder, json_text, refuse_existing, sweep_partials
     from manymodes.tables.frames import check_suffix, write_frame
@@ -162,18 +164,21 @@ def predict_command(options: argparse.Namespace) -> int:
         sweep_partials(options.out.absolute().parent, options.out.name)
     found, text = _data_predicted(options) if of_data else _table_predicted(options)
     entry = found.as_dict()
+    written = found.frame if isinstance(found, DataPredictions) else found.table
     if options.out is not None:
-        write_frame(options.out, found.frame)
+        write_frame(options.out, written)
         entry["out"] = str(options.out)
     else:
-        entry["predictions"] = found.frame.to_dict("records")
+        entry["predictions"] = written.to_dict("records")
     if options.json:
         print(json_text(entry))
         return 0
     printed = options.out is None and len(found.frame) > 0
     if printed:
-        print(inert_frame(found.frame).to_csv(index=False), end="")
+        print(inert_frame(written).to_csv(index=False), end="")
     if not options.quiet:
+        for line in health_lines(found.health) if found.health is not None else ():
+            print(f"manymodes: {line}", file=sys.stderr)
         print(text, file=sys.stderr if printed else sys.stdout)
     return 0
 

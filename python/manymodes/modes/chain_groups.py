@@ -15,7 +15,12 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.special import logsumexp
 
-from manymodes.modes.function_space import function_distance, function_values, known_moments
+from manymodes.modes.function_space import (
+    function_distance,
+    function_values,
+    has_functions,
+    known_moments,
+)
 from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.ess import relative_ess
 from manymodes.statistics.pooled import Groups
@@ -81,7 +86,7 @@ def group_chains(chains: Chains) -> Groups:
 
 def _grouped(chains: Chains) -> Groups:
     posterior = chains.posterior
-    if posterior.network is None and not posterior.has_log_lik:
+    if not has_functions(posterior):
         return Groups.single(chains.n_chains)
     scored = chains.scored if chains.lpd.size else np.zeros(0, dtype=bool)
     found = [_summary(chains, k, scored) for k in range(chains.n_chains)]

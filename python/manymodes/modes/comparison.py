@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from manymodes.density.posterior import Posterior
 from manymodes.modes.active_units import ActiveUnits, posterior_active
 from manymodes.modes.find import Modes, ModeSettings, find_modes
+from manymodes.modes.function_space import function_blocks, has_functions
 from manymodes.modes.functions import FunctionSummary, function_summaries
 from manymodes.modes.headline import NESTED, TEMPERED, Headline, headline
 from manymodes.modes.held_out import HeldOut, held_out_lpd
@@ -25,6 +26,7 @@ from manymodes.modes.mode_weights import (
     occupancies,
     tempered_weights,
 )
+from manymodes.modes.recommendation import Recommendation, recommend
 from manymodes.modes.stacked_chains import StackedChains
 from manymodes.modes.summary_entries import (
     evidence_entry,
@@ -49,7 +51,6 @@ PROMINENT = 1e-3
 """A mode is prominent if its evidence exceeds this share of the largest (Yallup et al. 2022)."""
 
 _ABOVE_ERROR = 2.0  # standard errors
-_AT_ONCE = 8_000_000  # predictions held at once while R-hat is computed
 _NAN = float("nan")
 
 
@@ -162,6 +163,11 @@ class Comparison:
     def stacking(self) -> Stacking | None:
         """The weights of the chains: stacking weighs functions, whose chains share the weight."""
         return None if self.stacked is None else self.stacked.stacking
+
+    @cached_property
+    def recommendation(self) -> Recommendation:
+        """The weights to predict with, and why."""
+        return recommend(self)
 
     @cached_property
     def functions(self) -> tuple[FunctionSummary, ...]:
@@ -398,9 +404,11 @@ class Comparison:
             entry["active"] = {name: found.as_dict() for name, found in self.active.items()}
         entry["unassigned"] = self.unassigned
         entry["modes"] = [_mode_entry(mode, self.nested) for mode in self.summaries]
+        entry["functions"] = [_function_entry(one) for one in self.functions]
         entry["modes_only_chains_found"] = len(self.unreached)
         entry["prominent_modes"] = len(self.prominent)
         entry["prominent_functions"] = self.prominent_functions
+        entry["recommendation"] = self.recommendation.as_dict()
         entry["mode_disagreement"] = self.modes.disagreement
         return entry
 
@@ -549,8 +557,8 @@ def _compare(
     rhat_weights = rhat_of_function = np.empty(0)
     if chains is not None and chains.whole.n_chains > 1:
         rhat_weights = np.asarray(rhat(chains.whole.eta))
-        if posterior.network is not None:
-            rhat_of_function = np.asarray(rhat_function(predictions_by_input(chains.whole)))
+        if has_functions(posterior):
+            rhat_of_function = np.asarray(rhat_function(function_blocks(chains.whole)))
     return Comparison(
         posterior,
         chains,
@@ -579,14 +587,6 @@ def _rank(share: Estimate) -> float:
     return share.at_most - 2 if np.isfinite(share.at_most) else -2.0
 
 
-def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:
-    """Yield the predictions at the data's inputs, a few inputs at a time, (C, S, n, ...)."""
-    X = np.asarray(chains.posterior.data["X"], dtype=float)
-    block = int(np.clip(_AT_ONCE // (chains.n_chains * chains.n_draws), 1, 16))
-    for start in range(0, len(X), block):
-        yield chains.posterior.function_values(chains.rows, X[start : start + block])
-
-
 def _is_held(mode: ModeSummary) -> bool:
     """Return whether chains hold a mode: most draws of one, or a share that exceeds its error."""
     return mode.chains > 0 or mode.occupancy.value > _ABOVE_ERROR * mode.occupancy.sd
@@ -602,17 +602,34 @@ def _numbered(functions: IntArray, ranking: list[Estimate]) -> list[int]:
     return [number[function] for function in functions.tolist()]
 
 
-def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:
+def _weight_entry(one: ModeSummary | FunctionSummary) -> dict[str, float]:
     weight: dict[str, float] = {}
     for name in ("evidence", "stacking", "occupancy"):
-        estimate: Estimate = getattr(mode, name)
+        estimate: Estimate = getattr(one, name)
         weight[name] = estimate.value
         weight[f"{name}_sd"] = estimate.sd
         if np.isfinite(estimate.at_most):
             weight[f"{name}_at_most"] = estimate.at_most
-    if len(mode.by_engine) > 1:
-        for name, share in mode.by_engine.items():
+    if len(one.by_engine) > 1:
+        for name, share in one.by_engine.items():
             weight[name], weight[f"{name}_sd"] = share.value, share.sd
+    return weight
+
+
+def _function_entry(function: FunctionSummary) -> dict[str, Any]:
+    return {
+        "id": function.id,
+        "modes": list(function.modes),
+        "copies": function.copies,
+        "copies_by_mode": [kind.copies for kind in function.kinds],
+        "log_z": function.log_z.value,
+        "log_z_sd": function.log_z.sd,
+        "chains": function.chains,
+        "weight": _weight_entry(function),
+    }
+
+
+def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:
     recovery = {} if nested is None else {"recovery": len(mode.runs) / len(nested.runs)}
     return {
         "id": mode.id,
@@ -622,5 +639,5 @@ def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:
         "log_z_sd": mode.log_z.sd,
         "chains": mode.chains,
         **recovery,
-        "weight": weight,
+        "weight": _weight_entry(mode),
     }

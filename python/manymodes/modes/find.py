@@ -21,7 +21,12 @@ from scipy.sparse import csgraph
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.chain_groups import FUNCTION_DISTANCE
-from manymodes.modes.function_space import function_distance, function_values, known_moments
+from manymodes.modes.function_space import (
+    function_distance,
+    function_values,
+    has_functions,
+    known_moments,
+)
 from manymodes.modes.landscape import Landscape
 from manymodes.modes.orbits import Orbits
 from manymodes.modes.peaks import Atlas
@@ -498,7 +503,7 @@ def _functions(
 
     Modes of one kind are copies and compute the same function.
     """
-    if posterior.network is None and not posterior.has_log_lik:
+    if not has_functions(posterior):
         return np.arange(len(kinds))
     n_kinds = kinds.max() + 1
     means, variances = [], []

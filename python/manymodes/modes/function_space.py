@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from manymodes.density.posterior import Posterior
+from manymodes.sampling.chains.chains import Chains
 from manymodes.types import FloatArray
+
+_AT_ONCE = 8_000_000  # predictions held at once
+_MOST = 40_000_000  # values of log_lik that R-hat is computed from
+
+
+def has_functions(posterior: Posterior) -> bool:
+    """Return whether draws predict anything: those of a network, or of a program with log_lik."""
+    return posterior.network is not None or posterior.has_log_lik
 
 
 def known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -41,3 +52,35 @@ def function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:
     rows = posterior.constrain_rows(eta)
     values = posterior.function_values(rows, np.asarray(posterior.data["X"]))
     return values.reshape(len(eta), -1)
+
+
+def function_blocks(chains: Chains, draws: int | None = None) -> Iterator[FloatArray]:
+    """Yield what chains predict at some of the data's inputs at a time, shape (C, S', n, ...).
+
+    Without a network it is the log likelihood of each observation (nats).
+
+    Parameters
+    ----------
+    chains : Chains
+        Chains that ran to their end, of a network or of a program with ``log_lik``.
+    draws : int, optional
+        Take at most so many draws of each chain, evenly spaced; by default all, or of a program
+        without a network as many as fit into memory.
+    """
+    posterior = chains.posterior
+    if posterior.network is None:
+        fits = _MOST // max(1, chains.n_chains * posterior.n_obs)
+        picks = _spaced(chains.n_draws, min(draws or chains.n_draws, max(fits, 4)))
+        log_lik = posterior.log_lik(chains.eta[:, picks])
+        log_lik[..., ~np.isfinite(log_lik).all(axis=(0, 1))] = np.nan
+        yield log_lik
+        return
+    picks = _spaced(chains.n_draws, draws or chains.n_draws)
+    X = np.asarray(posterior.data["X"], dtype=float)
+    block = int(np.clip(_AT_ONCE // (chains.n_chains * len(picks)), 1, 16))
+    for start in range(0, len(X), block):
+        yield posterior.function_values(chains.rows[:, picks], X[start : start + block])
+
+
+def _spaced(n: int, size: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    return np.unique(np.linspace(0, n - 1, min(n, size)).astype(np.intp))

@@ -10,7 +10,6 @@ from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
 from manymodes.sampling.chains.starts import CLIMB
 from manymodes.statistics.coverage import Coverage
-from manymodes.statistics.estimate import Estimate
 from manymodes.wording import joined, modes_named
 
 METHOD_OF = {"tempered": "parallel tempering", "nested": "nested sampling"}
@@ -34,7 +33,6 @@ def verdict(diagnosis: Diagnosis) -> str:
         *_unseen(comparison, diagnosis),
         _divergences(diagnosis),
         _limits(diagnosis),
-        _weighting(comparison, diagnosis),
     ]
     return " ".join(text for text in texts if text)
 
@@ -303,43 +301,3 @@ def _occupancy(diagnosis: Diagnosis) -> str:
         "So the share of draws in a mode says how often starts fall into its basin, and is not "
         "its probability."
     )
-
-
-def _weighting(comparison: Comparison, diagnosis: Diagnosis) -> str:
-    """Say which weights to use for predictions, from scores on observations left out."""
-    if len(comparison.weighings) < 2 or len(diagnosis.modes) < 2:
-        return ""
-    if not diagnosis.spaces or diagnosis.spaces[0].agree:
-        return ""
-    scored = comparison.held_out or comparison.weighings
-    gaps = {one.name: one.difference for one in scored[1:]}
-    where = (
-        "the held-out rows" if comparison.held_out else "observations left out (cross-validated)"
-    )
-    better = [name for name, gap in gaps.items() if gap.value > _CERTAIN * gap.sd]
-    if better:
-        best = max(better, key=lambda name: gaps[name].value)
-        return (
-            f"For predictions use {best} weights: on {where} they score {_gap(gaps[best])} nats "
-            "better than stacking."
-        )
-    evidence = gaps.get("evidence")
-    if evidence is not None and evidence.value > -_CERTAIN * evidence.sd:
-        return (
-            "For predictions use evidence weights, which are probabilities too: on "
-            f"{where} their score minus that of stacking is {_gap(evidence)} nats: no clear "
-            "difference."
-        )
-    compared = joined([f"{name} {_gap(gap)}" for name, gap in gaps.items()])
-    worse = any(gap.value < -_CERTAIN * gap.sd for gap in gaps.values())
-    none = "no weights score clearly better" if worse else "no weights differ clearly"
-    return (
-        f"For predictions use stacking weights: on {where} {none} (score minus that of stacking, "
-        f"in nats: {compared})."
-    )
-
-
-def _gap(score: Estimate) -> str:
-    """Return a difference of scores with its error, and the digits that this warrants."""
-    digits = max(0, 1 - math.floor(math.log10(score.sd))) if 0 < score.sd < math.inf else 1
-    return f"{score.value:.{digits}f} ± {score.sd:.{digits}f}".replace("-", "\u2212")

@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,10 @@ import numpy as np
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError
+from manymodes.modes.diagnosis.quick import ChainHealth, chain_health
 from manymodes.modes.stacked_chains import stack_chains
+from manymodes.results.our_files import SUMMARY
+from manymodes.runtime.storage import read_json
 from manymodes.sampling.chains.chains import Chains, load_chains
 from manymodes.sampling.nested import Nested, load_nested
 from manymodes.sampling.tempered import Tempered, load_tempered
@@ -26,7 +30,9 @@ from manymodes.types import FloatArray
 
 ENGINES = ("chains", "nested", "tempered")
 _PREFERRED = ("chains", "tempered", "nested")
-WEIGHTS = ("stacking", "chain-stacking", "uniform")
+WEIGHTS = ("stacking", "chain-stacking", "uniform", "evidence")
+"""The ways to weigh draws; those by evidence are of an engine that integrates."""
+OF_CHAINS = WEIGHTS[:-1]
 _WORDS = {
     "stacking": "weighted by stacking",
     "chain-stacking": "each weighted by stacking on its own",
@@ -48,12 +54,15 @@ class MixedDraws:
         The draws in the unconstrained space.
     described : str
         The source of the draws and their weighting, in words.
+    health : ChainHealth, optional
+        Whether the chains agree in what they predict.
     """
 
     weights: FloatArray
     rows: FloatArray
     eta: FloatArray
     described: str
+    health: ChainHealth | None = None
 
     @classmethod
     def of_chains(cls, chains: Chains, weights: str = "stacking", thin: int = 1) -> MixedDraws:
@@ -67,8 +76,8 @@ class MixedDraws:
         InputError
             ``weights`` or ``thin`` is not allowed, or the chains have no leave-one-out scores.
         """
-        if weights not in WEIGHTS:
-            raise InputError(f"weights: '{weights}' is unknown; allowed are {', '.join(WEIGHTS)}")
+        if weights not in OF_CHAINS:
+            raise InputError(f"weights: '{weights}' is unknown; allowed are {', '.join(OF_CHAINS)}")
         if not 1 <= thin <= chains.n_draws:
             raise InputError(f"thin: {thin} is not between 1 and {chains.n_draws}, the draws")
         by_chain = np.full(chains.n_chains, 1 / chains.n_chains)
@@ -91,6 +100,7 @@ class MixedDraws:
             chains.rows[:, ::thin][present],
             chains.eta[:, ::thin][present],
             f"{by_chain.size} chains of {lengths} draws{thinned}, {_WORDS[weights]}",
+            chain_health(chains),
         )
 
     @classmethod
@@ -146,10 +156,12 @@ def load_draws(
     run : Path
         The run directory.
     engine : {"chains", "nested", "tempered"}, optional
-        The engine with the draws; by default the first of chains, tempered and nested runs that
-        there is.
-    weights : {"stacking", "chain-stacking", "uniform"}, optional
-        How chains are weighted; by stacking by default.
+        The engine with the draws; by default what the run's comparison recommends or, without one,
+        the first of chains, tempered and nested runs that there is.
+    weights : {"stacking", "chain-stacking", "uniform", "evidence"}, optional
+        How draws are weighted; by default as the comparison recommends, or chains by stacking.
+        ``evidence`` takes the draws of tempered or else of nested runs, whose weights are
+        probabilities.
     thin : int
         Use every ``thin``-th draw of a chain.
 
@@ -160,7 +172,14 @@ def load_draws(
     ResultsError
         The run has no draws of the engine.
     """
+    if weights is not None and weights not in WEIGHTS:
+        raise InputError(f"weights: '{weights}' is unknown; allowed are {', '.join(WEIGHTS)}")
     kept = [name for name in _PREFERRED if (run / name).is_dir()]
+    if engine is None and weights is None and thin == 1:
+        engine, weights = recommended(run, kept)
+    if weights == "evidence":
+        engine = _of_evidence(run, engine, kept)
+        weights = None
     chosen = engine or (kept or ["nested"])[0]
     if chosen not in ENGINES:
         raise InputError(f"engine: '{engine}' is unknown; allowed are {', '.join(ENGINES)}")
@@ -181,6 +200,35 @@ def load_draws(
     raise ResultsError(
         f"{run} holds no {chosen} runs: make them with manymodes evidence --engine {chosen}"
     )
+
+
+def recommended(run: Path, kept: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return the engine and the weights that a run's comparison recommends; None without one."""
+    try:
+        entries = read_json(run / SUMMARY)["posteriors"]
+        entry = next(iter(entries.values()))["recommendation"]
+        engine, weights = entry["engine"], entry["weights"]
+    except (ResultsError, OSError, KeyError, TypeError, AttributeError, StopIteration):
+        return None, None
+    if engine not in kept or weights not in WEIGHTS:
+        return None, None
+    return engine, weights if engine == "chains" else None
+
+
+def _of_evidence(run: Path, engine: str | None, kept: Sequence[str]) -> str:
+    """Return the engine whose draws have evidence weights."""
+    if engine == "chains":
+        raise InputError(
+            "weights: evidence weighs the draws of nested or tempered runs: leave --engine chains "
+            "out"
+        )
+    found = [name for name in ("tempered", "nested") if name in kept]
+    if engine is None and not found:
+        raise InputError(
+            f"weights: {run} holds no evidence: integrate it first (manymodes evidence), or use "
+            "stacking"
+        )
+    return engine or found[0]
 
 
 def check_interval(interval: float) -> None:

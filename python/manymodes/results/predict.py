@@ -9,7 +9,7 @@ Intervals and densities are those of the mixture itself; nothing is simulated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pandas as pd
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.active_units import by_size
+from manymodes.modes.diagnosis.quick import ChainHealth
 from manymodes.networks.network import Network
 from manymodes.results.log_scores import LogScore
 from manymodes.results.mixed_draws import (
@@ -133,6 +134,11 @@ class Predictions:
         How well the table's targets were predicted, if it has them.
     notes : tuple of str
         What was assumed or left out because the table lacks a column.
+    given : DataFrame
+        The rows that were predicted: identifiers, inputs and all other columns as they are in the
+        table.
+    health : ChainHealth, optional
+        Of chains: whether they agree in what they predict, and how many transitions diverged.
 
     Examples
     --------
@@ -151,6 +157,18 @@ class Predictions:
     extra: tuple[str, ...] = ()
     score: TargetScore | None = None
     notes: tuple[str, ...] = ()
+    given: pd.DataFrame = field(default_factory=pd.DataFrame)
+    health: ChainHealth | None = None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows as given, and their predictions beside them.
+
+        A given column that has the name of a prediction gets ``given.`` before its own.
+        """
+        taken = {name: f"given.{name}" for name in self.given if name in self.frame}
+        given = self.given.rename(columns=taken).reset_index(drop=True)
+        return pd.concat([given, self.frame.reset_index(drop=True)], axis=1)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, without the predictions themselves.
@@ -173,6 +191,7 @@ class Predictions:
             "weights": self.described,
             "unused_columns": list(self.extra),
             "notes": list(self.notes),
+            "chains": None if self.health is None else self.health.as_dict(),
             "score": None if self.score is None else self.score.as_dict(),
         }
 
@@ -205,10 +224,12 @@ def predict_table(
     interval : float
         The share of the distribution inside the intervals.
     engine : {"chains", "nested", "tempered"}, optional
-        The engine with the draws; by default the first of chains, tempered and nested runs that
-        there is.
-    weights : {"stacking", "uniform"}, optional
-        How chains are weighted; by stacking by default.
+        The engine with the draws; by default what the run's comparison recommends or, without one,
+        the first of chains, tempered and nested runs that there is.
+    weights : {"stacking", "chain-stacking", "uniform", "evidence"}, optional
+        How draws are weighted; by default as the comparison recommends, or chains by stacking.
+        Stacking weighs functions, whose chains share the weight; ``chain-stacking`` weighs each
+        chain on its own. ``evidence`` takes the draws of tempered or else of nested runs.
     thin : int
         Use every ``thin``-th draw of a chain.
     on_rows : callable, optional
@@ -251,7 +272,8 @@ def predict_table(
     frame = as_frame(table)
     X = fitted.inputs(frame)
     y = fitted.targets(frame) if fitted.has_target(frame) else None
-    draws = Draws.of(posterior, load_draws(posterior, Path(run), engine, weights, thin))
+    mixed = load_draws(posterior, Path(run), engine, weights, thin)
+    draws = Draws.of(posterior, mixed)
     made = predict(
         posterior.network,
         draws,
@@ -262,7 +284,13 @@ def predict_table(
         on_rows=on_rows,
         counted_over=fitted.counted_over(frame),
     )
-    return replace(made, extra=fitted.extra(frame), notes=_notes(fitted, frame, y is not None))
+    return replace(
+        made,
+        extra=fitted.extra(frame),
+        notes=_notes(fitted, frame, y is not None),
+        given=frame.data,
+        health=mixed.health,
+    )
 
 
 def _notes(table: Table, frame: Frame, scored: bool) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from manymodes.density.program import Program
 from manymodes.density.stan_data import read_data
 from manymodes.density.variables import Variable, element_name
 from manymodes.errors import InputError
+from manymodes.modes.diagnosis.quick import ChainHealth
 from manymodes.results.log_scores import LogScore
 from manymodes.results.mixed_draws import (
     MixedDraws,
@@ -71,6 +72,8 @@ class DataPredictions:
         Stan's message for the first of them; empty if there is none.
     not_finite : dict of str to int
         In how many of the other draws an element is NaN or infinite, by its name.
+    health : ChainHealth, optional
+        Of chains: whether they agree in what they predict, and how many transitions diverged.
 
     Examples
     --------
@@ -91,6 +94,7 @@ class DataPredictions:
     threw_share: float = 0.0
     message: str = ""
     not_finite: dict[str, int] = field(default_factory=dict)
+    health: ChainHealth | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, without the predictions themselves.
@@ -118,6 +122,7 @@ class DataPredictions:
             "share_that_threw": self.threw_share,
             "message": self.message,
             "draws_not_finite": self.not_finite,
+            "chains": None if self.health is None else self.health.as_dict(),
             "score": None if self.score is None else self.score.as_dict(),
             "log_density": self.log_density.tolist(),
         }
@@ -150,10 +155,12 @@ def predict_data(
     interval : float
         The share of the distribution inside the intervals.
     engine : {"chains", "nested", "tempered"}, optional
-        The engine with the draws; by default the first of chains, tempered and nested runs that
-        there is.
-    weights : {"stacking", "uniform"}, optional
-        How chains are weighted; by stacking by default.
+        The engine with the draws; by default what the run's comparison recommends or, without one,
+        the first of chains, tempered and nested runs that there is.
+    weights : {"stacking", "chain-stacking", "uniform", "evidence"}, optional
+        How draws are weighted; by default as the comparison recommends, or chains by stacking.
+        Stacking weighs functions, whose chains share the weight; ``chain-stacking`` weighs each
+        chain on its own. ``evidence`` takes the draws of tempered or else of nested runs.
     thin : int
         Use every ``thin``-th draw of a chain.
     seed : int
@@ -351,6 +358,7 @@ def predict_quantities(
         LogScore(*LogScore.figures(scored)) if len(scored) else None,
         threw=int(np.count_nonzero(~kept)),
         threw_share=float(weights[~kept].sum()),
+        health=mixed.health,
         message=new.program.users_words(message),
         not_finite={name: n for name, n in zip(quantities.names, not_finite, strict=True) if n},
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,9 +54,9 @@ from manymodes.runtime.storage import (
     write_json,
     write_member,
 )
-from manymodes.sampling.chains.chains import Chains
-from manymodes.sampling.nested import Nested
-from manymodes.sampling.tempered import Tempered
+from manymodes.sampling.chains.chains import Chains, load_chains
+from manymodes.sampling.nested import Nested, load_nested
+from manymodes.sampling.tempered import Tempered, load_tempered
 from manymodes.toolchain import find
 from manymodes.types import FloatArray
 
@@ -326,15 +326,30 @@ class Results:
 
         With several posteriors, each has a branch of its own under its name.
         """
-        return self._trees(CHAINS, "chains")
+        return self._trees(CHAINS, "chains", self._unwritten_chains)
 
-    def _trees(self, file_name: str, engine: str) -> xr.DataTree:
+    def _unwritten_chains(self, name: str, folder: Path) -> xr.DataTree | None:
+        chains = load_chains(self.posterior(name), folder)
+        return None if chains is None else chains.to_datatree()
+
+    def _unwritten_nested(self, name: str, folder: Path) -> Nested | None:
+        return load_nested(self.posterior(name), folder)
+
+    def _trees(
+        self,
+        file_name: str,
+        engine: str,
+        unwritten: Callable[[str, Path], xr.DataTree | None] | None = None,
+    ) -> xr.DataTree:
+        """Read the trees of all posteriors; make those that are not written yet."""
         import xarray as xr
 
-        trees = {
-            name: read_tree(present(folder / file_name), engine)
-            for name, folder in self._folders().items()
-        }
+        trees = {}
+        for name, folder in self._folders().items():
+            tree = None
+            if unwritten is not None and not (folder / file_name).exists():
+                tree = unwritten(name, folder)
+            trees[name] = tree or read_tree(present(folder / file_name), engine)
         if len(trees) == 1:
             return next(iter(trees.values()))
         return xr.DataTree(children=trees)
@@ -350,9 +365,12 @@ class Results:
     @cached_property
     def nested(self) -> NestedSamples | dict[str, NestedSamples]:
         """The nested samples; with several posteriors, by name."""
-        samples = {
-            name: read_nested(present(folder / NESTED)) for name, folder in self._folders().items()
-        }
+        samples = {}
+        for name, folder in self._folders().items():
+            found = None
+            if not (folder / NESTED).exists():
+                found = self._unwritten_nested(name, folder)
+            samples[name] = found.samples if found else read_nested(present(folder / NESTED))
         return next(iter(samples.values())) if len(samples) == 1 else samples
 
     @cached_property
@@ -362,7 +380,12 @@ class Results:
         Groups ``posterior``, ``sample_stats``, ``log_likelihood``, as those of chains. With
         several posteriors, each has a branch of its own under its name.
         """
-        return self._trees(NESTED_TREE, "nested")
+
+        def unwritten(name: str, folder: Path) -> xr.DataTree | None:
+            found = self._unwritten_nested(name, folder)
+            return None if found is None else nested_datatree(found, seed=1)
+
+        return self._trees(NESTED_TREE, "nested", unwritten)
 
     @cached_property
     def tempered(self) -> xr.DataTree:
@@ -371,7 +394,12 @@ class Results:
         Groups ``posterior``, ``sample_stats``, ``log_likelihood``, as those of chains. With
         several posteriors, each has a branch of its own under its name.
         """
-        return self._trees(TEMPERED, "tempered")
+
+        def unwritten(name: str, folder: Path) -> xr.DataTree | None:
+            found = load_tempered(self.posterior(name), folder)
+            return None if found is None else tempered_datatree(found)
+
+        return self._trees(TEMPERED, "tempered", unwritten)
 
     @cached_property
     def modes(self) -> pd.DataFrame:
@@ -384,7 +412,7 @@ class Results:
                     **mode["weight"],
                 }
                 for name, entry in self.summary["posteriors"].items()
-                for mode in entry["modes"]
+                for mode in entry.get("modes", ())
             ]
             if rows:
                 return pd.DataFrame(rows).set_index(["posterior", "id"])
@@ -436,7 +464,8 @@ def load(folder: Path | str) -> Results:
     Returns
     -------
     Results
-        Files are read when they are asked for.
+        Files are read when they are asked for. A run without modes, or one that is still going or
+        was interrupted, has the draws of the chains and runs that are finished.
 
     Warns
     -----
@@ -446,7 +475,7 @@ def load(folder: Path | str) -> Results:
     Raises
     ------
     ResultsError
-        There is no finished run in it, or its summary is damaged.
+        There is no run in it, or its summary is damaged.
 
     Examples
     --------
@@ -458,11 +487,7 @@ def load(folder: Path | str) -> Results:
     path = Path(folder)
     if not path.is_dir():
         raise ResultsError(f"{path}: no such run directory")
-    if not (path / SUMMARY).exists():
-        raise ResultsError(
-            f"{path} holds no {SUMMARY}: let the run end, or make it with manymodes compare {path}"
-        )
-    summary = read_json(path / SUMMARY)
+    summary = _summary_of(path)
     posteriors = summary.get("posteriors")
     several = not (path / "posterior").is_dir()
     if not isinstance(posteriors, dict) or not all(
@@ -477,6 +502,16 @@ def load(folder: Path | str) -> Results:
     for one in dict.fromkeys(found._folders().values()):
         unfinished_warnings(one)
     return found
+
+
+def _summary_of(path: Path) -> dict[str, Any]:
+    """Return the summary of a run; without a file, that of a run of which no modes are known."""
+    if (path / SUMMARY).exists():
+        return read_json(path / SUMMARY)
+    if not (path / "posterior").is_dir():
+        raise ResultsError(f"{path} holds no run: make one with manymodes sample or evidence")
+    described = read_json(member(path / "posterior", "posterior.json", path / "posterior"))
+    return {"posteriors": {str(described.get("name")): {}}}
 
 
 def _is_folder(name: str) -> bool:

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from manymodes.modes.comparison import Comparison, predictions_by_input
+from manymodes.modes.comparison import Comparison
+from manymodes.modes.function_space import function_blocks, has_functions
 from manymodes.networks.symmetry import canonical
 from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.diagnostics import ess_bulk, ess_tail, nested_rhat, rhat
@@ -135,9 +136,11 @@ def agreements(
     """
     groups = superchain_members(whole.index, superchains)
     found = [_agreement("weights", [whole.eta], comparison.rhat_weights, groups, threads)]
-    if whole.posterior.network is not None:
+    posterior = whole.posterior
+    if posterior.network is not None:
         found.append(_agreement("canonical", canonical_blocks(whole), np.empty(0), groups, threads))
-        predictions = predictions_by_input(whole)
+    if has_functions(posterior):
+        predictions = function_blocks(whole)
         found.append(_agreement("function", predictions, comparison.rhat_function, groups, threads))
     return tuple(found)
 
