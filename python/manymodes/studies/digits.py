@@ -13,6 +13,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from scipy.special import logsumexp
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.held_out import HeldOut, held_out_lpd, keep_held_out
-from manymodes.modes.stacked_chains import stack_chains
+from manymodes.modes.stacked_chains import StackedChains, stack_chains
 from manymodes.networks.network import Network
 from manymodes.report import write_plain_report
 from manymodes.results.run_directory import (
@@ -40,11 +41,12 @@ from manymodes.sampling.chains.chains import Chains, run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.statistics.diagnostics import rhat, rhat_function
-from manymodes.statistics.stacking import Stacking
+from manymodes.statistics.stacking import Stacking, weight_errors
 from manymodes.studies.conduct import Effort
 from manymodes.studies.digits_words import (
     CHOICES,
     chains_table,
+    functions_table,
     held_out_table,
     introduction,
     sentences,
@@ -65,6 +67,7 @@ PENALTIES = np.logspace(-4, 2, 13)
 """Among which the inverse penalty of the logistic regression is chosen."""
 
 NAME = "digits"
+_REPLICATIONS = 50
 _TARGET = "digit"
 _ROWS_AT_ONCE = 20
 
@@ -211,10 +214,11 @@ def run_digits(
         write_frame(kept / "holdout.csv", parts.held_out.data)
         keep_held_out(parts.table, kept, kept)
         found = run_chains(posterior, effort.chains, **effort.at(out))
-        stacking = stack_chains(found).stacking
+        stacked = stack_chains(found)
+        stacking = stacked.stacking
         write_chains(found, out)
         held_out = HeldOut(parts.table.inputs(parts.held_out), parts.table.targets(parts.held_out))
-        lines, single = score(found, stacking, held_out)
+        lines, single, functions = score(found, stacked, held_out)
         reference, penalty = logistic_regression(parts, held_out)
         entry = _entry(found, stacking, held_out)
         entry["held_out"] = {
@@ -226,6 +230,7 @@ def run_digits(
             },
             "inverse_penalty": penalty,
         }
+        entry["functions"] = _functions(found, stacked, functions)
         summary = {
             **summary_head(f"study {NAME}", effort.seed),
             "data_seed": data_seed,
@@ -238,7 +243,7 @@ def run_digits(
             introduction=introduction(network, posterior.n_obs, len(held_out.y), data_seed),
             tiles=tiles(entry),
             opening=sentences(entry),
-            tables=[held_out_table(summary), chains_table(entry)],
+            tables=[held_out_table(summary), functions_table(entry), chains_table(entry)],
             notes=[CHOICES],
             settings={**settings, "chains": effort.chains.chains},
             toolchain=toolchain.as_dict(),
@@ -249,15 +254,17 @@ def run_digits(
 # -------------------------------------------------------------------------- scores
 
 
-def score(chains: Chains, stacking: Stacking, held_out: HeldOut) -> tuple[list[Line], list[Line]]:
+def score(
+    chains: Chains, stacked: StackedChains, held_out: HeldOut
+) -> tuple[list[Line], list[Line], list[Line]]:
     """Score held-out rows under the chains.
 
     Parameters
     ----------
     chains : Chains
         Of a network with classes.
-    stacking : Stacking
-        Their weights.
+    stacked : StackedChains
+        Their weights, and which of them sample one function.
     held_out : HeldOut
         The rows.
 
@@ -265,7 +272,7 @@ def score(chains: Chains, stacking: Stacking, held_out: HeldOut) -> tuple[list[L
     -------
     tuple of lists
         The mixture of all draws, that of the stacked chains, and the chain with the best
-        leave-one-out score; and each chain alone.
+        leave-one-out score; each chain alone; and the chains of each function.
     """
     lpd = held_out_lpd(chains, held_out)
     network = chains.posterior.network
@@ -288,10 +295,42 @@ def score(chains: Chains, stacking: Stacking, held_out: HeldOut) -> tuple[list[L
     single = [mixed("", f"chain {number}", alone[c]) for c, number in enumerate(chains.index)]
     lines = [
         mixed("pooled", "all draws pooled", chains.lengths / chains.total_draws),
-        mixed("stacked", "chains stacked", stacking.weights),
+        mixed("stacked", "chains stacked", stacked.stacking.weights),
         mixed("best_chain", "one chain, the best by LOO", alone[best]),
     ]
-    return lines, single
+    groups = stacked.groups
+    functions = [
+        mixed("", f"function {g + 1}", groups.within * (groups.of_chain == g))
+        for g in range(groups.n_groups)
+    ]
+    return lines, single, functions
+
+
+def _functions(chains: Chains, stacked: StackedChains, scores: list[Line]) -> list[dict[str, Any]]:
+    """Return the functions that chains sample, as `Comparison.functions` in ``summary.json``."""
+    groups, lpd = stacked.groups, chains.scored_lpd
+    sd = weight_errors(
+        groups.pool(lpd),
+        n_boot=_REPLICATIONS,
+        rng=np.random.default_rng(1),
+        rescored=partial(groups.rescored, lpd) if groups.has_noise else None,
+    ).sd
+    return [
+        {
+            "id": g + 1,
+            "modes": [],
+            "chains": int((groups.of_chain == g).sum()),
+            "numbers": chains.index[groups.of_chain == g].tolist(),
+            "accuracy": float(scores[g].right.mean()),
+            "log_density": float(scores[g].log_density.mean()),
+            "weight": {
+                "stacking": float(stacked.of_groups.weights[g]),
+                "stacking_sd": float(sd[g]),
+                "occupancy": float((groups.of_chain == g).mean()),
+            },
+        }
+        for g in range(groups.n_groups)
+    ]
 
 
 def logistic_regression(parts: Parts, held_out: HeldOut) -> tuple[Line, float]:

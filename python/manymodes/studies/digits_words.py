@@ -59,6 +59,8 @@ def digits_text(summary: Mapping[str, Any]) -> str:
     entry = summary["posteriors"]["digits"]
     table = held_out_table(summary)
     said = [*table.lines(), *textwrap.wrap(table.caption, 88), ""]
+    functions = functions_table(entry)
+    said += [*functions.lines(), *textwrap.wrap(functions.caption, 88), ""]
     return "\n".join([*said, *textwrap.wrap(" ".join(sentences(entry)), 88)])
 
 
@@ -104,6 +106,28 @@ def chains_table(entry: Mapping[str, Any]) -> Table:
     )
     columns = ("Chain", "Stacking weight", "accuracy", "log predictive density")
     return Table("Single chains", columns, rows, "Each chain alone on the held-out images.")
+
+
+def functions_table(entry: Mapping[str, Any]) -> Table:
+    """Return the functions that the chains sample, found in function space."""
+    rows = tuple(
+        (
+            f"{one['id']}",
+            f"{one['chains']}",
+            f"{100 * one['weight']['stacking']:.1f} ± {100 * one['weight']['stacking_sd']:.1f} %",
+            f"{100 * one['weight']['occupancy']:.1f} %",
+            f"{100 * one['accuracy']:.1f} %",
+            f"{one['log_density']:.3f}",
+        )
+        for one in entry["functions"]
+    )
+    columns = ("Function", "Chains", "Stacking", "Occupancy", "accuracy", "log predictive density")
+    caption = (
+        "Chains sample one function if their mean predictions agree within their posterior spread "
+        "and their leave-one-out scores within Monte Carlo error; such chains share a weight. The "
+        "last two columns are of the held-out images."
+    )
+    return Table("Functions", columns, rows, caption)
 
 
 def introduction(network: Network, n_obs: int, held_out: int, data_seed: int) -> str:
