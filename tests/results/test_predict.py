@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp, softmax
 
-from conftest import made_chains
+from conftest import each_its_own, made_chains
 from manymodes.cli.main import main
 from manymodes.errors import InputError, ResultsError
 from manymodes.networks.network import Network
@@ -266,7 +266,7 @@ def fake_chains(lpd: Any) -> Chains:
 
 def test_chains_are_weighted_by_stacking_or_alike() -> None:
     lpd = np.array([[-9.0] * 20, [-1.0] * 20, [-9.0] * 20])
-    chains = fake_chains(lpd)
+    chains = each_its_own(fake_chains(lpd))
     stacked = MixedDraws.of_chains(chains)
     by_chain = stacked.weights.reshape(3, 4).sum(axis=1)
     assert by_chain[1] > 0.99
@@ -325,7 +325,10 @@ def test_from_a_table_to_predictions(run: Path, capsys: pytest.CaptureFixture[st
     assert "accuracy" in said
     written = pd.read_csv(run / "p.csv")
     names = [f"p({c}){end}" for c in ("no", "yes") for end in ("", ".lower", ".upper")]
-    assert list(written.columns) == ["class", *names, "log_density"]
+    given = pd.read_csv(held)
+    assert list(written.columns) == [*given.columns, "class", *names, "log_density"]
+    pd.testing.assert_frame_equal(written[given.columns], given)
+    assert tells(said, "3 chains", "R-hat in function space", "0 of 180 transitions diverged")
     np.testing.assert_allclose(written["p(no)"] + written["p(yes)"], 1)
     assert (written["p(yes).lower"] < written["p(yes)"]).all()
     assert (written["p(yes).upper"] > written["p(yes)"]).all()
@@ -378,7 +381,7 @@ def test_new_tables_in_other_shapes(run: Path, capsys: pytest.CaptureFixture[str
     out, err = capsys.readouterr()
     assert err.startswith("manymodes: columns not used: note\n")
     assert "log predictive density" not in err
-    without = expected.frame.drop(columns="log_density")
+    without = pd.concat([other, expected.frame.drop(columns="log_density")], axis=1)
     pd.testing.assert_frame_equal(
         pd.read_csv(io.StringIO(out)), without, check_dtype=False, rtol=1e-12
     )

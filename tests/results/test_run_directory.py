@@ -13,7 +13,7 @@ import xarray as xr
 from filelock import FileLock
 
 import manymodes
-from conftest import closed_form, needs_tools
+from conftest import QUICK_NUTS, QUICK_POLYCHORD, closed_form, needs_tools
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.comparison import Comparison
@@ -28,8 +28,8 @@ from manymodes.results.run_directory import (
     write_draws,
 )
 from manymodes.runtime.storage import claim, read_arrays, read_json, write_arrays, write_json
-from manymodes.sampling.chains.chains import Chains
-from manymodes.sampling.nested import Nested
+from manymodes.sampling.chains.chains import Chains, run_chains
+from manymodes.sampling.nested import Nested, run_nested
 from summary_schema import SCHEMA, assert_follows
 
 
@@ -136,7 +136,7 @@ def test_several_posteriors_have_branches(xor_comparison: Comparison, tmp_path: 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "holds no summary.json"), ("{", "is damaged"), ("[]", "not a JSON object")],
+    [(None, "holds no run"), ("{", "is damaged"), ("[]", "not a JSON object")],
 )
 def test_a_folder_without_a_summary_is_refused(
     tmp_path: Path, content: str | None, said: str
@@ -156,6 +156,25 @@ def test_what_was_not_run_is_named(tmp_path: Path) -> None:
         found.chains  # noqa: B018
     with pytest.raises(ResultsError, match=r"nested\.csv: the run has no such file"):
         found.nested  # noqa: B018
+
+
+@needs_tools
+def test_a_run_that_is_not_finished_opens_with_what_is_there(tmp_path: Path) -> None:
+    posterior = closed_form("normal").compile()
+    save_posterior(posterior, tmp_path / "posterior")
+    chains = run_chains(posterior, chains=2, nuts=QUICK_NUTS, out=tmp_path, quiet=True)
+    run_nested(posterior, polychord=QUICK_POLYCHORD, runs=1, out=tmp_path, quiet=True)
+    found = load(tmp_path)
+    assert found.names == (posterior.name,)
+    np.testing.assert_array_equal(
+        found.chains["posterior"]["mu"].to_numpy(), chains.variables()["mu"]
+    )
+    assert found.nested.logZ() < 0
+    assert found.nested_tree["posterior"].sizes["draw"] > 10
+    with pytest.raises(ResultsError, match="no modes were searched"):
+        found.modes  # noqa: B018
+    with pytest.raises(ResultsError, match=r"tempered\.nc: the run has no such file"):
+        found.tempered  # noqa: B018
 
 
 @needs_tools

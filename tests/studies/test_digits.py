@@ -17,11 +17,11 @@ from conftest import needs_tools
 from manymodes.cli.main import main
 from manymodes.errors import InputError, ResultsError
 from manymodes.modes.held_out import kept_held_out
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.results.predict import predict_table
 from manymodes.results.run_directory import open_posterior
 from manymodes.sampling.chains.chains import load_chains
 from manymodes.statistics.diagnostics import rhat
-from manymodes.statistics.stacking import stack
 from manymodes.studies.conduct import Effort
 from manymodes.studies.digits import (
     PENALTIES,
@@ -106,7 +106,7 @@ def test_single_chains_and_the_best_by_loo(run: tuple[Path, dict[str, Any]]) -> 
     chains, rows = load_chains(posterior, out), kept_held_out(out / "posterior")
     assert chains is not None
     assert rows is not None
-    lines, single = score(chains, stack(chains.lpd.T), rows)
+    lines, single, functions = score(chains, stack_chains(chains), rows)
     best = int(chains.lpd.sum(axis=1).argmax())
     np.testing.assert_allclose(lines[2].log_density, single[best].log_density)
     for c, line in enumerate(single):
@@ -117,6 +117,13 @@ def test_single_chains_and_the_best_by_loo(run: tuple[Path, dict[str, Any]]) -> 
         assert held_out["single_chains"]["log_density"][c] == pytest.approx(np.log(own).mean())
     p = posterior.predict(chains.rows, rows.X).mean(axis=(0, 1))
     assert lines[0].right.mean() == (p.argmax(axis=1) == rows.y).mean()
+    told = summary["posteriors"]["digits"]["functions"]
+    assert sum(one["chains"] for one in told) == chains.n_chains
+    assert sum(one["weight"]["stacking"] for one in told) == pytest.approx(1)
+    for one, line in zip(told, functions, strict=True):
+        members = np.isin(chains.index, one["numbers"])
+        own = posterior.predict(chains.rows[members], rows.X).mean(axis=(0, 1))
+        assert one["accuracy"] == (own.argmax(axis=1) == rows.y).mean() == line.right.mean()
     worst = summary["posteriors"]["digits"]["chains"]["rhat_weights"]
     assert worst == pytest.approx(rhat(chains.eta).max())
 

@@ -148,7 +148,6 @@ def _check_sigma_scale(options: argparse.Namespace, kind: str) -> None:
 
 def predict_command(options: argparse.Namespace) -> int:
     """Predict the rows of a table, or what a program generates for new data, by a run."""
-    from manymodes.report.health_words import health_lines
     from manymodes.results.predict_data import DataPredictions
     from manymodes.runtime.spreadsheets import inert_frame
     from manymodes.runtime.storage import ensure_folder, json_text, refuse_existing, sweep_partials
@@ -177,8 +176,6 @@ def predict_command(options: argparse.Namespace) -> int:
     if printed:
         print(inert_frame(written).to_csv(index=False), end="")
     if not options.quiet:
-        for line in health_lines(found.health) if found.health is not None else ():
-            print(f"manymodes: {line}", file=sys.stderr)
         print(text, file=sys.stderr if printed else sys.stdout)
     return 0
 

@@ -20,6 +20,7 @@ from manymodes.report.headline_words import (
     outside_words,
     unchecked,
 )
+from manymodes.report.health_words import health_lines
 from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
 from manymodes.report.nested_notes import effort_lines
 from manymodes.report.tempered_notes import tempered_lines
@@ -360,6 +361,10 @@ def _known_noise(network: Network, table: DataTable) -> str:
     return line
 
 
+def _health(found: Predictions | DataPredictions) -> list[str]:
+    return [] if found.health is None else health_lines(found.health)
+
+
 def prediction_text(found: Predictions, out: Path | None) -> str:
     """Return lines on the source of predictions and on their scores."""
     kept = "" if out is None else f"{out}: "
@@ -381,6 +386,7 @@ def prediction_text(found: Predictions, out: Path | None) -> str:
             f"log predictive density of the target: {score.mean:.3f} ± {score.sd_of_mean:.3f} "
             f"nats a row, {score.sum:.2f} in sum; {measure}"
         )
+    lines += _health(found)
     return "\n".join(lines)
 
 
@@ -420,4 +426,5 @@ def data_prediction_text(found: DataPredictions, out: Path | None) -> str:
             f"log predictive density: {score.mean:.3f}{error} nats an observation, "
             f"{score.sum:.2f} in sum over {counted(scored, 'observation')}"
         )
+    lines += _health(found)
     return "\n".join(lines)

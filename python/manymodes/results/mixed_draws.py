@@ -12,7 +12,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +100,6 @@ class MixedDraws:
             chains.rows[:, ::thin][present],
             chains.eta[:, ::thin][present],
             f"{by_chain.size} chains of {lengths} draws{thinned}, {_WORDS[weights]}",
-            chain_health(chains),
         )
 
     @classmethod
@@ -190,7 +189,8 @@ def load_draws(
             f"weights: {weights} is for chains; {chosen} runs have weights of their own"
         )
     if chosen == "chains" and (chains := load_chains(posterior, run)) is not None:
-        return MixedDraws.of_chains(chains, weights or "stacking", thin)
+        mixed = MixedDraws.of_chains(chains, weights or "stacking", thin)
+        return replace(mixed, health=chain_health(chains))
     if chosen == "nested" and (nested := load_nested(posterior, run)) is not None:
         return MixedDraws.of_nested(nested)
     if chosen == "tempered" and (found := load_tempered(posterior, run)) is not None:

@@ -31,6 +31,7 @@ from manymodes.results.mixed_draws import (
 from manymodes.results.outcome_columns import count_columns, number_columns
 from manymodes.results.run_directory import open_posterior
 from manymodes.statistics.mixture import log_mean_exp, weighted_quantiles
+from manymodes.tables.cells import numbers
 from manymodes.tables.frames import Frame, as_frame
 from manymodes.tables.table import TABLE, AnyTable, Table
 from manymodes.types import FloatArray
@@ -288,9 +289,18 @@ def predict_table(
         made,
         extra=fitted.extra(frame),
         notes=_notes(fitted, frame, y is not None),
-        given=frame.data,
+        given=_given(fitted, frame),
         health=mixed.health,
     )
+
+
+def _given(table: Table, frame: Frame) -> pd.DataFrame:
+    """Return the rows as given, with numbers in the columns that the network takes as numbers."""
+    data = frame.data.copy()
+    for column in table.columns:
+        if column.kind == "number":
+            data[column.name] = numbers(frame, column.name)
+    return data
 
 
 def _notes(table: Table, frame: Frame, scored: bool) -> tuple[str, ...]:

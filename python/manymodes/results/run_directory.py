@@ -347,7 +347,8 @@ class Results:
         trees = {}
         for name, folder in self._folders().items():
             tree = None
-            if unwritten is not None and not (folder / file_name).exists():
+            there = (folder / file_name).exists() or not (folder / engine).is_dir()
+            if unwritten is not None and not there:
                 tree = unwritten(name, folder)
             trees[name] = tree or read_tree(present(folder / file_name), engine)
         if len(trees) == 1:
@@ -368,7 +369,7 @@ class Results:
         samples = {}
         for name, folder in self._folders().items():
             found = None
-            if not (folder / NESTED).exists():
+            if not (folder / NESTED).exists() and (folder / "nested").is_dir():
                 found = self._unwritten_nested(name, folder)
             samples[name] = found.samples if found else read_nested(present(folder / NESTED))
         return next(iter(samples.values())) if len(samples) == 1 else samples
