@@ -337,7 +337,9 @@ def test_from_a_table_to_predictions(run: Path, capsys: pytest.CaptureFixture[st
 
     assert main([*arguments, "--out", str(run / "p.parquet"), "--json"]) == 0
     entry = json.loads(capsys.readouterr().out)
-    pd.testing.assert_frame_equal(pd.read_parquet(run / "p.parquet"), written, check_dtype=False)
+    parquet = pd.read_parquet(run / "p.parquet")
+    parquet["y"] = parquet["y"].astype(float)  # a column that the network does not use stays text
+    pd.testing.assert_frame_equal(parquet, written, check_dtype=False)
     assert entry["score"]["log_density_sum"] == pytest.approx(written["log_density"].sum())
     assert entry["rows"] == 12
     assert main([*arguments, "--json"]) == 0
