@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from manymodes.density.posterior import Posterior
 from manymodes.modes.active_units import ActiveUnits, posterior_active
+from manymodes.modes.climb_record import ClimbRecord, climb_record
 from manymodes.modes.find import Modes, ModeSettings, find_modes
 from manymodes.modes.headline import NESTED, TEMPERED, Headline, headline
 from manymodes.modes.held_out import HeldOut, held_out_lpd
@@ -24,6 +26,7 @@ from manymodes.modes.mode_weights import (
     occupancies,
     tempered_weights,
 )
+from manymodes.modes.numbers import keep_numbers, numbered
 from manymodes.modes.summary_entries import (
     evidence_entry,
     nested_entry,
@@ -57,7 +60,8 @@ class ModeSummary:
     Attributes
     ----------
     id : int
-        Number of the mode, from 1, by descending evidence (or occupancy, without evidence).
+        Number of the mode, from 1, by descending evidence (or occupancy, without evidence). In a
+        run directory it is the number that the first comparison there gave the mode.
     function : int
         Number of the function that its draws compute, from 1.
     height : float
@@ -263,7 +267,8 @@ class Comparison:
         """
         _, first, present = np.unique(self.modes.kinds, return_index=True, return_counts=True)
         empty = self.modes.copies[first] - present
-        each = [self.summaries[label - 1].evidence.value for label in self.labels[first].tolist()]
+        evidence = {mode.id: mode.evidence.value for mode in self.summaries}
+        each = [evidence[label] for label in self.labels[first].tolist()]
         return int(empty.sum()), float(np.nansum(empty * np.array(each)))
 
     @property
@@ -401,6 +406,7 @@ def compare(
     settings: ModeSettings | None = None,
     seed: int = 1,
     quiet: bool = False,
+    kept: Path | ClimbRecord | None = None,
 ) -> Comparison:
     """Find the modes of a posterior and weigh them in every way that the draws allow.
 
@@ -418,6 +424,9 @@ def compare(
         Seed of the choice of draws that climb, and of the resamples behind the errors.
     quiet : bool
         Show no progress.
+    kept : Path, optional
+        A run directory. Climbs of earlier comparisons there are not repeated, and modes keep the
+        numbers that they got there first.
 
     Returns
     -------
@@ -428,6 +437,13 @@ def compare(
     ------
     InputError
         There are no draws, or the seed is not allowed.
+    SamplingError
+        A process that climbs to modes fails.
+
+    Warns
+    -----
+    RecordWarning
+        What was kept in the directory is damaged or belongs to something else.
 
     Examples
     --------
@@ -440,8 +456,11 @@ def compare(
     """
     check_seed(seed)
     # One thread, because the matrices are small and threads of linear algebra slow them down.
+    record = climb_record(posterior, kept)
     with threadpool_limits(limits=1, user_api="blas"):
-        return _compare(posterior, chains, nested, tempered, held_out, settings, seed, quiet)
+        return _compare(
+            posterior, chains, nested, tempered, held_out, settings, seed, quiet, record
+        )
 
 
 def _compare(
@@ -453,6 +472,7 @@ def _compare(
     settings: ModeSettings | None,
     seed: int,
     quiet: bool,
+    record: ClimbRecord,
 ) -> Comparison:
     modes = find_modes(
         posterior,
@@ -462,6 +482,7 @@ def _compare(
         settings=settings,
         seed=seed,
         quiet=quiet,
+        kept=record,
     )
     n_modes = modes.n_modes
     rng = np.random.default_rng(seed)
@@ -478,13 +499,12 @@ def _compare(
         majority = np.bincount(mode_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
     ranking = evidence.shares if by_engine else occupancy
     order = np.lexsort(([-m.value for m in occupancy], [-_rank(m) for m in ranking]))
-    labels = np.empty(n_modes, dtype=np.intp)
-    labels[order] = np.arange(1, n_modes + 1)
-    functions = _renumbered(modes.functions[order])
+    labels, functions = numbered(order, modes.functions, modes.kept_numbers, record.known)
+    keep_numbers(record, modes.peaks, labels, functions)
     summaries = tuple(
         ModeSummary(
-            id=rank + 1,
-            function=functions[rank],
+            id=int(labels[mode]),
+            function=int(functions[mode]),
             height=float(modes.heights[mode]),
             log_z=evidence.log_z[mode],
             evidence=evidence.shares[mode],
@@ -494,7 +514,7 @@ def _compare(
             runs=tuple((np.flatnonzero(modes.reached_by_run[mode]) + 1).tolist()),
             by_engine={name: one.shares[mode] for name, one in by_engine.items()},
         )
-        for rank, mode in enumerate(order)
+        for mode in order.tolist()
     )
     scores: tuple[HeldOutScore, ...] = ()
     if held_out is not None and chains is not None and by_chain.weighings:
@@ -536,12 +556,6 @@ def predictions_by_input(chains: Chains) -> Iterator[FloatArray]:
     block = int(np.clip(_AT_ONCE // (chains.n_chains * chains.n_draws), 1, 16))
     for start in range(0, len(X), block):
         yield chains.posterior.function_values(chains.rows, X[start : start + block])
-
-
-def _renumbered(functions: IntArray) -> list[int]:
-    """Give functions numbers from 1 in the order in which they first appear."""
-    first_seen = {f: i + 1 for i, f in enumerate(dict.fromkeys(functions.tolist()))}
-    return [first_seen[f] for f in functions.tolist()]
 
 
 def _mode_entry(mode: ModeSummary, nested: Nested | None) -> dict[str, Any]:

@@ -12,20 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from scipy import special
 from scipy.sparse import csgraph
 
+from manymodes.density.parameter_space import on_unit_cube
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.modes.climb_record import ClimbRecord, climb_record
+from manymodes.modes.explorer import Explorer
 from manymodes.modes.landscape import Landscape
+from manymodes.modes.numbers import kept_numbers
 from manymodes.modes.orbits import Orbits
 from manymodes.modes.peaks import Atlas
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.seeds import check_seed
-from manymodes.sampling.base_measures import NORMAL, BaseMeasure, proper_prior_measure
+from manymodes.sampling.base_measures import (
+    NORMAL,
+    BaseMeasure,
+    Component,
+    cube_measure,
+    proper_prior_measure,
+)
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.tempered import Tempered
@@ -37,6 +47,8 @@ _MOST_UNSEEN = 0.1  # largest share of a mode above a run's last point, if the r
 _HOPELESS = 300.0
 _ENOUGH = 20  # draws of another engine that tell the levels of a mode
 _LEVELS = 100  # of them, whose levels are computed
+_FUNCTIONS = 3  # of the seed: which draws tell functions apart
+_AT_ONCE = 1 << 22  # numbers held while functions are compared
 _STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
@@ -111,6 +123,9 @@ class Modes:
     runaway : int array of shape (M, D)
         -1 or 1 if the climb to a peak went down or up an unconstrained coordinate to the end
         of the searched box, so that there is no maximum in it; 0 otherwise.
+    kept_numbers : int array of shape (2, M)
+        The numbers of each mode and of its function that an earlier comparison in the same run
+        directory gave them, 0 where there is none.
 
     Examples
     --------
@@ -135,9 +150,12 @@ class Modes:
     kinds: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     copies: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     climbed_kinds: IntArray = field(default_factory=lambda: np.empty((2, 0), dtype=np.intp))
+    kept_numbers: IntArray = field(default_factory=lambda: np.empty((2, 0), dtype=np.intp))
 
     def __post_init__(self) -> None:
-        """Without a group each mode is of its own kind."""
+        """Without a group each mode is of its own kind, and without a record it has no number."""
+        if not self.kept_numbers.size:
+            object.__setattr__(self, "kept_numbers", np.zeros((2, self.n_modes), dtype=np.intp))
         if not len(self.kinds):
             object.__setattr__(self, "kinds", np.arange(self.n_modes))
             object.__setattr__(self, "copies", np.ones(self.n_modes, dtype=np.intp))
@@ -162,6 +180,8 @@ def find_modes(
     settings: ModeSettings | None = None,
     seed: int = 1,
     quiet: bool = False,
+    kept: Path | ClimbRecord | None = None,
+    workers: int | None = None,
 ) -> Modes:
     """Find the modes under the draws of one engine or several.
 
@@ -177,6 +197,11 @@ def find_modes(
         Seed of the choice of draws that climb.
     quiet : bool
         Show no progress.
+    kept : Path, optional
+        A run directory. What is found is kept in it, and what an earlier call has found there is
+        not computed again: a draw climbs once.
+    workers : int, optional
+        How many processes climb; by default one for each core. The result does not depend on it.
 
     Returns
     -------
@@ -187,6 +212,13 @@ def find_modes(
     ------
     InputError
         There are no draws.
+    SamplingError
+        A process that climbs fails.
+
+    Warns
+    -----
+    RecordWarning
+        What was kept in the directory is damaged or belongs to something else.
 
     Examples
     --------
@@ -198,29 +230,47 @@ def find_modes(
     """
     settings = settings or ModeSettings()
     check_seed(seed)
-    landscape = _landscape(posterior, chains, nested, tempered, seed)
+    if chains is None and nested is None and tempered is None:
+        raise InputError("modes: neither chains nor nested nor tempered runs were given")
+    record = climb_record(posterior, kept)
+    landscape = _landscape(posterior, chains, nested, tempered, seed, record)
+    with Explorer(landscape, record, workers) as explorer:
+        return _explored(explorer, chains, nested, tempered, settings, seed, quiet)
+
+
+def _explored(
+    explorer: Explorer,
+    chains: Chains | None,
+    nested: Nested | None,
+    tempered: Tempered | None,
+    settings: ModeSettings,
+    seed: int,
+    quiet: bool,
+) -> Modes:
+    landscape = explorer.landscape
+    posterior = landscape.posterior
     pools = _pools(landscape, chains, nested, tempered)
     progress = Progress(f"{posterior.name}: modes", quiet=quiet)
-    rng = np.random.default_rng(seed)
     orbits = Orbits.of(landscape)
-    atlas = Atlas(landscape, settings.barrier, orbits)
-    each = settings.climbs if len(pools) < _ENGINES else settings.climbs // 2
-    climbed = [pool.choose(each, rng) for pool in pools]
+    atlas = Atlas(explorer, settings.barrier, orbits)
+    half = len(pools) >= _ENGINES
+    climbed = [pool.choose(settings.climbs, seed, half=half) for pool in pools]
     total = sum(len(picks) for picks in climbed)
-    done = 0
-    ends: list[IntArray] = []
-    for pool, picks in zip(pools, climbed, strict=True):
-        labels = np.empty(len(picks), dtype=np.intp)
-        for i, pick in enumerate(picks):
-            labels[i] = atlas.locate(pool.eta[pick])
-            done += 1
-            progress.update(f"{done} of {total} draws climbed, {len(atlas)} maxima")
-        ends.append(labels)
+
+    def told(done: int, left: str) -> None:
+        progress.update(f"{done} of {total} draws climbed{left}")
+
+    points = np.concatenate([pool.eta[picks] for pool, picks in zip(pools, climbed, strict=True)])
+    found = explorer.climbs(points, told)
+    labels = []
+    for number, end in enumerate(zip(*found, strict=True), 1):
+        labels.append(atlas.place(*end))
+        progress.update(f"{number} of {total} ends placed, {len(atlas)} maxima")
+    climbed_end = np.array(labels, dtype=np.intp)
     progress.update("joining maxima by relaxed paths", now=True)
-    joined = atlas.join()
+    joined = atlas.join(progress.update)
 
     climbed_x = np.concatenate([pool.x[picks] for pool, picks in zip(pools, climbed, strict=True)])
-    climbed_end = np.concatenate(ends)
     assigned = [
         joined.mode_of_peak[_ends_of_nearest(orbits, pool.x, climbed_x, climbed_end)]
         for pool in pools
@@ -246,8 +296,9 @@ def find_modes(
     if nested is not None:
         passes = atlas.passes(joined, between=one_component)
     heights = joined.heights
-    started = _starts(atlas, chains, joined.mode_of_peak, settings, progress)
+    started = _starts(explorer, atlas, chains, joined.mode_of_peak, settings, progress)
     by_engine = dict(zip([pool.engine for pool in pools], assigned, strict=True))
+    rng = np.random.default_rng([seed, _FUNCTIONS])
     functions = _functions(posterior, pools, assigned, joined.kinds, settings, rng)
     progress.done(f"{len(heights)} modes, {functions.max() + 1} functions, {total} draws climbed")
     empty = np.empty(0, dtype=np.intp)
@@ -258,7 +309,7 @@ def find_modes(
         starts=started,
         nested=by_engine["nested"] if nested is not None else empty,
         reached_by_run=_reached(landscape, heights, passes, nested, by_engine)
-        | _reached_by_draws(landscape, nested, pools, assigned, len(heights)),
+        | _reached_by_draws(explorer, nested, pools, assigned, len(heights)),
         functions=functions,
         disagreement=disagreement,
         climbs=total,
@@ -268,6 +319,7 @@ def find_modes(
         kinds=joined.kinds,
         copies=joined.copies,
         climbed_kinds=climbed_kinds,
+        kept_numbers=kept_numbers(explorer.record.known, landscape, atlas, joined),
     )
 
 
@@ -277,17 +329,38 @@ def _landscape(
     nested: Nested | None,
     tempered: Tempered | None,
     seed: int,
+    record: ClimbRecord,
 ) -> Landscape:
-    """Return the landscape to climb, in the scales of the prior or, if unknown, of the draws."""
-    if chains is None and nested is None and tempered is None:
-        raise InputError("modes: neither chains nor nested nor tempered runs were given")
+    """Return the landscape to climb, in the frame that the record has or gets now.
+
+    The frame does not depend on the engines if it can be that of the prior. Otherwise it depends on
+    those that are there first.
+    """
+    if record.frame is None:
+        record.fix(_frame(posterior, chains, nested, tempered, seed))
+    frame = record.frame
+    assert frame is not None
+    base = nested.base if nested is not None else BaseMeasure((frame,))
+    return Landscape(posterior, base, frame)
+
+
+def _frame(
+    posterior: Posterior,
+    chains: Chains | None,
+    nested: Nested | None,
+    tempered: Tempered | None,
+    seed: int,
+) -> Component:
+    """Return the frame of the prior or, if it is unknown, of a base measure or of the draws."""
+    prior = proper_prior_measure(posterior, seed=seed)
+    if prior is not None:
+        return prior.components[0]
+    if on_unit_cube(posterior):
+        return cube_measure(posterior).components[0]
     integral = nested or tempered
     if integral is not None and len(integral.base.components) == 1:
-        return Landscape(posterior, integral.base)
-    frame = proper_prior_measure(posterior, seed=seed)
-    if frame is None:
-        frame = _frame_of_draws(posterior, chains, integral)
-    return Landscape(posterior, nested.base if nested is not None else frame, frame.components[0])
+        return integral.base.components[0]
+    return _frame_of_draws(posterior, chains, integral).components[0]
 
 
 def _frame_of_draws(
@@ -313,17 +386,22 @@ class _Pool:
     x: FloatArray
     weights: FloatArray
 
-    def choose(self, size: int, rng: np.random.Generator) -> IntArray:
+    def choose(self, size: int, seed: int, *, half: bool) -> IntArray:
         """Choose draws to climb: half by weight, and half among those with little weight.
 
-        The second half finds the small modes that the first would miss.
+        The second half finds the small modes that the first would miss. The choice depends on no
+        other engine; with ``half`` it is a part of the whole one, so that these draws have climbed
+        already if the whole choice has.
         """
+        rng = np.random.default_rng([seed, *self.engine.encode()])
         flat = np.where(self.weights > _NEGLIGIBLE * self.weights.max(), self.weights, 0.0) ** 0.5
         size = min(size, int((flat > 0).sum()))
-        picks = np.concatenate(
-            [_systematic(self.weights, size // 2, rng), _systematic(flat, size - size // 2, rng)]
-        )
-        return np.unique(picks)
+        by_weight = _systematic(self.weights, size // 2, rng)
+        by_root = _systematic(flat, size - size // 2, rng)
+        if half and size > 1:
+            first = int(rng.integers(2))
+            by_weight, by_root = by_weight[first::2], by_root[first::2]
+        return np.unique(np.concatenate([by_weight, by_root]))
 
     def share(self, picks: IntArray) -> FloatArray:
         """Return the weight that each pick stands for."""
@@ -358,6 +436,7 @@ def _pools(
 
 
 def _starts(
+    explorer: Explorer,
     atlas: Atlas,
     chains: Chains | None,
     mode_of_peak: IntArray,
@@ -367,12 +446,16 @@ def _starts(
     """Return the mode that the starting point of each chain climbs to, -1 if none is known."""
     if chains is None or chains.n_chains > _STARTS_PER_CLIMB * settings.climbs:
         return np.empty(0, dtype=np.intp)
-    modes = np.full(chains.n_chains, -1, dtype=np.intp)
-    for chain, start in enumerate(chains.starts):
-        peak = atlas.recognise(start)
+    number = chains.n_chains
+
+    def told(done: int, left: str) -> None:
+        progress.update(f"{done} of {number} starting points climbed{left}")
+
+    modes = np.full(number, -1, dtype=np.intp)
+    for chain, end in enumerate(explorer.climbs(chains.starts, told)[0]):
+        peak = atlas.recognise(end)
         if peak is not None:
             modes[chain] = mode_of_peak[peak]
-        progress.update(f"{chain + 1} of {chains.n_chains} starting points climbed")
     return modes
 
 
@@ -433,7 +516,7 @@ def _reached(
 
 
 def _reached_by_draws(
-    landscape: Landscape,
+    explorer: Explorer,
     nested: Nested | None,
     pools: list[_Pool],
     assigned: list[IntArray],
@@ -457,7 +540,7 @@ def _reached_by_draws(
             members = np.flatnonzero(modes == mode)
             if len(members) >= _ENOUGH:
                 some = pool.x[members[np.linspace(0, len(members) - 1, _LEVELS).astype(int)]]
-                medians.append(float(np.median([landscape.level(x) for x in some])))
+                medians.append(float(np.median(explorer.levels(some))))
         for run in range(len(nested.runs) if medians else 0):
             own = nested.logl[(labels == mode) & (nested.run_of == run)]
             reached[mode, run] = bool(own.size) and own[-1] > max(medians)
@@ -511,10 +594,7 @@ def _functions(
         mean, variance = _known_moments(values)
         means.append(mean)
         variances.append(variance)
-    alike = np.eye(n_kinds, dtype=bool)
-    for a, b in combinations(range(n_kinds), 2):
-        distance = _function_distance(means[a], means[b], variances[a] + variances[b])
-        alike[a, b] = distance <= settings.function_distance
+    alike = _function_distances(np.array(means), np.array(variances)) <= settings.function_distance
     group = csgraph.connected_components(alike, directed=False)[1][kinds]
     highest = np.unique(group, return_index=True)[1]  # modes are ordered by height
     return np.unique(highest[group], return_inverse=True)[1].astype(np.intp)
@@ -533,17 +613,28 @@ def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return mean, variance
 
 
-def _function_distance(mean: FloatArray, other: FloatArray, variance: FloatArray) -> float:
-    """Return the distance of two functions in units of their spread.
+def _function_distances(means: FloatArray, variances: FloatArray) -> FloatArray:
+    """Return the distances of functions, shape (K, K), in units of their spread.
 
-    It is infinite if the mean of only one, or of neither, is known.
+    Two functions are infinitely far apart if the mean of only one, or of neither, is known.
     """
-    known = np.isfinite(mean)
-    if not known.any() or (known != np.isfinite(other)).any():
-        return np.inf
-    with np.errstate(over="ignore", invalid="ignore"):
-        terms = (mean - other)[known] ** 2 / (variance[known] + 1e-12)
-    return float(np.sqrt(np.mean(terms)))
+    size = len(means)
+    known = np.isfinite(means)
+    distances = np.full((size, size), np.inf)
+    for one in range(size):
+        some = np.flatnonzero(known[one])
+        same = one + np.flatnonzero((known[one:] == known[one]).all(axis=1))
+        if not len(some):
+            continue
+        for begin in range(0, len(same), max(1, _AT_ONCE // len(some))):
+            others = same[begin : begin + max(1, _AT_ONCE // len(some))]
+            columns = others[:, None], some
+            with np.errstate(over="ignore", invalid="ignore"):
+                spread = variances[one, some] + variances[columns] + 1e-12
+                terms = (means[one, some] - means[columns]) ** 2 / spread
+                distances[one, others] = distances[others, one] = np.sqrt(terms.mean(axis=1))
+    np.fill_diagonal(distances, 0.0)
+    return distances
 
 
 def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:

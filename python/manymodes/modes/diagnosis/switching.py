@@ -88,7 +88,7 @@ class Switching:
 def switching(comparison: Comparison) -> Switching:
     """Follow every chain of a comparison from mode to mode."""
     modes = comparison.chain_modes
-    n_modes = len(comparison.summaries)
+    n_modes = int(comparison.labels.max())
     before, after = modes[:, :-1], modes[:, 1:]
     both = (before > 0) & (after > 0)
     pairs = before[both] * (n_modes + 1) + after[both]

@@ -1,0 +1,84 @@
+"""The numbers of modes and functions that stay the same from one command on a run to the next.
+
+The first comparison numbers modes by weight. A later one knows them by their maxima: a mode keeps
+its number, whatever its weight is by then, and a new one gets the next number that is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from manymodes.modes.climb_record import ClimbRecord, Known
+from manymodes.modes.landscape import Landscape
+from manymodes.modes.peaks import Atlas, Joined
+from manymodes.types import FloatArray, IntArray
+
+
+def kept_numbers(known: Known, landscape: Landscape, atlas: Atlas, joined: Joined) -> IntArray:
+    """Return the kept numbers of modes and of their functions, shape (2, M), 0 for new ones.
+
+    Of several kept modes that are one by now the smallest number counts.
+    """
+    found = np.zeros((2, len(joined.heights)), dtype=np.intp)
+    for place in np.argsort(-known.modes):
+        peak = atlas.recognise(landscape.coordinates(known.peaks[place]))
+        mode = -1 if peak is None else int(joined.mode_of_peak[peak])
+        if mode >= 0:
+            found[:, mode] = known.modes[place], known.functions[place]
+    return found
+
+
+def numbered(
+    order: IntArray, functions: IntArray, kept: IntArray, known: Known
+) -> tuple[IntArray, IntArray]:
+    """Return the numbers of modes, and those of their functions, shape (M,) each.
+
+    Parameters
+    ----------
+    order : int array of shape (M,)
+        The modes by descending weight: new ones are numbered in this order.
+    functions : int array of shape (M,)
+        The function of each mode, by any numbers.
+    kept : int array of shape (2, M)
+        As `kept_numbers`.
+    known : Known
+        All modes that have numbers.
+    """
+    modes = _filled(kept[0], order, known.modes)
+    # A function has the number of its mode that was known first; no two functions have the same.
+    number = np.zeros(int(functions.max(initial=-1)) + 1, dtype=np.intp)
+    taken: set[int] = set()
+    for mode in np.argsort(modes).tolist():
+        wanted = int(kept[1, mode])
+        if wanted and not number[functions[mode]] and wanted not in taken:
+            number[functions[mode]] = wanted
+            taken.add(wanted)
+    first_seen = np.array(list(dict.fromkeys(functions[order].tolist())), dtype=np.intp)
+    return modes, _filled(number, first_seen, known.functions)[functions]
+
+
+def _filled(numbers: IntArray, order: IntArray, used: IntArray) -> IntArray:
+    """Give the next free numbers to what has none, in an order."""
+    filled = numbers.copy()
+    new = order[filled[order] == 0]
+    begin = max(used.max(initial=0), filled.max(initial=0)) + 1
+    filled[new] = np.arange(begin, begin + len(new))
+    return filled
+
+
+def keep_numbers(
+    record: ClimbRecord, peaks: FloatArray, modes: IntArray, functions: IntArray
+) -> None:
+    """Keep the numbers of the modes with some peaks; modes of earlier comparisons keep theirs."""
+    known = record.known
+    gone: Sequence[int] = np.flatnonzero(~np.isin(known.modes, modes)).tolist()
+    record.keep_numbers(
+        Known(
+            np.concatenate([known.peaks[gone].reshape(-1, peaks.shape[1]), peaks]),
+            np.concatenate([known.modes[gone], modes]),
+            np.concatenate([known.functions[gone], functions]),
+        )
+    )
+    record.save()
