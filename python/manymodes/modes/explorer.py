@@ -22,6 +22,7 @@ Told = Callable[[int, str], None]
 """Takes how many of several tasks are done, and how long the rest takes, in words."""
 
 _AHEAD = 2  # paths that are relaxed at once, for each process
+_LEAST_ROWS = 16  # that are worth a question
 _MOST_NUMBERS = 1 << 16  # in one question
 _KNOWN_AFTER = 1.0  # second: from then on the time left is estimated
 
@@ -151,7 +152,8 @@ class Explorer:
         """Ask for one number of each row, many rows in a question."""
         if not len(rows):
             return np.empty(0)
-        each = max(1, min(_MOST_NUMBERS // rows.shape[1], -(-len(rows) // self.at_once)))
+        share = max(_LEAST_ROWS, -(-len(rows) // self.at_once))
+        each = max(1, min(_MOST_NUMBERS // rows.shape[1], share))
         parts = [rows[i : i + each] for i in range(0, len(rows), each)]
         found: list[FloatArray] = [np.empty(0)] * len(parts)
         self._ask(kind, [part.ravel() for part in parts], found.__setitem__)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy import special
-from scipy.sparse import csgraph
 
 from manymodes.density.parameter_space import on_unit_cube
 from manymodes.density.posterior import Posterior
@@ -48,7 +47,8 @@ _HOPELESS = 300.0
 _ENOUGH = 20  # draws of another engine that tell the levels of a mode
 _LEVELS = 100  # of them, whose levels are computed
 _FUNCTIONS = 3  # of the seed: which draws tell functions apart
-_AT_ONCE = 1 << 22  # numbers held while functions are compared
+_AT_ONCE = 1 << 15  # numbers held while functions are compared: no more than a cache holds
+_OF_A_MODE = 200  # draws that tell a mode's function
 _STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
@@ -581,23 +581,38 @@ def _functions(
     """
     if posterior.network is None and not posterior.has_log_lik:
         return np.arange(len(kinds))
-    n_kinds = kinds.max() + 1
-    means, variances = [], []
-    for kind in range(n_kinds):
+    picks = []
+    for kind in range(kinds.max() + 1):
         pool, labels = max(
             zip(pools, assigned, strict=True),
             key=lambda pl: pl[0].weights[kinds[pl[1]] == kind].sum(),
         )
         members = np.flatnonzero(kinds[labels] == kind)
-        picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
-        values = _function_values(posterior, pool.eta[picks])
-        mean, variance = _known_moments(values)
-        means.append(mean)
-        variances.append(variance)
-    alike = _function_distances(np.array(means), np.array(variances)) <= settings.function_distance
-    group = csgraph.connected_components(alike, directed=False)[1][kinds]
+        chosen = _systematic(pool.weights[members], min(_OF_A_MODE, len(members)), rng)
+        picks.append(pool.eta[members[chosen]])
+    means, variances = _moments_of_functions(posterior, picks)
+    group = _function_groups(means, variances, settings.function_distance)[kinds]
     highest = np.unique(group, return_index=True)[1]  # modes are ordered by height
     return np.unique(highest[group], return_inverse=True)[1].astype(np.intp)
+
+
+def _moments_of_functions(
+    posterior: Posterior, draws: list[FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance of the function over the draws of each mode, shape (K, n)."""
+    moments = []
+    begin = 0
+    while begin < len(draws):  # many modes have few draws: their functions are computed together
+        end, size = begin + 1, len(draws[begin])
+        while end < len(draws) and size + len(draws[end]) <= _OF_A_MODE:
+            size += len(draws[end])
+            end += 1
+        values = _function_values(posterior, np.concatenate(draws[begin:end]))
+        edges = np.cumsum([len(one) for one in draws[begin : end - 1]], dtype=np.intp)
+        moments += [_known_moments(part) for part in np.split(values, edges)]
+        begin = end
+    means, variances = zip(*moments, strict=True)
+    return np.array(means), np.array(variances)
 
 
 def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -613,28 +628,27 @@ def _known_moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return mean, variance
 
 
-def _function_distances(means: FloatArray, variances: FloatArray) -> FloatArray:
-    """Return the distances of functions, shape (K, K), in units of their spread.
+def _function_groups(means: FloatArray, variances: FloatArray, limit: float) -> IntArray:
+    """Return the group of each function, shape (K,): those within a distance, through others too.
 
-    Two functions are infinitely far apart if the mean of only one, or of neither, is known.
+    The distance is the root mean square of the difference of means, in units of the spread. Two
+    functions are infinitely far apart if the mean of only one, or of neither, is known.
     """
-    size = len(means)
     known = np.isfinite(means)
-    distances = np.full((size, size), np.inf)
-    for one in range(size):
+    groups = np.arange(len(means))
+    for one in range(len(means)):
         some = np.flatnonzero(known[one])
-        same = one + np.flatnonzero((known[one:] == known[one]).all(axis=1))
-        if not len(some):
-            continue
-        for begin in range(0, len(same), max(1, _AT_ONCE // len(some))):
-            others = same[begin : begin + max(1, _AT_ONCE // len(some))]
-            columns = others[:, None], some
+        others = one + 1 + np.flatnonzero(groups[one + 1 :] != groups[one])
+        others = others[(known[others] == known[one]).all(axis=1)]
+        each = max(1, _AT_ONCE // max(len(some), 1))
+        for begin in range(0, len(others) if len(some) else 0, each):
+            columns = others[begin : begin + each, None], some
             with np.errstate(over="ignore", invalid="ignore"):
                 spread = variances[one, some] + variances[columns] + 1e-12
                 terms = (means[one, some] - means[columns]) ** 2 / spread
-                distances[one, others] = distances[others, one] = np.sqrt(terms.mean(axis=1))
-    np.fill_diagonal(distances, 0.0)
-    return distances
+                near = others[begin : begin + each][np.sqrt(terms.mean(axis=1)) <= limit]
+            groups[np.isin(groups, groups[near])] = groups[one]
+    return np.unique(groups, return_inverse=True)[1].astype(np.intp)
 
 
 def _function_values(posterior: Posterior, eta: FloatArray) -> FloatArray:
