@@ -6,7 +6,7 @@ What the record knows is not asked again; the rest is shared out among the proce
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import numpy as np
