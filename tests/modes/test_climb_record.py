@@ -98,7 +98,10 @@ def test_a_damaged_record_is_left_out_and_replaced(
         again = find_modes(posterior, chains=xor_chains, settings=FEW, quiet=True, kept=tmp_path)
     assert asked.count("climb") > 8
     assert same(first, again)
-    assert path.read_bytes() == whole
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record = climb_record(posterior, tmp_path)
+    assert len(record.climbs) == asked.count("climb")
 
 
 @needs_tools
@@ -196,12 +199,10 @@ def test_what_is_found_before_an_error_is_kept(xor: dict[str, Posterior], tmp_pa
         if done == 3:
             raise KeyboardInterrupt
 
-    with (
-        pytest.raises(KeyboardInterrupt),
-        Explorer(_landscape(posterior), record, workers=2) as explorer,
-    ):
+    with Explorer(_landscape(posterior), record, workers=2) as explorer:
         record.fix(explorer.landscape.frame)
-        explorer.climbs(np.random.default_rng(1).normal(size=(12, 9)), told)
+        with pytest.raises(KeyboardInterrupt):
+            explorer.climbs(np.random.default_rng(1).normal(size=(12, 9)), told)
     assert len(climb_record(posterior, tmp_path).climbs) == 3
 
 
@@ -214,7 +215,7 @@ def test_half_of_the_draws_that_climb_are_among_the_whole(size: int) -> None:
     pool = _Pool("tempered", weights[:, None], weights[:, None], weights / weights.sum())
     whole, half = (pool.choose(size, 1, half=some) for some in (False, True))
     assert set(half.tolist()) <= set(whole.tolist())
-    assert len(half) <= (len(whole) + 3) / 2
+    assert len(half) <= (size + 3) / 2
     assert (len(half) > 0) == (size > 0)
 
 

@@ -113,7 +113,7 @@ def test_a_killed_process_is_named(normal: Posterior) -> None:
     with explorer_of(normal, 1) as explorer:
         explorer.climbs(np.array([[0.5]]))
         os.kill(explorer._processes._started[0]._child.pid, signal.SIGKILL)
-        with pytest.raises(SamplingError, match="climbs to modes failed: .*-9"):
+        with pytest.raises(SamplingError, match=r"climbs to modes failed: .*-9"):
             explorer.climbs(np.array([[0.7]]))
 
 

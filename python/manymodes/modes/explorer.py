@@ -100,7 +100,7 @@ class Explorer:
         A search stops once the fall exceeds ``enough``.
         """
         rows = [np.concatenate([[enough], *pair]) for pair in pairs]
-        return self._by_row(STRAIGHT, np.array(rows).reshape(len(pairs), -1))
+        return self._by_row(STRAIGHT, np.array(rows))
 
     def relaxed_paths(
         self, tasks: Sequence[tuple[FloatArray, FloatArray, float]], told: Told | None = None

@@ -37,19 +37,24 @@ class Terrain(Protocol):
     """What an atlas asks of a landscape; `Explorer` answers."""
 
     @property
-    def at_once(self) -> int: ...
+    def at_once(self) -> int:
+        """How many paths are relaxed at once."""
 
     def straight_falls(
         self, pairs: Sequence[tuple[FloatArray, FloatArray]], enough: float = np.inf
-    ) -> FloatArray: ...
+    ) -> FloatArray:
+        """Return how far the height falls on straight lines (nats)."""
 
     def relaxed_paths(
         self, tasks: Sequence[tuple[FloatArray, FloatArray, float]]
-    ) -> list[tuple[float, FloatArray]]: ...
+    ) -> list[tuple[float, FloatArray]]:
+        """Return the falls on relaxed paths (nats), and these paths."""
 
-    def levels(self, x: FloatArray) -> FloatArray: ...
+    def levels(self, x: FloatArray) -> FloatArray:
+        """Return the levels of points (nats)."""
 
-    def pass_level(self, path: FloatArray) -> float: ...
+    def pass_level(self, path: FloatArray) -> float:
+        """Return the lowest level on a path (nats)."""
 
 
 @dataclass(frozen=True)
