@@ -46,7 +46,6 @@ import general_networks
 import kernel_runs
 import large_networks
 import many
-import modes
 import nested
 import peers
 import references
@@ -55,6 +54,7 @@ import warmup
 
 import density
 import kernel
+import modes
 from manymodes.density.posterior import Posterior
 from manymodes.studies.xor import xor_data, xor_posteriors
 

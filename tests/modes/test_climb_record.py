@@ -16,7 +16,7 @@ import pytest
 
 from conftest import needs_tools
 from manymodes.density.posterior import Posterior
-from manymodes.errors import RecordWarning
+from manymodes.errors import InputError, RecordWarning
 from manymodes.modes.climb_record import RECORD, ClimbRecord, Known, climb_record
 from manymodes.modes.comparison import compare
 from manymodes.modes.explorer import Explorer
@@ -145,6 +145,29 @@ def test_a_record_with_other_contents_is_left_out(
     with pytest.warns(RecordWarning, match="damaged"):
         record = climb_record(normal, tmp_path)
     assert (record.frame, record.climbs, len(record.known.modes)) == (None, {}, 0)
+
+
+@needs_tools
+def test_a_record_is_a_file_of_its_folder(normal: Posterior, tmp_path: Path) -> None:
+    """A pipe would never end, and a link may lead to anything."""
+    os.mkfifo(tmp_path / RECORD)
+    with pytest.warns(RecordWarning, match="no file of its folder"):
+        assert climb_record(normal, tmp_path).frame is None
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.npz").write_bytes(b"mine")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / RECORD).symlink_to(elsewhere / "mine.npz")
+    with pytest.warns(RecordWarning, match="no file of its folder"):
+        record = climb_record(normal, run)
+    with Explorer(_landscape(normal), record) as explorer:
+        record.fix(explorer.landscape.frame)
+        explorer.climbs(np.array([[0.5]]))
+    assert (elsewhere / "mine.npz").read_bytes() == b"mine"
+    assert len(climb_record(normal, run).climbs) == 1
+    with pytest.raises(InputError, match="not a folder"):
+        climb_record(normal, tmp_path / "missing")
 
 
 def _landscape(posterior: Posterior) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, RecordWarning, ResultsError
 from manymodes.modes.landscape import PATH_NODES
-from manymodes.runtime.storage import read_arrays, write_arrays
+from manymodes.runtime.storage import leads_out, read_arrays, write_arrays
 from manymodes.sampling.base_measures import Component
 from manymodes.types import FloatArray, IntArray
 
@@ -86,9 +86,11 @@ class ClimbRecord:
 
     def __post_init__(self) -> None:
         """Read the file, if there is one that fits."""
-        if self.path is None or not self.path.exists():
+        if self.path is None or not (self.path.exists() or self.path.is_symlink()):
             return
         try:
+            if not self.path.is_file() or leads_out(self.path, self.path.parent):
+                raise _ForeignError("it is no file of its folder")
             self._read(self.path)
         except (InputError, ResultsError, KeyError, TypeError, ValueError) as error:
             said = error if isinstance(error, _ForeignError) else "it is damaged"
@@ -211,11 +213,18 @@ def climb_record(posterior: Posterior, kept: Path | str | ClimbRecord | None) ->
     kept : path or ClimbRecord, optional
         The directory; a record is returned as it is.
 
+    Raises
+    ------
+    InputError
+        There is no such directory.
+
     Warns
     -----
     RecordWarning
         There is a record that cannot be used.
     """
-    if isinstance(kept, ClimbRecord):
-        return kept
-    return ClimbRecord(posterior, None if kept is None else Path(kept) / RECORD)
+    if kept is None or isinstance(kept, ClimbRecord):
+        return kept or ClimbRecord(posterior)
+    if not Path(kept).is_dir():
+        raise InputError(f"kept: {kept} is not a folder: name the directory of a run")
+    return ClimbRecord(posterior, Path(kept) / RECORD)

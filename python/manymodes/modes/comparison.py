@@ -406,7 +406,7 @@ def compare(
     settings: ModeSettings | None = None,
     seed: int = 1,
     quiet: bool = False,
-    kept: Path | ClimbRecord | None = None,
+    kept: Path | str | ClimbRecord | None = None,
 ) -> Comparison:
     """Find the modes of a posterior and weigh them in every way that the draws allow.
 
@@ -436,7 +436,7 @@ def compare(
     Raises
     ------
     InputError
-        There are no draws, or the seed is not allowed.
+        There are no draws, or the seed is not allowed, or ``kept`` is no directory.
     SamplingError
         A process that climbs to modes fails.
 

@@ -171,6 +171,22 @@ class Explorer:
             raise
 
 
+def time_left(begun: float, done: int, rest: int) -> str:
+    """Return how long the rest of some tasks takes, as ``, 14 s left``; empty if it is not known.
+
+    Parameters
+    ----------
+    begun : float
+        When they began, as `time.monotonic` gives it.
+    done, rest : int
+        How many are done and how many are left.
+    """
+    spent = time.monotonic() - begun
+    if not done or spent < _KNOWN_AFTER:
+        return ""
+    return f", {format_seconds(spent / done * rest)} left"
+
+
 class _Clock:
     """Tells how many tasks are done and how long the rest takes."""
 
@@ -188,7 +204,5 @@ class _Clock:
             self._begun = time.monotonic()  # processes take a while to start
         if self._told is None:
             return
-        spent = time.monotonic() - self._begun
-        left = spent / max(self._done - 1, 1) * (self._asked - self._done)
-        said = f", {format_seconds(left)} left" if spent > _KNOWN_AFTER else ""
-        self._told(self._known + self._done, said)
+        left = time_left(self._begun, self._done - 1, self._asked - self._done)
+        self._told(self._known + self._done, left)

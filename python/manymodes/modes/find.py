@@ -10,6 +10,7 @@ they had climbed and been found.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from manymodes.density.parameter_space import on_unit_cube
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.climb_record import ClimbRecord, climb_record
-from manymodes.modes.explorer import Explorer
+from manymodes.modes.explorer import Explorer, time_left
 from manymodes.modes.landscape import Landscape
 from manymodes.modes.numbers import kept_numbers
 from manymodes.modes.orbits import Orbits
@@ -180,7 +181,7 @@ def find_modes(
     settings: ModeSettings | None = None,
     seed: int = 1,
     quiet: bool = False,
-    kept: Path | ClimbRecord | None = None,
+    kept: Path | str | ClimbRecord | None = None,
     workers: int | None = None,
 ) -> Modes:
     """Find the modes under the draws of one engine or several.
@@ -211,7 +212,7 @@ def find_modes(
     Raises
     ------
     InputError
-        There are no draws.
+        There are no draws, or ``kept`` is no directory.
     SamplingError
         A process that climbs fails.
 
@@ -268,7 +269,13 @@ def _explored(
         progress.update(f"{number} of {total} ends placed, {len(atlas)} maxima")
     climbed_end = np.array(labels, dtype=np.intp)
     progress.update("joining maxima by relaxed paths", now=True)
-    joined = atlas.join(progress.update)
+    begun = time.monotonic()
+
+    def relaxed(done: int, most: int) -> None:
+        left = time_left(begun, done, most - done)
+        progress.update(f"{done} of at most {most} paths between maxima relaxed{left}")
+
+    joined = atlas.join(relaxed)
 
     climbed_x = np.concatenate([pool.x[picks] for pool, picks in zip(pools, climbed, strict=True)])
     assigned = [

@@ -182,8 +182,8 @@ class Atlas:
                 return int(some[np.argmax(falls <= self._barrier)])
         return None
 
-    def join(self, told: Callable[[str], None] | None = None) -> Joined:
-        """Join maxima that a path connects; ``told`` is told how far that is.
+    def join(self, told: Callable[[int, int], None] | None = None) -> Joined:
+        """Join maxima that a path connects; ``told`` gets how many of at most how many are relaxed.
 
         What a path may fall short of is the lower one of the modes' peaks, as they are by then:
         a small maximum on the pass between two modes belongs to one of them and makes them no
@@ -257,7 +257,7 @@ class Atlas:
             barrier, path = ahead[i, j, room(i, j)]
             paths.append((i, j, path))
             if told is not None:
-                told(f"{len(paths)} of at most {min(most, len(rest))} paths relaxed")
+                told(len(paths), min(most, len(paths) + len(rest) - done - 1))
             if barrier <= room(i, j):
                 unite(i, j)
         root_of = np.array([root(i) for i in range(len(group))])
