@@ -283,6 +283,21 @@ def test_the_numbers_of_modes_that_are_gone_stay_taken(normal: Posterior) -> Non
     assert modes.tolist() == [4]
 
 
+def test_of_very_many_modes_that_are_gone_the_first_stay(
+    normal: Posterior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manymodes.modes.numbers._MOST", 3)
+    record = ClimbRecord(normal)
+    first = np.arange(1, 5)
+    keep_numbers(record, np.zeros((4, 1)), first, first)
+    assert sorted(record.known.modes.tolist()) == [1, 2, 3, 4]  # none of them is gone
+    keep_numbers(record, np.zeros((2, 1)), np.array([3, 5]), np.array([3, 5]))
+    assert sorted(record.known.modes.tolist()) == [1, 3, 5]
+    two = np.zeros((2, 2), dtype=np.intp)
+    modes, _ = numbered(np.array([1, 0]), np.array([0, 1]), two, record.known)
+    assert modes.tolist() == [4, 2]  # numbers that are free again
+
+
 @needs_tools
 def test_a_mode_keeps_its_number_when_evidence_comes(
     xor_chains: Chains, xor_tempered: Tempered, tmp_path: Path

@@ -6,14 +6,14 @@ its number, whatever its weight is by then, and a new one gets the next number t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from manymodes.modes.climb_record import ClimbRecord, Known
 from manymodes.modes.landscape import Landscape
 from manymodes.modes.peaks import Atlas, Joined
 from manymodes.types import FloatArray, IntArray
+
+_MOST = 2000  # modes whose numbers are kept, those of the last comparison among them
 
 
 def kept_numbers(known: Known, landscape: Landscape, atlas: Atlas, joined: Joined) -> IntArray:
@@ -63,17 +63,22 @@ def _filled(numbers: IntArray, order: IntArray, used: IntArray) -> IntArray:
     """Give the next free numbers to what has none, in an order."""
     filled = numbers.copy()
     new = order[filled[order] == 0]
-    begin = max(used.max(initial=0), filled.max(initial=0)) + 1
-    filled[new] = np.arange(begin, begin + len(new))
+    taken = np.union1d(used, filled)
+    free = np.setdiff1d(np.arange(1, len(taken) + len(new) + 1), taken)
+    filled[new] = free[: len(new)]
     return filled
 
 
 def keep_numbers(
     record: ClimbRecord, peaks: FloatArray, modes: IntArray, functions: IntArray
 ) -> None:
-    """Keep the numbers of the modes with some peaks; modes of earlier comparisons keep theirs."""
+    """Keep the numbers of the modes with some peaks; modes of earlier comparisons keep theirs.
+
+    Where every climb ends elsewhere there are very many of these: the first ones stay.
+    """
     known = record.known
-    gone: Sequence[int] = np.flatnonzero(~np.isin(known.modes, modes)).tolist()
+    gone = np.flatnonzero(~np.isin(known.modes, modes))
+    gone = gone[np.argsort(known.modes[gone])][: max(0, _MOST - len(modes))]
     record.keep_numbers(
         Known(
             np.concatenate([known.peaks[gone].reshape(-1, peaks.shape[1]), peaks]),

@@ -27,7 +27,7 @@ class Switching:
         Changes of mode between neighbouring draws.
     left : bool array of shape (C,)
         Whether a draw lies outside the mode of the first one.
-    transitions : int array of shape (M + 1, M + 1)
+    transitions : int array of shape (M + 1, M + 1), M the largest id
         Pairs of neighbouring draws by the modes of the first and of the second; pairs in one mode
         are on the diagonal.
     """
