@@ -12,6 +12,7 @@ peers     evidences of four posteriors by both engines, nested samplers and SMC 
 references  base measures on the study's own data: what they find, and what they cost
 chains    256 chains, scored, stacked and diagnosed, beside plain CmdStanPy
 many      64 to 1024 chains: time, overhead and memory of the whole commands
+modes     finding modes at 9 to 33 weights: climbs beside SciPy's, the floor, and what a run keeps
 warmup    shared warm-up: leapfrog steps of later chains, and their draws in each mode
 scores    PSIS-LOO and stacking beside ArviZ's and SLSQP, and 1000 chains x 10,000 observations
 arviz     every statistic that arviz-stats has too: values, times, odd cases
@@ -53,6 +54,7 @@ import warmup
 
 import density
 import kernel
+import modes
 from manymodes.density.posterior import Posterior
 from manymodes.studies.xor import xor_data, xor_posteriors
 
@@ -71,12 +73,14 @@ PARTS: dict[str, Any] = {
     "many": many.run,
     "scores": scores.run,
     "arviz": beside_arviz.run,
+    "modes": modes.run,
     "warmup": warmup.run,
 }
 CASES: dict[str, dict[str, Any]] = {
     "kernel": kernel.CASES,
     "kernel-runs": kernel_runs.CASES,
     "large": large_networks.CASES,
+    "modes": modes.CASES,
     "peers": peers.CASES,
 }
 """Parts of several cases, and these."""

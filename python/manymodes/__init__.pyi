@@ -17,9 +17,9 @@ from .modes.comparison import Comparison as Comparison
 from .modes.comparison import compare as compare
 from .modes.diagnosis import Diagnosis as Diagnosis
 from .modes.diagnosis import diagnose as diagnose
-from .modes.find import Modes as Modes
 from .modes.find import ModeSettings as ModeSettings
 from .modes.find import find_modes as find_modes
+from .modes.modes import Modes as Modes
 from .networks.audit import Audit as Audit
 from .networks.audit import audit as audit
 from .networks.audit import evidence_shift as evidence_shift

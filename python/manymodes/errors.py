@@ -129,5 +129,9 @@ class QuantitiesWarning(ManymodesWarning):
     """Some quantities of a program cannot be among its draws: they are named and left out."""
 
 
+class RecordWarning(ManymodesWarning):
+    """What earlier commands kept about a run's modes cannot be used: it is computed again."""
+
+
 class TableWarning(ManymodesWarning):
     """A table can be read, and may not mean what it says."""

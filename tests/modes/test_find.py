@@ -16,6 +16,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes import find
 from manymodes.modes.comparison import Comparison, compare
+from manymodes.modes.explorer import Explorer
 from manymodes.modes.find import ModeSettings, find_modes
 from manymodes.modes.landscape import LOWEST, Landscape
 from manymodes.modes.orbits import Orbits
@@ -81,17 +82,17 @@ def test_a_run_reached_a_mode_where_half_of_the_draws_lie_below_its_points() -> 
         [[run] * 30 for run in range(3)],
     )[np.argsort(np.concatenate([np.linspace(-90, top, 30) for top in tops]), kind="stable")]
     nested: Any = SimpleNamespace(logl=logl, run_of=run_of, runs=range(3))
-    landscape: Any = SimpleNamespace(level=lambda x: float(x[0]))
+    terrain: Any = SimpleNamespace(levels=lambda x: x[:, 0])
     pools = [
         find._Pool("chains", draws, draws, np.full(200, 1 / 200)),
         find._Pool("nested", logl[:, None], logl[:, None], np.full(90, 1 / 90)),
     ]
     assigned = [np.zeros(200, dtype=np.intp), np.zeros(90, dtype=np.intp)]
-    found = find._reached_by_draws(landscape, nested, pools, assigned, 2)
+    found = find._reached_by_draws(terrain, nested, pools, assigned, 2)
     assert found.tolist() == [[False, True, False], [False, False, False]]
     few = [assigned[0] - 1, assigned[1]]  # chains have no draw in the mode
-    assert not find._reached_by_draws(landscape, nested, pools, few, 2).any()
-    assert find._reached_by_draws(landscape, None, pools, assigned, 2).shape == (2, 0)
+    assert not find._reached_by_draws(terrain, nested, pools, few, 2).any()
+    assert find._reached_by_draws(terrain, None, pools, assigned, 2).shape == (2, 0)
 
 
 # ---------------------------------------------------------------- two peaks
@@ -133,7 +134,7 @@ def test_every_draw_is_in_the_basin_that_it_lies_in(executor: Executor) -> None:
     right = int(modes.peaks[1, 0] > 0)
     assert modes.chains.shape == chains.eta.shape[:2]
     np.testing.assert_array_equal(modes.chains == right, chains.eta[..., 0] > 0)
-    heavy = nested.weights > 1e-6 * nested.weights.max()
+    heavy = nested.weights > 1e-4 * nested.weights.max()  # lighter ones may lie on the border
     np.testing.assert_array_equal(modes.nested[heavy] == right, nested.eta[heavy, 0] > 0)
 
 
@@ -143,9 +144,9 @@ def test_a_barrier_below_a_nat_makes_one_mode(distance: float, expected: int) ->
     """Equal peaks 3 apart dip by 0.45 nats between them; 5 apart by 2.4 nats."""
     posterior = two_peaks(distance, 0.5)
     base = prior_measure(posterior)
-    landscape = Landscape(posterior, base)
-    ends = [landscape.climb(np.array([s * distance / 2, 0.0]))[0] for s in (-1, 1)]
-    barrier = landscape.straight_barrier(ends[0], ends[1])
+    with Explorer(Landscape(posterior, base)) as explorer:
+        ends, _ = explorer.climbs(np.array([[s * distance / 2, 0.0] for s in (-1, 1)]))
+        barrier = explorer.straight_falls([(ends[0], ends[1])])[0]
     middle, top = (posterior.log_density([x, 0.0]) for x in (0.0, distance / 2))
     prior = [posterior.prior.log_density([x, 0.0]) for x in (0.0, distance / 2)]
     assert barrier == pytest.approx(top - prior[1] - middle + prior[0], abs=0.05)
@@ -160,8 +161,13 @@ def test_a_relaxed_path_goes_round_what_a_straight_one_crosses(xor_comparison: C
     modes = xor_comparison.modes
     landscape = Landscape(xor_comparison.posterior, xor_comparison.nested.base)  # type: ignore[union-attr]
     a, b = landscape.coordinates(modes.peaks[0]), landscape.coordinates(modes.peaks[1])
-    straight = landscape.straight_barrier(a, b)
-    assert 1 < landscape.relaxed_path(a, b, 1.0)[0] <= straight + 1e-9
+    with Explorer(landscape) as explorer:
+        straight = explorer.straight_falls([(a, b)])[0]
+        ((relaxed, path),) = explorer.relaxed_paths([(a, b, 1.0)])
+    assert 1 < relaxed <= straight + 1e-9
+    np.testing.assert_allclose(path[[0, -1]], [a, b], rtol=1e-12)
+    lowest = min(landscape.height(x) for x in path[1:-1])
+    assert relaxed == pytest.approx(min(map(landscape.height, (a, b))) - lowest, abs=1e-8)
 
 
 def test_the_height_is_the_log_likelihood(xor: dict[str, Posterior]) -> None:
@@ -170,12 +176,10 @@ def test_the_height_is_the_log_likelihood(xor: dict[str, Posterior]) -> None:
     eta = np.random.default_rng(1).normal(size=9)
     x = landscape.coordinates(eta)
     np.testing.assert_allclose(landscape.unconstrained(x), eta, rtol=1e-10)
-    value, gradient = landscape.height_gradient(x)
-    assert value == pytest.approx(posterior.log_lik(eta).sum(), rel=1e-10)
-    assert landscape.height(x) == pytest.approx(value, rel=1e-12)
-    for i, unit in enumerate(np.eye(9) * 1e-6):
-        slope = (landscape.height(x + unit) - landscape.height(x - unit)) / 2e-6
-        assert gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-3)
+    value = posterior.log_lik(eta).sum()
+    assert landscape.height(x) == pytest.approx(value, rel=1e-10)
+    with Explorer(landscape) as explorer:
+        assert explorer.levels(x[None])[0] == pytest.approx(value, rel=1e-10)  # an exact base
 
 
 # ---------------------------------------------------------------- networks
@@ -247,18 +251,17 @@ class Pits:
     def __init__(self) -> None:
         self.relaxed = 0
 
-    def climb(self, eta: np.ndarray) -> tuple[np.ndarray, float]:
-        return np.round(eta), 0.0
+    at_once = 4
 
-    def straight_barrier(self, a: np.ndarray, b: np.ndarray, enough: float = np.inf) -> float:
-        return 0.0 if (a == b).all() else 5.0
+    def straight_falls(self, pairs: list[Any], enough: float = np.inf) -> np.ndarray:
+        return np.array([0.0 if (a == b).all() else 5.0 for a, b in pairs])
 
-    def relaxed_path(self, a: np.ndarray, b: np.ndarray, enough: float) -> tuple[float, np.ndarray]:
-        self.relaxed += 1
-        return 4.0, np.array([a, b])
+    def relaxed_paths(self, tasks: list[Any]) -> list[tuple[float, np.ndarray]]:
+        self.relaxed += len(tasks)
+        return [(4.0, np.array([a, b])) for a, b, _ in tasks]
 
-    def level(self, x: np.ndarray) -> float:
-        return 0.0
+    def levels(self, x: np.ndarray) -> np.ndarray:
+        return np.where(x[:, 0] == np.round(x[:, 0]), 0.0, -5.0)
 
     def pass_level(self, path: np.ndarray) -> float:
         return -5.0
@@ -269,7 +272,7 @@ def test_the_work_does_not_grow_with_the_square_of_the_maxima(maxima: int) -> No
     pits = Pits()
     atlas = Atlas(pits, 1.0, Orbits.none(1))  # type: ignore[arg-type]
     places = np.random.default_rng(1).permutation(maxima).astype(float)
-    labels = [atlas.locate(np.array([place])) for place in (*places, *places + 0.2)]
+    labels = [atlas.place(np.array([place]), 0.0) for place in (*places, *places)]
     assert labels == [*range(maxima), *range(maxima)]
     joined = atlas.join()
     assert len(joined.heights) == maxima
@@ -292,17 +295,20 @@ class Profile:
     def height(self, x: np.ndarray) -> float:
         return float(np.interp(x[0], self._places, self._heights))
 
-    level = height
+    at_once = 3
 
-    def climb(self, eta: np.ndarray) -> tuple[np.ndarray, float]:
-        return eta, self.height(eta)
+    def levels(self, x: np.ndarray) -> np.ndarray:
+        return np.interp(x[:, 0], self._places, self._heights)
 
-    def straight_barrier(self, a: np.ndarray, b: np.ndarray, enough: float = np.inf) -> float:
+    def straight_falls(self, pairs: list[Any], enough: float = np.inf) -> np.ndarray:
+        return np.array([self.fall(a, b) for a, b in pairs])
+
+    def fall(self, a: np.ndarray, b: np.ndarray) -> float:
         lowest = min(self.height((1 - t) * a + t * b) for t in np.linspace(0, 1, 201))
         return max(min(self.height(a), self.height(b)) - lowest, 0.0)
 
-    def relaxed_path(self, a: np.ndarray, b: np.ndarray, enough: float) -> tuple[float, np.ndarray]:
-        return self.straight_barrier(a, b), np.linspace(a, b, 9)
+    def relaxed_paths(self, tasks: list[Any]) -> list[tuple[float, np.ndarray]]:
+        return [(self.fall(a, b), np.linspace(a, b, 9)) for a, b, _ in tasks]
 
     def pass_level(self, path: np.ndarray) -> float:
         return min(self.height(x) for x in path)
@@ -336,7 +342,8 @@ def test_a_climb_does_not_jump_over_a_barrier(tools: Any, start: float) -> None:
     """From beside the left mode of the Cauchy example, where steps of a prior's width go right."""
     posterior = cauchy_posterior(cauchy_data()).compile()
     landscape = Landscape(posterior, prior_measure(posterior))
-    peak, _ = landscape.climb(np.array([start]))
+    with Explorer(landscape) as explorer:
+        (peak,), _ = explorer.climbs(np.array([[start]]))
     assert landscape.unconstrained(peak)[0] == pytest.approx(-9.73, abs=0.02)
 
 

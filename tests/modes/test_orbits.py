@@ -11,6 +11,7 @@ from conftest import needs_tools, seeded
 from manymodes.density.network_moves import exact_moves
 from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import compare
+from manymodes.modes.explorer import Explorer
 from manymodes.modes.find import ModeSettings
 from manymodes.modes.landscape import Landscape
 from manymodes.modes.mode_weights import _corrections
@@ -96,15 +97,17 @@ def test_the_nearest_copy_is_that_of_a_search_through_all(
 def test_one_climb_finds_all_copies() -> None:
     posterior = network(3)
     orbits, landscape = orbits_of(posterior)
-    atlas = Atlas(landscape, 1.0, orbits)
     eta = np.random.default_rng(seeded(4)).normal(size=13)
-    number = atlas.locate(eta)
     moves = exact_moves(posterior)
     assert moves is not None
-    for move in range(0, len(moves), 7):
-        assert atlas.locate(moves.apply(move, eta)) == number + move
-    assert len(atlas) == 1
-    joined = atlas.join()
+    chosen = range(0, len(moves), 7)
+    with Explorer(landscape) as explorer:
+        atlas = Atlas(explorer, 1.0, orbits)
+        ends = explorer.climbs(np.array([moves.apply(move, eta) for move in chosen]))
+        numbers = [atlas.place(*end) for end in zip(*ends, strict=True)]
+        assert numbers == [*chosen]
+        assert len(atlas) == 1
+        joined = atlas.join()
     assert len(set(joined.kinds.tolist())) == 1
     np.testing.assert_allclose(joined.heights, joined.heights[0])
 

@@ -229,6 +229,7 @@ def finish(
         held_out=kept_held_out(options.out / "posterior"),
         seed=options.seed,
         quiet=options.quiet,
+        kept=options.out,
     )
     comparisons = {posterior.name: comparison}
     diagnoses = diagnosed(comparisons)

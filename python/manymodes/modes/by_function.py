@@ -7,21 +7,17 @@ predictions it is nearest to, if it lies within their spread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from manymodes.density.posterior import Posterior
 from manymodes.modes.chain_groups import group_chains
 from manymodes.modes.function_space import function_values, known_moments
+from manymodes.modes.modes import Modes
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.tempered import Tempered
 from manymodes.types import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from manymodes.modes.find import Modes
 
 PILOT = 40
 """How many draws climb before it is decided whether modes are worth looking for."""
@@ -66,8 +62,6 @@ def functions_as_modes(
     A draw's distance from a function is the root mean square over the inputs of its difference from
     the function's mean, in units of the function's posterior spread: about one for its own draws.
     """
-    from manymodes.modes.find import Modes
-
     places = _places(posterior)
     empty = np.empty(0, dtype=np.intp)
     centres: list[tuple[FloatArray, FloatArray]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from manymodes.density.posterior import Posterior
 from manymodes.modes.active_units import ActiveUnits, posterior_active
+from manymodes.modes.climb_record import ClimbRecord, climb_record
 from manymodes.modes.find import Modes, ModeSettings, find_modes
 from manymodes.modes.function_space import function_blocks, has_functions
 from manymodes.modes.functions import FunctionSummary, function_summaries
@@ -26,6 +28,7 @@ from manymodes.modes.mode_weights import (
     occupancies,
     tempered_weights,
 )
+from manymodes.modes.numbers import keep_numbers, numbered
 from manymodes.modes.recommendation import Recommendation, recommend
 from manymodes.modes.stacked_chains import StackedChains
 from manymodes.modes.summary_entries import (
@@ -61,7 +64,8 @@ class ModeSummary:
     Attributes
     ----------
     id : int
-        Number of the mode, from 1, by descending evidence (or occupancy, without evidence).
+        Number of the mode, from 1, by descending evidence (or occupancy, without evidence). In a
+        run directory it is the number that the first comparison there gave the mode.
     function : int
         Number of the function that its draws compute, from 1.
     height : float
@@ -172,7 +176,8 @@ class Comparison:
     @cached_property
     def functions(self) -> tuple[FunctionSummary, ...]:
         """The functions that the modes compute, by number, with their weights."""
-        order = np.argsort(self.labels)
+        place = {label: mode for mode, label in enumerate(self.labels.tolist())}
+        order = np.array([place[mode.id] for mode in self.summaries], dtype=np.intp)
         draws = {
             "evidence": self.evidence_draws,
             "stacking": self.stacking_draws,
@@ -304,7 +309,8 @@ class Comparison:
         """
         _, first, present = np.unique(self.modes.kinds, return_index=True, return_counts=True)
         empty = self.modes.copies[first] - present
-        each = [self.summaries[label - 1].evidence.value for label in self.labels[first].tolist()]
+        evidence = {mode.id: mode.evidence.value for mode in self.summaries}
+        each = [evidence[label] for label in self.labels[first].tolist()]
         return int(empty.sum()), float(np.nansum(empty * np.array(each)))
 
     @property
@@ -456,6 +462,7 @@ def compare(
     settings: ModeSettings | None = None,
     seed: int = 1,
     quiet: bool = False,
+    kept: Path | str | ClimbRecord | None = None,
 ) -> Comparison:
     """Find the modes of a posterior and weigh them in every way that the draws allow.
 
@@ -473,6 +480,9 @@ def compare(
         Seed of the choice of draws that climb, and of the resamples behind the errors.
     quiet : bool
         Show no progress.
+    kept : Path, optional
+        A run directory. Climbs of earlier comparisons there are not repeated, and modes keep the
+        numbers that they got there first.
 
     Returns
     -------
@@ -482,7 +492,14 @@ def compare(
     Raises
     ------
     InputError
-        There are no draws, or the seed is not allowed.
+        There are no draws, or the seed is not allowed, or ``kept`` is no directory.
+    SamplingError
+        A process that climbs to modes fails.
+
+    Warns
+    -----
+    RecordWarning
+        What was kept in the directory is damaged or belongs to something else.
 
     Examples
     --------
@@ -495,8 +512,11 @@ def compare(
     """
     check_seed(seed)
     # One thread, because the matrices are small and threads of linear algebra slow them down.
+    record = climb_record(posterior, kept)
     with threadpool_limits(limits=1, user_api="blas"):
-        return _compare(posterior, chains, nested, tempered, held_out, settings, seed, quiet)
+        return _compare(
+            posterior, chains, nested, tempered, held_out, settings, seed, quiet, record
+        )
 
 
 def _compare(
@@ -508,6 +528,7 @@ def _compare(
     settings: ModeSettings | None,
     seed: int,
     quiet: bool,
+    record: ClimbRecord,
 ) -> Comparison:
     modes = find_modes(
         posterior,
@@ -517,6 +538,7 @@ def _compare(
         settings=settings,
         seed=seed,
         quiet=quiet,
+        kept=record,
     )
     n_modes = modes.n_modes
     rng = np.random.default_rng(seed)
@@ -533,13 +555,16 @@ def _compare(
         majority = np.bincount(mode_shares(modes.chains, n_modes).argmax(axis=1), minlength=n_modes)
     ranking = evidence.shares if by_engine else occupancy
     order = np.lexsort(([-m.value for m in occupancy], [-_rank(m) for m in ranking]))
-    labels = np.empty(n_modes, dtype=np.intp)
-    labels[order] = np.arange(1, n_modes + 1)
-    functions = _numbered(modes.functions[order], [ranking[mode] for mode in order])
+    by_weight = _by_weight(modes.functions, [_known(share) for share in ranking])
+    labels, functions = numbered(
+        order, modes.functions, by_weight, modes.kept_numbers, record.known
+    )
+    if modes.climbs:
+        keep_numbers(record, modes.peaks, labels, functions)
     summaries = tuple(
         ModeSummary(
-            id=rank + 1,
-            function=functions[rank],
+            id=int(labels[mode]),
+            function=int(functions[mode]),
             height=float(modes.heights[mode]),
             log_z=evidence.log_z[mode],
             evidence=evidence.shares[mode],
@@ -549,7 +574,7 @@ def _compare(
             runs=tuple((np.flatnonzero(modes.reached_by_run[mode]) + 1).tolist()),
             by_engine={name: one.shares[mode] for name, one in by_engine.items()},
         )
-        for rank, mode in enumerate(order)
+        for mode in order.tolist()
     )
     scores: tuple[HeldOutScore, ...] = ()
     if held_out is not None and chains is not None and by_chain.weighings:
@@ -592,14 +617,14 @@ def _is_held(mode: ModeSummary) -> bool:
     return mode.chains > 0 or mode.occupancy.value > _ABOVE_ERROR * mode.occupancy.sd
 
 
-def _numbered(functions: IntArray, ranking: list[Estimate]) -> list[int]:
-    """Give functions numbers from 1 by their weight, which their modes sum up to."""
-    total: dict[int, float] = dict.fromkeys(functions.tolist(), 0.0)
-    for function, share in zip(functions.tolist(), ranking, strict=True):
-        total[function] += float(np.nan_to_num(share.value))
-    order = sorted(total, key=lambda function: -total[function])  # ties by their first mode
-    number = {function: place for place, function in enumerate(order, start=1)}
-    return [number[function] for function in functions.tolist()]
+def _by_weight(functions: IntArray, shares: list[float]) -> IntArray:
+    """Return the functions by descending weight, which their modes sum up to; ties by number."""
+    total = np.bincount(functions, weights=shares)
+    return np.asarray(np.argsort(-total, kind="stable"))
+
+
+def _known(share: Estimate) -> float:
+    return float(np.nan_to_num(share.value))
 
 
 def _weight_entry(one: ModeSummary | FunctionSummary) -> dict[str, float]:

@@ -10,40 +10,52 @@ they had climbed and been found.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import special
-from scipy.sparse import csgraph
 
+from manymodes.density.parameter_space import on_unit_cube
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.modes.by_function import PILOT, functions_as_modes, is_hopeless
 from manymodes.modes.chain_groups import FUNCTION_DISTANCE
-from manymodes.modes.function_space import (
-    function_distance,
-    function_values,
-    has_functions,
-    known_moments,
-)
+from manymodes.modes.climb_record import ClimbRecord, climb_record
+from manymodes.modes.explorer import Explorer, time_left
+from manymodes.modes.function_space import function_values, has_functions, known_moments
 from manymodes.modes.landscape import Landscape
+from manymodes.modes.modes import Modes as Modes
+from manymodes.modes.numbers import kept_numbers
 from manymodes.modes.orbits import Orbits
 from manymodes.modes.peaks import Atlas
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.seeds import check_seed
-from manymodes.sampling.base_measures import NORMAL, BaseMeasure, proper_prior_measure
+from manymodes.sampling.base_measures import (
+    NORMAL,
+    BaseMeasure,
+    Component,
+    cube_measure,
+    proper_prior_measure,
+)
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.tempered import Tempered
 from manymodes.types import BoolArray, FloatArray, IntArray
+from manymodes.wording import things
 
 _ENGINES = 3
+_SMALL = 12  # weights, up to which modes are always looked for
 _NEGLIGIBLE = 1e-9
 _MOST_UNSEEN = 0.1  # largest share of a mode above a run's last point, if the run reached it
 _HOPELESS = 300.0
 _ENOUGH = 20  # draws of another engine that tell the levels of a mode
 _LEVELS = 100  # of them, whose levels are computed
+_FUNCTIONS = 3  # of the seed: which draws tell functions apart
+_AT_ONCE = 1 << 15  # numbers held while functions are compared: no more than a cache holds
+_OF_A_MODE = 200  # draws that tell a mode's function
 _STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
@@ -72,94 +84,6 @@ class ModeSettings:
     function_distance: float = FUNCTION_DISTANCE
 
 
-@dataclass(frozen=True)
-class Modes:
-    """The modes of one posterior, numbered from 0 here and ordered by their height.
-
-    Attributes
-    ----------
-    peaks : array of shape (M, D)
-        The maxima in the unconstrained space.
-    heights : array of shape (M,)
-        The log of posterior over prior there (nats).
-    chains : int array of shape (C, S)
-        The mode of each draw of the chains, -1 if a chain that was cut short has no such draw;
-        empty without chains.
-    starts : int array of shape (C,)
-        The mode that each chain's starting point climbs to, -1 if that mode holds no draws; empty
-        without chains, or with so many that not all were climbed.
-    nested : int array of shape (n,)
-        The mode of each merged point of the nested runs; empty without them.
-    tempered : int array of shape (m,)
-        The mode of each draw of the tempered runs; empty without them.
-    reached_by_run : bool array of shape (M, R)
-        Whether each nested run has a point above the median level of the draws that another engine
-        has in the mode, came near enough to the peak to hold the mode's typical set, or left
-        little of the mode's evidence above its last point; if it did none of these, its points
-        say nothing about the mode's evidence.
-    functions : int array of shape (M,)
-        The function that each mode belongs to, numbered by its highest mode.
-    disagreement : float
-        Share of climbed draws whose nearest climbed neighbour lies in another mode, each
-        counted with its posterior weight within its engine.
-    climbs : int
-        How many draws climbed.
-    passes : array of shape (M, M)
-        The level (log likelihood against the base measure, nats) of the highest pass known
-        between two modes, a lower bound, because a better path may exist (-1e10 if none was
-        searched); the diagonal has the levels of the peaks. Empty without nested runs.
-    kinds, copies : int arrays of shape (M,)
-        Modes that are copies of one another by a network's group have one kind, and there are so
-        many of them, of which some may hold no draw and are not among the modes. They have the
-        same evidence.
-    climbed_kinds : int array of shape (2, n)
-        Of the tempered draws that climbed, the kind of their own maximum and that of their nearest
-        neighbour that climbed: what the labels of all other draws are worth.
-    runaway : int array of shape (M, D)
-        -1 or 1 if the climb to a peak went down or up an unconstrained coordinate to the end
-        of the searched box, so that there is no maximum in it; 0 otherwise.
-
-    Examples
-    --------
-    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
-    >>> modes = comparison.modes
-    >>> modes.peaks.shape == (modes.n_modes, 9), bool(modes.heights[0] == modes.heights.max())
-    (True, True)
-    """
-
-    peaks: FloatArray
-    heights: FloatArray
-    chains: IntArray
-    starts: IntArray
-    nested: IntArray
-    reached_by_run: BoolArray
-    functions: IntArray
-    disagreement: float
-    climbs: int
-    tempered: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-    passes: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
-    runaway: IntArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.intp))
-    kinds: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-    copies: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-    climbed_kinds: IntArray = field(default_factory=lambda: np.empty((2, 0), dtype=np.intp))
-
-    def __post_init__(self) -> None:
-        """Without a group each mode is of its own kind."""
-        if not len(self.kinds):
-            object.__setattr__(self, "kinds", np.arange(self.n_modes))
-            object.__setattr__(self, "copies", np.ones(self.n_modes, dtype=np.intp))
-
-    @property
-    def n_modes(self) -> int:
-        """The number M of modes found."""
-        return len(self.heights)
-
-    @property
-    def reached(self) -> BoolArray:
-        """Whether any nested run reached each mode, shape (M,)."""
-        return np.asarray(self.reached_by_run.any(axis=1))
-
-
 def find_modes(
     posterior: Posterior,
     *,
@@ -169,6 +93,8 @@ def find_modes(
     settings: ModeSettings | None = None,
     seed: int = 1,
     quiet: bool = False,
+    kept: Path | str | ClimbRecord | None = None,
+    workers: int | None = None,
 ) -> Modes:
     """Find the modes under the draws of one engine or several.
 
@@ -184,6 +110,11 @@ def find_modes(
         Seed of the choice of draws that climb.
     quiet : bool
         Show no progress.
+    kept : Path, optional
+        A run directory. What is found is kept in it, and what an earlier call has found there is
+        not computed again: a draw climbs once.
+    workers : int, optional
+        How many processes climb; by default one for each core. The result does not depend on it.
 
     Returns
     -------
@@ -193,7 +124,14 @@ def find_modes(
     Raises
     ------
     InputError
-        There are no draws.
+        There are no draws, or ``kept`` is no directory.
+    SamplingError
+        A process that climbs fails.
+
+    Warns
+    -----
+    RecordWarning
+        What was kept in the directory is damaged or belongs to something else.
 
     Examples
     --------
@@ -205,29 +143,62 @@ def find_modes(
     """
     settings = settings or ModeSettings()
     check_seed(seed)
-    landscape = _landscape(posterior, chains, nested, tempered, seed)
+    if chains is None and nested is None and tempered is None:
+        raise InputError("modes: neither chains nor nested nor tempered runs were given")
+    record = climb_record(posterior, kept)
+    landscape = _landscape(posterior, chains, nested, tempered, seed, record)
+    with Explorer(landscape, record, workers) as explorer:
+        return _explored(explorer, chains, nested, tempered, settings, seed, quiet)
+
+
+def _explored(
+    explorer: Explorer,
+    chains: Chains | None,
+    nested: Nested | None,
+    tempered: Tempered | None,
+    settings: ModeSettings,
+    seed: int,
+    quiet: bool,
+) -> Modes:
+    landscape = explorer.landscape
+    posterior = landscape.posterior
     pools = _pools(landscape, chains, nested, tempered)
     progress = Progress(f"{posterior.name}: modes", quiet=quiet)
-    rng = np.random.default_rng(seed)
     orbits = Orbits.of(landscape)
-    atlas = Atlas(landscape, settings.barrier, orbits)
-    each = settings.climbs if len(pools) < _ENGINES else settings.climbs // 2
-    climbed = [pool.choose(each, rng) for pool in pools]
+    atlas = Atlas(explorer, settings.barrier, orbits)
+    half = len(pools) >= _ENGINES
+    climbed = [pool.choose(settings.climbs, seed, half=half) for pool in pools]
     total = sum(len(picks) for picks in climbed)
-    done = 0
-    ends: list[IntArray] = []
-    for pool, picks in zip(pools, climbed, strict=True):
-        labels = np.empty(len(picks), dtype=np.intp)
-        for i, pick in enumerate(picks):
-            labels[i] = atlas.locate(pool.eta[pick])
-            done += 1
-            progress.update(f"{done} of {total} draws climbed, {len(atlas)} maxima")
-        ends.append(labels)
+    if total > PILOT and posterior.dims > _SMALL and has_functions(posterior):
+        ends = _pilot(explorer, pools, climbed)
+        if is_hopeless(ends, PILOT):
+            regions = functions_as_modes(posterior, chains, nested, tempered)
+            progress.done(
+                f"{ends} of {PILOT} climbs end at a maximum of their own: no modes, but "
+                f"{things(regions.n_modes, 'function')} in function space"
+            )
+            return regions
+
+    def told(done: int, left: str) -> None:
+        progress.update(f"{done} of {total} draws climbed{left}")
+
+    points = np.concatenate([pool.eta[picks] for pool, picks in zip(pools, climbed, strict=True)])
+    found = explorer.climbs(points, told)
+    labels = []
+    for number, end in enumerate(zip(*found, strict=True), 1):
+        labels.append(atlas.place(*end))
+        progress.update(f"{number} of {total} ends placed, {len(atlas)} maxima")
+    climbed_end = np.array(labels, dtype=np.intp)
     progress.update("joining maxima by relaxed paths", now=True)
-    joined = atlas.join()
+    begun = time.monotonic()
+
+    def relaxed(done: int, most: int) -> None:
+        left = time_left(begun, done, most - done)
+        progress.update(f"{done} of at most {most} paths between maxima relaxed{left}")
+
+    joined = atlas.join(relaxed)
 
     climbed_x = np.concatenate([pool.x[picks] for pool, picks in zip(pools, climbed, strict=True)])
-    climbed_end = np.concatenate(ends)
     assigned = [
         joined.mode_of_peak[_ends_of_nearest(orbits, pool.x, climbed_x, climbed_end)]
         for pool in pools
@@ -253,8 +224,9 @@ def find_modes(
     if nested is not None:
         passes = atlas.passes(joined, between=one_component)
     heights = joined.heights
-    started = _starts(atlas, chains, joined.mode_of_peak, settings, progress)
+    started = _starts(explorer, atlas, chains, joined.mode_of_peak, settings, progress)
     by_engine = dict(zip([pool.engine for pool in pools], assigned, strict=True))
+    rng = np.random.default_rng([seed, _FUNCTIONS])
     functions = _functions(posterior, pools, assigned, joined.kinds, settings, rng)
     progress.done(f"{len(heights)} modes, {functions.max() + 1} functions, {total} draws climbed")
     empty = np.empty(0, dtype=np.intp)
@@ -265,7 +237,7 @@ def find_modes(
         starts=started,
         nested=by_engine["nested"] if nested is not None else empty,
         reached_by_run=_reached(landscape, heights, passes, nested, by_engine)
-        | _reached_by_draws(landscape, nested, pools, assigned, len(heights)),
+        | _reached_by_draws(explorer, nested, pools, assigned, len(heights)),
         functions=functions,
         disagreement=disagreement,
         climbs=total,
@@ -275,7 +247,18 @@ def find_modes(
         kinds=joined.kinds,
         copies=joined.copies,
         climbed_kinds=climbed_kinds,
+        kept_numbers=kept_numbers(explorer.record.known, landscape, atlas, joined),
     )
+
+
+def _pilot(explorer: Explorer, pools: list[_Pool], climbed: list[IntArray]) -> int:
+    """Return at how many different maxima a few climbs end, copies counted once."""
+    points = np.concatenate([pool.eta[picks] for pool, picks in zip(pools, climbed, strict=True)])
+    some = points[np.linspace(0, len(points) - 1, PILOT).astype(np.intp)]
+    atlas = Atlas(explorer, 1.0, Orbits.of(explorer.landscape))
+    for end in zip(*explorer.climbs(some), strict=True):
+        atlas.place(*end)
+    return len(atlas)
 
 
 def _landscape(
@@ -284,17 +267,38 @@ def _landscape(
     nested: Nested | None,
     tempered: Tempered | None,
     seed: int,
+    record: ClimbRecord,
 ) -> Landscape:
-    """Return the landscape to climb, in the scales of the prior or, if unknown, of the draws."""
-    if chains is None and nested is None and tempered is None:
-        raise InputError("modes: neither chains nor nested nor tempered runs were given")
+    """Return the landscape to climb, in the frame that the record has or gets now.
+
+    The frame does not depend on the engines if it can be that of the prior. Otherwise it depends on
+    those that are there first.
+    """
+    if record.frame is None:
+        record.fix(_frame(posterior, chains, nested, tempered, seed))
+    frame = record.frame
+    assert frame is not None
+    base = nested.base if nested is not None else BaseMeasure((frame,))
+    return Landscape(posterior, base, frame)
+
+
+def _frame(
+    posterior: Posterior,
+    chains: Chains | None,
+    nested: Nested | None,
+    tempered: Tempered | None,
+    seed: int,
+) -> Component:
+    """Return the frame of the prior or, if it is unknown, of a base measure or of the draws."""
+    prior = proper_prior_measure(posterior, seed=seed)
+    if prior is not None:
+        return prior.components[0]
+    if on_unit_cube(posterior):
+        return cube_measure(posterior).components[0]
     integral = nested or tempered
     if integral is not None and len(integral.base.components) == 1:
-        return Landscape(posterior, integral.base)
-    frame = proper_prior_measure(posterior, seed=seed)
-    if frame is None:
-        frame = _frame_of_draws(posterior, chains, integral)
-    return Landscape(posterior, nested.base if nested is not None else frame, frame.components[0])
+        return integral.base.components[0]
+    return _frame_of_draws(posterior, chains, integral).components[0]
 
 
 def _frame_of_draws(
@@ -320,17 +324,22 @@ class _Pool:
     x: FloatArray
     weights: FloatArray
 
-    def choose(self, size: int, rng: np.random.Generator) -> IntArray:
+    def choose(self, size: int, seed: int, *, half: bool) -> IntArray:
         """Choose draws to climb: half by weight, and half among those with little weight.
 
-        The second half finds the small modes that the first would miss.
+        The second half finds the small modes that the first would miss. The choice depends on no
+        other engine; with ``half`` it is a part of the whole one, so that these draws have climbed
+        already if the whole choice has.
         """
+        rng = np.random.default_rng([seed, *self.engine.encode()])
         flat = np.where(self.weights > _NEGLIGIBLE * self.weights.max(), self.weights, 0.0) ** 0.5
         size = min(size, int((flat > 0).sum()))
-        picks = np.concatenate(
-            [_systematic(self.weights, size // 2, rng), _systematic(flat, size - size // 2, rng)]
-        )
-        return np.unique(picks)
+        by_weight = _systematic(self.weights, size // 2, rng)
+        by_root = _systematic(flat, size - size // 2, rng)
+        if half and size > 1:
+            first = int(rng.integers(2))
+            by_weight, by_root = by_weight[first::2], by_root[first::2]
+        return np.unique(np.concatenate([by_weight, by_root]))
 
     def share(self, picks: IntArray) -> FloatArray:
         """Return the weight that each pick stands for."""
@@ -365,6 +374,7 @@ def _pools(
 
 
 def _starts(
+    explorer: Explorer,
     atlas: Atlas,
     chains: Chains | None,
     mode_of_peak: IntArray,
@@ -374,12 +384,16 @@ def _starts(
     """Return the mode that the starting point of each chain climbs to, -1 if none is known."""
     if chains is None or chains.n_chains > _STARTS_PER_CLIMB * settings.climbs:
         return np.empty(0, dtype=np.intp)
-    modes = np.full(chains.n_chains, -1, dtype=np.intp)
-    for chain, start in enumerate(chains.starts):
-        peak = atlas.recognise(start)
+    number = chains.n_chains
+
+    def told(done: int, left: str) -> None:
+        progress.update(f"{done} of {number} starting points climbed{left}")
+
+    modes = np.full(number, -1, dtype=np.intp)
+    for chain, end in enumerate(explorer.climbs(chains.starts, told)[0]):
+        peak = atlas.recognise(end)
         if peak is not None:
             modes[chain] = mode_of_peak[peak]
-        progress.update(f"{chain + 1} of {chains.n_chains} starting points climbed")
     return modes
 
 
@@ -440,7 +454,7 @@ def _reached(
 
 
 def _reached_by_draws(
-    landscape: Landscape,
+    explorer: Explorer,
     nested: Nested | None,
     pools: list[_Pool],
     assigned: list[IntArray],
@@ -464,7 +478,7 @@ def _reached_by_draws(
             members = np.flatnonzero(modes == mode)
             if len(members) >= _ENOUGH:
                 some = pool.x[members[np.linspace(0, len(members) - 1, _LEVELS).astype(int)]]
-                medians.append(float(np.median([landscape.level(x) for x in some])))
+                medians.append(float(np.median(explorer.levels(some))))
         for run in range(len(nested.runs) if medians else 0):
             own = nested.logl[(labels == mode) & (nested.run_of == run)]
             reached[mode, run] = bool(own.size) and own[-1] > max(medians)
@@ -505,23 +519,58 @@ def _functions(
     """
     if not has_functions(posterior):
         return np.arange(len(kinds))
-    n_kinds = kinds.max() + 1
-    means, variances = [], []
-    for kind in range(n_kinds):
+    picks = []
+    for kind in range(kinds.max() + 1):
         pool, labels = max(
             zip(pools, assigned, strict=True),
             key=lambda pl: pl[0].weights[kinds[pl[1]] == kind].sum(),
         )
         members = np.flatnonzero(kinds[labels] == kind)
-        picks = members[_systematic(pool.weights[members], min(200, len(members)), rng)]
-        values = function_values(posterior, pool.eta[picks])
-        mean, variance = known_moments(values)
-        means.append(mean)
-        variances.append(variance)
-    alike = np.eye(n_kinds, dtype=bool)
-    for a, b in combinations(range(n_kinds), 2):
-        distance = function_distance(means[a], means[b], variances[a] + variances[b])
-        alike[a, b] = distance <= settings.function_distance
-    group = csgraph.connected_components(alike, directed=False)[1][kinds]
+        chosen = _systematic(pool.weights[members], min(_OF_A_MODE, len(members)), rng)
+        picks.append(pool.eta[members[chosen]])
+    means, variances = _moments_of_functions(posterior, picks)
+    group = _function_groups(means, variances, settings.function_distance)[kinds]
     highest = np.unique(group, return_index=True)[1]  # modes are ordered by height
     return np.unique(highest[group], return_inverse=True)[1].astype(np.intp)
+
+
+def _moments_of_functions(
+    posterior: Posterior, draws: list[FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance of the function over the draws of each mode, shape (K, n)."""
+    moments = []
+    begin = 0
+    while begin < len(draws):  # many modes have few draws: their functions are computed together
+        end, size = begin + 1, len(draws[begin])
+        while end < len(draws) and size + len(draws[end]) <= _OF_A_MODE:
+            size += len(draws[end])
+            end += 1
+        values = function_values(posterior, np.concatenate(draws[begin:end]))
+        edges = np.cumsum([len(one) for one in draws[begin : end - 1]], dtype=np.intp)
+        moments += [known_moments(part) for part in np.split(values, edges)]
+        begin = end
+    means, variances = zip(*moments, strict=True)
+    return np.array(means), np.array(variances)
+
+
+def _function_groups(means: FloatArray, variances: FloatArray, limit: float) -> IntArray:
+    """Return the group of each function, shape (K,): those within a distance, through others too.
+
+    The distance is the root mean square of the difference of means, in units of the spread. Two
+    functions are infinitely far apart if the mean of only one, or of neither, is known.
+    """
+    known = np.isfinite(means)
+    groups = np.arange(len(means))
+    for one in range(len(means)):
+        some = np.flatnonzero(known[one])
+        others = one + 1 + np.flatnonzero(groups[one + 1 :] != groups[one])
+        others = others[(known[others] == known[one]).all(axis=1)]
+        each = max(1, _AT_ONCE // max(len(some), 1))
+        for begin in range(0, len(others) if len(some) else 0, each):
+            columns = others[begin : begin + each, None], some
+            with np.errstate(over="ignore", invalid="ignore"):
+                spread = variances[one, some] + variances[columns] + 1e-12
+                terms = (means[one, some] - means[columns]) ** 2 / spread
+                near = others[begin : begin + each][np.sqrt(terms.mean(axis=1)) <= limit]
+            groups[np.isin(groups, groups[near])] = groups[one]
+    return np.unique(groups, return_inverse=True)[1].astype(np.intp)

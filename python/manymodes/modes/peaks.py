@@ -8,14 +8,16 @@ square.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import csgraph, csr_array
 from scipy.spatial import cKDTree
 
-from manymodes.modes.landscape import LOWEST, Landscape, straight_path
+from manymodes.modes.landscape import LOWEST, straight_path
 from manymodes.modes.orbits import Orbits
 from manymodes.types import FloatArray, IntArray
 
@@ -27,6 +29,32 @@ _MAX_RELAXED = 200
 _CLOSE = 1e-3
 _HOPELESS = 30.0
 _PARTNERS = 2
+_LINES = 256  # whose points are held at once
+_FIRST = 4  # straight lines to known maxima that are looked at together
+
+
+class Terrain(Protocol):
+    """What an atlas asks of a landscape; `Explorer` answers."""
+
+    @property
+    def at_once(self) -> int:
+        """How many paths are relaxed at once."""
+
+    def straight_falls(
+        self, pairs: Sequence[tuple[FloatArray, FloatArray]], enough: float = np.inf
+    ) -> FloatArray:
+        """Return how far the height falls on straight lines (nats)."""
+
+    def relaxed_paths(
+        self, tasks: Sequence[tuple[FloatArray, FloatArray, float]]
+    ) -> list[tuple[float, FloatArray]]:
+        """Return the falls on relaxed paths (nats), and these paths."""
+
+    def levels(self, x: FloatArray) -> FloatArray:
+        """Return the levels of points (nats)."""
+
+    def pass_level(self, path: FloatArray) -> float:
+        """Return the lowest level on a path (nats)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +64,7 @@ class Joined:
     Attributes
     ----------
     mode_of_peak : int array
-        The mode of each maximum, by the number that `Atlas.locate` gave.
+        The mode of each maximum, by the number that `Atlas.place` gave.
     peaks : array of shape (M, D)
         Their highest maxima, in climbing coordinates, ordered by height.
     heights : array of shape (M,)
@@ -78,16 +106,16 @@ class Atlas:
 
     Parameters
     ----------
-    landscape : Landscape
-        What is climbed.
+    terrain : Terrain
+        What was climbed.
     barrier : float
         Two maxima are one mode when a path falls at most this much below the lower (nats).
     orbits : Orbits
         The group.
     """
 
-    def __init__(self, landscape: Landscape, barrier: float, orbits: Orbits) -> None:
-        self._landscape = landscape
+    def __init__(self, terrain: Terrain, barrier: float, orbits: Orbits) -> None:
+        self._terrain = terrain
         self._barrier = barrier
         self._orbits = orbits
         self._copies = np.empty((0, orbits.dims))  # with room for more
@@ -105,14 +133,13 @@ class Atlas:
     def _height(self, number: int) -> float:
         return self._heights[number // len(self._orbits)]
 
-    def locate(self, eta: FloatArray) -> int:
-        """Climb from a point; return the number of the maximum it belongs to.
+    def place(self, x: FloatArray, height: float) -> int:
+        """Take the end of a climb; return the number of the maximum it belongs to.
 
-        A climb that ends within a barrier of a known maximum belongs to that; a higher end
-        becomes its new peak.
+        An end within a barrier of a known maximum belongs to that; a higher end becomes its new
+        peak.
         """
-        x, height = self._landscape.climb(eta)
-        known = self._known(x)
+        known = self.recognise(x)
         if known is None:
             return self._add(x, height)
         if height > self._height(known):
@@ -135,12 +162,8 @@ class Atlas:
             self._copies = room
         self._copies[first:end] = self._orbits.images(x)
 
-    def recognise(self, eta: FloatArray) -> int | None:
-        """Climb from a point; return the number of its maximum, None if that is not known."""
-        return self._known(self._landscape.climb(eta)[0])
-
-    def _known(self, x: FloatArray) -> int | None:
-        """Return the number of a maximum within a barrier of x."""
+    def recognise(self, x: FloatArray) -> int | None:
+        """Return the number of a maximum within a barrier of x, None if none is known."""
         if not self._heights:
             return None
         peaks = self.peaks
@@ -150,17 +173,17 @@ class Atlas:
             nearest = some[np.argsort(far[some])]
         else:
             nearest = np.argsort(far)
-        for i in nearest:
-            if far[i] < _CLOSE or self._is_one(peaks[i], x):
-                return int(i)
+        if far[nearest[0]] < _CLOSE:
+            return int(nearest[0])
+        for begin in range(0, len(nearest), _FIRST):
+            some = nearest[begin : begin + _FIRST]
+            falls = self._terrain.straight_falls([(peaks[i], x) for i in some], self._barrier)
+            if (falls <= self._barrier).any():
+                return int(some[np.argmax(falls <= self._barrier)])
         return None
 
-    def _is_one(self, a: FloatArray, b: FloatArray) -> bool:
-        limit = self._barrier
-        return self._landscape.straight_barrier(a, b, enough=limit) <= limit
-
-    def join(self) -> Joined:
-        """Join maxima that a path connects.
+    def join(self, told: Callable[[int, int], None] | None = None) -> Joined:
+        """Join maxima that a path connects; ``told`` gets how many of at most how many are relaxed.
 
         What a path may fall short of is the lower one of the modes' peaks, as they are by then:
         a small maximum on the pass between two modes belongs to one of them and makes them no
@@ -205,10 +228,9 @@ class Atlas:
                     firsts[high] |= firsts[low]
                     members[high] += members[low]
 
-        barriers = [
-            (self._landscape.straight_barrier(peaks[i], peaks[j], _HOPELESS), i, j)
-            for i, j in self._pairs()
-        ]
+        pairs = self._pairs()
+        falls = self._terrain.straight_falls([(peaks[i], peaks[j]) for i, j in pairs], _HOPELESS)
+        barriers = [(fall, *pair) for fall, pair in zip(falls.tolist(), pairs, strict=True)]
         by_pass = sorted(
             barriers, key=lambda found: found[0] - min(self._height(k) for k in found[1:])
         )
@@ -217,13 +239,25 @@ class Atlas:
                 unite(i, j)
         paths: list[tuple[int, int, FloatArray]] = []
         most = len(barriers) if len(peaks) <= MAX_PAIRWISE else _MAX_RELAXED
-        for barrier, i, j in sorted(barriers):
-            if not apart(i, j) or barrier > _HOPELESS or room(i, j) < 0:
+        rest = [pair for barrier, *pair in sorted(barriers) if barrier <= _HOPELESS]
+        ahead: dict[tuple[int, int, float], tuple[float, FloatArray]] = {}
+        for done, (i, j) in enumerate(rest):
+            if not apart(i, j) or room(i, j) < 0:
                 continue
             if len(paths) == most:
                 break
-            barrier, path = self._landscape.relaxed_path(peaks[i], peaks[j], room(i, j))
+            if (i, j, room(i, j)) not in ahead:
+                # Several at once; what unions change meanwhile is asked again.
+                open_pairs = ((a, b) for a, b in rest[done:] if apart(a, b) and room(a, b) >= 0)
+                some = list(islice(open_pairs, min(self._terrain.at_once, most - len(paths))))
+                tasks = [(peaks[a], peaks[b], room(a, b)) for a, b in some]
+                found = self._terrain.relaxed_paths(tasks)
+                for (a, b), one in zip(some, found, strict=True):
+                    ahead[a, b, room(a, b)] = one
+            barrier, path = ahead[i, j, room(i, j)]
             paths.append((i, j, path))
+            if told is not None:
+                told(len(paths), min(most, len(paths) + len(rest) - done - 1))
             if barrier <= room(i, j):
                 unite(i, j)
         root_of = np.array([root(i) for i in range(len(group))])
@@ -275,24 +309,32 @@ class Atlas:
         """
         peaks = joined.peaks
         passes = np.full((len(peaks), len(peaks)), LOWEST)
-        np.fill_diagonal(passes, [self._landscape.level(peak) for peak in peaks])
+        np.fill_diagonal(passes, self._terrain.levels(peaks))
         if not between:
             return passes
-        for a, b in _neighbours(peaks):
-            level = self._landscape.pass_level(straight_path(peaks[a], peaks[b]))
-            passes[a, b] = passes[b, a] = level
+        pairs = list(_neighbours(peaks))
+        for begin in range(0, len(pairs), _LINES):
+            some = pairs[begin : begin + _LINES]
+            nodes = np.concatenate([straight_path(peaks[a], peaks[b]) for a, b in some])
+            levels = self._terrain.levels(nodes).reshape(len(some), -1).min(axis=1)
+            for (a, b), level in zip(some, levels.tolist(), strict=True):
+                passes[a, b] = passes[b, a] = level
         known = {}
         for i, j, path in joined.paths:
-            level = self._landscape.pass_level(path)
+            level = self._terrain.pass_level(path)
             for one, other in zip(self._all_copies(i), self._all_copies(j), strict=True):
                 a, b = joined.mode_of_peak[[one, other]].tolist()
                 if min(a, b) >= 0:
                     known[a, b] = level
         if len(peaks) <= MAX_PAIRWISE:
-            for a, b in _closest_pairs(passes, _PARTNERS):
-                if (a, b) not in known and (b, a) not in known:
-                    path = self._landscape.relaxed_path(peaks[a], peaks[b], 0.0)[1]
-                    known[a, b] = self._landscape.pass_level(path)
+            new = [
+                (a, b)
+                for a, b in sorted(_closest_pairs(passes, _PARTNERS))
+                if (a, b) not in known and (b, a) not in known
+            ]
+            found = self._terrain.relaxed_paths([(peaks[a], peaks[b], 0.0) for a, b in new])
+            for pair, (_, path) in zip(new, found, strict=True):
+                known[pair] = self._terrain.pass_level(path)
         for (a, b), level in known.items():
             passes[a, b] = passes[b, a] = max(passes[a, b], level)
         return passes

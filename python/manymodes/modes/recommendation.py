@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from manymodes.modes.headline import NESTED, TEMPERED
 from manymodes.statistics.estimate import Estimate
-
-if TYPE_CHECKING:
-    from manymodes.modes.comparison import Comparison
 
 _CERTAIN = 2.0
 """Scores differ clearly if they differ by so many standard errors."""
@@ -64,7 +61,7 @@ class Recommendation:
         }
 
 
-def recommend(comparison: Comparison) -> Recommendation:
+def recommend(comparison: Any) -> Recommendation:
     """Return the weights to predict with.
 
     Weights by evidence are right if the model is; stacking is for prediction if it is not (Yao,
@@ -74,7 +71,7 @@ def recommend(comparison: Comparison) -> Recommendation:
     Parameters
     ----------
     comparison : Comparison
-        What was found.
+        What was found (this module lies below that of the class).
     """
     engine = TEMPERED if comparison.tempered is not None else NESTED
     if comparison.chains is None:
@@ -99,7 +96,7 @@ def recommend(comparison: Comparison) -> Recommendation:
     return Recommendation("stacking", "chains", why, gap, on_rows)
 
 
-def _is_trusted(comparison: Comparison) -> bool:
+def _is_trusted(comparison: Any) -> bool:
     """Return whether there is an evidence, no engine disagrees, and tempered runs mix."""
     found = comparison.headline
     mixes = comparison.tempered is None or comparison.tempered.mixes

@@ -16,6 +16,7 @@ from typing import Any
 
 from manymodes.density.program import Program
 from manymodes.errors import InputError, ManymodesError, ResultsError
+from manymodes.modes.climb_record import RECORD
 from manymodes.runtime.printed import LOG, printing_to
 from manymodes.runtime.scratch import sweep_run
 from manymodes.runtime.storage import (
@@ -41,7 +42,8 @@ DESCRIBED = "posterior.json"
 
 _LOCK = ".lock"
 _RESULTS = (
-    SUMMARY, REPORT, CHECKS, CERTIFICATE, CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED, LOG
+    SUMMARY, REPORT, CHECKS, CERTIFICATE, RECORD, CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED,
+    LOG,
 )  # fmt: skip
 _OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json")
 _OF_POSTERIOR = (

@@ -187,6 +187,7 @@ def _explored(posterior: Posterior, folder: Path, effort: Effort) -> Comparison:
         tempered=tempered,
         seed=effort.seed,
         quiet=effort.quiet,
+        kept=folder,
     )
     write_draws(found, folder, seed=effort.seed)
     return found

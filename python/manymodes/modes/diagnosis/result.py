@@ -178,8 +178,10 @@ def diagnose(
             raise InputError(f"{name}: {value} is not 1 or more")
     whole = chains.whole
     enough = whole.n_chains > 1 and whole.n_draws >= _LEAST_DRAWS
-    n_modes = len(comparison.summaries)
-    functions = np.array([0, *(mode.function for mode in comparison.summaries)])
+    n_modes = int(comparison.labels.max())
+    functions = np.zeros(n_modes + 1, dtype=np.intp)
+    for mode in comparison.summaries:
+        functions[mode.id] = mode.function
     followed = switching(comparison)
     main = followed.main
     starts = chains.index // size

@@ -27,7 +27,7 @@ class Switching:
         Changes of mode between neighbouring draws.
     left : bool array of shape (C,)
         Whether a draw lies outside the mode of the first one.
-    transitions : int array of shape (M + 1, M + 1)
+    transitions : int array of shape (M + 1, M + 1), M the largest id
         Pairs of neighbouring draws by the modes of the first and of the second; pairs in one mode
         are on the diagonal.
     """
@@ -88,7 +88,7 @@ class Switching:
 def switching(comparison: Comparison) -> Switching:
     """Follow every chain of a comparison from mode to mode."""
     modes = comparison.chain_modes
-    n_modes = len(comparison.summaries)
+    n_modes = int(comparison.labels.max())
     before, after = modes[:, :-1], modes[:, 1:]
     both = (before > 0) & (after > 0)
     pairs = before[both] * (n_modes + 1) + after[both]
