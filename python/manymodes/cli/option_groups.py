@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manymodes.cli.arguments import whole
+from manymodes.errors import InputError
 
 if TYPE_CHECKING:
+    from manymodes.runtime.parts import Part
     from manymodes.sampling.chains.settings import ChainSettings
     from manymodes.sampling.nested.settings import NestedSettings
     from manymodes.sampling.tempered.settings import TemperedSettings
@@ -99,6 +101,13 @@ def add_many_chains(parser: argparse.ArgumentParser, defaults: ChainSettings) ->
         defaults,
         "sampler",
         "cmdstan (NUTS), nutpie (NUTS, where installed), or mams (many weights)",
+    )
+    group.add_argument(
+        "--part",
+        type=part,
+        metavar="K/N",
+        help="only part K of N of the chains, without modes, for jobs that share nothing: merge "
+        "puts the parts together, bit for bit as one run (default: all chains)",
     )
     _add_place(parser, "sample", "chains")
 
@@ -394,6 +403,18 @@ workers = whole(1, 4096)
 
 seed = whole(0, 2**63 - 1)
 """Return a seed."""
+
+
+def part(text: str) -> Part:
+    """Return a part of a run, given as ``K/N``."""
+    from manymodes.runtime.parts import part_of
+
+    try:
+        found = part_of(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("part: ")) from None
+    assert found is not None
+    return found
 
 
 def _threads(text: str) -> int | None:

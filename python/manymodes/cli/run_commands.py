@@ -32,25 +32,33 @@ def sample_command(options: argparse.Namespace) -> int:
 
     settings = settings_of(options, ChainSettings())
     posterior = checked_posterior(options)
-    settings.check_room(posterior, None if options.resume or options.overwrite else options.out)
+    beside = None if options.resume or options.overwrite else options.out
+    settings.check_room(posterior, beside, options.part)
     _check_starts(options, posterior, settings)
     held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
     with executor_of(options) as executor, held:
         bind(options, posterior)
-        chains = run_chains(posterior, settings, out=options.out, **place_of(options, executor))
+        place = place_of(options, executor)
+        chains = run_chains(posterior, settings, out=options.out, part=options.part, **place)
         keep_posterior(options, posterior)
-        if not write_chains(chains, options.out) and not options.quiet:
+        whole = options.part is None  # the others' draws may be anywhere; merge writes the file
+        if whole and not write_chains(chains, options.out) and not options.quiet:
             print("manymodes: chains.nc leaves log_likelihood out: it is large", file=sys.stderr)
         for index, message in chains.failures.items():
             print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
-        if options.no_modes:
-            said = {
-                "n": chains.n_chains,
-                "draws": chains.n_draws,
-                "divergences": chains.divergences,
-            }
-            return finish_without_modes(options, posterior, {"chains": chains}, said)
+        if options.no_modes or not whole:
+            return finish_chains(options, posterior, chains)
         return finish(options, posterior, "sample", chains=chains)
+
+
+def finish_chains(options: argparse.Namespace, posterior: Posterior, chains: Chains) -> int:
+    """Say what the chains drew, without a search for modes."""
+    said = {
+        "n": chains.n_chains,
+        "draws": chains.n_draws,
+        "divergences": chains.divergences,
+    }
+    return finish_without_modes(options, posterior, {"chains": chains}, said)
 
 
 def compare_command(options: argparse.Namespace) -> int:
@@ -312,7 +320,12 @@ def finish_without_modes(
         print(json_text({"posteriors": {posterior.name: entry}}))
     elif not options.quiet:
         figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())
-        print(f"{options.out}: {engine}: {figures}; for modes: manymodes compare {options.out}")
+        part = getattr(options, "part", None)
+        what, then = engine, f"for modes: manymodes compare {options.out}"
+        if part is not None:
+            what = f"{part}: {engine}"
+            then = "put the parts together: manymodes merge PART PART ... --out RUN"
+        print(f"{options.out}: {what}: {figures}; {then}")
         print("".join(f"{line}\n" for line in active_lines(active)), end="")
     return 0
 
