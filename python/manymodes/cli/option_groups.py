@@ -102,13 +102,7 @@ def add_many_chains(parser: argparse.ArgumentParser, defaults: ChainSettings) ->
         "sampler",
         "cmdstan (NUTS), nutpie (NUTS, where installed), or mams (many weights)",
     )
-    group.add_argument(
-        "--part",
-        type=part,
-        metavar="K/N",
-        help="only part K of N of the chains, without modes, for jobs that share nothing: merge "
-        "puts the parts together, bit for bit as one run (default: all chains)",
-    )
+    _add_part(group, "chains")
     _add_place(parser, "sample", "chains")
 
 
@@ -268,6 +262,7 @@ def add_evidence(parser: argparse.ArgumentParser, defaults: NestedSettings) -> N
         "how good these settings are on such a model (default: off)",
     )
     _setting(group, defaults, "retries", "further attempts at a run that fails", type=natural)
+    _add_part(group, "runs of each engine")
     _add_place(parser, "evidence", "its runs")
 
 
@@ -330,6 +325,16 @@ def settings_of(options: argparse.Namespace, defaults: Settings) -> Settings:
         elif (value := getattr(options, one.name, None)) is not None:
             given[one.name] = value
     return replace(defaults, **given)  # type: ignore[type-var]
+
+
+def _add_part(group: Any, what: str) -> None:
+    group.add_argument(
+        "--part",
+        type=part,
+        metavar="K/N",
+        help=f"only part K of N of the {what}, without modes, for jobs that share nothing: merge "
+        "puts the parts together, bit for bit as one run (default: all)",
+    )
 
 
 def _add_place(parser: argparse.ArgumentParser, command: str, what: str) -> None:

@@ -38,8 +38,7 @@ def sample_command(options: argparse.Namespace) -> int:
     held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
     with executor_of(options) as executor, held:
         bind(options, posterior)
-        place = place_of(options, executor)
-        chains = run_chains(posterior, settings, out=options.out, part=options.part, **place)
+        chains = run_chains(posterior, settings, out=options.out, **place_of(options, executor))
         keep_posterior(options, posterior)
         whole = options.part is None  # the others' draws may be anywhere; merge writes the file
         if whole and not write_chains(chains, options.out) and not options.quiet:
@@ -184,6 +183,7 @@ def place_of(options: argparse.Namespace, executor: Executor | None) -> dict[str
         "executor": executor,
         "workers": options.workers,
         "quiet": options.quiet,
+        "part": options.part,
     }
 
 

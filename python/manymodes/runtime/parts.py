@@ -53,6 +53,32 @@ class Part:
         )  # whole numbers: exact, however large
 
 
+def dealt(total: int, part: Part | None, what: str) -> range:
+    """Return the numbers of the chains or runs of a part, or of all of them.
+
+    Parameters
+    ----------
+    total : int
+        How many the whole run has.
+    part : Part or None
+        Which part of them; None for all.
+    what : str
+        What messages call them.
+
+    Raises
+    ------
+    InputError
+        There are more parts than chains or runs.
+    """
+    if part is None:
+        return range(total)
+    if part.parts > total:
+        raise InputError(
+            f"part: {total} {what} cannot be dealt out to {part.parts} parts: take {total} or fewer"
+        )
+    return part.numbers(total)
+
+
 def part_of(given: Any) -> Part | None:
     """Return a part given as two numbers, or as the text ``K/N``; None for the whole run.
 

@@ -236,7 +236,8 @@ class _ChainKeeper:
         left = seconds / max(ended, 1) * (self.total - self.kept - ended)
         self.progress.update(
             f"{self.done} of {self.total} chains{self._counts()}, "
-            f"{self.draws / seconds:.0f} draws/s, {self.divergences} divergences, {format_seconds(left)} left"
+            f"{self.draws / seconds:.0f} draws/s, {self.divergences} divergences, "
+            f"{format_seconds(left)} left"
         )
 
     def finish(self) -> None:

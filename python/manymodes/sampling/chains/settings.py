@@ -8,7 +8,7 @@ from typing import Any
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
-from manymodes.runtime.parts import Part
+from manymodes.runtime.parts import Part, dealt
 from manymodes.runtime.room import check_room
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.threads import check_threads
@@ -141,20 +141,13 @@ class ChainSettings:
         >>> ChainSettings(chains=16).numbers()
         range(0, 16)
         """
-        if part is None:
-            return range(self.chains)
-        if part.parts > self.chains:
-            raise InputError(
-                f"part: {self.chains} chains cannot be dealt out to {part.parts} parts: take "
-                f"{self.chains} parts or fewer"
-            )
-        if self.share_warmup and part.parts > 1:
+        if self.share_warmup and part is not None and part.parts > 1:
             raise InputError(
                 f"share_warmup: with {part.option} no part sees the warm-up of the first "
                 f"{self.share_warmup} chains: leave --share-warmup out, or run all chains in one "
                 "piece (--dask and --mpi use many machines)"
             )
-        return part.numbers(self.chains)
+        return dealt(self.chains, part, "chains")
 
     def check_room(
         self, posterior: Posterior, out: Path | str | None, part: Part | None = None
