@@ -30,6 +30,7 @@ from manymodes.results.part_folders import (
     TEMPERED,
     EngineParts,
     engine_parts,
+    owner_in,
     read_member,
     versions_in,
 )
@@ -51,11 +52,12 @@ from manymodes.runtime.storage import (
     held_folder,
     leads_out,
     read_json,
+    run_name,
     sweep_partials,
     write_arrays,
     write_json,
 )
-from manymodes.sampling.chains.chain_files import set_aside
+from manymodes.sampling.chains.chain_files import record_numbers, set_aside
 from manymodes.sampling.chains.chains import Chains, read_chains
 from manymodes.sampling.claims import (
     FAILURES,
@@ -65,6 +67,7 @@ from manymodes.sampling.claims import (
     write_failures,
 )
 from manymodes.sampling.nested import Nested, load_nested
+from manymodes.sampling.nested.run_files import BASE
 from manymodes.sampling.tempered import Tempered, load_tempered
 
 
@@ -98,8 +101,6 @@ class Parts:
     ----------
     posterior : Posterior
         What they sample.
-    folders : tuple of Path
-        Their directories.
     engines : tuple of EngineParts
         What they hold of each engine, one or more.
     described : Path or None
@@ -107,7 +108,6 @@ class Parts:
     """
 
     posterior: Posterior
-    folders: tuple[Path, ...]
     engines: tuple[EngineParts, ...]
     described: Path | None
 
@@ -156,8 +156,8 @@ class Parts:
                 with held_folder(folder):
                     _begin(one, out, folder, resume=resume, other_versions=other_versions)
                     self._keep_posterior(out)
-                    ended = _copy(one, folder)
-                if one.engine is CHAINS and ended:
+                    ended = _copy(one, folder, self.posterior)
+                if one.engine is CHAINS and record_numbers(folder):
                     found[CHAINS.name] = read_chains(self.posterior, folder)
                 if set(range(one.asked)) - ended:
                     text = one.missing_text(out, ended)
@@ -305,7 +305,7 @@ def read_parts(
         raise SamplingError(f"{posterior.name}: no part has a finished chain or run{first}")
     for one in engines:
         one.check_twice()
-    return Parts(posterior, tuple(begun), engines, kept[0] if kept else None)
+    return Parts(posterior, engines, kept[0] if kept else None)
 
 
 def _is_begun(folder: Path, out: Path) -> bool:
@@ -356,16 +356,22 @@ def _begin(
         write_json(path, {**bound, VERSIONS: versions})
 
 
-def _copy(one: EngineParts, folder: Path) -> set[int]:
+def _copy(one: EngineParts, folder: Path, posterior: Posterior) -> set[int]:
     """Copy what the folder lacks, and the messages of what failed; return what is not missing."""
     engine = one.engine
     for name, source in one.shared_files().items():
         if not (folder / name).exists():
             _copy_file(source, folder / name)
+    own = owner_in(engine, folder, run_name(one.settings), posterior)
+    if one.holders and own != one.owner:
+        raise InputError(
+            f"{folder / BASE} is another base measure than that of the parts: runs of the two "
+            "cannot be merged; choose another --out"
+        )
     there = set()
     for number in engine.numbers(folder):
         try:
-            read_member(engine, folder, number, one.owner)
+            read_member(engine, folder, number, own)
             there.add(number)
         except ResultsError:
             set_aside(engine.file(folder, number))

@@ -312,11 +312,34 @@ def _source(engine: Engine, out: Path, posterior: Posterior) -> Source:
         checks |= IN_SETTINGS
     settings, owner = read_claim(folder, posterior.identity, checks)
     wanted, due = wanted_of(settings, engine.numbers(folder), folder)
-    if wanted and engine.shared:
-        owner = owner_of(owner, read_base(folder, posterior.dims))
+    owner = owner_in(engine, folder, owner, posterior)
     failures = read_failures(folder / FAILURES, due)
     part = kept_part(settings, folder / SETTINGS)
     return Source(engine, out, settings, part, wanted, failures, owner)
+
+
+def owner_in(engine: Engine, folder: Path, name: str, posterior: Posterior) -> str:
+    """Return what the files of a folder say that they belong to, before their number.
+
+    Parameters
+    ----------
+    engine : Engine
+        Whose files they are.
+    folder : Path
+        Their folder.
+    name : str
+        Of the run.
+    posterior : Posterior
+        What was sampled.
+
+    Raises
+    ------
+    ResultsError
+        The base measure in the folder is damaged.
+    """
+    if BASE in engine.shared and (folder / BASE).is_file():
+        return owner_of(name, read_base(folder, posterior.dims))
+    return name
 
 
 def _is_seed(value: Any) -> bool:

@@ -267,7 +267,7 @@ def keep_versions(
         )
     elif begun:
         last = earlier[-1]
-        changed = [part for part in now if last.get(part) != now[part]]
+        changed = [part for part in now if last.get(part, now[part]) != now[part]]
         if not changed:
             return
         what = ", ".join(f"{p} was {last.get(p) or 'none'}, is {now[p] or 'none'}" for p in changed)
@@ -319,11 +319,11 @@ def joined_versions(
     for where, versions in told:
         joined += [one for one in versions if one not in joined]
         first, one, other = told[0][0], told[0][1][-1], versions[-1]
-        changed = sorted(p for p in one.keys() | other.keys() if one.get(p) != other.get(p))
+        changed = sorted(p for p in one.keys() & other.keys() if one[p] != other[p])
         if not changed:
             continue
         what = ", ".join(
-            f"{part} {other.get(part) or 'none'}, not {one.get(part) or 'none'}" for part in changed
+            f"{part} {other[part] or 'none'}, not {one[part] or 'none'}" for part in changed
         )
         said = f"{where} was made with other versions than {first} ({what})"
         if not other_versions and set(changed) & set(decisive):

@@ -99,7 +99,7 @@ def _run_missing(
     found = record_numbers(folder)
     kept = _undamaged(job, folder, name, found, due, execution.part)
     if len(kept) < len(due):
-        _keep_versions(settings, folder, execution, begun=bool(found))
+        _keep_versions(posterior, settings, folder, execution, begun=bool(found))
     what = f"{posterior.name}: {METHODS[settings.sampler]}"
     what += f", {execution.part}" if execution.part is not None else ""
     progress = Progress(what, quiet=execution.quiet)
@@ -139,11 +139,22 @@ def _undamaged(
 
 
 def _keep_versions(
-    settings: ChainSettings, folder: Path, execution: Execution, *, begun: bool
+    posterior: Posterior,
+    settings: ChainSettings,
+    folder: Path,
+    execution: Execution,
+    *,
+    begun: bool,
 ) -> None:
-    """Record what makes the chains; refuse to go on with another version of the sampler."""
+    """Record what makes the chains; refuse to go on with another version of the sampler.
+
+    The kernel's instruction set is among it, because it decides how sums are rounded.
+    """
     own = DECISIVE[settings.sampler]
     now = versions(*own, *({"bridge"} - set(own)))
+    kernel = posterior.program.kernel_state if execution.local else None
+    if kernel is not None:
+        now["kernel"] = kernel
     keep_versions(folder, now, own, begun=begun, other_versions=execution.other_versions)
 
 
