@@ -52,7 +52,10 @@ def assert_same_run(ours: Path, theirs: Path) -> None:
         for name in set(one.files) - TIMES:
             assert one[name].tobytes() == other[name].tobytes(), (file, name)
     for name in ("chains.nc", "stacked.nc"):
-        trees = [xr.open_datatree(run / name, engine="h5netcdf") for run in (ours, theirs)]
+        trees = []
+        for run in (ours, theirs):
+            with xr.open_datatree(run / name, engine="h5netcdf") as file:
+                trees.append(file.load())
         assert trees[0].groups == trees[1].groups
         for group in trees[0].groups:
             assert list(trees[0][group].data_vars) == list(trees[1][group].data_vars)
@@ -147,7 +150,7 @@ def test_the_stand_in_refuses_what_it_does_not_understand(
 
 
 @needs_tools
-def test_two_jobs_that_compile_at_once_compile_once(
+def test_two_jobs_may_compile_at_once(
     tools: toolchain.Toolchain, tmp_path: Path, cluster: dict[str, str]
 ) -> None:
     home = tmp_path / "home"
@@ -169,10 +172,8 @@ def test_two_jobs_that_compile_at_once_compile_once(
     )
     assert "Traceback" not in said
     assert "run: chains: n 4, draws 20" in said
-    built = [path for path in (home / "programs").iterdir() if (path / "compiled.json").exists()]
-    assert not list((home / "programs").glob("building-*"))
-    one = [path for path in built if "closed_forms" in path.name]
-    assert len(one) == 1
+    [built] = (home / "programs").iterdir()  # and nothing beside it
+    assert {"compiled.json", "model", "model.so"} <= {path.name for path in built.iterdir()}
 
 
 @pytest.mark.parametrize(

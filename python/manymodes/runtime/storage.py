@@ -296,7 +296,7 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.ArrayLike]) -> None:
 
 
 def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
-    """Read named arrays, checking every byte against the file's checksums.
+    """Read named arrays, in the file's order, checking every byte against its checksums.
 
     Raises
     ------
@@ -305,7 +305,7 @@ def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in {*needed, *archive.files}}
+            arrays = {name: archive[name] for name in dict.fromkeys([*archive.files, *needed])}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ResultsError(
             f"{path} is damaged ({error}): remove it and run again with --resume"
