@@ -28,6 +28,7 @@ from .report import write_report as write_report
 from .report.audit_words import audit_text as audit_text
 from .report.checks_verdict import checks_verdict as checks_verdict
 from .report.terminal import models_text as models_text
+from .results.merge_parts import merge_runs as merge_runs
 from .results.predict import Predictions as Predictions
 from .results.predict import predict_table as predict_table
 from .results.predict_data import DataPredictions as DataPredictions

@@ -26,6 +26,7 @@ from manymodes.runtime.room import check_room
 
 if TYPE_CHECKING:
     from manymodes.density.posterior import Posterior
+    from manymodes.runtime.parts import Part
     from manymodes.sampling.chains.chains import Chains
     from manymodes.sampling.engines import Choice
     from manymodes.sampling.nested import Nested, NestedSettings
@@ -48,6 +49,8 @@ def evidence_command(options: argparse.Namespace) -> int:
         raise InputError("--max-runs goes with --target-sd")
     if options.check and options.no_modes:
         raise InputError("--check compares modes: leave --no-modes out")
+    if options.part is not None:
+        _refuse_whole(options)
     nested_settings = settings_of(options, NestedSettings())
     tempered_settings = _tempered_settings(options)
     posterior = checked_posterior(options)
@@ -56,7 +59,7 @@ def evidence_command(options: argparse.Namespace) -> int:
     choice = chosen_engines(
         options.engine, posterior, nested=fitted or bool(_set_for("nested", options))
     )
-    _refuse_early(posterior, choice, nested_settings, tempered_settings)
+    _refuse_early(posterior, choice, nested_settings, tempered_settings, options.part)
     if options.certify:
         check_certify(posterior, options.seed)
     if options.overwrite and removed_by(options.out, [Path(options.reference)]) is not None:
@@ -80,11 +83,8 @@ def evidence_command(options: argparse.Namespace) -> int:
         if choice.unchecked:
             said = f"manymodes: caution: no second engine checks the evidence: {choice.unchecked}"
             print(said, file=sys.stderr)
-        if options.no_modes:
-            named = {"tempered": tempered, "nested": nested}
-            drawn = {name: one for name, one in named.items() if one is not None}
-            said_of = _figures(nested, tempered)
-            return finish_without_modes(options, posterior, drawn, said_of)
+        if options.no_modes or options.part is not None:
+            return finish_evidence(options, posterior, nested, tempered)
         checked = None
         if options.check:
             if not options.resume:
@@ -109,6 +109,35 @@ def evidence_command(options: argparse.Namespace) -> int:
             )
         return finish(
             options, posterior, "evidence", nested=nested, tempered=tempered, checked=checked
+        )
+
+
+def finish_evidence(
+    options: argparse.Namespace,
+    posterior: Posterior,
+    nested: Nested | None,
+    tempered: Tempered | None,
+) -> int:
+    """Say what the engines found, without a search for modes."""
+    named = {"tempered": tempered, "nested": nested}
+    drawn = {name: one for name, one in named.items() if one is not None}
+    return finish_without_modes(options, posterior, drawn, _figures(nested, tempered))
+
+
+def _refuse_whole(options: argparse.Namespace) -> None:
+    """Refuse what concerns all runs together, where a part of them is asked for."""
+    from manymodes.sampling.chains.chain_files import record_numbers
+
+    for name in ("check", "certify"):
+        if getattr(options, name):
+            raise InputError(
+                f"--{name} with {options.part.option} would be made by every part: leave it out, "
+                f"and run evidence --{name} --resume on the merged run"
+            )
+    if options.reference in ("auto", "chains") and record_numbers(options.out / "chains"):
+        raise InputError(
+            f"{options.out} holds chains, to which this part alone might fit its base measure: "
+            "choose another --out for the parts of an evidence"
         )
 
 
@@ -160,14 +189,17 @@ def _refuse_early(
     choice: Choice,
     nested_settings: NestedSettings,
     tempered_settings: TemperedSettings,
+    part: Part | None,
 ) -> None:
     """Refuse what the engines would, before anything is removed."""
     from manymodes.sampling.nested import check_nested
     from manymodes.sampling.tempered import check_tempered
 
     if choice.tempered:
+        tempered_settings.numbers(part)
         check_tempered(posterior, tempered_settings)
     if choice.nested:
+        nested_settings.numbers(part)
         check_nested(posterior, nested_settings)
         polychord = nested_settings.polychord
         drawn = polychord.nprior or 10 * (polychord.nlive or 0)
@@ -189,7 +221,8 @@ def _tempered(
     if not choice.tempered:
         return None
     tempered = run_tempered(posterior, settings, out=options.out, **common)
-    write_tempered(tempered, options.out)
+    if options.part is None:
+        write_tempered(tempered, options.out)
     for index, message in tempered.failures.items():
         print(f"manymodes: tempered run {index} failed: {message}", file=sys.stderr)
     for text in tempered_cautions(tempered):
@@ -212,7 +245,8 @@ def _nested(
     if not choice.nested:
         return None
     nested = run_nested(posterior, settings, out=options.out, **common)
-    write_nested(nested, options.out)
+    if options.part is None:
+        write_nested(nested, options.out)
     for index, message in nested.failures.items():
         print(f"manymodes: nested run {index} failed: {message}", file=sys.stderr)
     for text in nested_cautions(nested):

@@ -19,6 +19,7 @@ from manymodes.cli.audit_command import audit_command
 from manymodes.cli.evidence_command import evidence_command
 from manymodes.cli.export_command import export_command
 from manymodes.cli.incidents import logs, of_full_disk, show_traceback, unexpected
+from manymodes.cli.merge_command import merge_command
 from manymodes.cli.option_groups import settings_of
 from manymodes.cli.parser import parser
 from manymodes.cli.run_commands import compare_command, sample_command, show
@@ -305,6 +306,7 @@ _COMMANDS: dict[str, Command] = {
     "network": network_command,
     "sample": sample_command,
     "evidence": evidence_command,
+    "merge": merge_command,
     "compare": compare_command,
     "predict": predict_command,
     "export": export_command,

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manymodes.cli.arguments import whole
+from manymodes.errors import InputError
 
 if TYPE_CHECKING:
+    from manymodes.runtime.parts import Part
     from manymodes.sampling.chains.settings import ChainSettings
     from manymodes.sampling.nested.settings import NestedSettings
     from manymodes.sampling.tempered.settings import TemperedSettings
@@ -100,6 +102,7 @@ def add_many_chains(parser: argparse.ArgumentParser, defaults: ChainSettings) ->
         "sampler",
         "cmdstan (NUTS), nutpie (NUTS, where installed), or mams (many weights)",
     )
+    _add_part(group, "chains")
     _add_place(parser, "sample", "chains")
 
 
@@ -259,6 +262,7 @@ def add_evidence(parser: argparse.ArgumentParser, defaults: NestedSettings) -> N
         "how good these settings are on such a model (default: off)",
     )
     _setting(group, defaults, "retries", "further attempts at a run that fails", type=natural)
+    _add_part(group, "runs of each engine")
     _add_place(parser, "evidence", "its runs")
 
 
@@ -321,6 +325,16 @@ def settings_of(options: argparse.Namespace, defaults: Settings) -> Settings:
         elif (value := getattr(options, one.name, None)) is not None:
             given[one.name] = value
     return replace(defaults, **given)  # type: ignore[type-var]
+
+
+def _add_part(group: Any, what: str) -> None:
+    group.add_argument(
+        "--part",
+        type=part,
+        metavar="K/N",
+        help=f"only part K of N of the {what}, without modes, for jobs that share nothing: merge "
+        "puts the parts together, bit for bit as one run (default: all)",
+    )
 
 
 def _add_place(parser: argparse.ArgumentParser, command: str, what: str) -> None:
@@ -394,6 +408,18 @@ workers = whole(1, 4096)
 
 seed = whole(0, 2**63 - 1)
 """Return a seed."""
+
+
+def part(text: str) -> Part:
+    """Return a part of a run, given as ``K/N``."""
+    from manymodes.runtime.parts import part_of
+
+    try:
+        found = part_of(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("part: ")) from None
+    assert found is not None
+    return found
 
 
 def _threads(text: str) -> int | None:

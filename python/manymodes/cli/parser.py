@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         help="the evidence of every mode, by tempering and nested sampling",
         fill=_fill_evidence,
     )
+    _add_merge(commands)
     _add_compare(commands)
     _add_predict(commands)
     _add_export(commands)
@@ -277,6 +278,32 @@ def _add_audit(commands: Any) -> None:
         "--figure", type=out_path, metavar="FILE", help="draw it, as .png, .pdf or .svg"
     )
     add_overwrite(audit, "replace the file of --figure")
+
+
+def _add_merge(commands: Any) -> None:
+    merge = commands.add_parser(
+        "merge", help="the parts of a run that was dealt out to jobs, put together"
+    )
+    merge.add_argument(
+        "parts",
+        type=Path,
+        nargs="+",
+        metavar="PART",
+        help="the run directories of sample --part K/N, which are only read; some may be missing",
+    )
+    merge.add_argument("--out", type=out_path, required=True, help="the run directory to write")
+    merge.add_argument(
+        "--resume", action="store_true", help="add to the run in --out what it lacks"
+    )
+    merge.add_argument(
+        "--other-versions",
+        action="store_true",
+        help="put chains together that other versions of the sampler made",
+    )
+    add_overwrite(merge, "replace the results in --out; files that manymodes did not write stay")
+    add_no_modes(merge)
+    merge.add_argument("--json", action="store_true", help="the summary on standard output")
+    merge.add_argument("--quiet", action="store_true", help="no progress and no table")
 
 
 def _add_compare(commands: Any) -> None:

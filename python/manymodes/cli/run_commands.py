@@ -30,33 +30,41 @@ _COLUMNS = 88
 
 def sample_command(options: argparse.Namespace) -> int:
     """Run many chains of NUTS."""
-    from manymodes.modes.diagnosis.quick import chain_health
-    from manymodes.report.health_words import health_lines
     from manymodes.results.run_directory import run_directory, write_chains
     from manymodes.sampling.chains.chains import run_chains
     from manymodes.sampling.chains.settings import ChainSettings
 
     settings = settings_of(options, ChainSettings())
     posterior = checked_posterior(options)
-    settings.check_room(posterior, None if options.resume or options.overwrite else options.out)
+    beside = None if options.resume or options.overwrite else options.out
+    settings.check_room(posterior, beside, options.part)
     _check_starts(options, posterior, settings)
     held = run_directory(options.out, overwrite=options.overwrite, reads=options.posterior)
     with executor_of(options) as executor, held:
         bind(options, posterior)
         keep_posterior(options, posterior)
         chains = run_chains(posterior, settings, out=options.out, **place_of(options, executor))
-        if not write_chains(chains, options.out) and not options.quiet:
+        whole = options.part is None  # the others' draws may be anywhere; merge writes the file
+        if whole and not write_chains(chains, options.out) and not options.quiet:
             print("manymodes: chains.nc leaves log_likelihood out: it is large", file=sys.stderr)
         for index, message in chains.failures.items():
             print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
-        if options.no_modes:
-            health = chain_health(chains)
-            said = health.as_dict() | {"draws": chains.n_draws}
-            if not (options.quiet or options.json):
-                for line in health_lines(health):
-                    print(line, file=sys.stderr)
-            return finish_without_modes(options, posterior, {"chains": chains}, said)
+        if options.no_modes or not whole:
+            return finish_chains(options, posterior, chains)
         return finish(options, posterior, "sample", chains=chains)
+
+
+def finish_chains(options: argparse.Namespace, posterior: Posterior, chains: Chains) -> int:
+    """Say what the chains drew, without a search for modes."""
+    from manymodes.modes.diagnosis.quick import chain_health
+    from manymodes.report.health_words import health_lines
+
+    health = chain_health(chains)
+    if not (options.quiet or options.json):
+        for line in health_lines(health):
+            print(line, file=sys.stderr)
+    said = health.as_dict() | {"draws": chains.n_draws}
+    return finish_without_modes(options, posterior, {"chains": chains}, said)
 
 
 def compare_command(options: argparse.Namespace) -> int:
@@ -182,6 +190,7 @@ def place_of(options: argparse.Namespace, executor: Executor | None) -> dict[str
         "executor": executor,
         "workers": options.workers,
         "quiet": options.quiet,
+        "part": options.part,
     }
 
 
@@ -319,7 +328,12 @@ def finish_without_modes(
         print(json_text({"posteriors": {posterior.name: entry}}))
     elif not options.quiet:
         figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())
-        print(f"{options.out}: {engine}: {figures}; for modes: manymodes compare {options.out}")
+        part = getattr(options, "part", None)
+        what, then = engine, f"for modes: manymodes compare {options.out}"
+        if part is not None:
+            what = f"{part}: {engine}"
+            then = "put the parts together: manymodes merge PART PART ... --out RUN"
+        print(f"{options.out}: {what}: {figures}; {then}")
         print("".join(f"{line}\n" for line in active_lines(active)), end="")
     return 0
 

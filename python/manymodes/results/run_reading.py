@@ -10,7 +10,7 @@ import numpy as np
 from manymodes.errors import ResultsError
 from manymodes.runtime.storage import SETTINGS, read_arrays, read_json, run_name
 from manymodes.sampling.chains.chain_files import record_numbers
-from manymodes.sampling.claims import FAILURES, read_failures, wanted_of, warn_unfinished
+from manymodes.sampling.claims import FAILURES, read_failures, wanted_of, warn_part, warn_unfinished
 from manymodes.sampling.nested import run_file, run_numbers
 
 if TYPE_CHECKING:
@@ -39,10 +39,12 @@ def unfinished_warnings(folder: Path) -> None:
     for engine, numbers, what, command in _ENGINES:
         kept = folder / engine
         if (kept / SETTINGS).is_file():
-            wanted, asked = wanted_of(read_json(kept / SETTINGS), numbers(kept))
-            failed = read_failures(kept / FAILURES, asked).keys()
-            if set(range(asked)) - set(wanted) - failed:
-                warn_unfinished(folder, (len(wanted), asked), what, command)
+            settings = read_json(kept / SETTINGS)
+            wanted, due = wanted_of(settings, numbers(kept), kept)
+            failed = read_failures(kept / FAILURES, due).keys()
+            if set(due) - set(wanted) - failed:
+                warn_unfinished(folder, (len(wanted), len(due)), what, command)
+            warn_part(folder, settings, what)
 
 
 def read_tree(path: Path, engine: str) -> xr.DataTree:

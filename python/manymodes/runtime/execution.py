@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from manymodes.runtime.parts import Part
 from manymodes.runtime.storage import kept_folder
 from manymodes.runtime.threads import cpu_count
 
@@ -30,6 +31,8 @@ class Execution:
         How many tasks run at once on this machine; the number of cores by default.
     quiet : bool
         Show no progress.
+    part : Part, optional
+        Run only what belongs to this part of the run; all of it by default.
     """
 
     out: Path | str | None = None
@@ -38,6 +41,7 @@ class Execution:
     executor: Executor | None = None
     workers: int | None = None
     quiet: bool = False
+    part: Part | None = None
 
     @property
     def local(self) -> bool:

@@ -24,13 +24,15 @@ from manymodes.runtime.files import atomic as atomic
 from manymodes.runtime.files import cannot_write as cannot_write
 from manymodes.runtime.files import refuse_existing as refuse_existing
 from manymodes.runtime.files import sweep_partials as sweep_partials
+from manymodes.runtime.parts import Part, part_of
 from manymodes.runtime.printed import LOG, printing_to
 from manymodes.runtime.scratch import scratch_folder
 
 SETTINGS = "settings.json"
 ASKED = "asked"
 VERSIONS = "versions"
-_BESIDE = {ASKED, VERSIONS}
+PART = "part"
+_BESIDE = {ASKED, VERSIONS, PART}
 """Keys that are not part of the settings that decide the draws."""
 
 _WRITTEN_FOLDERS = ("posterior", "chains", "nested", "checks")
@@ -294,7 +296,7 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.ArrayLike]) -> None:
 
 
 def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
-    """Read named arrays, checking every byte against the file's checksums.
+    """Read named arrays, in the file's order, checking every byte against its checksums.
 
     Raises
     ------
@@ -303,7 +305,7 @@ def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in {*needed, *archive.files}}
+            arrays = {name: archive[name] for name in dict.fromkeys([*archive.files, *needed])}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ResultsError(
             f"{path} is damaged ({error}): remove it and run again with --resume"
@@ -312,7 +314,12 @@ def read_arrays(path: Path, *needed: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def claim(
-    folder: Path, settings: Mapping[str, Any], *, resume: bool, asked: int | None = None
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    resume: bool,
+    asked: int | None = None,
+    part: Part | None = None,
 ) -> str:
     """Bind a folder to the settings of a run, or check that it is bound to them.
 
@@ -326,6 +333,8 @@ def claim(
         Whether earlier results may be continued.
     asked : int, optional
         How many chains or runs are asked for: kept ones beyond this number do not count.
+    part : Part, optional
+        Which part of them the folder holds; all of them by default.
 
     Returns
     -------
@@ -348,7 +357,7 @@ def claim(
                 "with --overwrite, or choose another --out"
             )
         found = read_json(path)
-        keys = (wanted.keys() | found.keys()) - _BESIDE
+        keys = wanted.keys() | deciding(found).keys()
         changed = sorted(k for k in keys if wanted.get(k) != found.get(k))
         if changed:
             what = ", ".join(
@@ -358,17 +367,59 @@ def claim(
                 f"{folder} holds a run with other settings ({what}): "
                 "use the same ones or choose another --out"
             )
+        _refuse_other_part(folder, found, asked, part)
     beside = {key: found[key] for key in (ASKED, VERSIONS) if key in found}
     if asked is not None:
         beside[ASKED] = asked
+    if part is not None:
+        beside[PART] = [part.number, part.parts]
     if {**wanted, **beside} != found:
         write_json(path, {**wanted, **beside})
     return run_name(wanted)
 
 
+def _refuse_other_part(
+    folder: Path, found: Mapping[str, Any], asked: int | None, part: Part | None
+) -> None:
+    """Refuse to go on with a part as if it were the whole run, or another part, or of others."""
+    kept = kept_part(found, folder / SETTINGS)
+    if kept == part and (part is None or found.get(ASKED) == asked):
+        return
+    if part is None:
+        raise InputError(
+            f"{folder} holds {kept} of a run: go on with {kept.option if kept else ''}, or choose "
+            "another --out (manymodes merge puts the parts together there)"
+        )
+    holds = f"{kept or 'a whole run'}, dealt from {found.get(ASKED)}"
+    raise InputError(
+        f"{folder} holds {holds}, and asked for is {part}, dealt from {asked}: ask for the same, "
+        "or choose another --out"
+    )
+
+
+def kept_part(settings: Mapping[str, Any], path: Path) -> Part | None:
+    """Return which part of a run a folder holds, as its settings say; None if all of it.
+
+    Raises
+    ------
+    ResultsError
+        The settings, read from ``path``, say something else.
+    """
+    try:
+        return part_of(settings.get(PART))
+    except InputError:
+        what = short(settings[PART])
+        raise ResultsError(f"{path} is damaged ('{PART}' cannot be {what})") from None
+
+
 def run_name(settings: Mapping[str, Any]) -> str:
     """Return the identity of a run with some settings."""
-    return digest(repr(sorted((k, v) for k, v in settings.items() if k not in _BESIDE)))
+    return digest(repr(sorted(deciding(settings).items())))
+
+
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide the draws, without what a folder keeps beside them."""
+    return {key: value for key, value in settings.items() if key not in _BESIDE}
 
 
 def digest(text: str) -> str:

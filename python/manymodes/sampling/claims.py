@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from manymodes.runtime.storage import (
     ASKED,
     SETTINGS,
     VERSIONS,
+    kept_part,
     read_json,
     run_name,
     short,
@@ -43,8 +44,8 @@ class ClaimedFolder:
         The name of its run, which every file in it repeats.
     numbers : list of int
         The chains or runs that are finished, of those that were asked for.
-    asked : int
-        How many were asked for.
+    due : range
+        The numbers of those that were asked for.
     failures : dict
         The message of each that failed, by number.
     """
@@ -52,14 +53,14 @@ class ClaimedFolder:
     settings: dict[str, Any]
     run: str
     numbers: list[int]
-    asked: int
+    due: range
     failures: dict[int, str]
 
     @property
     def unfinished(self) -> tuple[int, int] | None:
         """Of a run that was interrupted: how many finished, and how many were asked for."""
-        missing = set(range(self.asked)) - set(self.numbers) - self.failures.keys()
-        return (len(self.numbers), self.asked) if missing else None
+        missing = set(self.due) - set(self.numbers) - self.failures.keys()
+        return (len(self.numbers), len(self.due)) if missing else None
 
 
 def claimed_folder(
@@ -83,8 +84,8 @@ def claimed_folder(
         A file is missing or damaged, or of another posterior.
     """
     settings, run = read_claim(folder, identity, checks)
-    wanted, asked = wanted_of(settings, numbers)
-    return ClaimedFolder(settings, run, wanted, asked, read_failures(folder / FAILURES, asked))
+    wanted, due = wanted_of(settings, numbers, folder)
+    return ClaimedFolder(settings, run, wanted, due, read_failures(folder / FAILURES, due))
 
 
 def read_claim(
@@ -134,19 +135,28 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def wanted_of(settings: Mapping[str, Any], numbers: Collection[int]) -> tuple[list[int], int]:
-    """Return which chains or runs count, of those that are kept, and how many were asked for.
+def wanted_of(
+    settings: Mapping[str, Any], numbers: Collection[int], folder: Path
+) -> tuple[list[int], range]:
+    """Return which chains or runs count, of those that a folder keeps, and which are asked for.
 
-    A run that was made before the number was kept counts all of them.
+    A run that was made before their number was kept counts all of them.
+
+    Raises
+    ------
+    ResultsError
+        The settings say that the folder holds an impossible part of a run.
     """
     asked = settings.get(ASKED)
     if asked is None:
         asked = max(numbers, default=-1) + 1
-    return sorted(number for number in numbers if number < asked), int(asked)
+    part = kept_part(settings, folder / SETTINGS)
+    due = range(int(asked)) if part is None else part.numbers(int(asked))
+    return sorted(number for number in numbers if number in due), due
 
 
-def read_failures(path: Path, asked: int) -> dict[int, str]:
-    """Return the messages of the chains or runs that failed, by number, of those asked for.
+def read_failures(path: Path, due: range) -> dict[int, str]:
+    """Return the messages of the chains or runs that failed, by number, of those that are due.
 
     Raises
     ------
@@ -158,7 +168,7 @@ def read_failures(path: Path, asked: int) -> dict[int, str]:
         found = {int(number): str(text) for number, text in kept.items()}
     except ValueError as error:
         raise ResultsError(f"{path} is damaged ({error}): run again with --resume") from error
-    return {number: text for number, text in found.items() if 0 <= number < asked}
+    return {number: text for number, text in found.items() if number in due}
 
 
 def write_failures(folder: Path, failures: Mapping[int, str]) -> None:
@@ -173,6 +183,18 @@ def warn_unfinished(out: Path, unfinished: tuple[int, int] | None, what: str, co
         warnings.warn(
             f"{out}: only {finished} of {asked} {what} are finished: figures are of those; "
             f"manymodes {command} --resume runs the others",
+            UnfinishedWarning,
+            stacklevel=3,
+        )
+
+
+def warn_part(out: Path, settings: Mapping[str, Any], what: str) -> None:
+    """Warn of a run directory that holds a part of a run only."""
+    part = kept_part(settings, out / SETTINGS)
+    if part is not None:
+        warnings.warn(
+            f"{out} holds {part} of a run: figures are of its {what} alone; manymodes merge puts "
+            "the parts together",
             UnfinishedWarning,
             stacklevel=3,
         )
@@ -245,7 +267,7 @@ def keep_versions(
         )
     elif begun:
         last = earlier[-1]
-        changed = [part for part in now if last.get(part) != now[part]]
+        changed = [part for part in now if last.get(part, now[part]) != now[part]]
         if not changed:
             return
         what = ", ".join(f"{p} was {last.get(p) or 'none'}, is {now[p] or 'none'}" for p in changed)
@@ -263,3 +285,52 @@ def keep_versions(
     else:
         earlier = []
     write_json(path, {**settings, VERSIONS: [*earlier, dict(now)]})
+
+
+def joined_versions(
+    kept: Sequence[tuple[str, Sequence[Mapping[str, str | None]]]],
+    decisive: Collection[str],
+    *,
+    other_versions: bool,
+) -> list[dict[str, str | None]]:
+    """Return which programs made the draws of several folders, which are put together.
+
+    Parameters
+    ----------
+    kept : sequence of (str, sequence of mappings)
+        What each folder is called, and what it recorded, the last program at last.
+    decisive : collection of str
+        The parts whose version the draws depend on.
+    other_versions : bool
+        Put them together, though a decisive part was another one.
+
+    Warns
+    -----
+    VersionsWarning
+        The draws were made with different versions.
+
+    Raises
+    ------
+    InputError
+        A decisive part was another one.
+    """
+    told = [(where, [dict(one) for one in versions]) for where, versions in kept if versions]
+    joined: list[dict[str, str | None]] = []
+    for where, versions in told:
+        joined += [one for one in versions if one not in joined]
+        first, one, other = told[0][0], told[0][1][-1], versions[-1]
+        changed = sorted(p for p in one.keys() & other.keys() if one[p] != other[p])
+        if not changed:
+            continue
+        what = ", ".join(
+            f"{part} {other[part] or 'none'}, not {one[part] or 'none'}" for part in changed
+        )
+        said = f"{where} was made with other versions than {first} ({what})"
+        if not other_versions and set(changed) & set(decisive):
+            raise InputError(
+                f"{said}, whose draws are others: make it again with those, or mix them with "
+                "--other-versions"
+            )
+        text = f"{said}: they are put together, and both are recorded"
+        warnings.warn(text, VersionsWarning, stacklevel=4)
+    return joined

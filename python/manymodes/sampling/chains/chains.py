@@ -16,6 +16,8 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import ResultsError, SamplingError
 from manymodes.runtime.changes import changed
 from manymodes.runtime.execution import Execution
+from manymodes.runtime.parts import Part, part_of
+from manymodes.runtime.storage import SETTINGS, read_json
 from manymodes.sampling.chains.chain_files import read_record, record_file, record_numbers, roomier
 from manymodes.sampling.chains.missing_chains import run_missing
 from manymodes.sampling.chains.one_chain import rescored
@@ -23,7 +25,7 @@ from manymodes.sampling.chains.samplers import prepare_sampler
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.chains.starts import started_from
 from manymodes.sampling.chains.trees import chains_log_lik, draws_tree
-from manymodes.sampling.claims import claimed_folder, is_count, warn_unfinished
+from manymodes.sampling.claims import claimed_folder, is_count, warn_part, warn_unfinished
 from manymodes.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -313,6 +315,7 @@ def run_chains(
     executor: Executor | None = None,
     workers: int | None = None,
     quiet: bool = False,
+    part: Part | tuple[int, int] | None = None,
     **changes: Any,
 ) -> Chains:
     """Run many independent chains, by default of NUTS.
@@ -335,6 +338,9 @@ def run_chains(
         The number of local processes; the number of cores by default.
     quiet : bool
         Show no progress.
+    part : (int, int), optional
+        ``(3, 40)`` runs only the chains of part 3 of 40, each as it is in the whole run.
+        `merge_runs` puts the parts together.
     **changes
         Fields of `ChainSettings` that differ from ``settings``, such as ``chains=8, seed=2``.
 
@@ -346,7 +352,7 @@ def run_chains(
     Raises
     ------
     InputError
-        A setting is out of its range, or ``out`` holds another run.
+        A setting is out of its range, or ``out`` holds another run, or another part of it.
     SamplingError
         Not one chain finished; the message is that of the first failure.
     StorageError
@@ -364,13 +370,13 @@ def run_chains(
     ((2, 100, 1), 0)
     """
     given = changed(settings, ChainSettings, changes)
-    execution = Execution(out, resume, other_versions, executor, workers, quiet)
+    execution = Execution(out, resume, other_versions, executor, workers, quiet, part_of(part))
     posterior.model  # noqa: B018 - data that do not fit are refused before anything is written
-    given.check_room(posterior, None if resume else out)
+    given.check_room(posterior, None if resume else out, execution.part)
     prepare_sampler(given.sampler, posterior, given.nuts)
     with execution.folder("chains") as folder:
         run_missing(posterior, given, folder, execution)
-        return _load(posterior, folder)
+        return read_chains(posterior, folder)
 
 
 def load_chains(posterior: Posterior, out: Path) -> Chains | None:
@@ -381,7 +387,8 @@ def load_chains(posterior: Posterior, out: Path) -> Chains | None:
     Warns
     -----
     UnfinishedWarning
-        The run was interrupted: it holds fewer chains than were asked for.
+        The run was interrupted: it holds fewer chains than were asked for. Or it is a part of a
+        run.
     StrayFileWarning
         A file is no chain's, and is left out.
 
@@ -393,16 +400,34 @@ def load_chains(posterior: Posterior, out: Path) -> Chains | None:
     folder = out / "chains"
     if not record_numbers(folder):
         return None
-    chains = _load(posterior, folder)
+    chains = read_chains(posterior, folder)
     warn_unfinished(out, chains.unfinished, "chains", "sample")
+    warn_part(out, read_json(folder / SETTINGS), "chains")
     return chains
 
 
-_IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
+IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
+"""What is read of the settings of a folder of chains."""
 
 
-def _load(posterior: Posterior, folder: Path) -> Chains:
-    claimed = claimed_folder(folder, posterior.identity, _IN_SETTINGS, record_numbers(folder))
+def read_chains(posterior: Posterior, folder: Path) -> Chains:
+    """Return the chains that a folder of chains holds.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        What they sample.
+    folder : Path
+        Of one file a chain, and the settings of their run.
+
+    Raises
+    ------
+    SamplingError
+        It holds none.
+    ResultsError
+        A file is damaged, or belongs to another run.
+    """
+    claimed = claimed_folder(folder, posterior.identity, IN_SETTINGS, record_numbers(folder))
     index = claimed.numbers
     if not index:
         first = next(iter(claimed.failures.values()), "no chain was run")

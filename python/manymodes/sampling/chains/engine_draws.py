@@ -162,7 +162,7 @@ def engine_files(path: Path) -> EngineFiles | None:
             numbers = numbered(folder, "run-*.npz", _NAME)
             settings = folder / SETTINGS
             if settings.exists():
-                numbers = wanted_of(read_json(settings), numbers)[0]
+                numbers = wanted_of(read_json(settings), numbers, folder)[0]
             if numbers:
                 files = tuple(folder / f"run-{number:03d}.npz" for number in numbers)
                 return EngineFiles(engine, folder, files)

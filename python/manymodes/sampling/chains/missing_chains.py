@@ -16,6 +16,7 @@ from typing import Any
 
 from manymodes.density.posterior import Posterior
 from manymodes.runtime.execution import Execution
+from manymodes.runtime.parts import Part
 from manymodes.runtime.progress import Progress, format_seconds
 from manymodes.runtime.scratch import sweep_held
 from manymodes.runtime.storage import claim, held_folder, sweep_partials
@@ -57,12 +58,14 @@ def run_missing(
     Raises
     ------
     InputError
-        The folder holds another run, or chains of another version of the sampler, or there are
-        no starting points for all chains.
+        The folder holds another run, or another part of it, or chains of another version of the
+        sampler, or there are no starting points for all chains. Or the run has no such part.
     StorageError, EngineError
         The disk is full, or the workers are gone; finished chains are kept.
     """
+    due = settings.numbers(execution.part)
     posterior.compile(quiet=execution.quiet)
+    # Of the whole run also for a part of it: no start depends on which parts there are.
     starts = make_starts(
         posterior,
         settings.starts_at,
@@ -72,25 +75,38 @@ def run_missing(
     )
     with held_folder(folder):
         identity = settings.identity(posterior, starts)
-        name = claim(folder, identity, resume=execution.resume, asked=settings.chains)
+        name = claim(
+            folder,
+            identity,
+            resume=execution.resume,
+            asked=settings.chains,
+            part=execution.part,
+        )
         _sweep(folder)
         job = Job(posterior, settings, starts.bare, scratch=folder if execution.local else None)
-        _run_missing(job, starts, folder, name, execution)
+        _run_missing(job, starts, folder, name, execution, due)
         _sweep(folder)
 
 
-def _run_missing(job: Job, starts: Starts, folder: Path, name: str, execution: Execution) -> None:
-    """Run what is missing in a folder that nobody else writes to; `name` is that of the run."""
+def _run_missing(
+    job: Job, starts: Starts, folder: Path, name: str, execution: Execution, due: range
+) -> None:
+    """Run which of the due chains are missing in a folder that nobody else writes to.
+
+    The name is that of the run.
+    """
     posterior, settings = job.posterior, job.settings
     found = record_numbers(folder)
-    kept = _undamaged(job, folder, name, found)
-    if len(kept) < settings.chains:
-        _keep_versions(settings, folder, execution, begun=bool(found))
-    progress = Progress(f"{posterior.name}: {METHODS[settings.sampler]}", quiet=execution.quiet)
-    keeper = _ChainKeeper(settings, folder, name, progress, kept=len(kept))
+    kept = _undamaged(job, folder, name, found, due, execution.part)
+    if len(kept) < len(due):
+        _keep_versions(posterior, settings, folder, execution, begun=bool(found))
+    what = f"{posterior.name}: {METHODS[settings.sampler]}"
+    what += f", {execution.part}" if execution.part is not None else ""
+    progress = Progress(what, quiet=execution.quiet)
+    keeper = _ChainKeeper(settings, folder, name, progress, total=len(due), kept=len(kept))
     write_failures(folder, {})
     pilots = range(min(settings.share_warmup, settings.chains))
-    turns = [(pilots, False), (range(len(pilots), settings.chains), True)]
+    turns = [(pilots, False), (due[len(pilots) :], True)]  # a part has no pilots
     for turn, sharing in turns:
         missing = [i for i in turn if not record_file(folder, i).exists()]
         if missing:
@@ -101,18 +117,18 @@ def _run_missing(job: Job, starts: Starts, folder: Path, name: str, execution: E
     keeper.finish()
 
 
-def _undamaged(job: Job, folder: Path, name: str, found: list[int]) -> list[int]:
+def _undamaged(
+    job: Job, folder: Path, name: str, found: list[int], due: range, part: Part | None
+) -> list[int]:
     """Return which of the chains that a folder holds count, and say which do not.
 
     Damaged ones are set aside.
     """
-    kept = [i for i in found if i < job.settings.chains]
+    kept = [i for i in found if i in due]
     if beyond := len(found) - len(kept):
         said = f"{beyond} more {'chain is' if beyond == 1 else 'chains are'}"
-        print(
-            f"manymodes: {said} kept and left out: --chains {found[-1] + 1} --resume counts all",
-            file=sys.stderr,
-        )
+        why = f"not in {part}" if part else f"--chains {found[-1] + 1} --resume counts all"
+        print(f"manymodes: {said} kept and left out: {why}", file=sys.stderr)
     posterior = job.posterior
     shape = (int(posterior.model.param_num(include_tp=True)), posterior.dims)
     damaged = set_damaged_aside(folder, kept, name, shape)
@@ -123,11 +139,22 @@ def _undamaged(job: Job, folder: Path, name: str, found: list[int]) -> list[int]
 
 
 def _keep_versions(
-    settings: ChainSettings, folder: Path, execution: Execution, *, begun: bool
+    posterior: Posterior,
+    settings: ChainSettings,
+    folder: Path,
+    execution: Execution,
+    *,
+    begun: bool,
 ) -> None:
-    """Record what makes the chains; refuse to go on with another version of the sampler."""
+    """Record what makes the chains; refuse to go on with another version of the sampler.
+
+    The kernel's instruction set is among it, because it decides how sums are rounded.
+    """
     own = DECISIVE[settings.sampler]
     now = versions(*own, *({"bridge"} - set(own)))
+    kernel = posterior.program.kernel_state if execution.local else None
+    if kernel is not None:
+        now["kernel"] = kernel
     keep_versions(folder, now, own, begun=begun, other_versions=execution.other_versions)
 
 
@@ -156,6 +183,7 @@ class _ChainKeeper:
     folder: Path
     name: str
     progress: Progress
+    total: int
     kept: int
     fresh: int = 0
     draws: int = 0
@@ -216,17 +244,17 @@ class _ChainKeeper:
     def _show(self) -> None:
         seconds = max(self.progress.seconds, 1e-9)
         ended = self.fresh + len(self.failures)
-        total = self.settings.chains
-        left = seconds / max(ended, 1) * (total - self.kept - ended)
+        left = seconds / max(ended, 1) * (self.total - self.kept - ended)
         self.progress.update(
-            f"{self.done} of {total} chains{self._counts()}, {self.draws / seconds:.0f} draws/s, "
-            f"{self.divergences} divergences, {format_seconds(left)} left"
+            f"{self.done} of {self.total} chains{self._counts()}, "
+            f"{self.draws / seconds:.0f} draws/s, {self.divergences} divergences, "
+            f"{format_seconds(left)} left"
         )
 
     def finish(self) -> None:
         """Say how the run ended."""
         kept = f", {self.kept} kept from before" if self.kept else ""
         self.progress.done(
-            f"{self.done} of {self.settings.chains} chains{kept}{self._counts()}, "
+            f"{self.done} of {self.total} chains{kept}{self._counts()}, "
             f"{self.divergences} divergences"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
+from manymodes.runtime.parts import Part, dealt
 from manymodes.runtime.room import check_room
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.threads import check_threads
@@ -113,7 +114,44 @@ class ChainSettings:
             return self.init
         return CLIMB if self.sampler == MAMS else DEFAULT_INIT
 
-    def check_room(self, posterior: Posterior, out: Path | str | None) -> None:
+    def numbers(self, part: Part | None = None) -> range:
+        """Return the numbers of the chains of a part of the run, or of all chains.
+
+        Each is the chain that it is in the whole run, whatever the other parts do.
+
+        Parameters
+        ----------
+        part : Part, optional
+            Which part; the whole run by default.
+
+        Returns
+        -------
+        range
+            Of numbers from 0 on.
+
+        Raises
+        ------
+        InputError
+            There are more parts than chains, or a chain would need what those of other parts
+            learned.
+
+        Examples
+        --------
+        >>> from manymodes import ChainSettings
+        >>> ChainSettings(chains=16).numbers()
+        range(0, 16)
+        """
+        if self.share_warmup and part is not None and part.parts > 1:
+            raise InputError(
+                f"share_warmup: with {part.option} no part sees the warm-up of the first "
+                f"{self.share_warmup} chains: leave --share-warmup out, or run all chains in one "
+                "piece (--dask and --mpi use many machines)"
+            )
+        return dealt(self.chains, part, "chains")
+
+    def check_room(
+        self, posterior: Posterior, out: Path | str | None, part: Part | None = None
+    ) -> None:
         """Raise `InputError` if the draws fit neither into memory nor, below ``out``, on the disk.
 
         A draw is held on the unconstrained scale and as the program has it.
@@ -124,19 +162,22 @@ class ChainSettings:
             What is to be sampled.
         out : path or None
             Where chains are kept.
+        part : Part, optional
+            The part of the run that is to be made; all of it by default.
 
         Raises
         ------
         InputError
-            There is no room; the message says how much is needed.
+            There is no room; the message says how much is needed. Or there is no such part.
 
         Examples
         --------
         >>> # posterior: noisy XOR, a network with nine parameters
         >>> mm.ChainSettings(chains=8).check_room(posterior, None)
         """
-        numbers = self.chains * self.nuts.draws * 2 * posterior.dims
-        what = f"{self.chains} chains of {self.nuts.draws} draws of {posterior.dims} parameters"
+        chains = len(self.numbers(part))
+        numbers = chains * self.nuts.draws * 2 * posterior.dims
+        what = f"{chains} chains of {self.nuts.draws} draws of {posterior.dims} parameters"
         check_room(numbers, what, out)
 
     def identity(self, posterior: Posterior, starts: Starts) -> dict[str, Any]:

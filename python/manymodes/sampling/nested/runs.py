@@ -24,6 +24,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError, ResultsError, SamplingError, StorageError
 from manymodes.runtime.changes import changed
 from manymodes.runtime.execution import Execution
+from manymodes.runtime.parts import Part, part_of
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.storage import claim, held_folder, sweep_partials
 from manymodes.runtime.tasks import Parcel
@@ -36,6 +37,7 @@ from manymodes.sampling.claims import (
     is_count,
     keep_versions,
     versions,
+    warn_part,
     warn_unfinished,
     write_failures,
 )
@@ -86,6 +88,7 @@ def run_nested(
     executor: Executor | None = None,
     workers: int | None = None,
     quiet: bool = False,
+    part: Part | tuple[int, int] | None = None,
     **changes: Any,
 ) -> Nested:
     """Integrate a posterior by nested sampling.
@@ -110,6 +113,9 @@ def run_nested(
         How many go at once; the number of cores by default.
     quiet : bool
         Show no progress.
+    part : (int, int), optional
+        ``(3, 8)`` makes only the runs of part 3 of 8, each as it is among all runs. `merge_runs`
+        puts the parts together.
     **changes
         Fields of `NestedSettings` that differ from ``settings``, such as ``runs=4, seed=2``.
 
@@ -141,11 +147,12 @@ def run_nested(
     True
     """
     given = changed(settings, NestedSettings, changes)
-    execution = Execution(out, resume, other_versions, executor, workers, quiet)
+    execution = Execution(out, resume, other_versions, executor, workers, quiet, part_of(part))
+    due = given.numbers(execution.part)
     check_nested(posterior, given)
     with execution.folder("nested") as folder, held_folder(folder):
         identity = _identity(posterior, given)
-        name = claim(folder, identity, resume=resume, asked=given.runs)
+        name = claim(folder, identity, resume=resume, asked=given.runs, part=execution.part)
         sweep_partials(folder)
         for leftover in folder.glob(RUNNING + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -154,12 +161,11 @@ def run_nested(
         surplus = log_unit_vector_surplus(posterior)
         job = _job(posterior, base, given, folder, execution)
         keeper = _RunKeeper(job, folder, name, given, execution)
-        runs = given.runs
-        read_kept(folder, range(runs), base, keeper.owner)  # what is damaged is reported at once
+        read_kept(folder, due, base, keeper.owner)  # what is damaged is reported at once
         write_failures(folder, {})
         while True:
-            keeper.keep_all(runs)
-            finished = tuple(read_kept(folder, range(runs), base, keeper.owner))
+            keeper.keep_all(due)
+            finished = tuple(read_kept(folder, due, base, keeper.owner))
             if not finished:
                 first = next(iter(keeper.failures.values()))
                 raise SamplingError(f"{posterior.name}: no nested run finished: {first}")
@@ -173,11 +179,11 @@ def run_nested(
                 surplus,
             )
             more = _runs_needed(nested, given)
-            if more <= runs:
+            if more <= len(due):
                 keeper.finish(nested)
                 return nested
-            runs = more
-            claim(folder, identity, resume=True, asked=runs)
+            due = range(more)
+            claim(folder, identity, resume=True, asked=more, part=execution.part)
 
 
 def check_nested(posterior: Posterior, settings: NestedSettings) -> None:
@@ -250,6 +256,7 @@ def load_nested(posterior: Posterior, out: Path) -> Nested | None:
         claimed.unfinished,
     )
     warn_unfinished(out, nested.unfinished, "nested runs", "evidence")
+    warn_part(out, claimed.settings, "nested runs")
     return nested
 
 
@@ -280,17 +287,15 @@ class _RunKeeper:
         self._retried = 0
         self._progress = Progress(f"{job.posterior.name}: nested", quiet=execution.quiet)
 
-    def keep_all(self, runs: int) -> None:
-        """Run those of the first runs that are not kept yet and have not failed before."""
+    def keep_all(self, due: range) -> None:
+        """Run those of the due runs that are not kept yet and have not failed before."""
         missing = [
-            i
-            for i in range(runs)
-            if not run_file(self._folder, i).exists() and i not in self.failures
+            i for i in due if not run_file(self._folder, i).exists() and i not in self.failures
         ]
         if not missing:
             return
         self._keep_versions()
-        attempts = self._attempts(runs, len(missing))
+        attempts = self._attempts(max(due.stop, self._settings.runs), len(missing))
         with closing(attempts.at(missing)) as outcomes:
             for index, run, error in outcomes:
                 if run is not None:

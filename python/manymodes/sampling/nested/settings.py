@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from manymodes.errors import InputError
+from manymodes.runtime.parts import Part, dealt
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.threads import check_threads
 from manymodes.sampling.base_measures import BaseMeasure
@@ -207,6 +208,36 @@ class NestedSettings:
         if self.max_runs is not None and self.target_sd is None:
             raise InputError("max_runs: it goes with target_sd")
         check_threads(self.threads_per_chain)
+
+    def numbers(self, part: Part | None = None) -> range:
+        """Return the numbers of the runs of a part, or of all runs.
+
+        Parameters
+        ----------
+        part : Part, optional
+            Which part; all runs by default.
+
+        Returns
+        -------
+        range
+            Of numbers from 0 on.
+
+        Raises
+        ------
+        InputError
+            There are more parts than runs, or how many there are depends on all of them.
+
+        Examples
+        --------
+        >>> mm.NestedSettings(runs=4).numbers()
+        range(0, 4)
+        """
+        if part is not None and part.parts > 1 and self.target_sd is not None:
+            raise InputError(
+                f"target_sd: with {part.option} no part sees the error of all runs, which decides "
+                "how many there are: leave --target-sd out, and say how many with --runs"
+            )
+        return dealt(self.runs, part, "runs")
 
     @property
     def most_runs(self) -> int:

@@ -90,6 +90,14 @@ def read_kept(folder: Path, numbers: Iterable[int], dims: int, owner: str) -> li
     ]
 
 
+def without_times(arrays: Arrays) -> Arrays:
+    """Return the arrays of a run without how long its rounds took."""
+    history = arrays["history"]
+    if history.size % _HISTORY:
+        return arrays  # it is damaged, as reading says
+    return {**arrays, "history": history.reshape(-1, _HISTORY)[:, :-1]}
+
+
 def rounds_of(arrays: Arrays) -> int:
     """Return the last round of what a run found."""
     return int(arrays["history"][-_HISTORY])

@@ -20,6 +20,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import ResultsError, SamplingError
 from manymodes.runtime.changes import changed
 from manymodes.runtime.execution import Execution
+from manymodes.runtime.parts import Part, part_of
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.storage import claim, held_folder, sweep_partials
 from manymodes.runtime.tasks import Parcel
@@ -30,6 +31,7 @@ from manymodes.sampling.claims import (
     claimed_folder,
     keep_versions,
     versions,
+    warn_part,
     warn_unfinished,
     write_failures,
 )
@@ -84,6 +86,7 @@ def run_tempered(
     executor: Executor | None = None,
     workers: int | None = None,
     quiet: bool = False,
+    part: Part | tuple[int, int] | None = None,
     **changes: Any,
 ) -> Tempered:
     """Integrate a posterior by parallel tempering, and draw from it.
@@ -108,6 +111,9 @@ def run_tempered(
         How many go at once; the number of cores by default.
     quiet : bool
         Show no progress.
+    part : (int, int), optional
+        ``(3, 8)`` makes only the runs of part 3 of 8, each as it is among all runs. `merge_runs`
+        puts the parts together.
     **changes
         Fields of `TemperedSettings` that differ from ``settings``, such as ``runs=2, seed=2``.
 
@@ -143,10 +149,12 @@ def run_tempered(
     True
     """
     given = changed(settings, TemperedSettings, changes)
-    execution = Execution(out, resume, other_versions, executor, workers, quiet)
+    execution = Execution(out, resume, other_versions, executor, workers, quiet, part_of(part))
+    due = given.numbers(execution.part)
     check_tempered(posterior, given)
     with execution.folder(FOLDER) as folder, held_folder(folder):
-        name = claim(folder, _identity(posterior, given), resume=resume, asked=given.runs)
+        identity = _identity(posterior, given)
+        name = claim(folder, identity, resume=resume, asked=given.runs, part=execution.part)
         sweep_partials(folder)
         for leftover in folder.glob(RUNNING + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -162,12 +170,12 @@ def run_tempered(
             folder if execution.local else None,
         )
         keeper = _RunKeeper(job, folder, given, execution)
-        kept = read_kept(folder, range(given.runs), posterior.dims, owner)  # report damage at once
+        kept = read_kept(folder, due, posterior.dims, owner)  # report damage at once
         write_failures(folder, {})
         rounds = max(given.rounds, *(run.last.number for run in kept), 0)
         while True:
-            keeper.carry_out(rounds)
-            finished = tuple(read_kept(folder, range(given.runs), posterior.dims, owner))
+            keeper.carry_out(due, rounds)
+            finished = tuple(read_kept(folder, due, posterior.dims, owner))
             if not finished:
                 first = next(iter(keeper.failures.values()))
                 raise SamplingError(f"{posterior.name}: no tempered run finished: {first}")
@@ -236,6 +244,7 @@ def load_tempered(posterior: Posterior, out: Path) -> Tempered | None:
         claimed.unfinished,
     )
     warn_unfinished(out, tempered.unfinished, "tempered runs", "evidence")
+    warn_part(out, claimed.settings, "tempered runs")
     return tempered
 
 
@@ -278,10 +287,10 @@ class _RunKeeper:
         self._retried = 0
         self._progress = Progress(f"{job.posterior.name}: tempered", quiet=execution.quiet)
 
-    def carry_out(self, rounds: int) -> None:
-        """Bring the runs that have not failed to a round."""
+    def carry_out(self, due: range, rounds: int) -> None:
+        """Bring the due runs that have not failed to a round."""
         before: dict[int, Arrays | None] = {}
-        for i in range(self._settings.runs):
+        for i in due:
             kept = None
             if run_file(self._folder, i).exists():
                 dims = self._job.base.dims

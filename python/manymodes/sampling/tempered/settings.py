@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from manymodes.errors import InputError
+from manymodes.runtime.parts import Part, dealt
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.threads import check_threads
 from manymodes.sampling.nested.settings import AUTO
@@ -122,6 +123,37 @@ class TemperedSettings:
         if self.retries < 0:
             raise InputError(f"retries: {self.retries} is not 0 or more")
         check_threads(self.threads_per_chain)
+
+    def numbers(self, part: Part | None = None) -> range:
+        """Return the numbers of the runs of a part, or of all runs.
+
+        Parameters
+        ----------
+        part : Part, optional
+            Which part; all runs by default.
+
+        Returns
+        -------
+        range
+            Of numbers from 0 on.
+
+        Raises
+        ------
+        InputError
+            There are more parts than runs, or how long they are depends on all of them.
+
+        Examples
+        --------
+        >>> mm.TemperedSettings(runs=4).numbers()
+        range(0, 4)
+        """
+        if part is not None and part.parts > 1 and self.last_round > self.rounds:
+            raise InputError(
+                f"max_rounds: with {part.option} no part sees the error of all tempered runs, "
+                f"which decides how long they are: give --max-rounds {self.rounds} as --rounds is, "
+                "and go on after the merge with evidence --resume"
+            )
+        return dealt(self.runs, part, "runs")
 
     @property
     def last_round(self) -> int:
