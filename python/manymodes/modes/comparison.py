@@ -559,7 +559,7 @@ def _compare(
     labels, functions = numbered(
         order, modes.functions, by_weight, modes.kept_numbers, record.known
     )
-    if modes.climbs:
+    if not modes.are_functions:
         keep_numbers(record, modes.peaks, labels, functions)
     summaries = tuple(
         ModeSummary(

@@ -147,27 +147,30 @@ def _movement(diagnosis: Diagnosis) -> str:
 def _unseen(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
     modes, functions = diagnosis.mode_coverage, diagnosis.function_coverage
     said = _chance if diagnosis.superchains == 1 else _yield
-    texts = [said(modes, "mode")]
-    if functions.found != modes.found:
-        texts.append(said(functions, "function"))
-    if modes.total >= modes.found + 0.5:
+    texts = [said(functions, "function")]
+    if not comparison.modes.are_functions:
+        texts = [said(modes, "mode")]
+        if functions.found != modes.found:
+            texts.append(said(functions, "function"))
+    if modes.total >= modes.found + 0.5 and not comparison.modes.are_functions:
         low, high = modes.total_interval
         texts.append(
             f"At least about {modes.total:.0f} modes can be found from such starts "
             f"({low:.0f} to {high:.0f}); {modes.found} were found."
         )
+    noun = comparison.modes.noun
     missed = [mode for mode in comparison.prominent if mode.occupancy.value == 0]
     if missed:
         share = sum(mode.evidence.value for mode in missed)
         has = "has" if len(missed) == 1 else "have"
         texts.append(
-            f"No chain found {modes_named([mode.id for mode in missed])}, which another engine "
+            f"No chain found {modes_named([m.id for m in missed], noun)}, which another engine "
             f"did and which {has} {_percent(share)} of the evidence."
         )
     else:
         texts.append(
-            "This is about starting points, not about posterior mass: a mode with a large mass and "
-            "a small basin leaves no trace in it."
+            f"This is about starting points, not about posterior mass: a {noun} with a large mass "
+            "and a small basin leaves no trace in it."
         )
     return texts
 
@@ -210,24 +213,25 @@ def _only_once(known: Coverage, noun: str) -> str:
 
 
 def _divergences(diagnosis: Diagnosis) -> str:
+    noun = diagnosis.comparison.modes.noun
     total = sum(one.divergences for one in diagnosis.modes)
     if total == 0:
         return "No transition diverged."
     draws = sum(one.draws for one in diagnosis.modes)
     text = f"{total} transitions diverged ({_percent(total / draws)})"
     if total == 1:
-        text = f"One transition diverged, in mode {_worst_mode(diagnosis)}"
+        text = f"One transition diverged, in {noun} {_worst_mode(diagnosis)}"
     elif len(diagnosis.modes) > 1:
         worst = max(diagnosis.modes, key=lambda one: one.divergences)
         share = worst.divergences / total
         if share > min(0.5, _CONCENTRATED * worst.draws / draws):
             text += (
-                f", {_percent(share)} of them in mode {worst.mode}, where "
+                f", {_percent(share)} of them in {noun} {worst.mode}, where "
                 f"{_percent(worst.divergent)} did"
             )
         often = [one.mode for one in diagnosis.modes if one.divergent > _NOTEWORTHY]
         if often:
-            text += f"; more than 1 % did in {modes_named(often)}"
+            text += f"; more than 1 % did in {modes_named(often, noun)}"
     return f"{text}.{_geometry(diagnosis)}"
 
 
@@ -260,17 +264,19 @@ def _worst_mode(diagnosis: Diagnosis) -> int:
 
 
 def _limits(diagnosis: Diagnosis) -> str:
+    noun = diagnosis.comparison.modes.noun
     parts = []
     deep = [one.mode for one in diagnosis.modes if one.at_depth_limit > _NOTEWORTHY]
     if deep:
-        parts.append(
-            f"in {modes_named(deep)} more than 1 % of the trajectories end at the largest depth"
-        )
+        named = modes_named(deep, noun)
+        parts.append(f"in {named} more than 1 % of the trajectories end at the largest depth")
     low = [one.mode for one in diagnosis.modes if one.low_bfmi > 0]
     if low:
-        parts.append(f"some chains of {modes_named(low)} have an E-BFMI below 0.3")
+        parts.append(f"some chains of {modes_named(low, noun)} have an E-BFMI below 0.3")
     text = ", and ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}: their draws may miss tails of the mode." if text else ""
+    return (
+        f"{text[:1].upper()}{text[1:]}: their draws may miss tails of the {noun}." if text else ""
+    )
 
 
 # ---------------------------------------------------------------------- what to use?
@@ -285,6 +291,8 @@ def _occupancy(diagnosis: Diagnosis) -> str:
             "predictions may use all draws alike."
         )
     if len(diagnosis.modes) < 2:
+        if diagnosis.comparison.modes.are_functions:
+            return "All chains sample one function: predictions may use all draws alike."
         return "All draws lie in one mode: the chains need to be longer; weights do not help."
     chains = diagnosis.comparison.chains
     if chains is not None and chains.started_from == CLIMB:

@@ -113,10 +113,14 @@ def _copied(kind: KindSummary) -> str:
 
 def _line(name: str, row: FunctionSummary | KindSummary) -> str:
     return (
-        f"  {name}  {row.height:8.2f}  {_nats(row.log_z)}"
+        f"  {name}  {_height(row.height)}  {_nats(row.log_z)}"
         + "".join(map(_share, (row.evidence, row.stacking, row.occupancy)))
         + f"  {row.chains:6d}"
     )
+
+
+def _height(height: float) -> str:
+    return f"{'-':>8}" if math.isnan(height) else f"{height:8.2f}"
 
 
 def _nats(log_z: Estimate) -> str:
