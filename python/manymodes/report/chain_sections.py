@@ -36,7 +36,7 @@ def rhat_section(found: Found, diagnoses: Diagnoses) -> Section | None:
         parts += [figure, *_space_tables(diagnoses)]
     return Section(
         "rhat",
-        "What the chains say about themselves",
+        "Do the chains agree?",
         tuple(
             verdict(one) if len(found) == 1 else f"{sentence(called(name, found))}: {verdict(one)}"
             for name, one in diagnoses.items()
@@ -124,6 +124,7 @@ def traces_section(found: Found, diagnoses: Diagnoses) -> Section | None:
                 f"{sentence(called(name, found))}. Above: a strip for each chain, coloured by the "
                 "mode of each draw. Below: one weight in a few chains, those that change mode most "
                 "often first.",
+                name,
             )
         )
     rows = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -14,11 +14,15 @@ from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Switching, switching
 from manymodes.report.plots.corner import corner_columns
+from manymodes.report.plots.marks import Mark, dots, mark
 from manymodes.report.plots.style import (
-    MOST_MODES,
+    GRID,
     POSTERIORS,
+    REST,
+    SOFT,
     by_name,
-    mode_colour,
+    function_colour,
+    mode_colours,
     new_figure,
     quiet_grid,
     styled,
@@ -28,6 +32,8 @@ from manymodes.types import FloatArray, IntArray
 THRESHOLDS = (1.01, 1.1)
 _MOST_STRIPS = 48
 _TRACES = 4
+_MOST_IMAGES = 24
+_MOST_DOTS = 500
 
 
 @styled
@@ -60,7 +66,7 @@ def plot_rhat(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
             style = {"histtype": "stepfilled", "facecolor": (*to_rgb(colour), 0.35)}
             axes.hist(part, np.linspace(low, high, 45), edgecolor=colour, lw=1.2, **style)
         for threshold in THRESHOLDS:
-            axes.axvline(np.log10(threshold - 1), color="#5b616a", lw=1, ls=(0, (4, 3)))
+            axes.axvline(np.log10(threshold - 1), color=SOFT, lw=1, ls=(0, (4, 3)))
         axes.set_title(space, loc="left", fontweight="bold")
         axes.set_ylabel("how many")
     ticks = np.array([1.001, 1.01, 1.1, 2, 11, 101])
@@ -95,7 +101,7 @@ def plot_traces(comparison: Comparison) -> Figure:
     -------
     Figure
         Above, a strip for each chain (at most 48, evenly chosen) with the colour of the mode
-        of each draw, white where a chain was cut short; below, traces of one weight: the
+        of each draw, a shade of its function's, nothing where a chain was cut short; below, traces of one weight: the
         chains that change mode most often, then those that stay.
 
     Raises
@@ -114,28 +120,24 @@ def plot_traces(comparison: Comparison) -> Figure:
     figure = new_figure(1.3 + strips + 0.95 * len(chosen))
     heights = [strips, *([0.9] * len(chosen))]
     panels = figure.subplots(1 + len(chosen), 1, sharex=True, height_ratios=heights)
-    panels[0].imshow(
-        _colours(modes[order]),
-        aspect="auto",
-        interpolation="nearest",
-        extent=(0, modes.shape[1], len(order) - 0.5, -0.5),
-    )
+    _strips(panels[0], comparison, modes[order])
     panels[0].set_yticks([])
     panels[0].set_ylabel("chains")
     panels[0].spines[:].set_visible(False)
     columns = corner_columns(comparison.posterior, comparison.chains.rows)
     name, values = max(columns.items(), key=lambda c: _told_apart(c[1][chosen], modes[chosen]))
     for axes, chain in zip(panels[1:], chosen, strict=True):
-        _trace(axes, values[chain], modes[chain])
+        _trace(axes, comparison, values[chain], modes[chain])
         axes.set_ylabel(name)
         axes.sharey(panels[1])
         title = f"chain {comparison.chains.index[chain]}"
         axes.set_title(title, loc="left", fontsize=9.5, pad=2)
     panels[-1].set_xlabel("draw")
-    seen, counts = np.unique(modes[modes > 0], return_counts=True)
-    common = sorted(seen[np.argsort(-counts, kind="stable")][: MOST_MODES + 1])
-    handles = [Patch(color=mode_colour(mode), label=f"mode {mode}") for mode in common]
-    figure.legend(handles=handles, loc="outside upper left", ncols=5, handlelength=1.2)
+    names = {function_colour(one): f"function {one}" for one in _functions(comparison, modes)}
+    handles = [Patch(color=colour, label=name) for colour, name in names.items()]
+    if REST in names:
+        handles[list(names).index(REST)].set_label("others")
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, handlelength=1.2)
     return figure
 
 
@@ -164,15 +166,45 @@ def _chosen(moved: Switching) -> list[int]:
     return restless + rest[: _TRACES - len(restless)]
 
 
-def _colours(modes: IntArray) -> FloatArray:
-    """Return the colour of each draw; white where a chain that was cut short has none."""
-    colours = ["white", *(mode_colour(mode) for mode in range(1, int(modes.max()) + 1))]
-    return np.array([to_rgb(colour) for colour in colours])[modes]
+def _functions(comparison: Comparison, modes: IntArray) -> list[int]:
+    """Return the numbers of the functions that draws are in."""
+    seen = set(np.unique(modes[modes > 0]).tolist())
+    return sorted({mode.function for mode in comparison.summaries if mode.id in seen})
 
 
-def _trace(axes: Axes, values: FloatArray, modes: IntArray) -> None:
-    axes.plot(values, color="#c9ccd2", lw=0.5, rasterized=True)
-    axes.scatter(
-        np.arange(len(values)), values, s=4, c=_colours(modes), linewidths=0, rasterized=True
-    )
+def _strips(axes: Axes, comparison: Comparison, modes: IntArray) -> None:
+    """Draw a strip for each chain: an image for each of the most frequent modes, and the rest."""
+    colours, functions = mode_colours(comparison), _function_of(comparison)
+    seen, counts = np.unique(modes[modes > 0], return_counts=True)
+    own = seen[np.argsort(-counts, kind="stable")][:_MOST_IMAGES].tolist()
+    layers = [(mode, modes == mode) for mode in own]
+    layers.append((0, (modes > 0) & ~np.isin(modes, own)))
+    table = np.array([to_rgba(colours.get(mode, REST)) for mode in range(int(modes.max()) + 1)])
+    for mode, shown in layers:
+        if not shown.any():
+            continue
+        image = np.where(shown[..., None], table[np.maximum(modes, 0)], 0.0)
+        drawn = axes.imshow(
+            (255 * image).astype(np.uint8),
+            aspect="auto",
+            interpolation="none",
+            extent=(0, modes.shape[1], len(modes) - 0.5, -0.5),
+        )
+        if mode:
+            mark(drawn, Mark(function=functions[mode], mode=mode))
+
+
+def _function_of(comparison: Comparison) -> dict[int, int]:
+    return {mode.id: mode.function for mode in comparison.summaries}
+
+
+def _trace(axes: Axes, comparison: Comparison, values: FloatArray, modes: IntArray) -> None:
+    step = -(-len(values) // _MOST_DOTS)
+    at, values, modes = np.arange(len(values))[::step], values[::step], modes[::step]
+    axes.plot(at[modes > 0], values[modes > 0], color=GRID, lw=0.5, zorder=1)
+    colours, functions = mode_colours(comparison), _function_of(comparison)
+    for mode in np.unique(modes[modes > 0]).tolist():
+        inside = modes == mode
+        line = dots(axes, at[inside], values[inside], colours[mode], 2.0)
+        mark(line, Mark(function=functions[mode], mode=mode))
     quiet_grid(axes, "y")

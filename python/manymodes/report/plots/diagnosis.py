@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from manymodes.modes.diagnosis import Diagnosis
-from manymodes.report.plots.style import POSTERIORS, WHOLE, WIDTH, new_figure, quiet_grid, styled
+from manymodes.report.plots.style import (
+    GRID,
+    PALE,
+    POSTERIORS,
+    WHOLE,
+    WIDTH,
+    new_figure,
+    quiet_grid,
+    styled,
+)
 from manymodes.statistics.coverage import accumulation
 from manymodes.types import IntArray
 
@@ -91,7 +100,7 @@ def _heat(axes: Axes, counts: IntArray, names: list[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="#e4e6ea", linewidth=0.8)
+    axes.grid(which="minor", color=GRID, linewidth=0.8)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
     size = 7.5 if many else 9.5
@@ -141,7 +150,7 @@ def plot_accumulation(diagnosis: Diagnosis) -> Figure:
         axes.plot(at[at >= n], curve[at >= n], color=colour, lw=1.5, ls=(0, (4, 2.5)))
         axes.plot(n, (counts > 0).sum(), "o", color=colour, ms=5.5)
         top = max(top, float((curve + errors).max()))
-    axes.axvline(n, color="#8a8f98", lw=0.9, ls=(0, (1, 2)))
+    axes.axvline(n, color=PALE, lw=0.9, ls=(0, (1, 2)))
     axes.set_xlim(0, 2 * n)
     axes.set_ylim(0, 1.08 * top)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
