@@ -139,8 +139,9 @@ def _outside(comparison: Comparison) -> str:
         texts.append(
             f"{percent(Estimate(small))} of the draws lie in modes that are not prominent."
         )
-    if unreached:
-        share = percent(Estimate(sum(mode.occupancy.value for mode in unreached)))
+    held = sum(mode.occupancy.value for mode in unreached)
+    if held > 0:
+        share = percent(Estimate(held))
         which = "a mode" if len(unreached) == 1 else things(len(unreached), "mode")
         texts.append(
             f"{share} of the draws lie in {which} that {runs_named(comparison)} did not reach, so "

@@ -175,16 +175,13 @@ def _card(
     facts.append(("Modes", copies_in_words(function, comparison.posterior.network)))
     if comparison.chains is not None:
         facts.append(("Chains", f"{function.chains} of {comparison.chains.n_chains}"))
-    title = f"The modes of function {function.id}"
-    if len(found) > 1:
-        title += f" of {called(name, found)}"
     return Card(
         key_of(name, function.id),
         f"Function {function.id}",
         function_variable(function.id),
         tuple(facts),
         "",
-        modes_table(name, comparison, function, title),
+        modes_table(name, comparison, function, f"Modes of function {function.id}"),
         _picture(name, found, function, names),
     )
 

@@ -155,6 +155,8 @@ def _tidy(element: ET.Element, used: set[str], prefix: str) -> None:
             attributes[name] = value.replace("url(#", f"url(#{prefix}")
         if name in _GEOMETRY:
             attributes[name] = _numbers(value, 3 if value.startswith("matrix") else 1)
+        if name == "d":
+            attributes[name] = attributes[name].replace(" L ", "L").replace(" z", "z")
     if attributes.get("transform", "").startswith("rotate(-0 "):
         del attributes["transform"]
     style = _NOT_NEEDED.sub("", attributes.pop("style", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Diagnosis
@@ -63,13 +64,18 @@ def _facts(
     )
     line = next(iter(lines))
     if len(lines) > 1:
-        constrained = [
-            f"{name}: {one.posterior.network.constraint}"
-            for name, one in found.items()
-            if one.posterior.network is not None and one.posterior.network.constraint != "none"
-        ]
-        line += f" With a constraint: {joined(constrained)}." if constrained else ""
+        line = f"{network_line(replace(network, constraint='none'))} {_constraints(found)}"
     return (("Data", data), ("Network", line))
+
+
+def _constraints(found: Mapping[str, Comparison]) -> str:
+    """Say which posteriors have a constraint."""
+    said = [
+        f"{called(name, found)} has the constraint {one.posterior.network.constraint}"
+        for name, one in found.items()
+        if one.posterior.network is not None and one.posterior.network.constraint != "none"
+    ]
+    return f"{sentence(joined(said))}." if said else ""
 
 
 # ---------------------------------------------------------------------------- what was found
@@ -106,14 +112,11 @@ def _rest(comparison: Comparison, first: list[FunctionSummary]) -> str:
     parts = []
     evidence = sum(one.evidence.value for one in rest if math.isfinite(one.evidence.value))
     if comparison.ranked_by == "evidence":
-        share = percent(Estimate(evidence)) if evidence >= _PART else "less than half a per cent"
+        share = percent(Estimate(evidence)) if evidence >= _PART else "less than 0.5\u00a0%"
         parts.append(f"{share} of the evidence")
     if held and comparison.chains is not None:
-        parts.append(f"{held} of the {comparison.chains.n_chains} chains")
-    if not parts:
-        return ""
-    verb = "has" if len(rest) == 1 else "have"
-    return f"{sentence(things(len(rest), 'other function'))} {verb} {joined(parts)}."
+        parts.append(f"{held} of {comparison.chains.n_chains} chains")
+    return f"{sentence(things(len(rest), 'other function'))}: {', '.join(parts)}." if parts else ""
 
 
 def headline(comparison: Comparison) -> str:

@@ -3,7 +3,7 @@
   const all = (what, where = document) => [...where.querySelectorAll(what)];
   const posterior = (key) => key.split("/").slice(0, key.split("/").length - depth(key)).join("/");
   // A key is POSTERIOR/FUNCTION or POSTERIOR/FUNCTION/MODE; a posterior's name may hold a slash.
-  const depth = (key) => (/\/\d+\/\d+$/.test(key) ? 2 : 1);
+  const depth = (key) => (/\/-?\d+\/\d+$/.test(key) ? 2 : 1);
   const within = (inner, outer) => inner === outer || inner.startsWith(outer + "/");
 
   // What can be chosen becomes a button; choosing it fades everything else of its posterior.

@@ -165,6 +165,10 @@ class Section:
         How to read the section, for a student; it is folded.
     parts : tuple of Picture, Table or Cards
         In the order in which they are shown.
+    more : tuple of str
+        Further findings, one after the other, which are folded.
+    folded : str
+        What folded findings are headed by.
     """
 
     anchor: str
@@ -172,6 +176,8 @@ class Section:
     paragraphs: tuple[str, ...] = ()
     reading: str = ""
     parts: tuple[Picture | Table | Cards, ...] = ()
+    more: tuple[str, ...] = ()
+    folded: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,6 +252,7 @@ def render(page: Page) -> str:
     environment.filters["explain"] = explainer.explain
     environment.filters["inline"] = Markup  # noqa: S704 - SVG that `inline_svg` wrote and escaped
     environment.tests["table"] = lambda part: isinstance(part, Table)
+    environment.tests["drawn"] = lambda part: isinstance(part, Picture)
     environment.tests["cards"] = lambda part: isinstance(part, Cards)
     template = environment.get_template("page.html.j2")
     return (

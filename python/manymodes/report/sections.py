@@ -139,13 +139,12 @@ def functions_section(found: Found, names: Names) -> Section:
 
 def words_section(found: Found, scores: Mapping[str, FunctionScores]) -> Section:
     """Return what was found in sentences."""
-    paragraphs: list[str] = []
+    said: list[str] = []
     for name in found:
         told = finding(name, found, scores.get(name))
-        lead = f"{told.heading}. " if told.heading else ""
-        paragraphs.append(f"{lead}{' '.join((*told.opening, *told.points))}")
-        paragraphs.append(" ".join(told.closing))
-    return Section("words", "In words", tuple(text for text in paragraphs if text))
+        said.append(" ".join((*told.opening, *told.points)))
+        said.append(" ".join(told.closing))
+    return Section("words", "", more=tuple(filter(None, said)), folded="The same in words")
 
 
 def weights_section(found: Found) -> Section | None:

@@ -14,6 +14,7 @@ from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Switching, switching
 from manymodes.report.plots.corner import corner_columns
+from manymodes.report.plots.draws import grouped
 from manymodes.report.plots.marks import Mark, dots, mark
 from manymodes.report.plots.style import (
     GRID,
@@ -21,8 +22,9 @@ from manymodes.report.plots.style import (
     REST,
     SOFT,
     by_name,
+    drawn_functions,
     function_colour,
-    mode_colours,
+    group_colour,
     new_figure,
     quiet_grid,
     styled,
@@ -32,7 +34,6 @@ from manymodes.types import FloatArray, IntArray
 THRESHOLDS = (1.01, 1.1)
 _MOST_STRIPS = 48
 _TRACES = 4
-_MOST_IMAGES = 24
 _MOST_DOTS = 500
 
 
@@ -133,10 +134,11 @@ def plot_traces(comparison: Comparison) -> Figure:
         title = f"chain {comparison.chains.index[chain]}"
         axes.set_title(title, loc="left", fontsize=9.5, pad=2)
     panels[-1].set_xlabel("draw")
-    names = {function_colour(one): f"function {one}" for one in _functions(comparison, modes)}
+    own = [one for one in drawn_functions(comparison) if np.isin(modes, one.modes).any()]
+    names = {function_colour(one.id): f"function {one.id}" for one in own}
+    if not np.isin(modes[modes > 0], [mode for one in own for mode in one.modes]).all():
+        names[REST] = "others"
     handles = [Patch(color=colour, label=name) for colour, name in names.items()]
-    if REST in names:
-        handles[list(names).index(REST)].set_label("others")
     figure.legend(handles=handles, loc="outside upper left", ncols=4, handlelength=1.2)
     return figure
 
@@ -166,45 +168,26 @@ def _chosen(moved: Switching) -> list[int]:
     return restless + rest[: _TRACES - len(restless)]
 
 
-def _functions(comparison: Comparison, modes: IntArray) -> list[int]:
-    """Return the numbers of the functions that draws are in."""
-    seen = set(np.unique(modes[modes > 0]).tolist())
-    return sorted({mode.function for mode in comparison.summaries if mode.id in seen})
-
-
 def _strips(axes: Axes, comparison: Comparison, modes: IntArray) -> None:
-    """Draw a strip for each chain: an image for each of the most frequent modes, and the rest."""
-    colours, functions = mode_colours(comparison), _function_of(comparison)
-    seen, counts = np.unique(modes[modes > 0], return_counts=True)
-    own = seen[np.argsort(-counts, kind="stable")][:_MOST_IMAGES].tolist()
-    layers = [(mode, modes == mode) for mode in own]
-    layers.append((0, (modes > 0) & ~np.isin(modes, own)))
-    table = np.array([to_rgba(colours.get(mode, REST)) for mode in range(int(modes.max()) + 1)])
-    for mode, shown in layers:
-        if not shown.any():
-            continue
-        image = np.where(shown[..., None], table[np.maximum(modes, 0)], 0.0)
+    """Draw a strip for each chain: an image for each mode, or the lesser modes of a function."""
+    for group in grouped(comparison, modes):
+        colour = to_rgba(group_colour(comparison, group.function, group.mode))
+        image = np.where(group.inside[..., None], colour, 0.0)
         drawn = axes.imshow(
             (255 * image).astype(np.uint8),
             aspect="auto",
             interpolation="none",
             extent=(0, modes.shape[1], len(modes) - 0.5, -0.5),
         )
-        if mode:
-            mark(drawn, Mark(function=functions[mode], mode=mode))
-
-
-def _function_of(comparison: Comparison) -> dict[int, int]:
-    return {mode.id: mode.function for mode in comparison.summaries}
+        mark(drawn, Mark(function=group.function, mode=group.mode))
 
 
 def _trace(axes: Axes, comparison: Comparison, values: FloatArray, modes: IntArray) -> None:
     step = -(-len(values) // _MOST_DOTS)
     at, values, modes = np.arange(len(values))[::step], values[::step], modes[::step]
     axes.plot(at[modes > 0], values[modes > 0], color=GRID, lw=0.5, zorder=1)
-    colours, functions = mode_colours(comparison), _function_of(comparison)
-    for mode in np.unique(modes[modes > 0]).tolist():
-        inside = modes == mode
-        line = dots(axes, at[inside], values[inside], colours[mode], 2.0)
-        mark(line, Mark(function=functions[mode], mode=mode))
+    for group in grouped(comparison, modes):
+        colour = group_colour(comparison, group.function, group.mode)
+        line = dots(axes, at[group.inside], values[group.inside], colour, 2.0)
+        mark(line, Mark(function=group.function, mode=group.mode))
     quiet_grid(axes, "y")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +14,16 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.functions import FunctionSummary
-from manymodes.report.plots.draws import pool_of
+from manymodes.report.plots.draws import grouped, pool_of
 from manymodes.report.plots.marks import Mark, dots, mark
 from manymodes.report.plots.style import (
     GRID,
     POSTERIORS,
-    REST,
     WIDTH,
     by_name,
     drawn_functions,
     function_colour,
-    mode_colours,
+    group_colour,
     new_figure,
     styled,
 )
@@ -32,8 +31,8 @@ from manymodes.types import BoolArray, FloatArray, IntArray
 from manymodes.wording import visible
 
 MOST_COLUMNS = 6
-_POINTS = 1200
-_FEW_POINTS = 700
+_POINTS = 1000
+_FEW_POINTS = 500
 _MOSTLY = 0.5
 _BINS = 30
 
@@ -90,13 +89,10 @@ class _Group:
 
 
 def _groups(comparison: Comparison, draws: _Draws) -> Iterator[_Group]:
-    """Yield the draws of each mode in the colour of the mode, those of the rest in grey."""
-    functions = {mode.id: mode.function for mode in comparison.summaries}
-    colours = mode_colours(comparison)
-    for mode in np.unique(draws.modes).tolist():
-        function = functions.get(mode, 0)
-        colour = colours.get(mode, REST)
-        yield _Group("", colour, Mark(function=function, mode=mode), draws.modes == mode)
+    """Yield the draws of each mode, or of the lesser modes of a function, in their colours."""
+    for group in grouped(comparison, draws.modes):
+        colour = group_colour(comparison, group.function, group.mode)
+        yield _Group("", colour, Mark(function=group.function, mode=group.mode), group.inside)
 
 
 @styled
@@ -137,7 +133,7 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
             axes.set_xlabel(names[column])
         if column == 0 and row > 0:
             axes.set_ylabel(names[row])
-    handles = []
+    handles, groups = [], list[_Group]()
     for (name, comparison), hue in zip(found.items(), POSTERIORS, strict=False):
         draws = _finite_draws(comparison, _POINTS if n <= 4 else _FEW_POINTS)
         if any(column not in draws.columns for column in names):
@@ -150,7 +146,8 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
         _fill(grid, names, draws, groups)
     if len(found) == 1:
         (comparison,) = found.values()
-        handles = _key(drawn_functions(comparison))
+        seen = {group.meaning.function for group in groups}
+        handles = _key([one for one in drawn_functions(comparison) if one.id in seen])
     if len(handles) > 1:
         figure.legend(handles=handles, loc="upper right", bbox_to_anchor=(0.98, 0.98))
     return figure
@@ -161,15 +158,7 @@ def _fill(grid: np.ndarray, names: tuple[str, ...], draws: _Draws, groups: list[
         axes: Axes = grid[row, column]
         x = draws.columns[names[column]]
         if column == row:
-            edges = np.histogram_bin_edges(x, _BINS)
-            base = np.zeros(len(edges) - 1)
-            for group in groups:
-                counts = np.histogram(x[group.inside], edges)[0]
-                shape = axes.stairs(
-                    base + counts, edges, baseline=base, fill=True, color=group.colour, lw=0
-                )
-                mark(shape, group.meaning)
-                base = base + counts
+            _histogram(axes, x, groups)
         elif column < row:
             y = draws.columns[names[row]]
             for group in groups:
@@ -177,7 +166,25 @@ def _fill(grid: np.ndarray, names: tuple[str, ...], draws: _Draws, groups: list[
                 mark(line, group.meaning)
 
 
-def _key(functions: tuple[FunctionSummary, ...]) -> list[Line2D]:
+def _histogram(
+    axes: Axes, x: FloatArray, groups: list[_Group], only: FunctionSummary | None = None
+) -> None:
+    """Draw a stacked histogram, in which the modes of a function are one."""
+    edges = np.histogram_bin_edges(x, _BINS)
+    base = np.zeros(len(edges) - 1)
+    for function in dict.fromkeys(group.meaning.function for group in groups):
+        members = [group for group in groups if group.meaning.function == function]
+        inside = np.any([group.inside for group in members], axis=0)
+        top = base + np.histogram(x[inside], edges)[0]
+        colour = function_colour(function) if function else members[0].colour
+        if only is not None and function != only.id:
+            colour = GRID
+        shape = axes.stairs(top, edges, baseline=base, fill=True, color=colour, lw=0)
+        mark(shape, Mark(function=function))
+        base = top
+
+
+def _key(functions: Sequence[FunctionSummary]) -> list[Line2D]:
     return [
         Line2D(
             [], [], ls="", marker="o", ms=6, color=function_colour(one.id),
@@ -221,18 +228,13 @@ def plot_draws(comparison: Comparison, function: FunctionSummary | None = None) 
     if function is not None:
         groups.sort(key=lambda group: group.meaning.function == function.id)
     x = draws.columns[names[0]]
-    edges = np.histogram_bin_edges(x, _BINS)
-    base = np.zeros(len(edges) - 1)
-    for group in groups:
+    if len(names) == 1:
+        _histogram(axes, x, groups, function)
+    for group in groups if len(names) > 1 else ():
         own = function is None or group.meaning.function == function.id
         colour = group.colour if own else GRID
-        if len(names) == 1:
-            counts = np.histogram(x[group.inside], edges)[0]
-            shown = axes.stairs(base + counts, edges, baseline=base, fill=True, color=colour, lw=0)
-            base = base + counts
-        else:
-            y = draws.columns[names[1]]
-            shown = dots(axes, x[group.inside], y[group.inside], colour, 1.8 if small else 2.6)
+        y = draws.columns[names[1]]
+        shown = dots(axes, x[group.inside], y[group.inside], colour, 1.8 if small else 2.6)
         if not small:
             mark(shown, group.meaning)
     if len(names) == 1:
@@ -244,7 +246,9 @@ def plot_draws(comparison: Comparison, function: FunctionSummary | None = None) 
     else:
         axes.set_xlabel(visible(names[0]))
         axes.set_ylabel(visible(names[1]) if len(names) > 1 else "draws")
-        if len(handles := _key(drawn_functions(comparison))) > 1:
+        seen = {group.meaning.function for group in groups}
+        handles = _key([one for one in drawn_functions(comparison) if one.id in seen])
+        if len(handles) > 1:
             figure.legend(handles=handles, loc="outside upper left", ncols=4, handletextpad=0.2)
     return figure
 

@@ -10,7 +10,11 @@ import numpy as np
 from manymodes.density.posterior import Posterior
 from manymodes.modes.comparison import Comparison
 from manymodes.networks.observed import Observed, observed
-from manymodes.types import FloatArray, IntArray
+from manymodes.report.plots.marks import OTHERS
+from manymodes.report.plots.style import drawn_functions
+from manymodes.types import BoolArray, FloatArray, IntArray
+
+_MOST_GROUPS = 24
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,59 @@ def predictive_pool(comparison: Comparison) -> Pool:
         return integrated
     stacking = comparison.stacking
     return _of_chains(comparison, None if stacking is None else stacking.weights)
+
+
+def function_pool(comparison: Comparison, modes: Sequence[int], n: int) -> Pool | None:
+    """Return n equally weighted draws of a function's modes; None if it holds none.
+
+    They are those of `pool_of` or, where these have none, those of the chains.
+    """
+    found = pool_of(comparison).drawn(modes, n)
+    if found is None and comparison.chains is not None:
+        found = _of_chains(comparison, None).drawn(modes, n)
+    return found
+
+
+@dataclass(frozen=True)
+class Group:
+    """Draws that look alike in a figure: of a mode, or of the lesser modes of a function.
+
+    Attributes
+    ----------
+    function, mode : int
+        Their numbers; the mode is 0 for several, the function `OTHERS`.
+    inside : bool array
+        Which draws these are.
+    """
+
+    function: int
+    mode: int
+    inside: BoolArray
+
+
+def grouped(comparison: Comparison, modes: IntArray) -> list[Group]:
+    """Return draws by mode; those of lesser modes by function, of lesser functions together.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Whose modes they are.
+    modes : int array
+        The id of the mode of each draw; 0 for none, which is in no group.
+    """
+    function_of = {mode.id: mode.function for mode in comparison.summaries}
+    seen, counts = np.unique(modes[modes > 0], return_counts=True)
+    own = np.sort(seen[np.argsort(-counts, kind="stable")][:_MOST_GROUPS]).tolist()
+    groups = [Group(function_of[mode], mode, modes == mode) for mode in own]
+    known = {one.id for one in drawn_functions(comparison)}
+    lesser: dict[int, list[int]] = {}
+    for mode in set(seen.tolist()) - set(own):
+        function = function_of[mode]
+        lesser.setdefault(function if function in known else OTHERS, []).append(mode)
+    groups += [
+        Group(function, 0, np.isin(modes, members)) for function, members in sorted(lesser.items())
+    ]
+    return groups
 
 
 def _integrated(comparison: Comparison) -> Pool | None:

@@ -14,6 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 
+OTHERS = -1
+"""Stands for the functions that have no place of their own in a figure."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """What an artist shows.

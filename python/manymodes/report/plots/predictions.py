@@ -18,7 +18,7 @@ from manymodes.modes.functions import FunctionSummary
 from manymodes.networks.network import Network
 from manymodes.networks.observed import Observed
 from manymodes.report.names import DataNames, default_names
-from manymodes.report.plots.draws import Pool, pool_of, predictive_pool, training_data
+from manymodes.report.plots.draws import Pool, function_pool, predictive_pool, training_data
 from manymodes.report.plots.marks import Mark, dots, mark
 from manymodes.report.plots.style import (
     CLASSES,
@@ -68,7 +68,7 @@ def can_plot_predictions(network: Network | None) -> bool:
 
 @styled
 def plot_data(comparison: Comparison, names: DataNames | None = None) -> Figure:
-    """Plot the data with the mean prediction of the whole, and with that of each function.
+    """Plot the data with the mean prediction of the whole, and with those of its prominent functions.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def plot_data(comparison: Comparison, names: DataNames | None = None) -> Figure:
     Returns
     -------
     Figure
-        One input: curves. Two inputs: a map of the whole, and where each function changes class.
+        One input: curves. Two inputs: a map of the whole, and where each function is at one half.
         Where neither can be drawn: the prediction for each datum, and the datum.
 
     Raises
@@ -91,7 +91,9 @@ def plot_data(comparison: Comparison, names: DataNames | None = None) -> Figure:
     scene = _Scene.of(comparison, names)
     figure = new_figure(3.35, width=4.3)
     axes = figure.subplots()
-    functions = drawn_functions(comparison)
+    told = {mode.function for mode in comparison.prominent}
+    functions = [one for one in drawn_functions(comparison) if one.id in told]
+    functions = functions if len(functions) > 1 else []  # a single one is the whole
     whole = predictive_pool(comparison).drawn(None, _DRAWS)
     if whole is None or why_no_predictions(scene.network):
         _fitted(axes, scene, whole)
@@ -99,7 +101,7 @@ def plot_data(comparison: Comparison, names: DataNames | None = None) -> Figure:
         _curves(axes, scene, whole, functions)
     else:
         _map(axes, scene, scene.mean(whole), scene.steps(whole))
-        if scene.network.likelihood == "bernoulli" and len(functions) > 1:
+        if scene.network.likelihood == "bernoulli":
             _borders(axes, scene, functions)
     _name_axes(axes, scene)
     _keys(figure, scene, functions)
@@ -134,7 +136,7 @@ def plot_function(
     scene = _Scene.of(comparison, names)
     figure = new_figure(1.55, width=2.2)
     axes = figure.subplots()
-    draws = scene.pool.drawn(function.modes, _DRAWS)
+    draws = scene.draws(function)
     colour = function_colour(function.id)
     if draws is None or why_no_predictions(scene.network):
         _fitted(axes, scene, draws, colour)
@@ -202,7 +204,6 @@ class _Scene:
     network: Network
     names: DataNames
     data: Observed
-    pool: Pool
     X: FloatArray
     y: FloatArray
 
@@ -214,7 +215,10 @@ class _Scene:
         names = default_names(network) if names is None else names
         y = names.target_scale.invert(data.shares)
         X = names.inputs_of(data.X)
-        return cls(comparison, network, names, data, pool_of(comparison), X, y)
+        return cls(comparison, network, names, data, X, y)
+
+    def draws(self, function: FunctionSummary) -> Pool | None:
+        return function_pool(self.comparison, function.modes, _DRAWS)
 
     @property
     def is_probability(self) -> bool:
@@ -281,7 +285,7 @@ def _curves(
     axes.fill_between(inputs, *_band(values), color=WHOLE, alpha=0.13, lw=0)
     axes.plot(inputs, values.mean(axis=0), color=WHOLE, lw=2.4)
     for place, function in enumerate(functions):
-        draws = scene.pool.drawn(function.modes, _DRAWS)
+        draws = scene.draws(function)
         if draws is None:
             continue
         inputs, values = scene.curve(draws)
@@ -300,7 +304,7 @@ def _curves(
 
 
 def _maps(scene: _Scene, whole: Pool, functions: Sequence[FunctionSummary]) -> Figure:
-    pools = {function.id: scene.pool.drawn(function.modes, _DRAWS) for function in functions}
+    pools = {function.id: scene.draws(function) for function in functions}
     groups: list[tuple[int, Pool]] = [(0, whole)]
     groups += [(number, pool) for number, pool in pools.items() if pool is not None]
     columns = min(_COLUMNS, len(groups))
@@ -388,7 +392,7 @@ def _borders(axes: Axes, scene: _Scene, functions: Sequence[FunctionSummary]) ->
     """Draw where each function's mean probability of class 1 is one half."""
     x1, x2 = scene.sides()
     for place, function in enumerate(functions):
-        draws = scene.pool.drawn(function.modes, _DRAWS)
+        draws = scene.draws(function)
         if draws is None:
             continue
         border = axes.contour(
@@ -454,7 +458,7 @@ def _keys(figure: Figure, scene: _Scene, functions: Sequence[FunctionSummary]) -
     if curves:
         handles.append(Line2D([], [], ls="", ms=5, mew=0, marker="o", color=PALE, label="data"))
         handles.append(Line2D([], [], color=WHOLE, lw=2.4, label="whole, 90 % band"))
-    lines = curves or (network.likelihood == "bernoulli" and len(functions) > 1)
+    lines = curves or network.likelihood == "bernoulli"
     for place, function in enumerate(functions if drawable and lines else ()):
         dash = _DASHES[place % len(_DASHES)]
         colour, name = function_colour(function.id), f"function {function.id}"

@@ -125,6 +125,14 @@ def tint(colour: str, share: float) -> str:
     return str(to_hex((red, green, blue)))
 
 
+def group_colour(comparison: Comparison, function: int, mode: int) -> str:
+    """Return the colour of a mode, or of the lesser modes of a function."""
+    hue = function_colour(function)
+    if mode:
+        return mode_colours(comparison).get(mode, REST)
+    return hue if hue == REST else tint(hue, SHADES[-1])
+
+
 def drawn_functions(comparison: Comparison) -> tuple[FunctionSummary, ...]:
     """Return the functions that figures with a panel for each show."""
     return comparison.shown_functions[:MOST_FUNCTIONS]

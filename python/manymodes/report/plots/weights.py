@@ -165,7 +165,7 @@ def plot_evidence(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
         (nested) and squares (tempered).
     """
     found = {n: c for n, c in by_name(comparisons).items() if c.integrals}
-    rows = [len(c.integrals) + len(c.shown_functions[:_MOST_ROWS]) for c in found.values()]
+    rows = [len(c.integrals) + len(_weighed(c)) for c in found.values()]
     figure = new_figure(0.75 + 0.24 * sum(rows) + 0.35 * len(rows))
     grid = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)
     for axes, (name, comparison) in zip(grid[:, 0], found.items(), strict=True):
@@ -176,18 +176,24 @@ def plot_evidence(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
     return figure
 
 
+def _weighed(comparison: Comparison) -> list[FunctionSummary]:
+    """Return the functions with a prominent mode and a known evidence."""
+    told = {mode.function for mode in comparison.prominent}
+    known = [f for f in comparison.functions if f.id in told and np.isfinite(f.log_z.value)]
+    return known[:_MOST_ROWS]
+
+
 def _evidences(axes: Axes, comparison: Comparison, posterior: str) -> None:
-    functions = comparison.shown_functions[:_MOST_ROWS]
+    functions = _weighed(comparison)
     engines = comparison.integrals
     for row, (name, one) in enumerate(engines.items()):
         runs = one.log_z_by_run
         axes.plot(runs, np.full(len(runs), row), _RUNS[name], mfc="none", mec=WHOLE, alpha=0.55)
         _point(axes, Estimate(one.log_z, one.log_z_sd), row, WHOLE, "D")
     for row, one in enumerate(functions, start=len(engines)):
-        if np.isfinite(one.log_z.value):
-            says = f"function {one.id}: log evidence {nats(one.log_z)} nats"
-            meaning = Mark(posterior, one.id, says=says)
-            mark(_point(axes, one.log_z, row, function_colour(one.id), "o"), meaning)
+        says = f"function {one.id}: log evidence {nats(one.log_z)} nats"
+        meaning = Mark(posterior, one.id, says=says)
+        mark(_point(axes, one.log_z, row, function_colour(one.id), "o"), meaning)
     rows = [*(f"whole, {name}" for name in engines), *(f"function {f.id}" for f in functions)]
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
