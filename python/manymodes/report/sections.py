@@ -308,7 +308,7 @@ def scores_section(found: Found, scores: Mapping[str, FunctionScores]) -> Sectio
 
 def _score_table(name: str, found: Found, scores: FunctionScores) -> Table:
     test = scores.n_test_sets > 0
-    columns = ("", "Train", *(("Test", "Whole minus function, test") if test else ()))
+    columns = ("Draws of", "Train", *(("Test", "Whole minus function, test") if test else ()))
     rows = []
     for group, function in enumerate(scores.functions):
         row = [
