@@ -80,13 +80,13 @@ def copies_in_words(function: FunctionSummary, network: Network | None) -> str:
             text += f", in {count(len(function.kinds))} kinds that the prior weighs differently"
     if empty > 0:
         verb = "holds" if empty == 1 else "hold"
-        text += f"; {count(empty)} of them {verb} no draw and {'is' if empty == 1 else 'are'} counted"
+        text += (
+            f"; {count(empty)} of them {verb} no draw and {'is' if empty == 1 else 'are'} counted"
+        )
     return text
 
 
-def modes_table(
-    name: str, comparison: Comparison, function: FunctionSummary, title: str
-) -> Table:
+def modes_table(name: str, comparison: Comparison, function: FunctionSummary, title: str) -> Table:
     """Return the modes of a function, folded."""
     by_id = {mode.id: mode for mode in comparison.summaries}
     modes = [by_id[i] for i in function.modes[:_MOST_MODES]]
@@ -201,4 +201,3 @@ def _picture(
         figure = plot_draws(comparison, function)
         return picture(figure, f"The draws of {where}", posterior=name)
     return None
-

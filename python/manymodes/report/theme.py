@@ -50,9 +50,7 @@ def _variables() -> Iterator[tuple[str, str, str]]:
 
 def _between(ends: tuple[str, str, str], share: float) -> str:
     low, middle, high = ends
-    start, end, part = (
-        (low, middle, 2 * share) if share <= 0.5 else (middle, high, 2 * share - 1)
-    )
+    start, end, part = (low, middle, 2 * share) if share <= 0.5 else (middle, high, 2 * share - 1)
     pairs = zip(to_rgb(start), to_rgb(end), strict=True)
     return str(to_hex(tuple(a + (b - a) * part for a, b in pairs)))
 

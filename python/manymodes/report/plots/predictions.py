@@ -277,9 +277,7 @@ def _name_axes(axes: Axes, scene: _Scene) -> None:
 # ------------------------------------------------------------------------------------ one input
 
 
-def _curves(
-    axes: Axes, scene: _Scene, whole: Pool, functions: Sequence[FunctionSummary]
-) -> None:
+def _curves(axes: Axes, scene: _Scene, whole: Pool, functions: Sequence[FunctionSummary]) -> None:
     dots(axes, scene.X[:, 0], scene.y, PALE, 4.0)
     inputs, values = scene.curve(whole)
     axes.fill_between(inputs, *_band(values), color=WHOLE, alpha=0.13, lw=0)
