@@ -1,4 +1,4 @@
-"""The page as a reader meets it: in Chromium, on a desk and on a phone, by pointer and by keyboard."""
+"""The page as a reader meets it: in Chromium, on a desk and on a phone, by pointer and keys."""
 
 from __future__ import annotations
 

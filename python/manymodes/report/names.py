@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ class DataNames:
     classes: tuple[str, ...] = ()
     source: str = ""
     input_scales: tuple[Scaling, ...] = ()
-    target_scale: Scaling = Scaling()
+    target_scale: Scaling = field(default_factory=Scaling)
     given: bool = True
 
     @property
@@ -97,9 +97,8 @@ class DataNames:
 
 def default_names(network: Network) -> DataNames:
     """Return names for the data of a network that has none."""
-    inputs = ("input",)
-    if network.inputs > 1:
-        inputs = tuple(f"input {i + 1}" for i in range(network.inputs))
+    n = network.inputs
+    inputs = tuple(f"input {i + 1}" if n > 1 else "input" for i in range(n))
     return DataNames(inputs, "target", given=False)
 
 

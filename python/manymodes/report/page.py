@@ -1,4 +1,4 @@
-"""The page as data: what it opens with, chapters of paragraphs, figures and tables, and its HTML."""
+"""The page as data: an opening, then chapters of paragraphs, figures and tables; and its HTML."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def render(page: Page) -> str:
     explainer = Explainer()
     environment.filters["cell"] = cell
     environment.filters["explain"] = explainer.explain
-    environment.filters["inline"] = Markup  # noqa: S704 - SVG that `inline_svg` wrote and escaped
+    environment.filters["inline"] = Markup
     environment.tests["table"] = lambda part: isinstance(part, Table)
     environment.tests["drawn"] = lambda part: isinstance(part, Picture)
     environment.tests["cards"] = lambda part: isinstance(part, Cards)

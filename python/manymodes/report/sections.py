@@ -23,8 +23,8 @@ from manymodes.report.format import (
     things,
     with_error,
 )
-from manymodes.report.mode_notes import unassigned_share
 from manymodes.report.functions import cards_of, key_of, other_functions
+from manymodes.report.mode_notes import unassigned_share
 from manymodes.report.names import DataNames
 from manymodes.report.page import Cards, Picture, Section, Table, picture
 from manymodes.report.plots import (
@@ -353,7 +353,7 @@ def evidence_section(found: Found) -> Section | None:
         reading=(
             "The evidence Z is the likelihood averaged over the prior: it says how well the model "
             "predicted the data before seeing them. It is the sum of the modes’ evidences, so log "
-            "Z of the whole lies above that of every function. Tempering leads states from the base "
+            "Z of the whole lies above that of each function. Tempering leads states from the base "
             "measure to the posterior and back; each round trip may find a mode, and the figure "
             "lies between those of both directions. Nested sampling shrinks the prior volume with "
             "live points, and its error arises because they do so unevenly. Independent runs check "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from matplotlib.colors import to_hex, to_rgb
 
@@ -35,11 +35,12 @@ def function_variable(function: int) -> str:
 
 def _variables() -> Iterator[tuple[str, str, str]]:
     """Yield the name of each colour of figures, and its values in the light and the dark theme."""
-    for name, colours, lighter in (
+    single: tuple[tuple[str, Sequence[str], float], ...] = (
         ("f", FUNCTIONS, 0.42),
         ("p", POSTERIORS, 0.35),
         ("c", CLASSES, 0.5),
-    ):
+    )
+    for name, colours, lighter in single:
         for place, colour in enumerate(colours, start=1):
             yield f"{name}{place}", colour, tint(colour, lighter)
     for name, colours, ends in (("m", FIELDS, _DARK_FIELDS), ("s", STEPS, _DARK_STEPS)):
@@ -51,8 +52,8 @@ def _variables() -> Iterator[tuple[str, str, str]]:
 def _between(ends: tuple[str, str, str], share: float) -> str:
     low, middle, high = ends
     start, end, part = (low, middle, 2 * share) if share <= 0.5 else (middle, high, 2 * share - 1)
-    pairs = zip(to_rgb(start), to_rgb(end), strict=True)
-    return str(to_hex(tuple(a + (b - a) * part for a, b in pairs)))
+    red, green, blue = (a + (b - a) * part for a, b in zip(to_rgb(start), to_rgb(end), strict=True))
+    return str(to_hex((red, green, blue)))
 
 
 def colour_rules(*, dark: bool) -> str:

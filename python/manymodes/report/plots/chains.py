@@ -102,8 +102,8 @@ def plot_traces(comparison: Comparison) -> Figure:
     -------
     Figure
         Above, a strip for each chain (at most 48, evenly chosen) with the colour of the mode
-        of each draw, a shade of its function's, nothing where a chain was cut short; below, traces of one weight: the
-        chains that change mode most often, then those that stay.
+        of each draw, a shade of its function's, nothing where a chain was cut short; below,
+        traces of one weight: the chains that change mode most often, then those that stay.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -117,9 +118,9 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
     if n == 0:
         raise InputError("comparisons: no parameter has finite draws")
     figure = new_figure(min(WIDTH, 1.2 + 1.05 * n), width=min(WIDTH, 1.2 + 1.05 * n))
-    grid = figure.subplots(n, n, squeeze=False, sharex="col")
+    grid: Any = figure.subplots(n, n, squeeze=False, sharex="col")
     for row, column in np.ndindex(n, n):
-        axes = grid[row, column]
+        axes: Axes = grid[row, column]
         axes.tick_params(labelsize=8, length=2, labelbottom=row == n - 1)
         axes.locator_params(nbins=3)
         if column > row:
@@ -153,7 +154,7 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
     return figure
 
 
-def _fill(grid: np.ndarray, names: tuple[str, ...], draws: _Draws, groups: list[_Group]) -> None:  # type: ignore[type-arg]
+def _fill(grid: Any, names: tuple[str, ...], draws: _Draws, groups: list[_Group]) -> None:
     for row, column in np.ndindex(len(names), len(names)):
         axes: Axes = grid[row, column]
         x = draws.columns[names[column]]

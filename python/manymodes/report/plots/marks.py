@@ -13,7 +13,6 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-
 OTHERS = -1
 """Stands for the functions that have no place of their own in a figure."""
 

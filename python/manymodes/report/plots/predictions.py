@@ -68,7 +68,7 @@ def can_plot_predictions(network: Network | None) -> bool:
 
 @styled
 def plot_data(comparison: Comparison, names: DataNames | None = None) -> Figure:
-    """Plot the data with the mean prediction of the whole, and with those of its prominent functions.
+    """Plot the data with the mean prediction of the whole, and of its prominent functions.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ class _Scene:
         """Return the mean prediction on a grid: (n, n), or (n, n, classes)."""
         grid = np.stack([g.ravel() for g in np.meshgrid(*self.sides())], axis=-1)
         mean = self.predict(draws, grid).mean(axis=0)
-        return mean.reshape(_GRID, _GRID, *mean.shape[1:])
+        return np.asarray(mean.reshape(_GRID, _GRID, *mean.shape[1:]))
 
     def steps(self, draws: Pool | None) -> FloatArray:
         """Return the edges of the steps in which a map shows its values."""
@@ -380,10 +380,10 @@ def _points(axes: Axes, scene: _Scene, steps: FloatArray, size: float) -> None:
             dots(axes, x1, x2, colours[label], size, marker=_MARKERS[label])
         return
     levels = FIELDS if scene.is_probability else STEPS
-    dots(axes, *scene.X.T, WHOLE, size + 1.6)
+    dots(axes, scene.X[:, 0], scene.X[:, 1], WHOLE, size + 1.6)
     step = np.clip(np.digitize(scene.y, steps) - 1, 0, len(levels) - 1)
     for number in np.unique(step).tolist():
-        dots(axes, *scene.X[step == number].T, levels[number], size)
+        dots(axes, scene.X[step == number, 0], scene.X[step == number, 1], levels[number], size)
 
 
 def _borders(axes: Axes, scene: _Scene, functions: Sequence[FunctionSummary]) -> None:
@@ -450,8 +450,9 @@ def _keys(figure: Figure, scene: _Scene, functions: Sequence[FunctionSummary]) -
         colours = CLASSES if network.likelihood == "bernoulli" else _CLASSES
         for k in range(max(2, network.outputs)):
             name = _label(scene.names.class_named(k))
-            look = {"marker": _MARKERS[k], "color": colours[k], "label": name}
-            handles.append(Line2D([], [], ls="", ms=5, mew=0, **look))
+            handles.append(
+                Line2D([], [], ls="", ms=5, mew=0, marker=_MARKERS[k], color=colours[k], label=name)
+            )
     curves = drawable and network.inputs == 1
     if curves:
         handles.append(Line2D([], [], ls="", ms=5, mew=0, marker="o", color=PALE, label="data"))

@@ -190,10 +190,12 @@ def _evidences(axes: Axes, comparison: Comparison, posterior: str) -> None:
         runs = one.log_z_by_run
         axes.plot(runs, np.full(len(runs), row), _RUNS[name], mfc="none", mec=WHOLE, alpha=0.55)
         _point(axes, Estimate(one.log_z, one.log_z_sd), row, WHOLE, "D")
-    for row, one in enumerate(functions, start=len(engines)):
-        says = f"function {one.id}: log evidence {nats(one.log_z)} nats"
-        meaning = Mark(posterior, one.id, says=says)
-        mark(_point(axes, one.log_z, row, function_colour(one.id), "o"), meaning)
+    for row, function in enumerate(functions, start=len(engines)):
+        says = f"function {function.id}: log evidence {nats(function.log_z)} nats"
+        colour = function_colour(function.id)
+        mark(
+            _point(axes, function.log_z, row, colour, "o"), Mark(posterior, function.id, says=says)
+        )
     rows = [*(f"whole, {name}" for name in engines), *(f"function {f.id}" for f in functions)]
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
