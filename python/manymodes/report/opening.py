@@ -13,7 +13,7 @@ from manymodes.report.findings import called, worst
 from manymodes.report.format import joined, nats, number, percent, sentence, things
 from manymodes.report.functions import WEIGHTS, function_row, known_weights
 from manymodes.report.headline_words import disagreement, disagreement_advice
-from manymodes.report.mode_notes import why_none
+from manymodes.report.mode_notes import drawn_from, why_none
 from manymodes.report.names import DataNames, network_line
 from manymodes.report.page import Answer, Opening, Picture, picture
 from manymodes.report.plots import corner_names, plot_data, plot_draws
@@ -116,6 +116,9 @@ def _rest(comparison: Comparison, first: list[FunctionSummary]) -> str:
         parts.append(f"{share} of the evidence")
     if held and comparison.chains is not None:
         parts.append(f"{held} of {comparison.chains.n_chains} chains")
+    elif comparison.ranked_by == "occupancy":
+        drawn = sum(one.occupancy.value for one in rest)
+        parts.append(f"{percent(Estimate(drawn))} of the draws")
     return f"{sentence(things(len(rest), 'other function'))}: {', '.join(parts)}." if parts else ""
 
 
@@ -165,7 +168,7 @@ def _evidence(comparison: Comparison) -> tuple[str, ...]:
     if integral is None:
         return ()
     if head.agree is False:
-        return (f"{sentence(disagreement(comparison))}.",)
+        return (f"{sentence(disagreement(comparison)).replace(' -', ' −')}.",)
     if not integral.is_evidence:
         return (f"The weights are of an integral that is no evidence: {what_log_z_is(integral)}.",)
     if not math.isfinite(head.log_z.value):
@@ -254,25 +257,14 @@ def _picture(found: Mapping[str, Comparison], names: Mapping[str, DataNames]) ->
         return picture(
             plot_data(comparison, known),
             f"The data with the mean prediction of {where}; its functions in their colours",
-            f"The data and the mean prediction{of}, {_weighted(comparison)}.",
+            f"The data and the mean prediction{of}, by {drawn_from(comparison, predictive=True)}.",
             name,
         )
     if corner_names(comparison):
         return picture(
             plot_draws(comparison),
             f"Draws of {where} in the colours of its functions",
-            "Draws in the colours of functions, their modes in shades. "
-            + (
-                "All chains count alike."
-                if not comparison.integrals
-                else "Every dot has the same posterior weight."
-            ),
+            f"Draws in the colours of functions, their modes in shades: {drawn_from(comparison)}.",
             name,
         )
     return None
-
-
-def _weighted(comparison: Comparison) -> str:
-    if comparison.integrals:
-        return "weighted by evidence"
-    return "chains weighted by stacking" if comparison.stacking is not None else "chains alike"

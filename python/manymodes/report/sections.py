@@ -24,7 +24,7 @@ from manymodes.report.format import (
     with_error,
 )
 from manymodes.report.functions import cards_of, key_of, other_functions
-from manymodes.report.mode_notes import unassigned_share
+from manymodes.report.mode_notes import drawn_from, unassigned_share
 from manymodes.report.names import DataNames
 from manymodes.report.page import Cards, Picture, Section, Table, picture
 from manymodes.report.plots import (
@@ -240,7 +240,7 @@ def corner_section(found: Found) -> Section | None:
             plot_corner({name: found[name]}),
             f"Corner plot of the {what} {joined(names)} of {called(name, found)}.",
             f"{sentence(called(name, found))}: the {what} {joined(names)}, histograms and draws "
-            f"of each pair, {_drawn_from(found[name])}. Colours are the functions, their shades "
+            f"of each pair, {drawn_from(found[name])}. Colours are the functions, their shades "
             "the modes.",
             name,
         )
@@ -257,15 +257,6 @@ def corner_section(found: Found) -> Section | None:
             "carries no information."
         )
     return Section("corner", sentence(f"the {what}"), reading=reading, parts=parts)
-
-
-def _drawn_from(comparison: Comparison) -> str:
-    """Say which draws a picture shows, and how they are weighted."""
-    if not comparison.integrals:
-        return "all chains alike"
-    if comparison.tempered is not None and comparison.integral is comparison.tempered:
-        return "tempered draws"
-    return "nested points by their posterior weights"
 
 
 def scores_section(found: Found, scores: Mapping[str, FunctionScores]) -> Section | None:
