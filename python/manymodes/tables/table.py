@@ -23,7 +23,7 @@ from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import read_json, write_json
 from manymodes.tables.cells import could_be_names, has_text, is_verbatim, labels, numbers
 from manymodes.tables.columns import Column, Scaling, Target, counts, exposures, refuse
-from manymodes.tables.frames import UNNAMED, Frame, Reading, as_frame
+from manymodes.tables.frames import UNNAMED, UNREAD, Frame, Reading, as_frame
 from manymodes.tables.missing import refuse_missing
 from manymodes.types import FloatArray
 from manymodes.wording import as_argument, quoted, shown
@@ -54,6 +54,8 @@ class Table:
         The column with the exposure of counts.
     trials : str or None
         The column with the trials of binomial counts.
+    source : str
+        The name of the file that the table was read from; empty if there was none.
 
     Examples
     --------
@@ -74,6 +76,7 @@ class Table:
     more_targets: tuple[Target, ...] = ()
     exposure: str | None = None
     trials: str | None = None
+    source: str = field(default="", compare=False)
 
     @classmethod
     def fit(
@@ -164,7 +167,8 @@ class Table:
             Target.fit(frame, name, likelihood, positive, standardise=standardise)
             for name in targets
         )
-        fitted = cls(columns, first, tuple(ignore), reading, tuple(more), exposure, trials)
+        source = "" if frame.name == UNREAD else Path(frame.name).name
+        fitted = cls(columns, first, tuple(ignore), reading, tuple(more), exposure, trials, source)
         fitted.counted_over(frame)
         if trials is not None:
             fitted.targets(frame)
@@ -370,7 +374,7 @@ class Table:
         --------
         >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
         >>> sorted(mm.Table.fit(frame, "well", "bernoulli").as_dict())
-        ['columns', 'exposure', 'ignored', 'more_targets', 'reading', 'target', 'trials']
+        ['columns', 'exposure', 'ignored', 'more_targets', 'reading', 'source', 'target', 'trials']
         """
         return {
             "columns": [{**asdict(c), "levels": list(c.levels)} for c in self.columns],
@@ -380,6 +384,7 @@ class Table:
             "trials": self.trials,
             "ignored": list(self.ignored),
             "reading": asdict(self.reading),
+            "source": self.source,
         }
 
     @classmethod
@@ -420,6 +425,7 @@ class Table:
             tuple(map(_target_of, kept.get("more_targets", ()))),
             kept.get("exposure"),
             kept.get("trials"),
+            kept.get("source", ""),
         )
 
     def save(self, folder: Path) -> None:
@@ -499,7 +505,7 @@ def _check_kept(table: Table) -> None:
     over = [name for name in (table.exposure, table.trials) if name is not None]
     names = [*(target.name for target in targets), *over, *table.ignored, *table.input_names]
     classes = [name for target in targets for name in target.classes]
-    if not all(isinstance(name, str) for name in (*names, *classes)):
+    if not all(isinstance(name, str) for name in (*names, *classes, table.source)):
         raise ValueError("a name is not a text")
     for one in (*(target.scaling for target in targets), *(column.scaling for column in columns)):
         numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (one.mean, one.sd))
