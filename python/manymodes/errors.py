@@ -129,5 +129,9 @@ class QuantitiesWarning(ManymodesWarning):
     """Some quantities of a program cannot be among its draws: they are named and left out."""
 
 
+class AdoptionWarning(ManymodesWarning):
+    """Chains that were made elsewhere are taken in, and something of them could not be checked."""
+
+
 class TableWarning(ManymodesWarning):
     """A table can be read, and may not mean what it says."""

@@ -367,8 +367,12 @@ def _starts(
     """Return the mode that the starting point of each chain climbs to, -1 if none is known."""
     if chains is None or chains.n_chains > _STARTS_PER_CLIMB * settings.climbs:
         return np.empty(0, dtype=np.intp)
+    known = np.isfinite(chains.starts).all(axis=1)  # not those of chains made elsewhere
+    if not known.any():
+        return np.empty(0, dtype=np.intp)
     modes = np.full(chains.n_chains, -1, dtype=np.intp)
-    for chain, start in enumerate(chains.starts):
+    for chain in np.flatnonzero(known):
+        start = chains.starts[chain]
         peak = atlas.recognise(start)
         if peak is not None:
             modes[chain] = mode_of_peak[peak]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.report.findings import called, evidence_sentences, prediction_sentence
 from manymodes.report.format import (
+    NOTHING,
     count,
     duration,
     joined,
@@ -454,7 +455,8 @@ def effort_table(found: Found) -> Table:
                     "Chains",
                     f"{chains.n_chains} chains of {chains.n_draws} draws"
                     f"{f' ({cut} cut short)' if (cut := int(chains.cut.sum())) else ''}, "
-                    f"{chains.divergences} divergences",
+                    f"{NOTHING if (n := chains.divergences) is None else n} divergences"
+                    f"{', made elsewhere' if chains.adopted else ''}",
                     f"{duration(float(chains.seconds.sum()))} of computing",
                 )
             )

@@ -74,7 +74,10 @@ def is_run(folder: Path) -> bool:
     if (folder / POSTERIOR / DESCRIBED).is_file():
         return True
     of_engines = (_content(folder / engine / SETTINGS) for engine in _ENGINES)
-    if any({"program", "data", "seed"} <= settings.keys() for settings in of_engines):
+    if any(
+        {"program", "data"} <= one.keys() and not one.keys().isdisjoint({"seed", "sampler"})
+        for one in of_engines
+    ):
         return True
     drawn = (path for engine, names in _DRAWS.items() for path in (folder / engine).glob(names))
     if next(drawn, None) is not None:
