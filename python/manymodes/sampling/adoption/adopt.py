@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ from manymodes.sampling.adoption.agreement import (
     is_coarse,
     same_constant,
 )
-from manymodes.sampling.adoption.foreign import LP, STATS, Foreign, Wanted
+from manymodes.sampling.adoption.foreign import STATS, Foreign, Wanted
 from manymodes.sampling.adoption.rounding import Support
 from manymodes.sampling.adoption.sources import (
     FileSource,
@@ -247,7 +248,7 @@ class _Adoption:
     def take(self, chain: Foreign) -> None:
         """Check a chain and keep it in the folder."""
         chain.check(self.wanted)
-        known = digest(chain.rows.tobytes().hex())
+        known = hashlib.sha256(chain.rows.tobytes()).hexdigest()
         if known in self.seen:
             raise InputError(
                 f"{chain.where} holds the same draws as {self.seen[known]}: each chain counts once"
@@ -257,7 +258,7 @@ class _Adoption:
         density = densities(self.posterior, chain, eta)
         found = agreement(self.support, chain, eta, density)
         self.draws += chain.n_draws
-        what = f"{len(self.names) + 1} chains with {self.draws} draws"
+        what = f"{things(len(self.names) + 1, 'chain')}, {self.draws} draws"
         check_room(2 * self.draws * self.posterior.dims, what)
         write_record(self.folder, len(self.names), self._record(chain, eta), self.run)
         self.agreements.append(found)
@@ -273,7 +274,9 @@ class _Adoption:
         same_constant(list(zip(self.names, self.agreements, strict=True)))
         number = things(len(self.names), "chain")
         within = max((one.within for one in self.agreements if one.checked), default=None)
-        checked = "" if within is None else f", lp__ agrees with the log density to {within:.1g}"
+        checked = (
+            "" if within is None else f", lp__ agrees with the log density to {within:.1g} nats"
+        )
         self.progress.done(f"{number}, {self.draws} draws{checked}")
         self._warn()
 
@@ -340,8 +343,8 @@ class _Adoption:
             return None
         chosen = np.unique(np.linspace(0, len(eta) - 1, _COMPARED).astype(int))
         own = self.posterior.log_lik_told(eta[chosen]).values
-        moved = self.support.nudged(chain, chosen)
-        inside = np.isfinite(moved).all(axis=1)
+        moved = self.support.nudged(chain, chosen)[0]
+        inside = np.asarray(np.isfinite(moved).all(axis=1))
         nudged = np.where(inside[:, None], own, np.inf)
         if inside.any():
             nudged[inside] = self.posterior.log_lik_told(moved[inside]).values
@@ -355,7 +358,7 @@ class _Adoption:
         if not alike.all():
             self.recomputed.append(chain.where)
             return None
-        threw = np.isnan(chain.log_lik).all(axis=1)
+        threw = np.asarray(np.isnan(chain.log_lik).all(axis=1))
         if threw.any():  # Stan's message on it is not in the file
             return None
         return LogLik(chain.log_lik, threw)

@@ -19,7 +19,7 @@ from manymodes.sampling.adoption.written import written
 from manymodes.types import FloatArray, IntArray
 
 _LOOKED_AT = 50
-_SLACK = 2.0
+_SLACK = 3.0
 _SUM = 1e-7  # relative: sums in another order, solvers of another version
 _COARSE = 0.1  # nats
 
@@ -111,8 +111,9 @@ def _allowed(
     posterior = support.posterior
     moved = support.nudged(chain, draws)
     found = np.empty(len(draws))
-    for i, (draw, point) in enumerate(zip(draws, moved, strict=True)):
-        if not np.isfinite(point).all():
+    for i, draw in enumerate(draws):
+        points = moved[:, i]
+        if not np.isfinite(points).all():
             found[i] = np.inf  # on the edge of the support, any density
             continue
         try:
@@ -120,9 +121,9 @@ def _allowed(
         except DensityError:
             found[i] = np.inf
             continue
-        first = float(np.abs(gradient * (point - eta[draw])).sum())
-        change = abs(posterior.log_density(point) - density[draw])
-        found[i] = _SLACK * (first + change) + _SUM * (1 + abs(density[draw]))
+        first = np.abs(gradient * (points - eta[draw])).max(axis=0).sum()
+        change = max(abs(posterior.log_density(point) - density[draw]) for point in points)
+        found[i] = _SLACK * (float(first) + change) + _SUM * (1 + abs(density[draw]))
     return found
 
 

@@ -144,7 +144,7 @@ def _chains(groups: Mapping[str, xr.Dataset], where: str, wanted: Wanted) -> Ite
         single = False
         for part, source in zip(parts, sources, strict=True):
             values = _of_chain(source, chain, f"{where}, chain {number}")
-            single = single or values.dtype.itemsize <= 4 and values.dtype.kind == "f"
+            single = single or (values.dtype.itemsize <= 4 and values.dtype.kind == "f")
             rows[:, list(part.columns)] = values.reshape(draws, -1)
         present = _present(rows)
         found = {

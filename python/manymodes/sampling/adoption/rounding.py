@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from manymodes.density.posterior import Posterior
 from manymodes.density.variables import Part, part_name, parts_of
@@ -23,6 +24,7 @@ _POINTS = 30
 _CLOSE = 1e-9
 _FAR = 700.0  # a coordinate so far out that its value is at a bound
 _SLACK = 2.0
+_NUDGES = 5
 
 Repair = Callable[[FloatArray, FloatArray], tuple[FloatArray, BoolArray]]
 """From values of shape (S, *shape) and their half units: values put right, and where that is more
@@ -81,7 +83,8 @@ def _correlations(values: FloatArray, half: FloatArray) -> tuple[FloatArray, Boo
     return moved, wrong | _any(off.any(-1))
 
 
-def _any(wrong: BoolArray) -> BoolArray:
+def _any(found: npt.ArrayLike) -> BoolArray:
+    wrong = np.asarray(found)
     return np.asarray(wrong.reshape(len(wrong), -1).any(axis=1))
 
 
@@ -91,7 +94,7 @@ def _is_square(values: FloatArray) -> bool:
 
 def _kind(values: FloatArray) -> tuple[str, Repair | None]:
     """Return what the values of a part, shape (S, *shape), have in common, and how to repair it."""
-    if values.ndim < 2 or values.shape[-1] < 2 and not (values.ndim > 2 and values.shape[-2] > 1):
+    if values.ndim < 2 or (values.shape[-1] < 2 and not (values.ndim > 2 and values.shape[-2] > 1)):
         return "", None
     if _is_square(values):
         upper = np.triu(np.ones(values.shape[-2:], dtype=bool), 1)
@@ -113,9 +116,9 @@ def _kind(values: FloatArray) -> tuple[str, Repair | None]:
             return "vector that sums to zero", _sum_to_zero
         if (np.diff(values, axis=-1) > 0).all():
             return "ordered vector", _ordered
-    if values.ndim > 2 and (values >= 0).all():
-        if np.allclose(values.sum(axis=-2), 1, rtol=0, atol=_CLOSE):
-            return "matrix whose columns sum to one", _columns
+    sums = values.sum(axis=-2) if values.ndim > 2 and (values >= 0).all() else np.zeros(1)
+    if np.allclose(sums, 1, rtol=0, atol=_CLOSE):
+        return "matrix whose columns sum to one", _columns
     return "", None
 
 
@@ -134,6 +137,8 @@ class Support:
         The parts that are bound as a whole: what they are, and how rounding is undone.
     low, high : arrays of shape (P,)
         The bounds of each element that has bounds of its own; infinite for the others.
+    free : bool array of shape (P,)
+        Which elements are not the same everywhere, as zeros of a triangle are.
     unit_vectors : bool
         Whether there are unit vectors, whose length a file of draws does not have.
     """
@@ -142,6 +147,7 @@ class Support:
     repairs: tuple[tuple[Part, str, Repair], ...]
     low: FloatArray
     high: FloatArray
+    free: BoolArray
     unit_vectors: bool
 
     @classmethod
@@ -164,7 +170,8 @@ class Support:
                 both = np.sort([ends[0][columns], ends[1][columns]], axis=0)
                 low[columns], high[columns] = np.nan_to_num(both, nan=-np.inf)[0], both[1]
         high = np.nan_to_num(high, nan=np.inf, posinf=np.inf)
-        return cls(posterior, tuple(repairs), low, high, unit_vectors)
+        free = np.asarray((rows != rows[0]).any(axis=0))
+        return cls(posterior, tuple(repairs), low, high, free, unit_vectors)
 
     def unconstrained(self, chain: Foreign) -> FloatArray:
         """Return the draws of a chain in the unconstrained space, shape (S, D).
@@ -189,7 +196,9 @@ class Support:
         return eta
 
     def nudged(self, chain: Foreign, draws: IntArray) -> FloatArray:
-        """Return draws moved by what rounding may have moved them, shape (n, D); NaN if outside.
+        """Return draws moved by what rounding may have moved them, shape (T, n, D).
+
+        Each is moved T times, at random; NaN if that is outside of the support.
 
         Parameters
         ----------
@@ -198,14 +207,18 @@ class Support:
         draws : int array of shape (n,)
             Which draws.
         """
+        rng = np.random.default_rng(1)
+        return np.array([self._nudged(chain, draws, rng) for _ in range(_NUDGES)])
+
+    def _nudged(self, chain: Foreign, draws: IntArray, rng: np.random.Generator) -> FloatArray:
         half = chain.digits.half_units(chain.rows[draws])
-        signs = np.random.default_rng(1).choice([-1.0, 1.0], size=half.shape)
-        values = chain.rows[draws] + signs * half
+        signs = rng.choice([-1.0, 1.0], size=half.shape)
+        values = chain.rows[draws] + np.where(self.free, signs * half, 0.0)
         for part, _, repair in self.repairs:
             columns = list(part.columns)
             moved, _ = repair(part.take(values), part.take(half))
             values[:, columns] = moved.reshape(len(values), -1)
-        eta, fine = self._tried(self._within_bounds(values, half))
+        eta, fine = self._tried(values)
         eta[~fine] = np.nan
         return eta
 

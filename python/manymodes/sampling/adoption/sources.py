@@ -139,7 +139,7 @@ def _tree(tree: Any) -> TreeSource:
 def _files(text: str) -> list[Path]:
     """Return the files that a name, a pattern or a folder stands for."""
     path = Path(text).expanduser()
-    if is_zarr(path) or path.suffix == ".zarr" and path.is_dir():
+    if is_zarr(path) or (path.suffix == ".zarr" and path.is_dir()):
         return [path]
     if path.is_dir():
         return _in_folder(path)
@@ -168,11 +168,9 @@ def _in_folder(folder: Path) -> list[Path]:
         others = [path.name for path in tables if path not in found]
         if others:
             more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
-            warnings.warn(
-                f"{folder}: left out, for they are not chains: {joined(others[:_MOST_NAMED])}{more}",
-                AdoptionWarning,
-                stacklevel=5,
-            )
+            named = f"{joined(others[:_MOST_NAMED])}{more}"
+            text = f"{folder}: left out, for they are not chains: {named}"
+            warnings.warn(text, AdoptionWarning, stacklevel=5)
         return found
     trees = [path for path in entries if path.suffix == ".nc" or is_zarr(path)]
     found = trees or [path for path in entries if path.name.endswith((".json", ".json.zip"))]

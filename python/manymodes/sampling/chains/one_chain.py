@@ -133,8 +133,9 @@ class Scores:
 def leave_one_out(posterior: Posterior, eta: FloatArray, told: LogLik | None = None) -> Scores:
     """Return the leave-one-out scores of a chain's draws, shape (S, D); empty without log_lik.
 
-    Their log likelihood is computed, unless it is given as ``told``. An observation whose log likelihood is NaN or infinite under some draw has none: where it is
-    -inf, that draw would have all the weight, and where it is NaN or +inf no weight is known.
+    Their log likelihood is computed, unless it is given as ``told``. An observation whose log
+    likelihood is NaN or infinite under some draw has none: where it is -inf, that draw would have
+    all the weight, and where it is NaN or +inf no weight is known.
     """
     if not posterior.has_log_lik:
         nothing = np.empty(0)
