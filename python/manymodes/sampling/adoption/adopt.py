@@ -18,7 +18,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import AdoptionWarning, InputError
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.room import check_room
-from manymodes.runtime.scratch import scratch_folder
+from manymodes.runtime.scratch import scratch_folder, sweep
 from manymodes.runtime.storage import (
     SETTINGS,
     cannot_write,
@@ -107,15 +107,16 @@ def adopt_chains(
 
     Examples
     --------
-    >>> # model.stan, data.json: the mean of five normal observations; draws: a tree of ArviZ
-    >>> posterior = mm.Posterior.from_files("model.stan", "data.json")
-    >>> chains = mm.adopt_chains(posterior, draws, quiet=True)
-    >>> chains.n_chains, chains.n_draws, chains.adopted
-    (2, 100, True)
+    >>> # posterior, chains: noisy XOR, and eight chains of 200 draws
+    >>> tree = chains.to_datatree()  # or the names of files
+    >>> adopted = mm.adopt_chains(posterior, tree, quiet=True)
+    >>> adopted.n_chains, adopted.n_draws, adopted.adopted
+    (8, 200, True)
     """
     posterior.model  # noqa: B018 - data that do not fit are refused before anything is read
     sources = sources_of(chains)
     with kept_folder(out, _CHAINS) as folder, held_folder(folder):
+        sweep(folder.parent)  # what an adoption left that was killed
         refuse_chains(folder.parent)
         with prepared_chains(posterior, sources, folder.parent, quiet=quiet) as prepared:
             return prepared.placed(folder)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from manymodes.density.variables import Part, parts_of
 from manymodes.errors import InputError
-from manymodes.sampling.adoption.foreign import STATS, Foreign, Wanted
+from manymodes.sampling.adoption.foreign import LP, STATS, Foreign, Wanted
 from manymodes.sampling.adoption.written import written
 from manymodes.types import FloatArray
 from manymodes.wording import joined
@@ -36,6 +36,9 @@ STAT_ALIASES = {
     "energy": ("energy", "energy__"),
 }
 """What versions of ArviZ and of its converters call the statistics."""
+
+_STAN = {"stan", "cmdstan", "cmdstanpy", "cmdstanr", "pystan", "rstan", "nutpie", "manymodes"}
+"""Libraries whose log density is that of a Stan program, Jacobians included."""
 
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
 
@@ -136,6 +139,9 @@ def _chains(groups: Mapping[str, xr.Dataset], where: str, wanted: Wanted) -> Ite
     parts = parts_of(wanted.parameters)
     sources = [_source(posterior, part, where, wanted) for part in parts]
     stats = _stats_of(groups.get(_STATS_GROUP))
+    library = posterior.attrs.get("inference_library")
+    if library is not None and str(library).lower() not in _STAN:
+        stats.pop(LP, None)
     log_lik = _log_lik_of(groups.get(_LOG_LIK_GROUP), posterior, wanted)
     numbers = posterior["chain"].to_numpy().tolist()
     draws = posterior.sizes["draw"]

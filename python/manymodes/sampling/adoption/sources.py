@@ -110,7 +110,7 @@ def sources_of(chains: Any) -> list[Source]:
         chains = [chains]
     elif hasattr(chains, "groups") and hasattr(chains, "__getitem__"):
         return [_tree(chains)]
-    if not isinstance(chains, Iterable):
+    if not isinstance(chains, Iterable) or hasattr(chains, "data_vars"):
         raise InputError(f"chains: {type(chains).__name__} is neither files nor a tree of draws")
     paths: list[Path] = []
     for one in chains:
