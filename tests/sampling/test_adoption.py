@@ -1,4 +1,4 @@
-"""Chains that were made elsewhere: files of every kind, read, checked, and compared like our own."""
+"""Chains that were made elsewhere: files of every kind, read, checked, compared like our own."""
 
 from __future__ import annotations
 
@@ -97,13 +97,21 @@ def test_a_job_that_was_killed_in_warmup_has_no_draws(read: Any) -> None:
         chain.check(WANTED)
 
 
+def read_or_refused(read: Any, text: str | bytes) -> tuple[Foreign | None, str]:
+    """Return what a file holds, or the one line that refuses it; any other error is a fault."""
+    try:
+        return read(text), ""
+    except InputError as error:
+        said = str(error)
+    return None, said if "\n" not in said else ""
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, len(csv_text())))
 def test_a_file_that_is_cut_anywhere_has_a_prefix_of_its_draws(read: Any, cut: int) -> None:
-    try:
-        chain = read(csv_text()[:cut])
-    except InputError as error:
-        assert "\n" not in str(error)
+    chain, said = read_or_refused(read, csv_text()[:cut])
+    if chain is None:
+        assert said
         assert cut < csv_text().index("# Adaptation")
         return
     assert np.array_equal(chain.rows, DRAWS[: len(chain.rows)])
@@ -119,15 +127,15 @@ def test_a_file_that_is_cut_anywhere_has_a_prefix_of_its_draws(read: Any, cut: i
 )
 def test_a_damaged_file_is_read_or_refused_in_one_line(read: Any, at: int, junk: bytes) -> None:
     text = csv_text().encode()
-    try:
-        chain = read(text[:at] + junk + text[at + len(junk) :])
-        chain.check(WANTED)
-    except InputError as error:
-        assert str(error).count("\n") == 0
-        assert "output.csv" in str(error)
+    chain, said = read_or_refused(read, text[:at] + junk + text[at + len(junk) :])
+    if chain is None:
+        assert "output.csv" in said
         return
     assert chain.rows.shape[1] == 5
-    assert np.isfinite(chain.rows).all()
+    assert len(chain.rows) <= 7
+    if not np.isfinite(chain.rows).all():
+        with pytest.raises(InputError, match="is no number|a chain needs 4"):
+            chain.check(WANTED)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +151,8 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(read: Any, at: int, junk:
         (csv_text().replace(",mu,", ",nu,"), "has no mu, a parameter of the program model"),
         (csv_text().replace(",W.2.2\n", ",W.3.1\n"), "W has the shape 3 x 2, and the shape 2 x 2"),
         (csv_text().replace(",mu,", ",W.1.1,"), "two columns of the name W.1.1"),
-        (csv_text() + csv_text(), "line 15: a second header: the file holds several chains"),
-        (csv_text() + "1,2,3\n", "line 15: has 3 numbers, and the header names 12"),
+        (csv_text() + csv_text(), "line 17: a second header: the file holds several chains"),
+        (csv_text() + "1,2,3\n", "line 14: has 3 numbers, and the header names 12"),
         (csv_text().replace("0.9,", "o.9,", 1), "line 7, is damaged"),
         ("# method = sample\n", "has no header"),
         ("\x00\x01\x02\n", "is not an output file of CmdStan"),
@@ -172,7 +180,7 @@ def test_a_draw_that_is_no_number_is_named(read: Any, value: str) -> None:
 
 def test_an_origin_is_named_where_columns_do_not_fit(read: Any) -> None:
     head = "# model = bones_model\n# method = sample\n# data\n#   file = /tmp/bones.json\n"
-    with pytest.raises(InputError, match="names the model bones_model and the data bones.json"):
+    with pytest.raises(InputError, match=r"names the model bones_model and the data bones\.json"):
         read(csv_text(head=head).replace(",mu,", ",nu,"))
 
 

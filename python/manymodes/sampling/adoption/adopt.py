@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from manymodes.density.log_likelihood import LogLik
 from manymodes.density.posterior import Posterior
@@ -321,7 +322,7 @@ class _Adoption:
         stats = {name: np.asarray(chain.stats.get(name, nothing), dtype=float) for name in STATS}
         dims = self.posterior.dims
         metric = chain.inv_metric
-        if metric is None or metric.shape != (dims,) or not (metric > 0).all():
+        if metric is None or metric.shape != (dims,) or not _positive(metric):
             metric = np.full(dims, np.nan)
         step = chain.step_size
         if not np.isfinite(step) and chain.stats.get("step_size") is not None:
@@ -332,7 +333,7 @@ class _Adoption:
             stats=stats,
             start=np.full(dims, np.nan),
             inv_metric=metric,
-            step_size=step if step > 0 else float("nan"),
+            step_size=step if _positive(step) else float("nan"),
             seconds=chain.seconds,
             sampling_seconds=chain.seconds,
             **scores_of(leave_one_out(self.posterior, eta, self._log_lik(chain, eta))),
@@ -363,6 +364,11 @@ class _Adoption:
         if threw.any():  # Stan's message on it is not in the file
             return None
         return LogLik(chain.log_lik, threw)
+
+
+def _positive(values: npt.ArrayLike) -> bool:
+    found = np.asarray(values, dtype=float)
+    return bool((np.isfinite(found) & (found > 0)).all())
 
 
 def _some(names: Sequence[str]) -> str:

@@ -319,9 +319,12 @@ def _last(pattern: re.Pattern[str], comments: Sequence[str]) -> float:
     for line in reversed(comments):
         found = pattern.match(line)
         if found:
-            return float(found[1])
+            try:
+                return float(found[1])
+            except ValueError:
+                break
     return float("nan")
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None

@@ -101,7 +101,8 @@ class Wanted:
         theirs = [one for one in header if part_name(one) == base]
         if not theirs:
             return self.missing(where, base, header)
-        found = parts_of(theirs)[0].shape
+        shapes = [[int(index) for index in one.split(".")[1:] if index.isdigit()] for one in theirs]
+        found = [max(sizes) for sizes in zip(*shapes, strict=False)]
         own = next(part for part in parts_of(self.parameters) if part.name == base)
         return self.other_shape(where, base, found, own.shape)
 
