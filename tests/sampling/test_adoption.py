@@ -134,7 +134,7 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(read: Any, at: int, junk:
     assert chain.rows.shape[1] == 5
     assert len(chain.rows) <= 7
     if not np.isfinite(chain.rows).all():
-        with pytest.raises(InputError, match="is no number|a chain needs 4"):
+        with pytest.raises(InputError, match=r"is no number|a chain needs 4"):
             chain.check(WANTED)
 
 
@@ -399,7 +399,7 @@ def test_rounded_draws_of_every_type_are_put_right_within_their_digits(digits: i
 def test_equal_neighbours_and_values_on_a_bound_are_put_right_and_others_refused() -> None:
     posterior = Posterior(Program(CONSTRAINED), {"low": -1.5, "high": 2.5}, "types").compile()
     names = list(posterior.model.param_names())
-    rows = posterior.constrain_rows(np.zeros((3, posterior.dims)))
+    rows = posterior.constrain_rows(np.full((3, posterior.dims), 0.3))
     increasing = [names.index(f"increasing.{i}") for i in (1, 2, 3)]
     rows[0, increasing] = [1.0, 1.0, 1.0]
     rows[1, names.index("between.1")] = 2.5
@@ -427,7 +427,8 @@ def by_hand(posterior: Posterior, folder: Path, *options: str, seed: int, chains
         start.write_text(initial_values(posterior, starts.point(index)))
         subprocess.run(
             [
-                str(posterior.program.executable()), "sample", "num_samples=100", "num_warmup=200",
+                str(posterior.program.executable()), "sample", "num_samples=100",
+                "num_warmup=200", "id=1",
                 "data", f"file={folder / 'data.json'}", "random", f"seed={own}", f"init={start}",
                 "output", f"file={folder / f'output_{index + 1}.csv'}", *options,
             ],
@@ -469,6 +470,11 @@ def figures(chains: mm.Chains) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.fixture(scope="module")
+def own_figures(own: mm.Chains) -> dict[str, np.ndarray]:
+    return figures(own)
+
+
 def as_inference_data(chains: mm.Chains, path: Path) -> Path:
     tree = chains.to_datatree()
     for place, name in enumerate(("posterior", "sample_stats", "log_likelihood")):
@@ -496,7 +502,7 @@ def by_data_tree(chains: mm.Chains, path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["csv", as_inference_data, by_arviz, by_data_tree])
 def test_adopted_chains_give_the_figures_of_our_own_run(
-    own: mm.Chains, files: Path, tmp_path: Path, kind: Any
+    own: mm.Chains, own_figures: dict[str, np.ndarray], files: Path, tmp_path: Path, kind: Any
 ) -> None:
     source = files if kind == "csv" else kind(own, tmp_path / "draws.nc")
     adopted = mm.adopt_chains(own.posterior, source, quiet=True)
@@ -504,9 +510,11 @@ def test_adopted_chains_give_the_figures_of_our_own_run(
     assert np.allclose(adopted.eta, own.eta, rtol=1e-12, atol=1e-12)
     assert adopted.divergences == own.divergences
     assert np.allclose(adopted.step_size, own.step_size)
-    ours, theirs = figures(own), figures(adopted)
-    for name, value in ours.items():
-        assert np.allclose(theirs[name], value, rtol=1e-5, atol=1e-5, equal_nan=True), name
+    theirs = figures(adopted)
+    for name, value in own_figures.items():
+        # Of predictions near 0 or 1, the last digit decides the ranks.
+        close = 1e-3 if name == "rhat_function" else 1e-5
+        assert np.allclose(theirs[name], value, rtol=close, atol=close, equal_nan=True), name
     if kind == "csv":
         assert adopted.max_treedepth == own.max_treedepth
         assert np.allclose(adopted.inv_metric, own.inv_metric, rtol=1e-4)
@@ -532,7 +540,9 @@ def test_six_digits_thinning_and_saved_warmup_agree_with_the_density(
 
 
 def test_other_data_or_another_program_are_found_out(network: Posterior, files: Path) -> None:
-    data = {**network.data, "y": [1 - network.data["y"][0], *network.data["y"][1:]]}
+    X = np.array(network.data["X"])
+    X[0] += 0.5
+    data = {**network.data, "X": X.tolist()}
     other = Posterior(network.program, data, "other", network.network)
     with pytest.raises(InputError, match=r"lp__ is not the log density .* other data"):
         mm.adopt_chains(other, files, quiet=True)
