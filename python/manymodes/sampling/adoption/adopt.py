@@ -176,11 +176,6 @@ class Prepared:
             raise cannot_write(target, error) from error
         return loaded(self.posterior, target)
 
-    @property
-    def checked(self) -> bool:
-        """Whether ``lp__`` of all chains could be compared."""
-        return all(one.checked for one in self.agreements)
-
 
 @contextmanager
 def prepared_chains(
