@@ -249,20 +249,17 @@ def _wrong(
             return f"'{name}' is not made of numbers of shape ({n},)"
     if not np.isfinite(eta).all():
         return "'eta' has an entry that is not finite"
+    elsewhere = bool(np.isnan(arrays["start"]).all())  # a chain of ours has a start
     for name in ("start", "inv_metric", "step_size", "seconds", "sampling_seconds"):
-        if not _finite_or_unknown(arrays[name]):
+        unknown = elsewhere and np.isnan(arrays[name]).all()
+        if not (unknown or np.isfinite(arrays[name]).all()):
             return f"'{name}' has an entry that is not finite"
     if (arrays["inv_metric"] <= 0).any() or arrays["step_size"] <= 0:
         return "its step size or metric is not positive"
     diverging = stats["diverging"]
-    if not (np.isin(diverging, (0, 1)).all() or np.isnan(diverging).all()):
+    if not (np.isin(diverging, (0, 1)).all() or (elsewhere and np.isnan(diverging).all())):
         return "'diverging' is neither 0 nor 1"
     return None
-
-
-def _finite_or_unknown(values: npt.NDArray[Any]) -> bool:
-    """Whether all numbers are finite; or all NaN, as those of chains made elsewhere may be."""
-    return bool(np.isfinite(values).all() or np.isnan(values).all())
 
 
 def set_damaged_aside(
