@@ -22,7 +22,7 @@ from manymodes.cli.incidents import logs, of_full_disk, show_traceback, unexpect
 from manymodes.cli.merge_command import merge_command
 from manymodes.cli.option_groups import settings_of
 from manymodes.cli.parser import parser
-from manymodes.cli.run_commands import compare_command, sample_command, show
+from manymodes.cli.run_commands import adopt_command, compare_command, sample_command, show
 from manymodes.cli.streams import (
     abandon_output,
     flush_output,
@@ -305,6 +305,7 @@ _COMMANDS: dict[str, Command] = {
     "setup": _setup,
     "network": network_command,
     "sample": sample_command,
+    "adopt": adopt_command,
     "evidence": evidence_command,
     "merge": merge_command,
     "compare": compare_command,

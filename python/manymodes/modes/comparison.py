@@ -427,6 +427,7 @@ class Comparison:
             "retried": int((chains.attempts > 0).sum()),
             "draws": chains.n_draws,
             "divergences": chains.divergences,
+            "adopted": chains.adopted,
             "seconds": float(chains.seconds.sum()),
             "sampling_seconds": float(chains.sampling_seconds.sum()),
             "rhat_weights": worst(self.rhat_weights),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis.health import ModeHealth
 from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
 from manymodes.sampling.chains.starts import CLIMB
@@ -214,7 +215,10 @@ def _only_once(known: Coverage, noun: str) -> str:
 
 def _divergences(diagnosis: Diagnosis) -> str:
     noun = diagnosis.comparison.modes.noun
-    total = sum(one.divergences for one in diagnosis.modes)
+    told = [one.divergences for one in diagnosis.modes if one.divergences is not None]
+    if diagnosis.modes and not told:
+        return "Whether transitions diverged is not known."
+    total = sum(told)
     if total == 0:
         return "No transition diverged."
     draws = sum(one.draws for one in diagnosis.modes)
@@ -222,8 +226,8 @@ def _divergences(diagnosis: Diagnosis) -> str:
     if total == 1:
         text = f"One transition diverged, in {noun} {_worst_mode(diagnosis)}"
     elif len(diagnosis.modes) > 1:
-        worst = max(diagnosis.modes, key=lambda one: one.divergences)
-        share = worst.divergences / total
+        worst = max(diagnosis.modes, key=_divergent)
+        share = _divergent(worst) / total
         if share > min(0.5, _CONCENTRATED * worst.draws / draws):
             text += (
                 f", {_percent(share)} of them in {noun} {worst.mode}, where "
@@ -260,7 +264,11 @@ def _geometry(diagnosis: Diagnosis) -> str:
 
 
 def _worst_mode(diagnosis: Diagnosis) -> int:
-    return max(diagnosis.modes, key=lambda one: one.divergences).mode
+    return max(diagnosis.modes, key=_divergent).mode
+
+
+def _divergent(one: ModeHealth) -> int:
+    return one.divergences or 0
 
 
 def _limits(diagnosis: Diagnosis) -> str:

@@ -13,6 +13,7 @@ from manymodes.report.findings import (
     prediction_sentence,
 )
 from manymodes.report.format import (
+    NOTHING,
     count,
     duration,
     joined,
@@ -496,7 +497,8 @@ def effort_table(found: Found) -> Table:
                     "Chains",
                     f"{chains.n_chains} chains of {chains.n_draws} draws"
                     f"{f' ({cut} cut short)' if (cut := int(chains.cut.sum())) else ''}, "
-                    f"{chains.divergences} divergences",
+                    f"{NOTHING if (n := chains.divergences) is None else n} divergences"
+                    f"{', made elsewhere' if chains.adopted else ''}",
                     f"{duration(float(chains.seconds.sum()))} of computing",
                 )
             )
