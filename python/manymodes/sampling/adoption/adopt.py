@@ -47,7 +47,7 @@ from manymodes.sampling.adoption.sources import (
 )
 from manymodes.sampling.adoption.written import written
 from manymodes.sampling.chains.chain_files import Record, record_numbers, write_record
-from manymodes.sampling.chains.chains import ADOPTED, Chains, read_chains
+from manymodes.sampling.chains.chains import ADOPTED, UNKNOWN, Chains, read_chains
 from manymodes.sampling.chains.one_chain import RUNNING, leave_one_out, scores_of
 from manymodes.types import FloatArray
 from manymodes.wording import joined, things
@@ -207,7 +207,7 @@ def prepared_chains(
         "files": digest(" ".join(source.digest for source in sources)),
         "names": [source.path.name for source in sources if isinstance(source, FileSource)],
         "superchain": 1,
-        "max_treedepth": common_treedepth(sources),
+        "max_treedepth": common_treedepth(sources) or UNKNOWN,
     }
     ensure_folder(out)
     with scratch_folder(out, RUNNING) as scratch:

@@ -421,9 +421,12 @@ def load_chains(posterior: Posterior, out: Path) -> Chains | None:
 ADOPTED = "adopted"
 """What the settings of chains that were made elsewhere have in place of a sampler."""
 
+UNKNOWN = "unknown"
+"""The largest tree depth in these settings, where no file tells it."""
+
 IN_SETTINGS = {
     "superchain": is_count,
-    "max_treedepth": lambda value: value is None or is_count(value),
+    "max_treedepth": lambda value: value == UNKNOWN or is_count(value),
 }
 """What is read of the settings of a folder of chains."""
 
@@ -489,7 +492,7 @@ def read_chains(posterior: Posterior, folder: Path) -> Chains:
         lengths,
         failures=claimed.failures,
         superchain=int(claimed.settings["superchain"]),
-        max_treedepth=None if depth is None else int(depth),
+        max_treedepth=None if depth == UNKNOWN else int(depth),
         unfinished=claimed.unfinished,
         missing=tuple(lacking),
         started_from=started_from(claimed.settings.get("init")),
