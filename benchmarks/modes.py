@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,13 @@ def _one(posterior: Posterior, name: str, repeats: int, quick: bool) -> None:
         )
 
     climbs(1)  # builds what climbs, once
+    slow(points[:1])
     cores = cpu_count()
     with tempfile.TemporaryDirectory() as folder:
         modes = whole(Path(folder))
-        timed = alternate(
+        by_scipy = alternate({"scipy": lambda: slow(points)}, repeats, time.process_time)
+        timed = by_scipy | alternate(
             {
-                "scipy": lambda: slow(points),
                 "climbs": lambda: climbs(cores),
                 "whole": whole,
                 "again": lambda: whole(Path(folder)),
@@ -127,11 +129,11 @@ def _one(posterior: Posterior, name: str, repeats: int, quick: bool) -> None:
             processor_seconds,
         )
     clock = alternate({"one": lambda: climbs(1), "all": lambda: climbs(cores)}, repeats)
-    some = np.tile(points, (20, 1))[:20_000]
+    some = np.tile(points, (20_000 // len(points) + 1, 1))
     assert landscape.prior is not None
     calls = {n: density.loops(p, some)["gradients"] for n, p in
              (("posterior", posterior), ("prior", landscape.prior))}  # fmt: skip
-    each = sum(one.median for one in alternate(calls, 5, processor_seconds).values()) / len(some)
+    each = sum(one.median for one in alternate(calls, 5, time.process_time).values()) / len(some)
     floor = gradients[-1] * each
     heights = [timed[way].values[0].mean() for way in ("scipy", "climbs")]
     print(f"  {name}: {len(points)} climbs, {modes.n_modes} modes")
