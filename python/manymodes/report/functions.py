@@ -160,7 +160,6 @@ def _card(
         f"Function {function.id}",
         function_variable(function.id),
         tuple(facts),
-        "",
         modes_table(name, comparison, function, f"Modes of function {function.id}"),
         _picture(name, found, function, names),
     )

@@ -137,7 +137,6 @@ class Card:
     name: str
     colour: str
     facts: tuple[tuple[str, str], ...]
-    note: str
     modes: Table
     picture: Picture | None = None
 
