@@ -160,7 +160,9 @@ def _card(
         f"Function {function.id}",
         function_variable(function.id),
         tuple(facts),
-        modes_table(name, comparison, function, f"Modes of function {function.id}"),
+        None
+        if comparison.modes.are_functions
+        else modes_table(name, comparison, function, f"Modes of function {function.id}"),
         _picture(name, found, function, names),
     )
 

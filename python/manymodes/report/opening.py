@@ -137,7 +137,8 @@ def headline(comparison: Comparison) -> str:
             return f"The engines disagree on the evidence, so no function has a weight. {how_many}"
         if comparison.integrals:
             return f"{how_many} None of them has a known evidence."
-        return f"{how_many} No evidence was computed to weigh them by."
+        to_weigh = " to weigh them by" if len(comparison.prominent) > 1 else ""
+        return f"{how_many} No evidence was computed{to_weigh}."
     top, *others = sorted(known, key=lambda one: -one.evidence.value)
     share = percent(top.evidence)
     if not others:
@@ -151,6 +152,8 @@ def headline(comparison: Comparison) -> str:
 
 def _how_many(comparison: Comparison, functions: int) -> str:
     n, m = len(comparison.prominent), comparison.prominent_functions
+    if comparison.modes.are_functions:
+        return f"{sentence(things(n, 'function'))} found, in function space, without modes."
     if n == 1:
         return "There is one prominent mode."
     if m == 1:

@@ -47,8 +47,11 @@ Names = Mapping[str, DataNames]
 _MOST_ROWS = 100  # of a table of modes
 
 
-def modes_section(found: Found) -> Section:
+def modes_section(found: Found) -> Section | None:
     """Return the tables of all modes."""
+    found = {name: one for name, one in found.items() if not one.modes.are_functions}
+    if not found:
+        return None
     tables = tuple(
         Table(
             sentence(called(name, found)),
