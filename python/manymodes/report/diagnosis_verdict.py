@@ -123,17 +123,17 @@ def _nested(diagnosis: Diagnosis) -> str:
 
 
 def _movement(diagnosis: Diagnosis) -> str:
-    moved = diagnosis.switching
+    moved, noun = diagnosis.switching, diagnosis.comparison.modes.noun
     n = int((moved.began > 0).sum())
     if len(diagnosis.modes) < 2 and not moved.moved_in_warmup:
         return ""
     left = int(moved.left.sum())
     if left == 0:
-        text = f"After warm-up none of {_chains(n)} left the mode in which it began"
+        text = f"After warm-up none of {_chains(n)} left the {noun} in which it began"
     else:
         elsewhere = int((moved.began != moved.ended).sum())
         text = (
-            f"After warm-up {left} of {_chains(n)} left the mode in which they began, and "
+            f"After warm-up {left} of {_chains(n)} left the {noun} in which they began, and "
             f"{elsewhere} ended in another"
         )
     known = int((moved.started > 0).sum()) if moved.started.size else 0
@@ -291,11 +291,12 @@ def _limits(diagnosis: Diagnosis) -> str:
 
 
 def _occupancy(diagnosis: Diagnosis) -> str:
+    noun = diagnosis.comparison.modes.noun
     if not diagnosis.spaces:
         return ""
     if diagnosis.spaces[0].agree:
         return (
-            "The share of draws in a mode can be read as its probability, within its error, and "
+            f"The share of draws in a {noun} can be read as its probability, within its error, and "
             "predictions may use all draws alike."
         )
     if len(diagnosis.modes) < 2:
@@ -305,15 +306,15 @@ def _occupancy(diagnosis: Diagnosis) -> str:
     chains = diagnosis.comparison.chains
     if chains is not None and chains.started_from == CLIMB:
         return (
-            "Each chain started where a climb of its own ended: the share of draws in a mode says "
-            "how often climbs end there, and is not its probability."
+            f"Each chain started where a climb of its own ended: the share of draws in a {noun} "
+            "says how often climbs end there, and is not its probability."
         )
     if chains is not None and chains.started_from:
         return (
             f"These chains started from draws of {METHOD_OF[chains.started_from]}, in proportion "
-            "to the evidence: the share of draws in a mode estimates its evidence weight."
+            f"to the evidence: the share of draws in a {noun} estimates its evidence weight."
         )
     return (
-        "So the share of draws in a mode says how often starts fall into its basin, and is not "
+        f"So the share of draws in a {noun} says how often starts fall into its basin, and is not "
         "its probability."
     )
