@@ -24,7 +24,10 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: the
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,  # a browser, and pages with all their figures
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
 
 DESK, PHONE = (1280, 800), (390, 844)
 VIEWS = [(size, scheme) for size in (DESK, PHONE) for scheme in ("light", "dark")]

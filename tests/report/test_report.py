@@ -23,6 +23,7 @@ from manymodes.report import DataNames, Table, kept_names, write_report
 from manymodes.report.cautions import cautions
 from manymodes.report.findings import finding, prediction_sentence
 from manymodes.report.format import percent, with_error
+from manymodes.report.names import measured
 from manymodes.report.opening import headline
 from manymodes.report.plots import (
     can_plot_predictions,
@@ -580,7 +581,7 @@ def test_the_table_of_a_run_names_its_data(tmp_path: Path) -> None:
     assert names["it"].title == "well from age, sex=f and sex=m"
     assert (names["it"].source, names["it"].classes) == ("people.csv", ("n", "y"))
     np.testing.assert_allclose(
-        names["it"].inputs_of(table.inputs(tmp_path / "people.csv"))[:, 0], frame["age"]
+        measured(names["it"], table.inputs(tmp_path / "people.csv"))[:, 0], frame["age"]
     )
 
 

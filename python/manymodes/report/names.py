@@ -42,8 +42,7 @@ class DataNames:
 
     Examples
     --------
-    >>> from manymodes.report import DataNames
-    >>> DataNames(("age", "dose"), "well", ("no", "yes")).title
+    >>> mm.DataNames(("age", "dose"), "well", ("no", "yes")).title
     'well from age and dose'
     """
 
@@ -66,33 +65,37 @@ class DataNames:
         few = len(self.inputs) <= _FEW
         return joined(list(self.inputs)) if few else things(len(self.inputs), "input")
 
-    def inputs_of(self, X: FloatArray) -> FloatArray:
-        """Return inputs, shape (N, M), in the user's units."""
-        scales = self.input_scales or (Scaling(),) * X.shape[1]
-        return np.stack([s.invert(x) for s, x in zip(scales, X.T, strict=True)], axis=1)
 
-    def inputs_from(self, X: FloatArray) -> FloatArray:
-        """Return inputs in the user's units, shape (N, M), as the network takes them."""
-        scales = self.input_scales or (Scaling(),) * X.shape[1]
-        return np.stack([s.apply(x) for s, x in zip(scales, X.T, strict=True)], axis=1)
+def measured(names: DataNames, X: FloatArray) -> FloatArray:
+    """Return inputs of a network, shape (N, M), in the user's units."""
+    scales = names.input_scales or (Scaling(),) * X.shape[1]
+    return np.stack([s.invert(x) for s, x in zip(scales, X.T, strict=True)], axis=1)
 
-    def prediction(self, network: Network, data: Observed) -> str:
-        """Return what the mean prediction of one target is, in words."""
-        kind = network.likelihood_parts.kind
-        if kind == "bernoulli":
-            return f"probability of {self.class_named(1)}"
-        if kind == "binomial":
-            return "probability of a success"
-        exposed = (data.counted_over.get("exposure", np.ones(1)) != 1).any()
-        if exposed:
-            return "rate for an exposure of 1"
-        return f"mean of {self.target}" if self.given else "mean prediction"
 
-    def class_named(self, number: int) -> str:
-        """Return a class as a reader knows it."""
-        if number < len(self.classes):
-            return f"{self.target} = {self.classes[number]}" if self.given else "class"
-        return f"class {number}"
+def standardised(names: DataNames, X: FloatArray) -> FloatArray:
+    """Return inputs in the user's units, shape (N, M), as the network takes them."""
+    scales = names.input_scales or (Scaling(),) * X.shape[1]
+    return np.stack([s.apply(x) for s, x in zip(scales, X.T, strict=True)], axis=1)
+
+
+def class_named(names: DataNames, number: int) -> str:
+    """Return a class as a reader knows it."""
+    if names.given and number < len(names.classes):
+        return f"{names.target} = {names.classes[number]}"
+    return f"class {number}"
+
+
+def prediction_named(names: DataNames, network: Network, data: Observed) -> str:
+    """Return what the mean prediction of one target is, in words."""
+    kind = network.likelihood_parts.kind
+    if kind == "bernoulli":
+        return f"probability of {class_named(names, 1)}"
+    if kind == "binomial":
+        return "probability of a success"
+    exposed = (data.counted_over.get("exposure", np.ones(1)) != 1).any()
+    if exposed:
+        return "rate for an exposure of 1"
+    return f"mean of {names.target}" if names.given else "mean prediction"
 
 
 def default_names(network: Network) -> DataNames:

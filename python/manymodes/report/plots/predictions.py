@@ -17,7 +17,14 @@ from manymodes.modes.comparison import Comparison
 from manymodes.modes.functions import FunctionSummary
 from manymodes.networks.network import Network
 from manymodes.networks.observed import Observed
-from manymodes.report.names import DataNames, default_names
+from manymodes.report.names import (
+    DataNames,
+    class_named,
+    default_names,
+    measured,
+    prediction_named,
+    standardised,
+)
 from manymodes.report.plots.draws import Pool, function_pool, predictive_pool, training_data
 from manymodes.report.plots.marks import Mark, dots, mark
 from manymodes.report.plots.style import (
@@ -214,7 +221,7 @@ class _Scene:
             raise InputError("the posterior has no network and no predictions")
         names = default_names(network) if names is None else names
         y = names.target_scale.invert(data.shares)
-        X = names.inputs_of(data.X)
+        X = measured(names, data.X)
         return cls(comparison, network, names, data, X, y)
 
     def draws(self, function: FunctionSummary) -> Pool | None:
@@ -226,7 +233,7 @@ class _Scene:
 
     def predict(self, draws: Pool, X: FloatArray) -> FloatArray:
         """Return the prediction of each draw at inputs in the user's units, in the user's units."""
-        values = self.comparison.posterior.predict(draws.rows, self.names.inputs_from(X))
+        values = self.comparison.posterior.predict(draws.rows, standardised(self.names, X))
         return self.names.target_scale.invert(values)
 
     def curve(self, draws: Pool) -> tuple[FloatArray, FloatArray]:
@@ -267,7 +274,7 @@ def _label(text: str) -> str:
 
 
 def _name_axes(axes: Axes, scene: _Scene) -> None:
-    names, what = scene.names, scene.names.prediction(scene.network, scene.data)
+    names, what = scene.names, prediction_named(scene.names, scene.network, scene.data)
     if why_no_predictions(scene.network):
         return
     axes.set_xlabel(_label(names.inputs[0]))
@@ -331,7 +338,7 @@ def _maps(scene: _Scene, whole: Pool, functions: Sequence[FunctionSummary]) -> F
     else:
         colours = FIELDS if scene.is_probability else STEPS
         bar = ScalarMappable(BoundaryNorm(steps, len(colours)), ListedColormap(colours))
-        what = scene.names.prediction(scene.network, scene.data)
+        what = prediction_named(scene.names, scene.network, scene.data)
         figure.colorbar(
             bar, ax=panels, label=_label(what), location="top", aspect=40, shrink=0.8, pad=0.02,
             ticks=steps[::2], format="%.3g",
@@ -423,11 +430,11 @@ def _fitted(axes: Axes, scene: _Scene, draws: Pool | None, colour: str = WHOLE) 
         spread = _JITTER * np.sin(2.4 * np.arange(len(y)))  # as random, but always the same
         dots(axes, chance, y + spread, colour, size)
         kinds = np.unique(y).tolist()
-        labels = [_label(scene.names.class_named(k)) for k in kinds]
+        labels = [_label(class_named(scene.names, k)) for k in kinds]
         axes.set_yticks(kinds, [str(k) for k in kinds] if small else labels)
         axes.set_xlim(-0.02, 1.02)
         if not small:
-            last = "this class" if mean.ndim > 1 else scene.names.class_named(1)
+            last = "this class" if mean.ndim > 1 else class_named(scene.names, 1)
             axes.set_xlabel(_label(f"predicted probability of {last}"))
         return
     dots(axes, mean.ravel(), scene.y.ravel(), colour, size)
@@ -449,7 +456,7 @@ def _keys(figure: Figure, scene: _Scene, functions: Sequence[FunctionSummary]) -
     if drawable and network.likelihood in ("bernoulli", "categorical") and network.inputs == 2:
         colours = CLASSES if network.likelihood == "bernoulli" else _CLASSES
         for k in range(max(2, network.outputs)):
-            name = _label(scene.names.class_named(k))
+            name = _label(class_named(scene.names, k))
             handles.append(
                 Line2D([], [], ls="", ms=5, mew=0, marker=_MARKERS[k], color=colours[k], label=name)
             )
@@ -457,7 +464,9 @@ def _keys(figure: Figure, scene: _Scene, functions: Sequence[FunctionSummary]) -
     if curves:
         handles.append(Line2D([], [], ls="", ms=5, mew=0, marker="o", color=PALE, label="data"))
         handles.append(Line2D([], [], color=WHOLE, lw=2.4, label="whole, 90 % band"))
-    lines = curves or network.likelihood == "bernoulli"
+    lines = curves or (network.likelihood == "bernoulli" and len(functions) > 0)
+    if drawable and lines and not curves:
+        handles.append(Line2D([], [], color=WHOLE, lw=1.8, label="whole"))
     for place, function in enumerate(functions if drawable and lines else ()):
         dash = _DASHES[place % len(_DASHES)]
         colour, name = function_colour(function.id), f"function {function.id}"
