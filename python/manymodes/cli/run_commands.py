@@ -61,7 +61,7 @@ def finish_chains(options: argparse.Namespace, posterior: Posterior, chains: Cha
 
     health = chain_health(chains)
     if not (options.quiet or options.json):
-        for line in health_lines(health):
+        for line in health_lines(health)[1:]:  # a caution: the figures are said below
             print(line, file=sys.stderr)
     said = health.as_dict() | {"draws": chains.n_draws}
     return finish_without_modes(options, posterior, {"chains": chains}, said)
@@ -351,6 +351,13 @@ def _kept_checks(
     return {comparison.posterior.name: kept}
 
 
+def _figure(value: float | None) -> str:
+    """Return a count, or a figure with two decimals."""
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.2f}"
+
+
 def finish_without_modes(
     options: argparse.Namespace,
     posterior: Posterior,
@@ -359,7 +366,6 @@ def finish_without_modes(
 ) -> int:
     """Say what each engine drew; remove a summary of earlier draws, which is no longer true."""
     from manymodes.modes.active_units import posterior_active
-    from manymodes.report.format import NOTHING
     from manymodes.report.terminal import active_lines
     from manymodes.results.run_directory import REPORT, SUMMARY
     from manymodes.runtime.storage import json_text
@@ -378,10 +384,7 @@ def finish_without_modes(
             entry["active"] = {name: one.as_dict() for name, one in active.items()}
         print(json_text({"posteriors": {posterior.name: entry}}))
     elif not options.quiet:
-        figures = ", ".join(
-            f"{name} {NOTHING if value is None else format(value, '.6g')}"
-            for name, value in said.items()
-        )
+        figures = ", ".join(f"{name} {_figure(value)}" for name, value in said.items())
         part = getattr(options, "part", None)
         what, then = engine, f"for modes: manymodes compare {options.out}"
         if part is not None:

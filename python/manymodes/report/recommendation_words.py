@@ -40,10 +40,12 @@ def _why(found: Recommendation) -> str:
     where = "held-out rows" if found.on_held_out else "observations left out (cross-validated)"
     gap = f"on {where} the score minus that of stacking is {_nats(found.gap)} nats"
     scored = math.isfinite(found.gap.value)
+    compared = f", and {gap}: not clearly less" if scored else ""
+    if found.gap.sd == 0:  # one function
+        compared = ", and no other weights predict otherwise"
     said = {
         "only": "There are no chains to stack.",
-        "probabilities": "These weights are probabilities"
-        + (f", and {gap}: not clearly less." if scored else "."),
+        "probabilities": f"These weights are probabilities{compared}.",
         "evidence scores lower": f"Of evidence weights {gap}: clearly less, so the model is not "
         "right in every respect, and stacking predicts better.",
         "unproven": "There is an evidence, but its engines disagree or their runs do not mix.",

@@ -53,6 +53,9 @@ class Weighing:
         ``stacking``, ``chain stacking``, ``pseudo-BMA+``, ``uniform`` or ``evidence``.
     weights
         Weight of each chain, shape (K,), adding up to 1.
+    scored_weights
+        The weights that are scored, shape (K,): chains of a group share its weight by their draws,
+        so that scores do not differ by the Monte Carlo error of single chains.
     loo
         Leave-one-out score: sum_i log sum_k w_k exp(lpd_ik), in nats as all scores, with its
         standard error. The weights of stacking and of
@@ -81,6 +84,7 @@ class Weighing:
 
     name: str
     weights: FloatArray
+    scored_weights: FloatArray
     loo: Estimate
     held_out: Estimate
     difference: Estimate
@@ -172,6 +176,7 @@ def weighings(
     -----
     The chains of a group share its weight by their draws, and the group scores as its draws
     together: log sum_g W_g / sum_k (w_k / W_g) exp(-lpd_ik), the second sum over its chains.
+    Weights given chain by chain are evened out within each group before they are scored.
     Pseudo-BMA+ as in Yao et al. (2018); a chain that gives an observation a density of zero has no
     weight in it. The errors of its weights by mode bootstrap the observations about its own
     bootstrap: counts c from N Dirichlet(1, ..., 1), and then replications from Dirichlet(c).
@@ -212,8 +217,8 @@ def weighings(
     for number in range(fold.max() + 1):
         rest, part = array[fold != number], array[fold == number]
         for name, fixed in whole.items():
-            weights = fits[name].weights(rest) if name in fits else fixed
             by = fits[name].groups if name in fits else groups
+            weights = fits[name].weights(rest) if name in fits else by.evened(fixed)
             held_out[name][fold == number] = _pooled_density(part, weights, by)
     found = []
     for name, weights in whole.items():
@@ -223,7 +228,8 @@ def weighings(
             Weighing(
                 name=name,
                 weights=weights,
-                loo=_score(_pooled_density(array, weights, by)),
+                scored_weights=by.evened(weights),
+                loo=_score(_pooled_density(array, by.evened(weights), by)),
                 held_out=_score(held_out[name]),
                 difference=_score(_difference(held_out[name], held_out["stacking"])),
                 mode_weights=by_mode,
@@ -286,7 +292,7 @@ def score_weighings(weighings: Sequence[Weighing], lpd_out: ArrayLike) -> tuple[
         )
     if np.isnan(array).any() or (array == np.inf).any():
         raise InputError("lpd_out holds NaN or +inf: log densities must be below infinity.")
-    terms = [_log_density(array, one.weights) for one in weighings]
+    terms = [_log_density(array, one.scored_weights) for one in weighings]
     return tuple(
         HeldOutScore(one.name, _score(term), _score(_difference(term, terms[0])))
         for one, term in zip(weighings, terms, strict=True)

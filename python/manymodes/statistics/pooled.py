@@ -131,6 +131,10 @@ class Groups:
         """Return the weight of each chain, shape (K,), from those of groups, (G,)."""
         return np.asarray(weights[self.of_chain] * self.within)
 
+    def evened(self, weights: FloatArray) -> FloatArray:
+        """Return weights of chains, shape (K,), with those of each group shared by its draws."""
+        return self.spread(np.asarray(np.bincount(self.of_chain, weights=weights), dtype=float))
+
     def shares(self, shares: FloatArray) -> FloatArray:
         """Return the share of each group's draws in each mode, (G, M), from those of chains."""
         member = np.eye(self.n_groups)[self.of_chain] * self.within[:, None]
