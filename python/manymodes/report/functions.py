@@ -77,7 +77,7 @@ def copies_in_words(function: FunctionSummary, network: Network | None) -> str:
         if n == group_order(network):
             text += f" = {order_in_words(network)}"
         if len(function.kinds) > 1:
-            text += f", in {count(len(function.kinds))} kinds that the prior weighs differently"
+            text += f", in {count(len(function.kinds))} kinds"
     if empty > 0:
         verb = "holds" if empty == 1 else "hold"
         text += (
@@ -171,7 +171,7 @@ def _card(
     comparison = found[name]
     facts = [(WEIGHTS[w], percent(getattr(function, w))) for w in known_weights(comparison)]
     if _is_known(function.log_z):
-        facts.append(("log Z", f"{nats(function.log_z)} nats"))
+        facts.append(("log Z", nats(function.log_z)))
     facts.append(("Modes", copies_in_words(function, comparison.posterior.network)))
     if comparison.chains is not None:
         facts.append(("Chains", f"{function.chains} of {comparison.chains.n_chains}"))

@@ -39,6 +39,10 @@ TERMS = {
         r"copies|copy",
         "A set of weights that computes the same function with hidden units exchanged or flipped.",
     ),
+    "kind": (
+        r"kinds",
+        "A mode with all its copies by a network's group, which have the same evidence each.",
+    ),
     "chain": (
         r"chains?",
         "One run of NUTS from one starting point, with its own seed.",
