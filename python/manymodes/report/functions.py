@@ -150,7 +150,7 @@ def _card(
     comparison = found[name]
     facts = [(WEIGHTS[w], percent(getattr(function, w))) for w in known_weights(comparison)]
     if _is_known(function.log_z):
-        facts.append(("log Z", f"{nats(function.log_z)} nats"))
+        facts.append(("log Z", nats(function.log_z)))
     if words := copies_words(comparison, function):
         facts.append(("Modes", words))
     if comparison.chains is not None:

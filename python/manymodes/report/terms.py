@@ -39,6 +39,10 @@ TERMS = {
         r"copies|copy",
         "A set of weights that computes the same function with hidden units exchanged or flipped.",
     ),
+    "kind": (
+        r"kinds",
+        "A mode with all its copies by a network's group, which have the same evidence each.",
+    ),
     "chain": (
         r"chains?",
         "One run of NUTS from one starting point, with its own seed.",
@@ -115,6 +119,7 @@ _WORD = re.compile(
     + r")(?![\w-])",
     re.IGNORECASE,
 )
+_CLOSING = re.compile(r"[.,;:)]+")  # a line must not begin with it
 
 
 class Explainer:
@@ -137,11 +142,13 @@ class Explainer:
             if name in self.used:
                 continue
             self.used.append(name)
-            made += escape(plain[end : found.start()])
+            before = "(" if plain[end : found.start()].endswith("(") else ""
+            made += escape(plain[end : found.start() - len(before)])
+            after = _CLOSING.match(plain, found.end())
+            end = found.end() if after is None else after.end()
             made += Markup(
-                '<dfn><button type="button" class="term" popovertarget="{}">{}</button></dfn>'
-            ).format(_anchor(name), found[0])
-            end = found.end()
+                '<dfn>{}<button type="button" class="term" popovertarget="{}">{}</button>{}</dfn>'
+            ).format(before, _anchor(name), found[0], plain[found.end() : end])
         return made + escape(plain[end:])
 
 
