@@ -106,7 +106,8 @@ def nested_datatree(
         in the merged run, both from 0; with a comparison ``mode`` and ``function``, their
         numbers. Group ``log_likelihood``, in single precision if this can hold it. The root's
         attributes are the evidence: ``log_z``, ``log_z_sd``, ``log_z_volume_sd``,
-        ``log_z_between_sd`` (NaN for one run), ``d_kl`` (of the posterior from the base measure; all in nats), ``evaluations``,
+        ``log_z_between_sd`` (NaN for one run), ``d_kl`` (of the posterior from the base measure;
+        all in nats), ``evaluations``,
         ``nlive`` (of each run), ``runs``, ``insertion_p``, ``effective_samples``,
         ``log_prior_inside``. With a comparison group ``modes`` has the figures of each mode, by its
         id: ``log_z``, ``log_z_sd`` (nats), ``evidence``, ``evidence_sd`` (its share) and

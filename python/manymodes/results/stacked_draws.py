@@ -63,7 +63,8 @@ def stack_draws(
         attribute ``predictions`` says so. Group ``posterior_predictive``, for a network's
         posterior: ``y``, outcomes drawn at the rows of the data, for `arviz_plots.plot_ppc_dist`;
         ``y`` of the group ``observed_data`` is what they are compared with. It has the same limit,
-        and is left out where the size of the network varies. Group ``weights``: ``weight`` of each source chain.
+        and is left out where the size of the network varies. Group ``weights``: ``weight`` of
+        each source chain.
 
     Raises
     ------

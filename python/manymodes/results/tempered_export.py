@@ -36,7 +36,8 @@ def tempered_datatree(
         unconstrained space, and ``log_q``, the log base measure (nats); ``tour``, the independent
         draw of the base measure that the draw descends from; with a comparison ``mode`` and
         ``function``, their numbers. Group ``log_likelihood``, in single precision if this can
-        hold it. The root's attributes are the evidence: ``log_z``, ``log_z_sd``, ``forward``, ``backward`` (nats), ``barrier``,
+        hold it. The root's attributes are the evidence: ``log_z``, ``log_z_sd``, ``forward``,
+        ``backward`` (nats), ``barrier``,
         ``round_trips``, ``temperatures``, ``gradients``, ``runs``, ``effective_samples``. With a
         comparison group ``modes`` has the figures of each mode, as in the tree of nested runs.
 

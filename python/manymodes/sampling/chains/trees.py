@@ -76,9 +76,9 @@ def draws_tree(
     layout = layout_of(posterior)
     reported, raw = with_reported(posterior.unpack(rows), layout)
     posteriors = {
-        group: {names[name]: value for name, value in values.items()}
-        for group, values in (("posterior", reported), (RAW, raw))
-        if values or group == "posterior"
+        group: {names[name]: value for name, value in drawn.items()}
+        for group, drawn in (("posterior", reported), (RAW, raw))
+        if drawn or group == "posterior"
     }
     data, data_left_out = data_groups(posterior)
     if data_left_out:
@@ -91,8 +91,8 @@ def draws_tree(
         dims=dims,
         attrs={"/": dict(attrs)},
     )
-    for group, entries in data.items():
-        tree[group] = xr.DataTree(data_set(entries, layout))
+    for group, given in data.items():
+        tree[group] = xr.DataTree(data_set(given, layout))
     if log_lik is not None:
         shape = posterior.log_lik_shape
         shape = (log_lik.shape[2],) if len(shape) < 2 else shape
