@@ -33,6 +33,7 @@ from manymodes.modes.orbits import Orbits
 from manymodes.modes.peaks import Atlas
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Shown
 from manymodes.sampling.base_measures import (
     NORMAL,
     BaseMeasure,
@@ -59,8 +60,8 @@ _OF_A_MODE = 200  # draws that tell a mode's function
 _STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
-@dataclass(frozen=True)
-class ModeSettings:
+@dataclass(frozen=True, repr=False)
+class ModeSettings(Shown):
     """How modes are distinguished.
 
     Parameters

@@ -51,6 +51,7 @@ from manymodes.results.run_reading import (
 )
 from manymodes.results.stacked_draws import stack_draws
 from manymodes.results.tempered_export import tempered_datatree
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.storage import (
     atomic,
     ensure_folder,
@@ -64,6 +65,7 @@ from manymodes.sampling.nested import Nested, load_nested
 from manymodes.sampling.tempered import Tempered, load_tempered
 from manymodes.toolchain import find
 from manymodes.types import FloatArray
+from manymodes.wording import shown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 
 _ERRNO = re.compile(r"errno = (\d+)")
 _MOST_LOG_LIK = 100_000_000
+_LISTED = (CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED, SUMMARY, REPORT)
 
 
 # ---------------------------------------------------------------------------- posteriors
@@ -347,8 +350,8 @@ def summary_head(command: str, seed: int) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- reading
 
 
-@dataclass(frozen=True)
-class Results:
+@dataclass(frozen=True, repr=False)
+class Results(Shown):
     """A run directory, opened.
 
     Attributes
@@ -370,6 +373,13 @@ class Results:
 
     folder: Path
     summary: dict[str, Any]
+
+    def _headline(self) -> str:
+        names = shown(self.names, 5)
+        there = {self.folder, *self._folders().values()}
+        held = [name for name in _LISTED if any((one / name).exists() for one in there)]
+        files = ", ".join(held) or "no draws"
+        return f"Results in '{self.folder}' of {names or 'no posterior'}: {files}"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ Rows = tuple[Sequence[str], Sequence[Sequence[str]]]
 _LONGEST = 400
 _LONGEST_CELL = 80
 _MOST_ROWS = 30
+_FIRST_ROWS, _FIRST_COLUMNS = 8, 10
 
 
 class Shown:
@@ -46,13 +47,23 @@ class Shown:
 
 
 def estimate_text(value: float, sd: float, digits: int = 2) -> str:
-    """Return a value with its error."""
-    return f"{value:.{digits}f} ± {sd:.{digits}f}"
+    """Return a value with its error; a dash if it is not known."""
+    return "–" if value != value else f"{value:.{digits}f} ± {sd:.{digits}f}"
 
 
 def share_text(value: float, sd: float) -> str:
     """Return a share with its error, in percent; a dash if it is not known."""
     return "–" if value != value else f"{100 * value:.1f} ± {100 * sd:.1f} %"
+
+
+def frame_rows(frame: Any) -> Rows:
+    """Return the first rows and columns of a pandas table as texts."""
+    few = frame.iloc[:_FIRST_ROWS, :_FIRST_COLUMNS]
+    rows = [
+        [f"{one:.4g}" if isinstance(one, float) else str(one) for one in row]
+        for row in few.itertuples(index=False)
+    ]
+    return [str(name) for name in few.columns], rows
 
 
 def _set_fields(shown: Any) -> list[tuple[str, Any]]:
