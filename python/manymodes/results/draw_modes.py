@@ -67,10 +67,13 @@ def nested_samples(nested: Nested, comparison: Comparison | None = None) -> Nest
         warnings.warn(said, NamesWarning, stacklevel=2)
     names = [renamed_flat(name, outside) for name in posterior.model.param_names(include_tp=True)]
     further = mode_and_function(comparison, comparison.nested_modes)
-    return anesthetic_samples(
+    samples = anesthetic_samples(
         np.column_stack([nested.rows, *further.values()]),
         [*names, *further],
         nested.logl,
         nested.birth,
         posterior.name,
     )
+    for name in further:
+        samples[name] = samples[name].astype(int)
+    return samples
