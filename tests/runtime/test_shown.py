@@ -170,7 +170,8 @@ def test_the_line_says_what_it_is() -> None:
         "prior normal:2"
     )
     assert repr(make().chains) == "Chains of 'stub': 4 × 60 draws, 0 divergences"
-    assert repr(mm.NutsSettings(draws=7)) == "NutsSettings(draws=7)"
+    settings = "NutsSettings(warmup=1000, draws=7, adapt_delta=0.8, max_treedepth=10)"
+    assert repr(mm.NutsSettings(draws=7)) == settings
     assert eval(repr(XOR), {"Network": mm.Network}) == XOR  # noqa: S307
 
 

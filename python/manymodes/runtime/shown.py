@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from html import escape
 from typing import Any
 
@@ -27,8 +27,9 @@ class Shown:
     """
 
     def _headline(self) -> str:
-        """Return the line: by default the name of the class and the fields that are set."""
-        given = ", ".join(f"{name}={value!r}" for name, value in _set_fields(self))
+        """Return the line: by default the name of the class and all of its fields."""
+        values = ((one.name, getattr(self, one.name)) for one in fields(self))  # type: ignore[arg-type]
+        given = ", ".join(f"{name}={value!r}" for name, value in values)
         return f"{type(self).__name__}({given})"
 
     def _table(self) -> Rows | None:
@@ -64,19 +65,6 @@ def frame_rows(frame: Any) -> Rows:
         for row in few.itertuples(index=False)
     ]
     return [str(name) for name in few.columns], rows
-
-
-def _set_fields(shown: Any) -> list[tuple[str, Any]]:
-    """Return the fields of a dataclass that have no default or another value than it."""
-    found = []
-    for one in fields(shown):
-        value = getattr(shown, one.name)
-        default = one.default
-        if one.default_factory is not MISSING:
-            default = one.default_factory()
-        if default is MISSING or value != default:
-            found.append((one.name, value))
-    return found
 
 
 def _cut(text: str, longest: int) -> str:
