@@ -24,6 +24,7 @@ from .networks.audit import Audit as Audit
 from .networks.audit import audit as audit
 from .networks.audit import evidence_shift as evidence_shift
 from .networks.network import Network as Network
+from .report import DataNames as DataNames
 from .report import write_report as write_report
 from .report.audit_words import audit_text as audit_text
 from .report.checks_verdict import checks_verdict as checks_verdict

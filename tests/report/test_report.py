@@ -3,34 +3,47 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from colorsys import rgb_to_hls
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from conftest import made_chains
 from made_comparisons import DRAWS, N_OBS, TWO_MODES, XOR, make, nested_run, several, summary
 from manymodes.errors import InputError, StorageError
 from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.networks.network import Network
-from manymodes.report import Table, write_report
+from manymodes.report import DataNames, Table, kept_names, write_report
 from manymodes.report.cautions import cautions
-from manymodes.report.findings import finding, prediction_sentence, together
+from manymodes.report.findings import finding, prediction_sentence
 from manymodes.report.format import percent, with_error
+from manymodes.report.functions import copies_in_words
+from manymodes.report.names import measured
+from manymodes.report.opening import headline
 from manymodes.report.plots import (
     can_plot_predictions,
-    mode_colour,
+    function_colour,
+    mode_colours,
+    plot_corner,
+    plot_data,
     plot_predictions,
     plot_rhat,
     score,
 )
-from manymodes.report.plots.draws import pool_of, training_data
+from manymodes.report.plots.draws import pool_of, predictive_pool, training_data
+from manymodes.report.plots.marks import marked
 from manymodes.report.terminal import comparison_table
+from manymodes.report.terms import TERMS, Explainer
 from manymodes.statistics.chain_weightings import HeldOutScore
 from manymodes.statistics.estimate import Estimate
+from manymodes.tables.columns import Scaling
+from manymodes.tables.table import Table as DataTable
 from sentences import tells
 
 pytestmark = pytest.mark.slow  # each page draws all figures
@@ -40,6 +53,7 @@ class Page(HTMLParser):
     """Checks that elements are closed in order, and collects what the tests look at."""
 
     VOID = frozenset({"meta", "img", "br", "link"})
+    HIDDEN = frozenset({"style", "script"})
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -59,10 +73,10 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
-        self.text += " " * (tag in ("td", "th", "dt", "dd"))
+        self.text += " " * (tag in ("td", "th", "dt", "dd", "text"))
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not self.HIDDEN.intersection(self.open):
             self.text += data
 
     def attributes(self, tag: str) -> list[dict[str, str | None]]:
@@ -70,7 +84,7 @@ class Page(HTMLParser):
 
     @property
     def sections(self) -> set[str | None]:
-        return {attributes["id"] for attributes in self.attributes("section")}
+        return {a["id"] for a in self.attributes("div") if a.get("class") == "part"}
 
 
 def write(path: Path, **comparisons: Comparison) -> Page:
@@ -102,37 +116,45 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 
 def test_page_needs_nothing_from_elsewhere(page: Page) -> None:
+    assert not page.attributes("img")
+    assert all(str(a["href"]).startswith("data:image/png") for a in page.attributes("image"))
     assert all(
-        str(a["src"]).startswith("data:image/svg+xml;base64,") for a in page.attributes("img")
+        str(a["href"]).startswith("#") for a in page.attributes("a") + page.attributes("use")
     )
-    assert all(str(a["href"]).startswith("#") for a in page.attributes("a"))
-    assert not page.attributes("script")
+    assert page.attributes("script") == [{}]  # one, of the page's own
     assert not page.attributes("link")
-    assert "url(" not in page.source
+    assert set(re.findall(r"url\((.)", page.source)) <= {"#"}
     assert "@import" not in page.source
-    assert len(page.source) < 6e6
+    assert "default-src 'none'" in page.source
+    assert len(page.source) < 2e6
 
 
 def test_page_is_accessible(page: Page) -> None:
     assert page.attributes("html") == [{"lang": "en"}]
-    assert all(len(str(a["alt"])) > 20 for a in page.attributes("img"))
+    assert len(page.attributes("svg")) > 10
+    assert all(len(str(a["aria-label"])) > 20 for a in page.attributes("svg"))
     assert all(a.get("scope") in ("row", "col") for a in page.attributes("th"))
     assert len(page.attributes("h1")) == 1
     ids = [a["id"] for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    assert {str(a["href"])[1:] for a in page.attributes("a")} <= set(map(str, ids))
+    referred = [str(a["href"])[1:] for a in page.attributes("a") + page.attributes("use")]
+    referred += re.findall(r"url\(#([^)]+)\)", page.source)
+    referred += [str(a["popovertarget"]) for a in page.attributes("button")]
+    assert set(referred) <= set(map(str, ids))
 
 
 def test_page_has_every_section_and_the_numbers(page: Page) -> None:
     assert page.sections == {
-        *("modes", "weights", "predictions", "corner", "scores", "evidence", "rhat", "traces"),
-        *("health", "coverage", "weightings", "appendix", "record", "references"),
+        *("functions", "words", "modes", "weights", "predictions", "corner", "scores"),
+        *("evidence", "rhat", "traces", "health", "coverage", "weightings"),
+        *("appendix", "record"),
     }
     assert "A <b>study</b>" in page.text
     for said in (
         "the chains give it 71 ± 8 % of their draws, stacking 55 ± 20 % and the evidence 82 ± 3 %",
         "The full posterior has twelve prominent modes, which are two different functions",
-        "four prominent modes are left out",
+        "Function 1 has 82 ± 3 % of the evidence.",
+        "The evidence does not tell which function is the heaviest.",
         "−55.81",
         "nuts.draws 1000",
         "cmdstan 2.27.0 index",
@@ -176,9 +198,9 @@ def test_any_run_gets_the_sections_that_can_be_made(
 ) -> None:
     comparison = make(**made_with)
     page = write(tmp_path / "report.html", only=comparison)
-    everything = {"modes", "weights", "predictions", "corner", "scores"} | {
+    everything = {"functions", "words", "modes", "weights", "predictions", "corner", "scores"} | {
         *("evidence", "rhat", "traces", "health", "coverage", "weightings"),
-        *("appendix", "record", "references"),
+        *("appendix", "record"),
     }
     assert page.sections == everything - absent
     assert said in page.text
@@ -289,12 +311,6 @@ def test_chains_that_miss_modes_or_leave_them() -> None:
 def test_functions_of_many_modes_are_summed() -> None:
     text = told(make(modes=several(4, lambda mode: 1 + mode % 2)))
     assert tells(text, "Function 1", "modes 2 and 4", "chains", "50")
-    first, *rest = several(4)
-    whole = together([first, *rest], [first, *rest])
-    assert whole.evidence.value == pytest.approx(1.0)
-    assert whole.evidence.sd == 0.0
-    three = together(rest, [first, *rest])
-    assert three.evidence.sd == pytest.approx(0.01)
 
 
 def test_nothing_is_said_of_errors_that_are_not_known() -> None:
@@ -393,7 +409,7 @@ def test_score_of_the_whole_averages_probabilities() -> None:
     p = 1 / (1 + np.exp(-np.array([2.0, -1.0])))
     whole = 0.75 * p[0] + 0.25 * p[1]
     expected = [(3 * np.log(q) + np.log(1 - q)) / 4 for q in (whole, *p)]
-    assert scores.modes == (None, 1, 2)
+    assert scores.functions == (None, 1, 2)
     np.testing.assert_allclose(scores.test_density[:, 0], expected, rtol=1e-12)
     gain, error = scores.gain(2)
     assert gain == pytest.approx(expected[0] - expected[2])
@@ -401,9 +417,9 @@ def test_score_of_the_whole_averages_probabilities() -> None:
     said = prediction_sentence(scores, comparison)
     assert said is not None
     if expected[0] < expected[1]:
-        assert tells(said, "test set", "better than mode 2", "worse than mode 1")
+        assert tells(said, "test set", "better than function 2", "worse than function 1")
     else:
-        assert tells(said, "test set", "better than either mode")
+        assert tells(said, "test set", "better than either function")
         assert "worse" not in said
 
 
@@ -413,8 +429,26 @@ def test_draws_keep_the_shares_of_modes() -> None:
     for mode in (1, 2):
         share = pool.weights[pool.modes == mode].sum()
         assert abs((pool.modes[picks] == mode).mean() - share) <= 1 / 500
-        assert set(pool.modes[pool.draws(mode, 50)]) == {mode}
-    assert pool.draws(3, 10) is None
+        assert set(pool.modes[pool.draws((mode,), 50)]) == {mode}
+    assert pool.draws((3,), 10) is None
+
+
+def test_pictures_of_draws_use_all_chains_alike() -> None:
+    """Stacking gives one of equal copies everything; a picture of the posterior shows all."""
+    comparison = make(modes=several(4), nested=False)
+    assert comparison.stacking is not None
+    one = replace(comparison.stacking, weights=np.array([1.0, 0.0, 0.0, 0.0]))
+    comparison = replace(comparison, stacking=one)
+    labels = comparison.chain_modes
+    shares = [(labels == mode).mean() for mode in range(1, 5)]
+    pool = pool_of(comparison)
+    for mode, share in enumerate(shares, start=1):
+        assert pool.weights[pool.modes == mode].sum() == pytest.approx(share)
+    drawn = plot_corner(comparison)
+    seen = {meaning.mode for _, meaning in marked(drawn) if meaning.mode}
+    assert seen == {mode for mode, share in enumerate(shares, start=1) if share > 0}
+    stacked = predictive_pool(comparison)
+    assert stacked.weights[:DRAWS].sum() == pytest.approx(1.0)
 
 
 def test_rhat_that_is_endless_or_undefined_is_drawn() -> None:
@@ -460,7 +494,117 @@ def test_a_figure_says_what_it_cannot_show(tmp_path: Path) -> None:
     assert "is not drawn: it has 2 targets" in write(tmp_path / "two.html", two=two).text
 
 
-def test_modes_have_their_own_colours() -> None:
-    colours = [mode_colour(mode) for mode in range(1, 19)]
-    assert len(set(colours)) == 18
-    assert mode_colour(19) == mode_colour(40)
+def test_a_function_has_one_hue_and_its_modes_have_shades() -> None:
+    comparison = make(modes=several(8, lambda mode: 1 + mode % 2))
+    colours = mode_colours(comparison)
+    assert len(set(colours.values())) == 8
+    hues: dict[int, set[float]] = {}
+    for mode in comparison.summaries:
+        hue, lightness, _ = rgb_to_hls(*to_rgb(colours[mode.id]))
+        hues.setdefault(mode.function, set()).add(round(hue, 1))
+        assert lightness < 0.85
+    assert len(hues[1]) == len(hues[2]) == 1
+    assert hues[1] != hues[2]
+    for function in comparison.functions:
+        assert colours[function.modes[0]] == function_colour(function.id)
+    assert len({function_colour(n) for n in range(1, 9)}) == 8
+    assert function_colour(9) == function_colour(40)
+
+
+def test_the_page_gives_a_function_the_same_colour_everywhere(page: Page) -> None:
+    for what in ('style="--hue: var(--f2)"', "stroke:var(--f2)", "fill:var(--f2)"):
+        assert what in page.source
+    keys = {str(a["data-key"]) for _, a in page.tags if "data-key" in a}
+    assert {"full/1", "full/2", "full/1/2", "constrained/2/2"} <= keys
+
+
+@pytest.mark.parametrize(
+    ("modes", "said"),
+    [
+        (TWO_MODES, "Function 1 has 82 ± 3 % of the evidence."),
+        (
+            (
+                replace(TWO_MODES[0], evidence=Estimate(0.55, 0.06)),
+                replace(TWO_MODES[1], evidence=Estimate(0.45, 0.06)),
+            ),
+            "The evidence does not tell which function is the heaviest.",
+        ),
+        (several(8), "Eight prominent modes compute one function."),
+        (several(8, lambda mode: 1 + mode % 2), "compute two different functions"),
+    ],
+    ids=["certain", "within-the-error", "copies", "two"],
+)
+def test_only_what_exceeds_its_error_is_a_headline(
+    modes: tuple[ModeSummary, ...], said: str
+) -> None:
+    assert said in headline(make(modes=modes)).replace("\u00a0", " ")
+
+
+def test_without_an_evidence_there_is_no_weight_in_the_headline() -> None:
+    assert "No evidence was computed" in headline(make(nested=False))
+    assert "known evidence" in headline(make(modes=UNREACHED))
+
+
+def test_copies_are_counted_and_explained() -> None:
+    tanh = Network(1, (2,), activation="tanh")
+    eight = replace(make().functions[0], modes=tuple(range(1, 9)), copies=8, kinds=(8,))
+    assert copies_in_words(eight, tanh) == "8 copies = 2!·2²"
+    assert copies_in_words(replace(eight, modes=(1, 2, 3)), tanh) == (
+        "8 copies = 2!·2²; five of them hold no draw and are counted"
+    )
+    assert copies_in_words(replace(eight, copies=6, kinds=(6,), modes=(1,) * 6), tanh) == "6 copies"
+    two = replace(eight, copies=2, kinds=(1, 1), modes=(1, 2))
+    assert copies_in_words(two, tanh) == copies_in_words(two, None) == "2 modes"
+    assert copies_in_words(replace(two, copies=1, kinds=(1,), modes=(1,)), tanh) == "one mode"
+
+
+def test_relu_networks_are_told_of_their_valley(tmp_path: Path) -> None:
+    relu = write(tmp_path / "relu.html", it=make(Network(2, (2,), activation="relu")))
+    assert "rescaling valley" in relu.text
+    unit = Network(2, (2,), activation="relu", constraint="unit-norm")
+    assert "rescaling valley" not in write(tmp_path / "unit.html", it=make(unit)).text
+
+
+def test_data_are_drawn_in_the_units_of_the_user() -> None:
+    network = Network(1, (2,), likelihood="normal")
+    comparison = make(network)
+    names = DataNames(
+        ("age",), "height", input_scales=(Scaling(50.0, 10.0),), target_scale=Scaling(170.0, 8.0)
+    )
+    axes = plot_data(comparison, names).axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("age", "mean of height")
+    data = training_data(comparison.posterior)
+    assert data is not None
+    x, y = (np.asarray(values, dtype=float) for values in axes.lines[0].get_data())
+    np.testing.assert_allclose(x, 50 + 10 * data.X[:, 0])
+    np.testing.assert_allclose(y, 170 + 8 * data.y)
+    inputs, mean = (np.asarray(values, dtype=float) for values in axes.lines[1].get_data())
+    pool = predictive_pool(comparison).drawn(None, 400)
+    assert pool is not None
+    standardised = comparison.posterior.predict(pool.rows, (inputs[:, None] - 50) / 10)
+    np.testing.assert_allclose(mean, 170 + 8 * standardised.mean(axis=0))
+
+
+def test_the_table_of_a_run_names_its_data(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"age": [20.0, 40, 60], "sex": ["f", "m", "f"], "well": ["n", "y", "y"]})
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    table = DataTable.fit(tmp_path / "people.csv", "well", "bernoulli", categorical=["sex"])
+    table.save(tmp_path)
+    names = kept_names({"it": tmp_path, "other": tmp_path / "nowhere"})
+    assert list(names) == ["it"]
+    assert names["it"].title == "well from age, sex=f and sex=m"
+    assert (names["it"].source, names["it"].classes) == ("people.csv", ("n", "y"))
+    np.testing.assert_allclose(
+        measured(names["it"], table.inputs(tmp_path / "people.csv"))[:, 0], frame["age"]
+    )
+
+
+def test_terms_are_explained_once_and_are_those_of_the_glossary() -> None:
+    explainer = Explainer()
+    first = explainer.explain("Two modes <& one mode>: log evidence in nats.")
+    assert first.count("<button") == 3
+    assert "&lt;&amp; one mode&gt;" in first
+    assert "<button" not in explainer.explain("A mode, and its log Z.")
+    glossary = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text(encoding="utf-8")
+    known = {line.split("|")[1].strip() for line in glossary.splitlines() if line.startswith("| ")}
+    assert set(TERMS) - {"nats", "R-hat"} <= known

@@ -214,7 +214,7 @@ def finish(
     from manymodes.modes.comparison import compare
     from manymodes.modes.diagnosis import diagnosed
     from manymodes.modes.held_out import kept_held_out
-    from manymodes.report import write_report
+    from manymodes.report import kept_names, write_report
     from manymodes.report.summary_words import add_verdicts
     from manymodes.results.run_directory import (
         REPORT,
@@ -256,15 +256,18 @@ def finish(
         comparisons, command=command, seed=options.seed, diagnoses=diagnoses, checks=checks
     )
     add_verdicts(summary, diagnoses, checks)
+    names = kept_names({posterior.name: options.out / "posterior"})
+    known = names.get(posterior.name)
     write_report(
         options.out / REPORT,
         comparisons,
-        title=f"The modes of {posterior.name}",
+        title=f"The modes of {posterior.name}" if known is None else known.title,
         introduction="",
         settings={"command": command, "seed": options.seed},
         toolchain=find().as_dict(),
         diagnoses=diagnoses,
         checks=checks,
+        names=names,
     )
     write_json(options.out / SUMMARY, summary)
     show(options, comparisons, diagnoses, checks)

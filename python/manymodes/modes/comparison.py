@@ -294,14 +294,15 @@ class Comparison(Shown):
         By occupancy a mode is prominent only if it holds a chain or a share above its error: a few
         stray draws are no mode.
         """
-        if not self.ranked_by:
+        by = self.ranked_by
+        if not by:
             return ()
-        shares = [getattr(mode, self.ranked_by) for mode in self.summaries]
+        shares = [getattr(mode, by) for mode in self.summaries]
         limit = PROMINENT * np.nanmax([share.value for share in shares])
         return tuple(
             mode
             for mode, share in zip(self.summaries, shares, strict=True)
-            if share.value > limit and (self.ranked_by == "evidence" or _is_held(mode))
+            if share.value > limit and (by == "evidence" or _is_held(mode))
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,6 +17,8 @@ from manymodes.report.sections import Found
 
 Diagnoses = Mapping[str, Diagnosis]
 
+_SENTENCE_END = re.compile(r"(?<=[.]) (?=[A-Z0-9])")
+_FIRST = 2  # sentences of a verdict that are not folded
 _SPACES = {"weights": "weights", "canonical": "canonical weights", "function": "function"}
 
 
@@ -34,13 +37,16 @@ def rhat_section(found: Found, diagnoses: Diagnoses) -> Section | None:
             "point. Dashed: 1.01 and 1.1. The scale is logarithmic in R-hat − 1.",
         )
         parts += [figure, *_space_tables(diagnoses)]
+    first, more = [], []
+    for name, one in diagnoses.items():
+        said = _SENTENCE_END.split(verdict(one))
+        subject = "" if len(found) == 1 else f"{sentence(called(name, found))}: "
+        first.append(f"{subject}{' '.join(said[:_FIRST])}")
+        more += [f"{subject}{text}" for text in said[_FIRST:]]
     return Section(
         "rhat",
-        "What the chains say about themselves",
-        tuple(
-            verdict(one) if len(found) == 1 else f"{sentence(called(name, found))}: {verdict(one)}"
-            for name, one in diagnoses.items()
-        ),
+        "Do the chains agree?",
+        tuple(first),
         reading=(
             "R-hat compares how far chains are apart with how far each of them moves; 1 means that "
             "the chains agree. In weight space, chains in two copies of one function "
@@ -53,6 +59,8 @@ def rhat_section(found: Found, diagnoses: Diagnoses) -> Section | None:
             "found."
         ),
         parts=tuple(parts),
+        more=tuple(more),
+        folded="More on the chains",
     )
 
 
@@ -124,6 +132,7 @@ def traces_section(found: Found, diagnoses: Diagnoses) -> Section | None:
                 f"{sentence(called(name, found))}. Above: a strip for each chain, coloured by the "
                 "mode of each draw. Below: one weight in a few chains, those that change mode most "
                 "often first.",
+                name,
             )
         )
     rows = []

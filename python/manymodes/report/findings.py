@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from manymodes.modes.comparison import Comparison, ModeSummary
 from manymodes.modes.diagnosis import switching
+from manymodes.modes.functions import FunctionSummary
 from manymodes.report.format import (
     count,
     joined,
@@ -25,7 +25,7 @@ from manymodes.report.headline_words import disagreement, disagreement_advice, u
 from manymodes.report.mode_notes import runs_named, why_none
 from manymodes.report.nested_notes import NO_INSERTIONS, plateau_sentence
 from manymodes.report.page import Finding
-from manymodes.report.plots import ModeScores
+from manymodes.report.plots import FunctionScores
 from manymodes.report.plots.draws import training_data
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.nested.meaning import what_log_z_is
@@ -44,7 +44,7 @@ def called(name: str, comparisons: Mapping[str, Comparison]) -> str:
 
 
 def finding(
-    name: str, comparisons: Mapping[str, Comparison], scores: ModeScores | None = None
+    name: str, comparisons: Mapping[str, Comparison], scores: FunctionScores | None = None
 ) -> Finding:
     """Return the summary of one posterior."""
     comparison = comparisons[name]
@@ -56,7 +56,7 @@ def finding(
 
     return Finding(
         sentence(subject) if len(comparisons) > 1 else "",
-        _tiles(comparison),
+        (),
         said(
             _how_many(subject, comparison),
             _found_by_chains(comparison),
@@ -66,24 +66,6 @@ def finding(
         said(*_weights(comparison)),
         said(_evidence(comparison), _agreement(comparison), predictions),
     )
-
-
-def _tiles(comparison: Comparison) -> tuple[tuple[str, str], ...]:
-    n_modes, n_functions = len(comparison.prominent), comparison.prominent_functions
-    tiles = [
-        (f"{n_modes}", f"prominent mode{'s' * (n_modes != 1)}"),
-        (f"{n_functions}", f"different function{'s' * (n_functions != 1)}"),
-    ]
-    if (integral := comparison.integral) is not None:
-        what = "log evidence (nats)" if integral.is_evidence else "log integral (nats), no evidence"
-        if comparison.headline.agree is False:
-            tiles.append(("none", "log evidence: the engines disagree"))
-        else:
-            tiles.append((nats(comparison.headline.log_z), what))
-    elif comparison.chains is not None:
-        n_chains = comparison.chains.n_chains
-        tiles.append((f"{n_chains}", f"chain{'s' * (n_chains != 1)}"))
-    return tuple(tiles)
 
 
 def _how_many(name: str, comparison: Comparison) -> str:
@@ -157,8 +139,9 @@ def _outside(comparison: Comparison) -> str:
         texts.append(
             f"{percent(Estimate(small))} of the draws lie in modes that are not prominent."
         )
-    if unreached:
-        share = percent(Estimate(sum(mode.occupancy.value for mode in unreached)))
+    held = sum(mode.occupancy.value for mode in unreached)
+    if held > 0:
+        share = percent(Estimate(held))
         which = "a mode" if len(unreached) == 1 else things(len(unreached), "mode")
         texts.append(
             f"{share} of the draws lie in {which} that {runs_named(comparison)} did not reach, so "
@@ -175,12 +158,11 @@ def _weights(comparison: Comparison) -> list[str]:
         return [f"Mode {mode.id}: {given}." for mode in modes if (given := _given(mode))]
     texts = []
     if 1 < comparison.prominent_functions <= _FEW:
-        for function in sorted({mode.function for mode in modes}):
-            members = [mode for mode in modes if mode.function == function]
-            given = _given(_exactly(comparison, together(members, modes), members))
-            if given:
-                where = modes_named([mode.id for mode in members])
-                texts.append(f"Function {function} ({where}): {given}.")
+        told = {mode.function for mode in modes}
+        for function in comparison.functions:
+            if function.id in told and (given := _given(function)):
+                where = modes_named(function.modes)
+                texts.append(f"Function {function.id} ({where}): {given}.")
     else:
         texts.append(f"Mode 1: {_given(modes[0])}.")
     gaps = [(abs(m.occupancy.value - m.evidence.value), m) for m in modes]
@@ -194,20 +176,8 @@ def _weights(comparison: Comparison) -> list[str]:
     return texts
 
 
-def _exactly(
-    comparison: Comparison, whole: ModeSummary, members: Sequence[ModeSummary]
-) -> ModeSummary:
-    """Return a sum of modes with the error of its evidence taken from random volumes."""
-    draws = comparison.evidence_draws
-    if draws.size == 0:
-        return whole
-    rows = [comparison.summaries.index(mode) for mode in members]
-    sd = float(draws[rows].sum(axis=0).std(ddof=1))
-    return replace(whole, evidence=replace(whole.evidence, sd=sd))
-
-
-def _given(mode: ModeSummary) -> str:
-    """Say what each method gives a mode, as far as there is an estimate."""
+def _given(mode: ModeSummary | FunctionSummary) -> str:
+    """Say what each method gives a mode or a function, as far as there is an estimate."""
     parts = []
     if math.isfinite(mode.occupancy.value):
         parts.append(f"the chains give it {percent(mode.occupancy)} of their draws")
@@ -218,32 +188,6 @@ def _given(mode: ModeSummary) -> str:
         verb = "" if parts else " gives it"
         parts.append(f"the evidence{verb} {percent(mode.evidence)}")
     return joined(parts)
-
-
-def together(members: Sequence[ModeSummary], everyone: Sequence[ModeSummary]) -> ModeSummary:
-    """Return several modes as one.
-
-    Their errors add as if independent. If the errors of the other modes add up to less, these
-    are taken, because the shares of both groups sum to nearly one.
-    """
-
-    def total(kind: str) -> Estimate:
-        estimates = {mode.id: getattr(mode, kind) for mode in everyone}
-        inside = [estimates[mode.id] for mode in members]
-        rest = [e for i, e in estimates.items() if i not in {mode.id for mode in members}]
-        errors = [math.sqrt(sum(e.sd**2 for e in group)) for group in (inside, rest)]
-        return Estimate(sum(e.value for e in inside), min(errors))
-
-    return ModeSummary(
-        members[0].id,
-        members[0].function,
-        max(mode.height for mode in members),
-        Estimate(),
-        total("evidence"),
-        total("stacking"),
-        total("occupancy"),
-        sum(mode.chains for mode in members),
-    )
 
 
 def _evidence(comparison: Comparison) -> str:
@@ -282,23 +226,23 @@ def worst(rhat: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
     return float(defined.max()) if defined.size else float("nan")
 
 
-def prediction_sentence(scores: ModeScores, comparison: Comparison) -> str:
-    """Say on which side the whole is of each mode on the test sets.
+def prediction_sentence(scores: FunctionScores, comparison: Comparison) -> str:
+    """Say on which side the whole is of each function on the test sets.
 
-    Empty without test sets, and if there is only one mode, which is the whole.
+    Empty without test sets, and if there is only one function, which is the whole.
     """
     sets = scores.n_test_sets
-    if sets == 0 or len(scores.modes) < 3:
+    if sets == 0 or len(scores.functions) < 3:
         return ""
     better: list[int] = []
     level: list[int] = []
     worse: list[int] = []
-    for group, mode in enumerate(scores.modes):
-        if mode is None:
+    for group, function in enumerate(scores.functions):
+        if function is None:
             continue
         gain, sd = scores.gain(group)
         bound = _CERTAIN * sd if math.isfinite(sd) else 0.0
-        (better if gain > bound else worse if gain < -bound else level).append(mode)
+        (better if gain > bound else worse if gain < -bound else level).append(function)
     parts = [
         f"{verdict} than {_these(ids, scores)}"
         for verdict, ids in (("better", better), ("worse", worse))
@@ -314,17 +258,17 @@ def prediction_sentence(scores: ModeScores, comparison: Comparison) -> str:
         text = f"On {where} the whole differs from {_these(level, scores)} by less than two "
         text += "standard errors"
     text += "."
-    shown = len(scores.modes) - 1
-    if shown < len(comparison.prominent):
-        text += f" (The {count(shown)} modes with the most weight were scored.)"
+    shown = len(scores.functions) - 1
+    if shown < len(comparison.shown_functions):
+        text += f" (The {count(shown)} functions with the most weight were scored.)"
     return text
 
 
-def _these(ids: Sequence[int], scores: ModeScores) -> str:
-    """Name modes, or say that it is all that were scored."""
-    if len(ids) < len(scores.modes) - 1:
-        return modes_named(ids)
-    return "either mode" if len(ids) == 2 else "each of the modes"
+def _these(ids: Sequence[int], scores: FunctionScores) -> str:
+    """Name functions, or say that it is all that were scored."""
+    if len(ids) < len(scores.functions) - 1:
+        return f"function{'s' if len(ids) > 1 else ''} {joined(list(map(str, ids)))}"
+    return "either function" if len(ids) == 2 else "each of the functions"
 
 
 def evidence_sentences(comparisons: Mapping[str, Comparison]) -> list[str]:

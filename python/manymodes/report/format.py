@@ -15,6 +15,7 @@ from manymodes.wording import modes_named as modes_named
 from manymodes.wording import things as things
 
 NOTHING = "–"
+_TINY_PERCENT = 0.01
 _PLUS_MINUS = "\u00a0±\u00a0"
 
 
@@ -53,7 +54,8 @@ def percent(estimate: Estimate) -> str:
     """Return a share in per cent, with the digits that its size and its error warrant."""
     value, sd = 100 * estimate.value, 100 * estimate.sd
     if math.isfinite(estimate.at_most):
-        return f"<\u202f{limit(100 * estimate.at_most)}\u00a0%"
+        most = 100 * estimate.at_most
+        return f"<\u202f{limit(most) if most >= _TINY_PERCENT else _TINY_PERCENT}\u00a0%"
     if math.isnan(value):
         return NOTHING
     if value == 0:

@@ -64,6 +64,8 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
     """Say how much evidence the weights of the shown modes lack; empty if they lack none."""
     if not comparison.integrals:
         return ""
+    if comparison.headline.agree is False:
+        return "unassigned evidence: 100 % of it, for the engines disagree"
     few = float(comparison.limited_share)
     copies, empty = comparison.empty_copies
     missing = comparison.unassigned - few - empty
@@ -90,6 +92,16 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
 def runs_named(comparison: Comparison) -> str:
     """Name the runs that integrated a posterior."""
     return f"the {' and '.join(comparison.integrals)} runs"
+
+
+def drawn_from(comparison: Comparison, *, predictive: bool = False) -> str:
+    """Say which draws a picture shows; with `predictive`, a prediction."""
+    if not comparison.integrals:
+        stacked = predictive and comparison.stacking is not None
+        return "the draws of the chains, stacked" if stacked else "the draws of all chains alike"
+    if comparison.tempered is not None and comparison.integral is comparison.tempered:
+        return "tempered draws"
+    return "nested points with their posterior weights"
 
 
 def _without_evidence(comparison: Comparison) -> list[str]:

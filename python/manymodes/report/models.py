@@ -11,7 +11,7 @@ from manymodes.models import ModelComparison
 from manymodes.report.format import NOTHING, sentence, things
 from manymodes.report.model_remarks import model_cautions, model_notes
 from manymodes.report.model_words import chance, evidence_cells, models_answer, prediction_cells
-from manymodes.report.page import Finding, Page, Section, Table, picture, render
+from manymodes.report.page import Finding, Page, Section, Table, alone, picture, render
 from manymodes.report.plots import families, plot_models, plot_units
 from manymodes.report.references import POLYCHORD_LICENCE, model_references
 from manymodes.report.write import record_tables
@@ -64,7 +64,7 @@ def write_models_report(
         ),
         findings=(_finding(comparison),),
         cautions=model_cautions(comparison),
-        sections=tuple(section for section in candidates if section is not None),
+        chapters=tuple(alone(section) for section in candidates if section is not None),
         references=model_references(comparison),
         licence=POLYCHORD_LICENCE if any(m.nested_runs for m in comparison.models) else "",
         notes=model_notes(comparison),

@@ -1,19 +1,20 @@
-"""The page as data: sections of paragraphs, figures and tables, and how they become HTML."""
+"""The page as data: an opening, then chapters of paragraphs, figures and tables; and its HTML."""
 
 from __future__ import annotations
 
-import base64
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jinja2
-from matplotlib import rc_context
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from manymodes.report.format import cell
+from manymodes.report.inline_svg import inline_svg
+from manymodes.report.terms import Explainer
+from manymodes.report.theme import colour_rules
 
-_DOTS_PER_INCH = 200
+_OPEN_ROWS = 8  # longer tables are folded
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,27 @@ class Table:
         Cells: text, numbers, or None for an empty cell. The first cell of a row names it.
     caption : str
         Explanations for the reader.
+    folded : bool or None
+        Whether the table is folded at first; by default a long one is.
+    keys : tuple of str
+        What each row shows, as the marks of figures have it; empty for nothing.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
+    folded: bool | None = None
+    keys: tuple[str, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the rows are shown at first."""
+        return len(self.rows) <= _OPEN_ROWS if self.folded is None else not self.folded
+
+    def key(self, row: int) -> str:
+        """Return what a row shows."""
+        return self.keys[row] if self.keys else ""
 
     def lines(self) -> list[str]:
         """Return headings and rows of text cells as lines, the first column to the left."""
@@ -49,35 +65,127 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: a data address, its natural width in CSS pixels, and words for it."""
+    """A figure as an SVG element, and words for it."""
 
-    source: str
-    width: int
-    alt: str
-    caption: str
+    svg: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Share:
+    """One weight of a function: in words, and in per cent for its bar; NaN has no bar."""
+
+    text: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class FunctionRow:
+    """The weights of one function."""
+
+    key: str
+    name: str
+    colour: str
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found on one posterior, at a glance.
+
+    Attributes
+    ----------
+    heading : str
+        The posterior's name; empty if there is only one.
+    headline : str
+        The message.
+    columns : tuple of str
+        The weights that there are.
+    rows : tuple of FunctionRow
+        The functions that matter.
+    rest : str
+        What the other functions hold.
+    sure : tuple of str
+        How sure it is.
+    """
+
+    heading: str
+    headline: str
+    columns: tuple[str, ...]
+    rows: tuple[FunctionRow, ...]
+    rest: str
+    sure: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The first view: the data, the network, the answer to each posterior, and what to do next."""
+
+    facts: tuple[tuple[str, str], ...]
+    answers: tuple[Answer, ...]
+    next_step: str
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One function: a picture of what it predicts, its figures, and its modes."""
+
+    key: str
+    name: str
+    colour: str
+    facts: tuple[tuple[str, str], ...]
+    modes: Table
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Cards:
+    """The functions of one posterior."""
+
+    heading: str
+    cards: tuple[Card, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Section:
-    """A numbered part of the page.
+    """A part of a chapter.
 
     Attributes
     ----------
     anchor, title : str
-        Its place in the page and its heading.
+        Its place in the page and its heading; without a title it is headed by its chapter.
     paragraphs : tuple of str
         The findings, in sentences.
     reading : str
-        How to read the section, for a student; it is set off from the findings.
-    parts : tuple of Picture or Table
+        How to read the section, for a student; it is folded.
+    parts : tuple of Picture, Table or Cards
         In the order in which they are shown.
+    more : tuple of str
+        Further findings, one after the other, which are folded.
+    folded : str
+        What folded findings are headed by.
     """
 
     anchor: str
     title: str
     paragraphs: tuple[str, ...] = ()
     reading: str = ""
-    parts: tuple[Picture | Table, ...] = ()
+    parts: tuple[Picture | Table | Cards, ...] = ()
+    more: tuple[str, ...] = ()
+    folded: str = ""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A numbered part of the page: an answer to one question of the reader."""
+
+    anchor: str
+    title: str
+    sections: tuple[Section, ...]
 
 
 @dataclass(frozen=True)
@@ -105,26 +213,28 @@ class Finding:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page."""
+    """The whole page: `opening` or, on pages of other results, `findings` come first."""
 
     title: str
     introduction: tuple[str, ...]
     findings: tuple[Finding, ...]
     cautions: tuple[str, ...]
-    sections: tuple[Section, ...]
+    chapters: tuple[Chapter, ...]
     references: tuple[str, ...]
     licence: str
     notes: tuple[str, ...]
+    opening: Opening | None = None
+    unfinished: tuple[str, ...] = ()
 
 
-def picture(figure: Figure, alt: str, caption: str) -> Picture:
-    """Turn a figure into an inline SVG; its dense layers are already rasterised."""
-    buffer = io.BytesIO()
-    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "manymodes"}):
-        figure.savefig(buffer, format="svg", dpi=_DOTS_PER_INCH, metadata={"Date": None})
-    code = base64.b64encode(buffer.getvalue()).decode("ascii")
-    width = round(96 * float(figure.get_figwidth()))
-    return Picture(f"data:image/svg+xml;base64,{code}", width, alt, caption)
+def alone(section: Section) -> Chapter:
+    """Return a chapter that has one section."""
+    return Chapter(f"{section.anchor}-chapter", section.title, (replace(section, title=""),))
+
+
+def picture(figure: Figure, words: str, caption: str = "", posterior: str = "") -> Picture:
+    """Turn a figure into a part of the page; `posterior` is that of its marks."""
+    return Picture(inline_svg(figure, words, posterior), caption)
 
 
 def render(page: Page) -> str:
@@ -136,6 +246,20 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    explainer = Explainer()
     environment.filters["cell"] = cell
+    environment.filters["explain"] = explainer.explain
+    environment.filters["inline"] = Markup
     environment.tests["table"] = lambda part: isinstance(part, Table)
-    return environment.get_template("page.html.j2").render(page=page) + "\n"
+    environment.tests["drawn"] = lambda part: isinstance(part, Picture)
+    environment.tests["cards"] = lambda part: isinstance(part, Cards)
+    template = environment.get_template("page.html.j2")
+    return (
+        template.render(
+            page=page,
+            explainer=explainer,
+            light=colour_rules(dark=False),
+            dark=colour_rules(dark=True),
+        )
+        + "\n"
+    )

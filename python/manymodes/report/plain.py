@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from manymodes.report.page import Finding, Page, Section, Table, render
+from manymodes.report.page import Finding, Page, Section, Table, alone, render
 from manymodes.report.references import chain_references
 from manymodes.report.write import record_tables
 from manymodes.runtime.storage import write_text
@@ -53,12 +53,14 @@ def write_plain_report(
         introduction=(introduction,),
         findings=(Finding("", tuple(tiles), tuple(opening), (), ()),),
         cautions=(),
-        sections=(
-            Section("results", "Results", parts=tuple(tables)),
-            Section(
-                "record",
-                "Settings and versions",
-                parts=tuple(record_tables(settings, toolchain)),
+        chapters=(
+            alone(Section("results", "Results", parts=tuple(tables))),
+            alone(
+                Section(
+                    "record",
+                    "Settings and versions",
+                    parts=tuple(record_tables(settings, toolchain)),
+                )
             ),
         ),
         references=chain_references(),

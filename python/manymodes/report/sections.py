@@ -6,7 +6,12 @@ import math
 from collections.abc import Mapping
 
 from manymodes.modes.comparison import Comparison, ModeSummary
-from manymodes.report.findings import called, evidence_sentences, prediction_sentence
+from manymodes.report.findings import (
+    called,
+    evidence_sentences,
+    finding,
+    prediction_sentence,
+)
 from manymodes.report.format import (
     count,
     duration,
@@ -18,11 +23,13 @@ from manymodes.report.format import (
     things,
     with_error,
 )
-from manymodes.report.mode_notes import unassigned_share
-from manymodes.report.page import Picture, Section, Table, picture
+from manymodes.report.functions import cards_of, key_of, other_functions
+from manymodes.report.mode_notes import drawn_from, unassigned_share
+from manymodes.report.names import DataNames
+from manymodes.report.page import Cards, Picture, Section, Table, picture
 from manymodes.report.plots import (
-    MOST_MODES,
-    ModeScores,
+    MOST_FUNCTIONS,
+    FunctionScores,
     corner_names,
     plot_corner,
     plot_evidence,
@@ -34,6 +41,7 @@ from manymodes.report.plots import (
 from manymodes.statistics.estimate import Estimate
 
 Found = Mapping[str, Comparison]
+Names = Mapping[str, DataNames]
 
 _MOST_ROWS = 100  # of a table of modes
 
@@ -46,7 +54,7 @@ def modes_section(found: Found) -> Section:
             ("Mode", "Function", "Height", "log Z", "Evidence", "Stacking", "Occupancy", "Chains"),
             tuple(
                 (
-                    mode.id,
+                    f"Mode {mode.id}",
                     mode.function,
                     number(mode.height, 2),
                     nats(mode.log_z),
@@ -58,12 +66,15 @@ def modes_section(found: Found) -> Section:
                 for mode in _listed(comparison)[:_MOST_ROWS]
             ),
             _left_out(comparison),
+            keys=tuple(
+                key_of(name, mode.function, mode.id) for mode in _listed(comparison)[:_MOST_ROWS]
+            ),
         )
         for name, comparison in found.items()
     )
     return Section(
         "modes",
-        "The modes",
+        "All of them",
         reading=(
             "A mode is a peak of the posterior relative to the prior, and a draw belongs to the "
             "mode that it climbs to. Height is the log likelihood at the peak, log Z the log "
@@ -99,15 +110,53 @@ def _left_out(comparison: Comparison) -> str:
     return f"{text}. Errors are one standard error."
 
 
+def functions_section(found: Found, names: Names) -> Section:
+    """Return a card for each function, and the rest in tables."""
+    parts: list[Picture | Table | Cards] = []
+    for name in found:
+        parts.append(cards_of(name, found, names.get(name)))
+        if (others := other_functions(name, found)) is not None:
+            parts.append(others)
+    return Section(
+        "functions",
+        "",
+        reading=(
+            "A network computes one function in many ways: hidden units can be exchanged, and "
+            "flipped if they are odd. So functions are what the data can tell apart, and modes "
+            "are not. The evidence weight is the function’s share of the posterior: the "
+            "probability that the data and the prior give it. Occupancy is the share of the "
+            "chains’ draws that lie in it: it says how often starting points fall into the "
+            "basins of its modes. It is not a probability, and more chains do not bring it nearer "
+            "to one, unless the chains started from draws of an engine: then it estimates the "
+            "evidence weight. Stacking chooses weights that predict left-out data best, so it is "
+            "not a probability either; it may split the weight arbitrarily among copies of one "
+            "function. Functions are numbered within each posterior, so function 1 of one need "
+            "not be function 1 of another."
+        ),
+        parts=tuple(parts),
+    )
+
+
+def words_section(found: Found, scores: Mapping[str, FunctionScores]) -> Section:
+    """Return what was found in sentences."""
+    said: list[str] = []
+    for name in found:
+        told = finding(name, found, scores.get(name))
+        said.append(" ".join((*told.opening, *told.points)))
+        said.append(" ".join(told.closing))
+    return Section("words", "", more=tuple(filter(None, said)), folded="The same in words")
+
+
 def weights_section(found: Found) -> Section | None:
     """Return the three weights of each mode, side by side."""
     parts = tuple(
         picture(
-            plot_weights(comparison),
+            plot_weights(comparison, by="mode"),
             f"Bar chart of the weights of the prominent modes of {called(name, found)}; "
             "the values are in the table of the modes.",
             f"{sentence(called(name, found))}: weights of the prominent modes, with one standard "
-            "error.",
+            "error, in the shades of their functions.",
+            name,
         )
         for name, comparison in found.items()
         if len(comparison.prominent) > 1
@@ -118,15 +167,10 @@ def weights_section(found: Found) -> Section | None:
         "weights",
         "Three weights for every mode",
         reading=(
-            "The evidence weight is the mode’s share of the posterior: the probability that the "
-            "data and the prior give it. Occupancy is the share of the chains’ draws that lie in "
-            "it: it says how often starting points fall into the mode’s basin. It is not a "
-            "probability, and more chains do not bring it nearer to one, unless the chains "
-            "started from draws of an engine: then it estimates the evidence weight. Stacking "
-            "chooses weights that predict left-out data best; it may give a poor mode nothing and "
-            "split the weight of a good mode arbitrarily among its copies, so it is not a "
-            "probability of the mode either. If the three agree otherwise, they agree by luck "
-            "or because there is only one function."
+            "Copies of one function have the same evidence each where the prior is symmetric "
+            "under the exchange; occupancy and stacking weight divide the function’s share among "
+            "them by chance. If the three agree otherwise, they agree by luck or because there "
+            "is only one function."
         ),
         parts=parts,
     )
@@ -139,7 +183,7 @@ _COUNT_CAPTION = (
 """Of rates, and of a probability of success."""
 
 
-def predictions_section(found: Found) -> Section | None:
+def predictions_section(found: Found, names: Names) -> Section | None:
     """Return the data and the mean predictions."""
     parts: list[Picture | Table] = []
     left_out: list[str] = []
@@ -151,51 +195,57 @@ def predictions_section(found: Found) -> Section | None:
             if network.inputs <= 2:
                 left_out.append(f"{sentence(called(name, found))} is not drawn: it has {why}.")
             continue
-        hidden = len(comparison.prominent) - MOST_MODES
+        hidden = len(comparison.shown_functions) - MOST_FUNCTIONS
         caption = f"{sentence(called(name, found))}: the data and the mean predictions."
-        if network.inputs == 2 and network.likelihood == "bernoulli":
-            caption += " Circles are data of class 0, squares of class 1."
         if network.likelihood_parts.is_count:
             caption += _COUNT_CAPTION[network.likelihood_parts.kind == "binomial"]
         if hidden > 0:
             caption += (
-                f" The {count(MOST_MODES)} modes with the most weight are shown; "
-                f"{things(hidden, 'prominent mode')} "
-                f"{'is' if hidden == 1 else 'are'} left out."
+                f" The {count(MOST_FUNCTIONS)} functions with the most weight are shown; "
+                f"{things(hidden, 'more')} {'is' if hidden == 1 else 'are'} left out."
             )
+        shown = min(len(comparison.shown_functions), MOST_FUNCTIONS)
         alt = (
             f"Mean prediction of {called(name, found)} over the inputs, with the data: the whole "
-            f"and {things(min(len(comparison.prominent), MOST_MODES), 'mode')}."
+            f"and {things(shown, 'function')}."
         )
-        parts.append(picture(plot_predictions(comparison), alt, caption))
+        figure = plot_predictions(comparison, names=names.get(name))
+        parts.append(picture(figure, alt, caption, name))
     if not parts and not left_out:
         return None
     return Section(
         "predictions",
-        "What the modes predict",
+        "What they predict",
         paragraphs=tuple(left_out),
         reading=(
             "The network’s output is averaged over posterior draws: over all of them (whole; "
-            "weighted by evidence or, without it, by stacking) or over those of one mode. With "
-            "two inputs and two classes colour is the probability of class 1 and the line is "
-            "where it is one half. Panels that look alike are copies of one function. A mean "
-            "hides its uncertainty: far from the data a pale colour says that the draws "
-            "disagree, or that each of them is unsure."
+            "weighted by evidence or, without it, by stacking) or over those of one function. "
+            "With two inputs and two classes colour is the probability of class 1 and the line "
+            "is where it is one half. A mean hides its uncertainty: far from the data a pale "
+            "colour says that the draws disagree, or that each of them is unsure."
         ),
         parts=tuple(parts),
     )
 
 
 def corner_section(found: Found) -> Section | None:
-    """Return the corner plot of the input weights."""
-    names = corner_names(next(iter(found.values())))
-    if not names:
+    """Return the corner plots of the input weights."""
+    shown = {name: names for name, one in found.items() if (names := corner_names(one))}
+    if not shown:
         return None
     network = all(c.posterior.network is not None for c in found.values())
     what = "input weights" if network else "parameters"
-    caption = f"The {what} {joined(names)}: histograms, and draws of each pair."
-    if len(found) > 1:
-        caption += f" Colours are the posteriors: {joined(list(found))}."
+    parts = tuple(
+        picture(
+            plot_corner({name: found[name]}),
+            f"Corner plot of the {what} {joined(names)} of {called(name, found)}.",
+            f"{sentence(called(name, found))}: the {what} {joined(names)}, histograms and draws "
+            f"of each pair, {drawn_from(found[name])}. Colours are the functions, their shades "
+            "the modes.",
+            name,
+        )
+        for name, names in shown.items()
+    )
     reading = (
         f"Every dot is a draw, equally weighted; the diagonal shows each of the {what} alone. "
         "Separate clouds are separate modes, as far as these two coordinates show them apart."
@@ -206,18 +256,11 @@ def corner_section(found: Found) -> Section | None:
             "exchange of units or a change of sign, it shows the symmetry of the network and "
             "carries no information."
         )
-    return Section(
-        "corner",
-        sentence(f"the {what}"),
-        reading=reading,
-        parts=(
-            picture(plot_corner(found), f"Corner plot of the {what} {joined(names)}.", caption),
-        ),
-    )
+    return Section("corner", sentence(f"the {what}"), reading=reading, parts=parts)
 
 
-def scores_section(found: Found, scores: Mapping[str, ModeScores]) -> Section | None:
-    """Return how well the whole and each mode predict."""
+def scores_section(found: Found, scores: Mapping[str, FunctionScores]) -> Section | None:
+    """Return how well the whole and each function predict."""
     if not scores:
         return None
     sentences = []
@@ -232,7 +275,7 @@ def scores_section(found: Found, scores: Mapping[str, ModeScores]) -> Section | 
     )
     violins = picture(
         plot_scores(scores),
-        "Violins of the mean log likelihood per datum, for the whole and for each mode; the "
+        "Violins of the mean log likelihood per datum, for the whole and for each function; the "
         "scores are in the tables below.",
         "Violins: the draws’ mean log likelihood per datum, training data on the left and, if "
         "there are any, test sets on the right. Diamonds: log predictive density.",
@@ -244,28 +287,28 @@ def scores_section(found: Found, scores: Mapping[str, ModeScores]) -> Section | 
         tuple(sentences),
         reading=(
             "Each draw of the weights gives every datum a log likelihood; its mean over the data "
-            f"is one point of a violin. The whole holds the draws of all modes, {weighting}. "
+            f"is one point of a violin. The whole holds the draws of all functions, {weighting}. "
             "The log predictive density first averages the likelihood over the draws, and then "
             "takes the log: it scores the average prediction, which one would use, and is "
-            "never below the mean of the violin. Scores on training data are too good: a mode "
-            "with a high score has fitted them, which need not help with new data."
+            "never below the mean of the violin. Scores on training data are too good: a "
+            "function with a high score has fitted them, which need not help with new data."
         ),
         parts=(violins, *tables),
     )
 
 
-def _score_table(name: str, found: Found, scores: ModeScores) -> Table:
+def _score_table(name: str, found: Found, scores: FunctionScores) -> Table:
     test = scores.n_test_sets > 0
-    columns = ("", "Train", *(("Test", "Whole minus mode, test") if test else ()))
+    columns = ("Draws of", "Train", *(("Test", "Whole minus function, test") if test else ()))
     rows = []
-    for group, mode in enumerate(scores.modes):
+    for group, function in enumerate(scores.functions):
         row = [
-            "whole" if mode is None else f"mode {mode}",
+            "whole" if function is None else f"function {function}",
             number(scores.train_density[group], 4),
         ]
         if test:
             row.append(with_error(*scores.mean_test(group), most=4))
-            row.append("" if mode is None else with_error(*scores.gain(group), most=5))
+            row.append("" if function is None else with_error(*scores.gain(group), most=5))
         rows.append(tuple(row))
     caption = "Mean log predictive density per datum, in nats; larger is better."
     if scores.n_test_sets > 1:
@@ -289,11 +332,10 @@ def evidence_section(found: Found) -> Section | None:
         return None
     figure = picture(
         plot_evidence(found),
-        "Log evidence of each posterior and of its prominent modes, with errors; the values are in "
-        "the table of the modes.",
+        "Log evidence of each posterior and of its functions, with errors; the values are in the "
+        "tables and cards.",
         "Log evidence of the whole by each engine (diamonds), of each run on its own (open circles "
-        "of nested runs, squares of tempered ones) and of each prominent mode, with one standard "
-        "error.",
+        "of nested runs, squares of tempered ones) and of each function, with one standard error.",
     )
     return Section(
         "evidence",
@@ -302,7 +344,7 @@ def evidence_section(found: Found) -> Section | None:
         reading=(
             "The evidence Z is the likelihood averaged over the prior: it says how well the model "
             "predicted the data before seeing them. It is the sum of the modes’ evidences, so log "
-            "Z of the whole lies above that of every mode. Tempering leads states from the base "
+            "Z of the whole lies above that of each function. Tempering leads states from the base "
             "measure to the posterior and back; each round trip may find a mode, and the figure "
             "lies between those of both directions. Nested sampling shrinks the prior volume with "
             "live points, and its error arises because they do so unevenly. Independent runs check "

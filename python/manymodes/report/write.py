@@ -15,15 +15,17 @@ from manymodes.errors import InputError
 from manymodes.modes.checks import Checks
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Diagnosis, diagnosed
-from manymodes.report import sections as sections
+from manymodes.report import sections
 from manymodes.report.cautions import cautions
 from manymodes.report.chain_sections import rhat_section, traces_section
 from manymodes.report.checks import checks_section
 from manymodes.report.diagnosis import coverage_section, health_section, weightings_section
-from manymodes.report.findings import called, finding
+from manymodes.report.findings import called
 from manymodes.report.format import NOTHING, flattened
-from manymodes.report.page import Page, Section, Table, render
-from manymodes.report.plots import ModeScores, score
+from manymodes.report.names import DataNames
+from manymodes.report.opening import opening
+from manymodes.report.page import Chapter, Page, Section, Table, render
+from manymodes.report.plots import FunctionScores, score
 from manymodes.report.references import POLYCHORD_LICENCE, references
 from manymodes.runtime.storage import write_text
 from manymodes.toolchain import find
@@ -45,6 +47,7 @@ def write_report(
     appendix: Sequence[Table] = (),
     diagnoses: Mapping[str, Diagnosis] | None = None,
     checks: Mapping[str, Checks] | None = None,
+    names: Mapping[str, DataNames] | None = None,
 ) -> None:
     """Write one self-contained HTML page on the findings.
 
@@ -73,6 +76,8 @@ def write_report(
     checks : mapping of str to Checks, optional
         The checks of the evidence, by the posterior's name; they are not made now because they
         take time.
+    names : mapping of str to DataNames, optional
+        What the data of a posterior are called, and their units, by the posterior's name.
 
     Raises
     ------
@@ -92,51 +97,80 @@ def write_report(
     scores = _scores(comparisons, test_sets)
     if diagnoses is None:
         diagnoses = diagnosed(comparisons)
-    candidates = (
-        sections.modes_section(comparisons),
-        sections.weights_section(comparisons),
-        sections.predictions_section(comparisons),
-        sections.corner_section(comparisons),
-        sections.scores_section(comparisons, scores),
-        sections.evidence_section(comparisons),
-        checks_section(comparisons, checks or {}),
-        rhat_section(comparisons, diagnoses),
-        traces_section(comparisons, diagnoses),
-        health_section(comparisons, diagnoses),
-        coverage_section(comparisons, diagnoses),
-        weightings_section(comparisons),
-        _appendix(appendix),
-        _record(
-            comparisons,
-            settings or {},
-            {
-                **(find().as_dict() if toolchain is None else toolchain),
-                **_kernels(comparisons),
-            },
+    names = names or {}
+    tools = {**(find().as_dict() if toolchain is None else toolchain), **_kernels(comparisons)}
+    chapters = (
+        _chapter(
+            "what",
+            "What the functions are and weigh",
+            sections.functions_section(comparisons, names),
+            sections.words_section(comparisons, scores),
         ),
+        _chapter("trust", "Whether to trust it", rhat_section(comparisons, diagnoses)),
+        _chapter(
+            "predict",
+            "How well they predict",
+            sections.predictions_section(comparisons, names),
+            sections.scores_section(comparisons, scores),
+        ),
+        _chapter(
+            "peaks",
+            "The modes",
+            sections.modes_section(comparisons),
+            sections.weights_section(comparisons),
+            sections.corner_section(comparisons),
+        ),
+        _chapter(
+            "diagnosis",
+            "What the chains did",
+            traces_section(comparisons, diagnoses),
+            health_section(comparisons, diagnoses),
+            coverage_section(comparisons, diagnoses),
+            weightings_section(comparisons),
+        ),
+        _chapter(
+            "integrals",
+            "The evidence",
+            sections.evidence_section(comparisons),
+            checks_section(comparisons, checks or {}),
+        ),
+        _chapter(
+            "made",
+            "Settings, versions and times",
+            _appendix(appendix),
+            _record(comparisons, settings or {}, tools),
+        ),
+    )
+    warned = tuple(
+        text for n, c in comparisons.items() for text in cautions(called(n, comparisons), c)
     )
     unfinished = dict.fromkeys(
         text for one in comparisons.values() for text in unfinished_lines(one.unfinished)
     )
     page = Page(
         title=title,
-        introduction=(*unfinished, *(s for p in introduction.split("\n\n") if (s := p.strip()))),
-        findings=tuple(finding(n, comparisons, scores.get(n)) for n in comparisons),
-        cautions=tuple(
-            text for n, c in comparisons.items() for text in cautions(called(n, comparisons), c)
-        ),
-        sections=tuple(section for section in candidates if section is not None),
+        introduction=tuple(s for p in introduction.split("\n\n") if (s := p.strip())),
+        findings=(),
+        cautions=warned,
+        chapters=tuple(c for c in chapters if c.sections or (c.anchor == "trust" and warned)),
         references=references(comparisons.values(), checked=bool(checks)),
         licence=_licence(comparisons),
         notes=tuple(notes),
+        opening=opening(comparisons, names, diagnoses),
+        unfinished=tuple(unfinished),
     )
     write_text(path, render(page))
+
+
+def _chapter(anchor: str, title: str, *candidates: Section | None) -> Chapter:
+    """Return a chapter of the sections that there are."""
+    return Chapter(anchor, title, tuple(one for one in candidates if one is not None))
 
 
 def _scores(
     comparisons: Mapping[str, Comparison],
     test_sets: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
-) -> dict[str, ModeScores]:
+) -> dict[str, FunctionScores]:
     found = {name: score(c, test_sets) for name, c in comparisons.items()}
     return {name: scores for name, scores in found.items() if scores is not None}
 
@@ -152,7 +186,7 @@ def _record(
 ) -> Section:
     """Return settings, versions and times, so that the run can be repeated."""
     tables = (sections.effort_table(comparisons), *record_tables(settings, toolchain))
-    return Section("record", "Settings, versions and times", parts=tables)
+    return Section("record", "How this was made", parts=tables)
 
 
 def _kernels(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:

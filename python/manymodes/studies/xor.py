@@ -20,7 +20,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.networks.network import Network
-from manymodes.report import Table
+from manymodes.report import DataNames, Table
 from manymodes.runtime.seeds import check_seed
 from manymodes.statistics.estimate import Estimate
 from manymodes.studies import XOR_DATA_SEED
@@ -32,6 +32,10 @@ COUNTS = (30, 100, 10, 80)
 LABELS = (1, 1, 0, 0)
 TEST_SETS = 10
 NOISE_SD = 0.5
+
+NAMES = DataNames(
+    ("first coordinate", "second coordinate"), "class", ("0", "1"), "noisy XOR, simulated"
+)
 
 CONSTRAINTS = {"full": "none", "constrained": "pd-skew"}
 """The posteriors of the study and the constraints they are made with."""
@@ -141,6 +145,7 @@ def run_xor(
                 "test_sets": data.tests,
                 "notes": _notes(inside),
                 "appendix": seed_tables(),
+                "names": dict.fromkeys(CONSTRAINTS, NAMES),
             },
         )
 

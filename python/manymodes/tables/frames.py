@@ -21,6 +21,9 @@ from manymodes.wording import nearest, quoted, shown
 
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (".csv", *PARQUET)
+UNREAD = "the table"
+"""The name of a table that was not read from a file."""
+
 UNNAMED = "Unnamed: "
 """The name of a column without a name; its number from 0 is appended, as in pandas."""
 
@@ -163,8 +166,8 @@ def as_frame(table: Frame | pd.DataFrame | Path | str) -> Frame:
         return table
     if not isinstance(table, pd.DataFrame):
         return read_frame(Path(table))
-    _check_names("the table", map(str, table.columns))
-    return _typed("the table", table.rename(columns=str))
+    _check_names(UNREAD, map(str, table.columns))
+    return _typed(UNREAD, table.rename(columns=str))
 
 
 def read_frame(path: Path) -> Frame:

@@ -24,7 +24,7 @@ from manymodes.runtime.shown import Shown
 from manymodes.runtime.storage import read_json, write_json
 from manymodes.tables.cells import could_be_names, has_text, is_verbatim, labels, numbers
 from manymodes.tables.columns import Column, Scaling, Target, counts, exposures, refuse
-from manymodes.tables.frames import UNNAMED, Frame, Reading, as_frame
+from manymodes.tables.frames import UNNAMED, UNREAD, Frame, Reading, as_frame
 from manymodes.tables.missing import refuse_missing
 from manymodes.types import FloatArray
 from manymodes.wording import as_argument, quoted, shown
@@ -55,6 +55,8 @@ class Table(Shown):
         The column with the exposure of counts.
     trials : str or None
         The column with the trials of binomial counts.
+    source : str
+        The name of the file that the table was read from; empty if there was none.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class Table(Shown):
     more_targets: tuple[Target, ...] = ()
     exposure: str | None = None
     trials: str | None = None
+    source: str = field(default="", compare=False)
 
     def _headline(self) -> str:
         targets = ", ".join(one.name for one in self.all_targets)
@@ -172,7 +175,8 @@ class Table(Shown):
             Target.fit(frame, name, likelihood, positive, standardise=standardise)
             for name in targets
         )
-        fitted = cls(columns, first, tuple(ignore), reading, tuple(more), exposure, trials)
+        source = "" if frame.name == UNREAD else Path(frame.name).name
+        fitted = cls(columns, first, tuple(ignore), reading, tuple(more), exposure, trials, source)
         fitted.counted_over(frame)
         if trials is not None:
             fitted.targets(frame)
@@ -378,7 +382,7 @@ class Table(Shown):
         --------
         >>> frame = pd.DataFrame({"age": [20, 40, 60], "well": [0, 1, 1]})
         >>> sorted(mm.Table.fit(frame, "well", "bernoulli").as_dict())
-        ['columns', 'exposure', 'ignored', 'more_targets', 'reading', 'target', 'trials']
+        ['columns', 'exposure', 'ignored', 'more_targets', 'reading', 'source', 'target', 'trials']
         """
         return {
             "columns": [{**asdict(c), "levels": list(c.levels)} for c in self.columns],
@@ -388,6 +392,7 @@ class Table(Shown):
             "trials": self.trials,
             "ignored": list(self.ignored),
             "reading": asdict(self.reading),
+            "source": self.source,
         }
 
     @classmethod
@@ -428,6 +433,7 @@ class Table(Shown):
             tuple(map(_target_of, kept.get("more_targets", ()))),
             kept.get("exposure"),
             kept.get("trials"),
+            kept.get("source", ""),
         )
 
     def save(self, folder: Path) -> None:
@@ -507,7 +513,7 @@ def _check_kept(table: Table) -> None:
     over = [name for name in (table.exposure, table.trials) if name is not None]
     names = [*(target.name for target in targets), *over, *table.ignored, *table.input_names]
     classes = [name for target in targets for name in target.classes]
-    if not all(isinstance(name, str) for name in (*names, *classes)):
+    if not all(isinstance(name, str) for name in (*names, *classes, table.source)):
         raise ValueError("a name is not a text")
     for one in (*(target.scaling for target in targets), *(column.scaling for column in columns)):
         numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in (one.mean, one.sd))

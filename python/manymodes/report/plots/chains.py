@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -14,11 +14,17 @@ from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Switching, switching
 from manymodes.report.plots.corner import corner_columns
+from manymodes.report.plots.draws import grouped
+from manymodes.report.plots.marks import Mark, dots, mark
 from manymodes.report.plots.style import (
-    MOST_MODES,
+    GRID,
     POSTERIORS,
+    REST,
+    SOFT,
     by_name,
-    mode_colour,
+    drawn_functions,
+    function_colour,
+    group_colour,
     new_figure,
     quiet_grid,
     styled,
@@ -28,6 +34,7 @@ from manymodes.types import FloatArray, IntArray
 THRESHOLDS = (1.01, 1.1)
 _MOST_STRIPS = 48
 _TRACES = 4
+_MOST_DOTS = 500
 
 
 @styled
@@ -60,7 +67,7 @@ def plot_rhat(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
             style = {"histtype": "stepfilled", "facecolor": (*to_rgb(colour), 0.35)}
             axes.hist(part, np.linspace(low, high, 45), edgecolor=colour, lw=1.2, **style)
         for threshold in THRESHOLDS:
-            axes.axvline(np.log10(threshold - 1), color="#5b616a", lw=1, ls=(0, (4, 3)))
+            axes.axvline(np.log10(threshold - 1), color=SOFT, lw=1, ls=(0, (4, 3)))
         axes.set_title(space, loc="left", fontweight="bold")
         axes.set_ylabel("how many")
     ticks = np.array([1.001, 1.01, 1.1, 2, 11, 101])
@@ -95,8 +102,8 @@ def plot_traces(comparison: Comparison) -> Figure:
     -------
     Figure
         Above, a strip for each chain (at most 48, evenly chosen) with the colour of the mode
-        of each draw, white where a chain was cut short; below, traces of one weight: the
-        chains that change mode most often, then those that stay.
+        of each draw, a shade of its function's, nothing where a chain was cut short; below,
+        traces of one weight: the chains that change mode most often, then those that stay.
 
     Raises
     ------
@@ -114,28 +121,25 @@ def plot_traces(comparison: Comparison) -> Figure:
     figure = new_figure(1.3 + strips + 0.95 * len(chosen))
     heights = [strips, *([0.9] * len(chosen))]
     panels = figure.subplots(1 + len(chosen), 1, sharex=True, height_ratios=heights)
-    panels[0].imshow(
-        _colours(modes[order]),
-        aspect="auto",
-        interpolation="nearest",
-        extent=(0, modes.shape[1], len(order) - 0.5, -0.5),
-    )
+    _strips(panels[0], comparison, modes[order])
     panels[0].set_yticks([])
     panels[0].set_ylabel("chains")
     panels[0].spines[:].set_visible(False)
     columns = corner_columns(comparison.posterior, comparison.chains.rows)
     name, values = max(columns.items(), key=lambda c: _told_apart(c[1][chosen], modes[chosen]))
     for axes, chain in zip(panels[1:], chosen, strict=True):
-        _trace(axes, values[chain], modes[chain])
+        _trace(axes, comparison, values[chain], modes[chain])
         axes.set_ylabel(name)
         axes.sharey(panels[1])
         title = f"chain {comparison.chains.index[chain]}"
         axes.set_title(title, loc="left", fontsize=9.5, pad=2)
     panels[-1].set_xlabel("draw")
-    seen, counts = np.unique(modes[modes > 0], return_counts=True)
-    common = sorted(seen[np.argsort(-counts, kind="stable")][: MOST_MODES + 1])
-    handles = [Patch(color=mode_colour(mode), label=f"mode {mode}") for mode in common]
-    figure.legend(handles=handles, loc="outside upper left", ncols=5, handlelength=1.2)
+    own = [one for one in drawn_functions(comparison) if np.isin(modes, one.modes).any()]
+    names = {function_colour(one.id): f"function {one.id}" for one in own}
+    if not np.isin(modes[modes > 0], [mode for one in own for mode in one.modes]).all():
+        names[REST] = "others"
+    handles = [Patch(color=colour, label=name) for colour, name in names.items()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, handlelength=1.2)
     return figure
 
 
@@ -164,15 +168,26 @@ def _chosen(moved: Switching) -> list[int]:
     return restless + rest[: _TRACES - len(restless)]
 
 
-def _colours(modes: IntArray) -> FloatArray:
-    """Return the colour of each draw; white where a chain that was cut short has none."""
-    colours = ["white", *(mode_colour(mode) for mode in range(1, int(modes.max()) + 1))]
-    return np.array([to_rgb(colour) for colour in colours])[modes]
+def _strips(axes: Axes, comparison: Comparison, modes: IntArray) -> None:
+    """Draw a strip for each chain: an image for each mode, or the lesser modes of a function."""
+    for group in grouped(comparison, modes):
+        colour = to_rgba(group_colour(comparison, group.function, group.mode))
+        image = np.where(group.inside[..., None], colour, 0.0)
+        drawn = axes.imshow(
+            (255 * image).astype(np.uint8),
+            aspect="auto",
+            interpolation="none",
+            extent=(0, modes.shape[1], len(modes) - 0.5, -0.5),
+        )
+        mark(drawn, Mark(function=group.function, mode=group.mode))
 
 
-def _trace(axes: Axes, values: FloatArray, modes: IntArray) -> None:
-    axes.plot(values, color="#c9ccd2", lw=0.5, rasterized=True)
-    axes.scatter(
-        np.arange(len(values)), values, s=4, c=_colours(modes), linewidths=0, rasterized=True
-    )
+def _trace(axes: Axes, comparison: Comparison, values: FloatArray, modes: IntArray) -> None:
+    step = -(-len(values) // _MOST_DOTS)
+    at, values, modes = np.arange(len(values))[::step], values[::step], modes[::step]
+    axes.plot(at[modes > 0], values[modes > 0], color=GRID, lw=0.5, zorder=1)
+    for group in grouped(comparison, modes):
+        colour = group_colour(comparison, group.function, group.mode)
+        line = dots(axes, at[group.inside], values[group.inside], colour, 2.0)
+        mark(line, Mark(function=group.function, mode=group.mode))
     quiet_grid(axes, "y")

@@ -22,7 +22,7 @@ from manymodes.modes.checks import (
     Checks,
 )
 from manymodes.modes.comparison import Comparison
-from manymodes.report.plots.style import POSTERIORS, new_figure, quiet_grid, styled
+from manymodes.report.plots.style import GRID, POSTERIORS, new_figure, quiet_grid, styled
 from manymodes.report.plots.style import WHOLE as DARK
 
 _LOOKS = {
@@ -70,7 +70,7 @@ def plot_checks(comparison: Comparison, checks: Checks) -> Figure:
             if row is not None and math.isfinite(row.log_z):
                 _mark(axes, row, y)
     for place in range(1, len(rows)):
-        axes.axhline(place - 0.5, color="#e4e6ea", lw=0.8, zorder=0)
+        axes.axhline(place - 0.5, color=GRID, lw=0.8, zorder=0)
     axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)

@@ -6,19 +6,28 @@ from collections.abc import Iterable
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from manymodes.modes.diagnosis import Diagnosis
-from manymodes.report.plots.style import POSTERIORS, WHOLE, WIDTH, new_figure, quiet_grid, styled
+from manymodes.report.plots.style import (
+    GRID,
+    PALE,
+    POSTERIORS,
+    WHOLE,
+    WIDTH,
+    new_figure,
+    quiet_grid,
+    styled,
+)
 from manymodes.statistics.coverage import accumulation
 from manymodes.types import IntArray
 
 _MOST_ROWS = 20
 _SIDE_BY_SIDE = 9  # tables of at most this many rows fit beside each other
 _POINTS = 60
-_SHADES = LinearSegmentedColormap.from_list("counts", ["#e8eef4", "#7aa6c8", "#123f66"])
+_PALEST, _DEEPEST = 0.12, 0.5
 
 
 @styled
@@ -45,7 +54,7 @@ def plot_switching(diagnosis: Diagnosis) -> Figure:
     ids = _rows(tables.values())
     few = len(ids) + 1 <= _SIDE_BY_SIDE
     columns = len(tables) if few else 1
-    side = min(WIDTH / 2, 1 + 0.55 * len(ids)) if few else min(WIDTH, 1.2 + 0.26 * len(ids))
+    side = min(WIDTH / 2, 1 + 0.55 * len(ids)) if few else min(WIDTH, 1.2 + 0.2 * len(ids))
     figure = new_figure(0.35 + 0.92 * side * (1 if few else len(tables)))
     panels = figure.subplots(len(tables) // columns, columns, squeeze=False).ravel()
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
@@ -83,21 +92,25 @@ def _lumped(table: IntArray, ids: list[int]) -> tuple[IntArray, list[str]]:
 
 def _heat(axes: Axes, counts: IntArray, names: list[str]) -> None:
     columns = len(names) - (names[-1] == "none")  # chains with a draw end in a mode
-    shown = np.ma.masked_equal(counts[:, :columns], 0)
     largest = max(int(counts.max()), 2)
-    axes.imshow(shown, cmap=_SHADES, norm=LogNorm(1, largest), aspect="equal")
+    for row, column in np.argwhere(counts[:, :columns] > 0).tolist():
+        depth = _PALEST + (_DEEPEST - _PALEST) * np.log(counts[row, column]) / np.log(largest)
+        square = Rectangle((column - 0.5, row - 0.5), 1, 1, fc=POSTERIORS[0], alpha=depth, lw=0)
+        axes.add_patch(square)
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     many = len(names) > _SIDE_BY_SIDE
     axes.set_xticks(range(columns), names[:columns], rotation=90 if many else 0)
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="#e4e6ea", linewidth=0.8)
+    axes.grid(which="minor", color=GRID, linewidth=0.8)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
     size = 7.5 if many else 9.5
     for row, column in np.argwhere(counts[:, :columns] > 0):
         count = int(counts[row, column])
-        dark = np.log(count) > 0.55 * np.log(largest)
         axes.text(
             column,
             row,
@@ -105,7 +118,7 @@ def _heat(axes: Axes, counts: IntArray, names: list[str]) -> None:
             ha="center",
             va="center",
             fontsize=size if count < 1000 else size - 2,
-            color="white" if dark else WHOLE,
+            color=WHOLE,
             fontweight="bold" if row == column else "normal",
         )
 
@@ -141,7 +154,7 @@ def plot_accumulation(diagnosis: Diagnosis) -> Figure:
         axes.plot(at[at >= n], curve[at >= n], color=colour, lw=1.5, ls=(0, (4, 2.5)))
         axes.plot(n, (counts > 0).sum(), "o", color=colour, ms=5.5)
         top = max(top, float((curve + errors).max()))
-    axes.axvline(n, color="#8a8f98", lw=0.9, ls=(0, (1, 2)))
+    axes.axvline(n, color=PALE, lw=0.9, ls=(0, (1, 2)))
     axes.set_xlim(0, 2 * n)
     axes.set_ylim(0, 1.08 * top)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))

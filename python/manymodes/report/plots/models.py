@@ -12,7 +12,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from manymodes.models import Model, ModelComparison, network_facts
-from manymodes.report.plots.style import POSTERIORS, WHOLE, new_figure, quiet_grid, styled, tint
+from manymodes.report.plots.style import (
+    PAPER,
+    POSTERIORS,
+    SOFT,
+    WHOLE,
+    new_figure,
+    quiet_grid,
+    styled,
+    tint,
+)
 from manymodes.statistics.estimate import Estimate
 
 _WEIGHTS = {
@@ -66,7 +75,7 @@ def plot_models(comparison: ModelComparison) -> Figure:
 
 def _look(kind: str) -> dict[str, Any]:
     colour = POSTERIORS[list(_WEIGHTS).index(kind)]
-    fill = {"probability": colour, "stacking": tint(colour, 0.55), "pseudo_bma": "white"}[kind]
+    fill = {"probability": colour, "stacking": tint(colour, 0.55), "pseudo_bma": PAPER}[kind]
     hatch = "////" if kind == "stacking" else None
     return {"facecolor": fill, "edgecolor": colour, "linewidth": 1.1, "hatch": hatch}
 
@@ -87,7 +96,7 @@ def _bar(axes: Axes, y: float, step: float, weight: Estimate, kind: str, label: 
             textcoords="offset points",
             va="center",
             fontsize=8.5,
-            color="#5b616a",
+            color=SOFT,
         )
 
 

@@ -1,4 +1,4 @@
-"""Scores of the whole and of each mode: mean log likelihoods on train and test data."""
+"""Scores of the whole and of each function: mean log likelihoods on train and test data."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from scipy.stats import gaussian_kde
 
 from manymodes.density.log_likelihood import LogLik
 from manymodes.modes.comparison import Comparison
-from manymodes.report.plots.draws import pool_of, training_data
+from manymodes.report.format import number, with_error
+from manymodes.report.plots.draws import Pool, pool_of, predictive_pool, training_data
+from manymodes.report.plots.marks import Mark, mark
 from manymodes.report.plots.style import (
-    MOST_MODES,
+    MOST_FUNCTIONS,
+    PAPER,
     WHOLE,
-    mode_colour,
+    drawn_functions,
+    function_colour,
     new_figure,
     quiet_grid,
-    shown_modes,
     styled,
     tint,
 )
@@ -37,13 +40,13 @@ TestSet = tuple[npt.ArrayLike, npt.ArrayLike]
 
 
 @dataclass(frozen=True)
-class ModeScores:
-    """Scores of the whole (group 0) and of the prominent modes that are shown, in nats per datum.
+class FunctionScores:
+    """Scores of the whole (group 0) and of the functions that are shown, in nats per datum.
 
     Attributes
     ----------
-    modes : tuple of int or None
-        The mode id of each of the G groups; None for the whole.
+    functions : tuple of int or None
+        The number of the function of each of the G groups; None for the whole.
     train, test : lists of G arrays of shape (S,) and (S or 0,)
         Mean log likelihood of each draw on the training data, and on all test sets together.
     train_density : array of shape (G,)
@@ -54,7 +57,7 @@ class ModeScores:
         A sentence on draws and training data without a log likelihood; empty if there are none.
     """
 
-    modes: tuple[int | None, ...]
+    functions: tuple[int | None, ...]
     train: Sequence[FloatArray]
     test: Sequence[FloatArray]
     train_density: FloatArray
@@ -83,9 +86,9 @@ def score(
     test_sets: Sequence[TestSet] = (),
     *,
     draws: int = _DRAWS,
-    limit: int = MOST_MODES,
-) -> ModeScores | None:
-    """Score the whole and the prominent modes on the training data and on test sets.
+    limit: int = MOST_FUNCTIONS,
+) -> FunctionScores | None:
+    """Score the whole and the functions on the training data and on test sets.
 
     Parameters
     ----------
@@ -97,40 +100,44 @@ def score(
     draws : int
         Draws for each group.
     limit : int
-        The largest number of modes scored.
+        The largest number of functions scored.
 
     Returns
     -------
-    ModeScores or None
+    FunctionScores or None
         None if no datum has a finite log likelihood in every draw.
     """
     posterior = comparison.posterior
     data = training_data(posterior)
     if data is None and not posterior.has_log_lik:
         return None
+    groups: list[tuple[int | None, Pool | None]] = [
+        (None, predictive_pool(comparison).drawn(None, draws))
+    ]
     pool = pool_of(comparison)
-    modes: list[int | None] = []
+    for one in drawn_functions(comparison)[:limit]:
+        groups.append((one.id, pool.drawn(one.modes, draws)))
+    functions: list[int | None] = []
     told: list[LogLik] = []
     fresh: list[list[FloatArray]] = []
-    for mode in (None, *(m.id for m in shown_modes(comparison, limit))):
-        picks = pool.draws(mode, draws)
-        if picks is None:
+    for function, drawn in groups:
+        if drawn is None:
             continue
-        modes.append(mode)
+        functions.append(function)
         if posterior.network is None or data is None:
-            told.append(posterior.log_lik_told(pool.eta[picks]))
+            told.append(posterior.log_lik_told(drawn.eta))
             fresh.append([])
         else:
-            weights = posterior.unpack(pool.rows[picks])
+            weights = posterior.unpack(drawn.rows)
             values = posterior.network.log_lik(weights, data.X, data.y, **data.counted_over)
             told.append(LogLik(values, np.zeros(len(values), dtype=bool)))
             fresh.append([posterior.network.log_lik(weights, X, y) for X, y in test_sets])
-    return _scored(modes, told, fresh)
+    return _scored(functions, told, fresh)
 
 
 def _scored(
-    modes: list[int | None], told: list[LogLik], fresh: list[list[FloatArray]]
-) -> ModeScores | None:
+    functions: list[int | None], told: list[LogLik], fresh: list[list[FloatArray]]
+) -> FunctionScores | None:
     """Score groups on the data that every draw of every group gives a finite log likelihood.
 
     Draws for which the generated quantities threw are left out first, then data without a
@@ -143,8 +150,8 @@ def _scored(
     if not kept.any():
         return None
     train = [values[:, kept] for values in train]
-    return ModeScores(
-        tuple(modes),
+    return FunctionScores(
+        tuple(functions),
         [values.mean(axis=1) for values in train],
         [np.concatenate(sets, axis=1).mean(axis=1) if sets else np.empty(0) for sets in fresh],
         np.array([_density(values) for values in train]),
@@ -183,24 +190,24 @@ def _mean(values: FloatArray) -> tuple[float, float]:
 
 
 @styled
-def plot_scores(scores: Mapping[str, ModeScores]) -> Figure:
+def plot_scores(scores: Mapping[str, FunctionScores]) -> Figure:
     """Plot violins of the mean log likelihood per datum on train and test data.
 
     Parameters
     ----------
-    scores : mapping of str to ModeScores
+    scores : mapping of str to FunctionScores
         What `score` returned, by the name of the posterior.
 
     Returns
     -------
     Figure
-        For the whole and each mode, the training data on the left (light) and the test sets
+        For the whole and each function, the training data on the left (light) and the test sets
         on the right (full colour); diamonds are log posterior-predictive densities.
     """
     figure = new_figure(0.6 + 2.7 * len(scores))
     panels = figure.subplots(len(scores), 1, squeeze=False)[:, 0]
     for axes, (name, found) in zip(panels, scores.items(), strict=True):
-        _violins(axes, found)
+        _violins(axes, name, found)
         if len(scores) > 1:
             axes.set_title(name, loc="left", fontweight="bold")
     figure.supylabel("mean log likelihood per datum (nats)", fontsize=10.5)
@@ -211,10 +218,11 @@ def plot_scores(scores: Mapping[str, ModeScores]) -> Figure:
     return figure
 
 
-def _violins(axes: Axes, scores: ModeScores) -> None:
+def _violins(axes: Axes, posterior: str, scores: FunctionScores) -> None:
     shown = []
-    for place, mode in enumerate(scores.modes):
-        colour = WHOLE if mode is None else mode_colour(mode)
+    for place, function in enumerate(scores.functions):
+        colour = WHOLE if function is None else function_colour(function)
+        before = set(axes.get_children())
         _half(axes, scores.train[place], place, -1, tint(colour, 0.65), colour)
         _diamond(axes, place - 0.06, scores.train_density[place], colour)
         shown.append(scores.train[place])
@@ -222,19 +230,31 @@ def _violins(axes: Axes, scores: ModeScores) -> None:
             _half(axes, scores.test[place], place, 1, colour, colour)
             _diamond(axes, place + 0.06, scores.mean_test(place)[0], colour)
             shown.append(scores.test[place])
+        if function is not None:
+            meaning = Mark(posterior, function, says=f"function {function}: {_said(scores, place)}")
+            mark([one for one in axes.get_children() if one not in before], meaning)
     low = min(float(np.quantile(values, 0.005)) for values in shown)
     high = max(float(values.max()) for values in shown)
     high = max(high, scores.train_density.max(), *scores.test_density.ravel())
     height = (high - low) or max(1.0, abs(high))
     axes.set_ylim(low - 0.05 * height, high + 0.08 * height)
-    names = ["whole" if mode is None else f"mode {mode}" for mode in scores.modes]
-    crowded = len(names) > 7
-    axes.set_xticks(range(len(names)), [n.replace("mode ", "") if crowded else n for n in names])
+    names = ["whole" if one is None else f"function {one}" for one in scores.functions]
+    crowded = len(names) > 5
+    short = [name.removeprefix("function ") for name in names]
+    axes.set_xticks(range(len(names)), short if crowded else names)
     if crowded:
-        axes.set_xlabel("mode")
+        axes.set_xlabel("function")
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="x", length=0)
     quiet_grid(axes, "y")
+
+
+def _said(scores: FunctionScores, place: int) -> str:
+    """Return the log predictive densities of a group in words."""
+    text = f"log predictive density {number(scores.train_density[place], 3)} on training data"
+    if scores.n_test_sets:
+        text += f", {with_error(*scores.mean_test(place), most=3)} on test data"
+    return f"{text} (nats a datum)"
 
 
 def _half(axes: Axes, values: FloatArray, x: float, side: int, fill: str, edge: str) -> None:
@@ -256,4 +276,4 @@ def _half(axes: Axes, values: FloatArray, x: float, side: int, fill: str, edge: 
 
 
 def _diamond(axes: Axes, x: float, y: float, colour: str) -> None:
-    axes.plot(x, y, "D", ms=5, mfc="white", mec=colour, mew=1.2, zorder=4)
+    axes.plot(x, y, "D", ms=5, mfc=PAPER, mec=colour, mew=1.2, zorder=4)

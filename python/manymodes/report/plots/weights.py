@@ -1,20 +1,29 @@
-"""The three weights of each mode, and the log evidences."""
+"""The three weights of each function or mode, and the log evidences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison, ModeSummary
+from manymodes.modes.functions import FunctionSummary
+from manymodes.report.format import nats, percent
+from manymodes.report.plots.marks import Mark, mark
 from manymodes.report.plots.style import (
+    PAPER,
+    SOFT,
     WHOLE,
     by_name,
-    mode_colour,
+    function_colour,
+    mode_colours,
     new_figure,
     quiet_grid,
     styled,
@@ -30,51 +39,98 @@ _RUNS = {"nested": "o", "tempered": "s"}
 
 
 @styled
-def plot_weights(comparison: Comparison) -> Figure:
-    """Plot evidence weight, stacking weight and occupancy of each prominent mode side by side.
+def plot_weights(comparison: Comparison, *, by: str = "function") -> Figure:
+    """Plot evidence weight, stacking weight and occupancy side by side.
 
     Parameters
     ----------
     comparison : Comparison
         The comparison of one posterior. A weight without an estimate is left out.
+    by : {"function", "mode"}
+        Whether a row is a function, or a prominent mode. The modes of a function stand together.
 
     Returns
     -------
     Figure
-        Horizontal bars in per cent with their standard errors. If there are few modes, each
+        Horizontal bars in per cent with their standard errors. If there are few rows, each
         value is written; otherwise only values too small for a bar are.
+
+    Raises
+    ------
+    InputError
+        ``by`` is neither.
     """
-    modes = comparison.prominent[:_MOST_ROWS]
-    kinds = [k for k in WEIGHTS if any(np.isfinite(_estimate(m, k).value) for m in modes)]
+    rows = _rows(comparison, by)
+    kinds = [k for k in WEIGHTS if any(np.isfinite(getattr(r.shown, k).value) for r in rows)]
     step = 1 / (len(kinds) + 0.8)
-    few = len(modes) <= _LABEL_ALL
-    figure = new_figure(0.95 + (0.22 if few else 0.145) * (len(kinds) + 0.8) * len(modes))
+    few = len(rows) <= _LABEL_ALL
+    figure = new_figure(0.95 + (0.22 if few else 0.145) * (len(kinds) + 0.8) * len(rows))
     axes = figure.subplots()
-    for row, mode in enumerate(modes):
-        for place, kind in enumerate(kinds):
-            y = row + (place - (len(kinds) - 1) / 2) * step
-            _bar(axes, y, step, mode, kind, label_all=few)
-    axes.set_yticks(range(len(modes)), [f"mode {mode.id}" for mode in modes])
-    axes.invert_yaxis()
+    for place, row in enumerate(rows):
+        for number, kind in enumerate(kinds):
+            y = place + (number - (len(kinds) - 1) / 2) * step
+            _bar(axes, y, step, row, kind, label_all=few)
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(left=0)
-    axes.margins(x=0.12, y=0.01)
+    axes.margins(x=0.12)
     axes.set_xlabel("weight (%)")
     quiet_grid(axes)
-    handles = [Patch(**_look(WHOLE, kind), label=kind) for kind in kinds]
+    handles = [Patch(**_look(WHOLE, WHOLE, kind), label=kind) for kind in kinds]
     figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.4)
     return figure
 
 
-def _bar(axes: Axes, y: float, step: float, mode: ModeSummary, kind: str, label_all: bool) -> None:
-    estimate = _estimate(mode, kind)
+@dataclass(frozen=True)
+class _Row:
+    """A function or a mode, with its name and colours."""
+
+    shown: FunctionSummary | ModeSummary
+    name: str
+    colour: str
+    edge: str
+    meaning: Mark
+
+
+def _rows(comparison: Comparison, by: str) -> list[_Row]:
+    if by == "function":
+        return [
+            _Row(one, name := f"function {one.id}", hue, hue, Mark(function=one.id, says=name))
+            for one in comparison.shown_functions[:_MOST_ROWS]
+            for hue in [function_colour(one.id)]
+        ]
+    if by != "mode":
+        raise InputError(f"by: '{by}' is neither 'function' nor 'mode'")
+    colours = mode_colours(comparison)
+    modes = comparison.prominent[:_MOST_ROWS]
+    return [
+        _Row(
+            mode,
+            f"mode {mode.id}",
+            colours[mode.id],
+            function_colour(mode.function),
+            Mark(
+                function=mode.function,
+                mode=mode.id,
+                says=f"mode {mode.id} of function {mode.function}",
+            ),
+        )
+        for mode in sorted(modes, key=lambda mode: (mode.function, mode.id))
+    ]
+
+
+def _bar(axes: Axes, y: float, step: float, row: _Row, kind: str, label_all: bool) -> None:
+    estimate: Estimate = getattr(row.shown, kind)
     if not np.isfinite(estimate.value):
         return
     value, sd = 100 * estimate.value, 100 * np.nan_to_num(estimate.sd)
-    axes.barh(y, value, height=0.86 * step, **_look(mode_colour(mode.id), kind))
+    meaning = replace(row.meaning, says=f"{row.meaning.says}: {kind} {percent(estimate)}")
+    mark(axes.barh(y, value, height=0.86 * step, **_look(row.colour, row.edge, kind)), meaning)
     low = min(sd, value)
     if sd > 0:
-        axes.errorbar(value, y, xerr=[[low], [sd]], color=WHOLE, lw=1, capsize=2, fmt="none")
+        bar = axes.errorbar(value, y, xerr=[[low], [sd]], color=WHOLE, lw=1, capsize=2, fmt="none")
+        mark(bar, replace(meaning, says=""))
     if label_all or estimate.value < _TINY:
         axes.annotate(
             "0" if value == 0 else f"{value:.2g}" if value < 1 else f"{value:.0f}",
@@ -83,25 +139,19 @@ def _bar(axes: Axes, y: float, step: float, mode: ModeSummary, kind: str, label_
             textcoords="offset points",
             va="center",
             fontsize=8.5 if label_all else 7.5,
-            color="#5b616a",
+            color=SOFT,
         )
 
 
-def _look(colour: str, kind: str) -> dict[str, Any]:
-    """Return how a weight's bar is filled: full, light and hatched, or empty."""
-    fill = {"evidence": colour, "stacking": tint(colour, 0.62), "occupancy": "white"}[kind]
-    hatch = "////" if kind == "stacking" else None
-    return {"facecolor": fill, "edgecolor": colour, "linewidth": 1.1, "hatch": hatch}
-
-
-def _estimate(mode: ModeSummary, kind: str) -> Estimate:
-    estimate: Estimate = getattr(mode, kind)
-    return estimate
+def _look(colour: str, edge: str, kind: str) -> dict[str, Any]:
+    """Return how a weight's bar is filled: full, light, or empty."""
+    fill = {"evidence": colour, "stacking": tint(edge, 0.7), "occupancy": PAPER}[kind]
+    return {"facecolor": fill, "edgecolor": edge, "linewidth": 1.1}
 
 
 @styled
 def plot_evidence(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
-    """Plot the log evidence of each posterior, its runs and its prominent modes.
+    """Plot the log evidence of each posterior, its runs and its functions.
 
     Parameters
     ----------
@@ -115,28 +165,38 @@ def plot_evidence(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
         (nested) and squares (tempered).
     """
     found = {n: c for n, c in by_name(comparisons).items() if c.integrals}
-    rows = [len(c.integrals) + len(c.prominent[:_MOST_ROWS]) for c in found.values()]
+    rows = [len(c.integrals) + len(_weighed(c)) for c in found.values()]
     figure = new_figure(0.75 + 0.24 * sum(rows) + 0.35 * len(rows))
     grid = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)
     for axes, (name, comparison) in zip(grid[:, 0], found.items(), strict=True):
-        _evidences(axes, comparison)
+        _evidences(axes, comparison, name)
         if len(found) > 1:
             axes.set_title(name, loc="left", fontweight="bold")
     grid[-1, 0].set_xlabel("log evidence (nats)")
     return figure
 
 
-def _evidences(axes: Axes, comparison: Comparison) -> None:
-    modes = comparison.prominent[:_MOST_ROWS]
+def _weighed(comparison: Comparison) -> list[FunctionSummary]:
+    """Return the functions with a prominent mode and a known evidence."""
+    told = {mode.function for mode in comparison.prominent}
+    known = [f for f in comparison.functions if f.id in told and np.isfinite(f.log_z.value)]
+    return known[:_MOST_ROWS]
+
+
+def _evidences(axes: Axes, comparison: Comparison, posterior: str) -> None:
+    functions = _weighed(comparison)
     engines = comparison.integrals
     for row, (name, one) in enumerate(engines.items()):
         runs = one.log_z_by_run
         axes.plot(runs, np.full(len(runs), row), _RUNS[name], mfc="none", mec=WHOLE, alpha=0.55)
         _point(axes, Estimate(one.log_z, one.log_z_sd), row, WHOLE, "D")
-    for row, mode in enumerate(modes, start=len(engines)):
-        if np.isfinite(mode.log_z.value):
-            _point(axes, mode.log_z, row, mode_colour(mode.id), "o")
-    rows = [*(f"whole, {name}" for name in engines), *(f"mode {m.id}" for m in modes)]
+    for row, function in enumerate(functions, start=len(engines)):
+        says = f"function {function.id}: log evidence {nats(function.log_z)} nats"
+        colour = function_colour(function.id)
+        mark(
+            _point(axes, function.log_z, row, colour, "o"), Mark(posterior, function.id, says=says)
+        )
+    rows = [*(f"whole, {name}" for name in engines), *(f"function {f.id}" for f in functions)]
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -144,8 +204,8 @@ def _evidences(axes: Axes, comparison: Comparison) -> None:
     quiet_grid(axes)
 
 
-def _point(axes: Axes, estimate: Estimate, y: float, colour: str, marker: str) -> None:
+def _point(axes: Axes, estimate: Estimate, y: float, colour: str, marker: str) -> Container:
     sd = float(np.nan_to_num(estimate.sd))
-    axes.errorbar(
+    return axes.errorbar(
         estimate.value, y, xerr=sd, fmt=marker, color=colour, ms=5.5, capsize=3, elinewidth=1.4
     )
