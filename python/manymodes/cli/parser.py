@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     _add_merge(commands)
     _add_compare(commands)
     _add_predict(commands)
+    _add_plot(commands)
     _add_export(commands)
     _add_audit(commands)
 
@@ -388,7 +389,7 @@ def _add_predict(commands: Any) -> None:
         type=out_path,
         help="where to write: .csv or .parquet (default: CSV to the terminal)",
     )
-    add_overwrite(predict, "replace the file of --out")
+    add_overwrite(predict, "replace the files of --out and --plot")
     predict.add_argument(
         "--decimal",
         metavar="MARK",
@@ -432,8 +433,54 @@ def _add_predict(commands: Any) -> None:
         metavar="K",
         help="use every K-th draw of a chain (default: %(default)s)",
     )
+    predict.add_argument(
+        "--plot",
+        type=out_path,
+        metavar="FILE",
+        help="draw the predictions, as .png, .svg or .pdf (default: none)",
+    )
     predict.add_argument("--json", action="store_true", help="as JSON on standard output")
     predict.add_argument("--quiet", action="store_true", help="no progress and no summary")
+
+
+FIGURES = {
+    "data": "the data, and the mean prediction",
+    "predictions": "predictions with intervals: a band, maps, or predicted against observed",
+    "weights": "the three weights of each function",
+    "corner": "weights of the network, or parameters, one by one and two by two",
+    "evidence": "log evidences, of runs and functions",
+    "landscape": "the log density with respect to the prior on the way between two modes",
+}
+"""The figures of ``plot``, each in a line."""
+
+
+def _add_plot(commands: Any) -> None:
+    plot = commands.add_parser("plot", help="one figure of a run")
+    plot.add_argument("run_folder", type=Path, metavar="RUN", help="a run with draws")
+    plot.add_argument(
+        "figure",
+        choices=tuple(FIGURES),
+        metavar="FIGURE",
+        help="one of these" + "".join(f"\n{name}: {said}" for name, said in FIGURES.items()),
+    )
+    plot.add_argument(
+        "--out", type=out_path, required=True, help="the file to write: .png, .svg or .pdf"
+    )
+    add_overwrite(plot, "replace the file of --out")
+    plot.add_argument(
+        "--modes",
+        type=positive,
+        nargs=2,
+        metavar=("I", "J"),
+        help="landscape: the numbers of the two modes (default: the first of two functions)",
+    )
+    plot.add_argument(
+        "--interval",
+        type=float,
+        metavar="SHARE",
+        help="predictions: what intervals hold (default: 0.9)",
+    )
+    add_output(plot)
 
 
 def _add_export(commands: Any) -> None:

@@ -147,7 +147,7 @@ def find_modes(
     if chains is None and nested is None and tempered is None:
         raise InputError("modes: neither chains nor nested nor tempered runs were given")
     record = climb_record(posterior, kept)
-    landscape = _landscape(posterior, chains, nested, tempered, seed, record)
+    landscape = landscape_of(posterior, chains, nested, tempered, seed, record)
     with Explorer(landscape, record, workers) as explorer:
         return _explored(explorer, chains, nested, tempered, settings, seed, quiet)
 
@@ -262,7 +262,7 @@ def _pilot(explorer: Explorer, pools: list[_Pool], climbed: list[IntArray]) -> i
     return len(atlas)
 
 
-def _landscape(
+def landscape_of(
     posterior: Posterior,
     chains: Chains | None,
     nested: Nested | None,
