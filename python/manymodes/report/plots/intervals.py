@@ -381,7 +381,7 @@ def _maps(scene: _Places) -> Figure:
                 drawn, ax=axes, location="top", shrink=0.9, pad=0.02, ticks=steps[::2],
                 format="%.2g", label=_label(what),
             )  # fmt: skip
-            dots(axes, *scene.X.T, WHOLE, 1.6)
+            dots(axes, scene.X[:, 0], scene.X[:, 1], WHOLE, 1.6)
             axes.set_xlim(sides[0][0], sides[0][-1])
             axes.set_ylim(sides[1][0], sides[1][-1])
     figure.supxlabel(_label(scene.names.inputs[0]), fontsize=10.5)

@@ -11,6 +11,7 @@ from manymodes.modes.comparison import Comparison
 from manymodes.modes.landscape import LOWEST
 from manymodes.modes.path_between import Way, path_between
 from manymodes.report.plots.style import PALE, function_colour, new_figure, quiet_grid, styled
+from manymodes.types import FloatArray
 
 _NEAR = 3
 _LABEL = 0.02
@@ -104,6 +105,6 @@ def plot_landscape(
     return figure
 
 
-def _shown(way: Way) -> tuple[object, object]:
+def _shown(way: Way) -> tuple[FloatArray, FloatArray]:
     """Return the curve of a way, with gaps where the density is zero."""
     return way.along, np.where(way.heights > LOWEST, way.heights, np.nan)
