@@ -46,6 +46,7 @@ from .results.run_directory import load as load
 from .results.stacked_draws import stack_draws as stack_draws
 from .runtime.executors import dask_executor as dask_executor
 from .runtime.executors import mpi_executor as mpi_executor
+from .sampling.adoption.adopt import adopt_chains as adopt_chains
 from .sampling.chains.chains import Chains as Chains
 from .sampling.chains.chains import run_chains as run_chains
 from .sampling.chains.nuts_settings import NutsSettings as NutsSettings

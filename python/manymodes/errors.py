@@ -133,5 +133,9 @@ class RecordWarning(ManymodesWarning):
     """What earlier commands kept about a run's modes cannot be used: it is computed again."""
 
 
+class AdoptionWarning(ManymodesWarning):
+    """Chains that were made elsewhere are taken in, and something of them could not be checked."""
+
+
 class TableWarning(ManymodesWarning):
     """A table can be read, and may not mean what it says."""

@@ -49,11 +49,11 @@ def joined(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def modes_named(ids: Sequence[int]) -> str:
+def modes_named(ids: Sequence[int], noun: str = "mode") -> str:
     """Return ``mode 3`` or ``modes 1, 2 and 5``; of many modes their number and the first few."""
     if len(ids) > _MOST_MODES:
-        return f"{len(ids)} modes ({', '.join(map(str, ids[:_FIRST_MODES]))}, ...)"
-    return f"mode{'' if len(ids) == 1 else 's'} {joined([str(i) for i in ids])}"
+        return f"{len(ids)} {noun}s ({', '.join(map(str, ids[:_FIRST_MODES]))}, ...)"
+    return f"{noun}{'' if len(ids) == 1 else 's'} {joined([str(i) for i in ids])}"
 
 
 def quoted(text: object) -> str:

@@ -26,8 +26,7 @@ from manymodes.report.diagnosis_verdict import verdict
 from manymodes.report.findings import finding
 from manymodes.report.plots import plot_accumulation, plot_switching, plot_traces
 from manymodes.report.terminal import diagnosis_text
-from manymodes.statistics.chain_weightings import HeldOutScore, weighings
-from manymodes.statistics.estimate import Estimate
+from manymodes.statistics.chain_weightings import weighings
 from seeds import seeded
 from sentences import tells
 
@@ -302,28 +301,11 @@ def apart(lpd: np.ndarray, *, evidence: bool = False) -> Comparison:
     return replace(comparison, weighings=found)
 
 
-def test_the_verdict_names_the_weights_to_use() -> None:
+def test_the_share_of_draws_of_chains_that_do_not_mix_is_no_probability() -> None:
     lpd = np.full((4, 60), -3.0) + 0.05 * normal(4, 60)
-    lpd[:2, ::2] += 2.5  # each mode explains its half of the data
-    lpd[2:, 1:20:2] += 2.5
-    one_sided = apart(lpd)
-    text = verdict(diagnose(one_sided))
-    assert tells(text, "predictions", "stacking weights", "left out")
+    text = verdict(diagnose(apart(lpd)))
     assert "did not mix" in text
     assert "is not its probability" in text
-    # These numbers and folds alone: others let uniform weights score better than stacking, by
-    # 0.2 nats of 180, which is true, and another answer.
-    alike = -3.0 + 0.01 * np.random.default_rng(1).normal(size=(4, 60))
-    even = verdict(diagnose(apart(alike, evidence=True)))
-    assert tells(even, "predictions", "evidence weights", "probabilities")
-    scores = tuple(
-        HeldOutScore(
-            one.name, Estimate(-90.0, 2.0), Estimate(9.0 if one.name == "uniform" else 0.0, 1.5)
-        )
-        for one in one_sided.weighings
-    )
-    text = verdict(diagnose(replace(one_sided, held_out=scores)))
-    assert tells(text, "uniform weights", "held-out rows", "9.0 ± 1.5 nats better")
 
 
 def test_chains_that_mix_need_no_weights() -> None:

@@ -71,6 +71,15 @@ def test_every_case_has_its_weights_and_its_reason(
     assert found.as_dict()["why"] == why
 
 
+def test_the_difference_of_scores_is_told_with_its_error() -> None:
+    text = recommendation_text(recommend(comparison(**{**CHAINS_ALONE, "weighings": EVEN})), "RUN")
+    assert "observations left out (cross-validated)" in text
+    assert "5.0 ± 1.0 nats" in text
+    held = recommendation_text(recommend(comparison(held_out=BAD)), "RUN")
+    assert "held-out rows" in held
+    assert "\u22129.0 ± 1.0 nats" in held
+
+
 def test_chain_stacking_is_never_recommended_for_its_own_noise() -> None:
     noise = (scored("stacking", 0.0), scored("chain stacking", 9.0, 0.1), *EVEN[1:])
     found = recommend(comparison(**CHAINS_ALONE, weighings=noise))

@@ -10,8 +10,8 @@ import pytest
 from made_comparisons import make, several
 from manymodes.modes.comparison import Comparison
 from manymodes.networks.network import Network
+from manymodes.report.copies_words import copies_words
 from manymodes.report.format import percent, share_interval
-from manymodes.report.function_table import copies_words
 from manymodes.report.terminal import comparison_table
 from manymodes.statistics.estimate import Estimate
 
@@ -41,11 +41,16 @@ def test_copies_are_one_line_with_their_weights_together() -> None:
 @pytest.mark.parametrize(
     ("kinds", "copies", "network", "said"),
     [
-        ([0, 0, 0], [8, 8, 8], TANH, "8 = 2!·2²"),
-        ([0, 0, 1], [8, 8, 8], TANH, "16: 8 copies (8 = 2!·2²) of each of 2 modes"),
-        ([0, 0, 0], [4, 4, 4], TANH, "4 copies of one mode"),
-        ([0, 1, 2], [1, 1, 1], None, "3, no copies of one another"),
-        ([0], [1], TANH, ""),
+        ([0, 0, 0], [8, 8, 8], TANH, "8 copies = 2!·2²; five of them hold no draw"),
+        (
+            [0, 0, 1],
+            [8, 8, 8],
+            TANH,
+            "16: 8 copies = 2!·2² of each of two modes; 13 of them hold no draw",
+        ),
+        ([0, 0, 0], [4, 4, 4], TANH, "4 copies; one of them holds no draw"),
+        ([0, 1, 2], [1, 1, 1], None, "3 modes, no copies of one another"),
+        ([0], [1], TANH, "one mode"),
     ],
 )
 def test_the_number_of_copies_is_explained(

@@ -23,7 +23,6 @@ from manymodes.report import DataNames, Table, kept_names, write_report
 from manymodes.report.cautions import cautions
 from manymodes.report.findings import finding, prediction_sentence
 from manymodes.report.format import percent, with_error
-from manymodes.report.functions import copies_in_words
 from manymodes.report.names import measured
 from manymodes.report.opening import headline
 from manymodes.report.plots import (
@@ -543,19 +542,6 @@ def test_only_what_exceeds_its_error_is_a_headline(
 def test_without_an_evidence_there_is_no_weight_in_the_headline() -> None:
     assert "No evidence was computed" in headline(make(nested=False))
     assert "known evidence" in headline(make(modes=UNREACHED))
-
-
-def test_copies_are_counted_and_explained() -> None:
-    tanh = Network(1, (2,), activation="tanh")
-    eight = replace(make().functions[0], modes=tuple(range(1, 9)), copies=8, kinds=(8,))
-    assert copies_in_words(eight, tanh) == "8 copies = 2!·2²"
-    assert copies_in_words(replace(eight, modes=(1, 2, 3)), tanh) == (
-        "8 copies = 2!·2²; five of them hold no draw and are counted"
-    )
-    assert copies_in_words(replace(eight, copies=6, kinds=(6,), modes=(1,) * 6), tanh) == "6 copies"
-    two = replace(eight, copies=2, kinds=(1, 1), modes=(1, 2))
-    assert copies_in_words(two, tanh) == copies_in_words(two, None) == "2 modes"
-    assert copies_in_words(replace(two, copies=1, kinds=(1,), modes=(1,)), tanh) == "one mode"
 
 
 def test_relu_networks_are_told_of_their_valley(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from manymodes.cli.merge_command import merge_command
 from manymodes.cli.option_groups import settings_of
 from manymodes.cli.parser import parser
 from manymodes.cli.plot_command import plot_command
-from manymodes.cli.run_commands import compare_command, sample_command, show
+from manymodes.cli.run_commands import adopt_command, compare_command, sample_command, show
 from manymodes.cli.streams import (
     abandon_output,
     flush_output,
@@ -306,6 +306,7 @@ _COMMANDS: dict[str, Command] = {
     "setup": _setup,
     "network": network_command,
     "sample": sample_command,
+    "adopt": adopt_command,
     "evidence": evidence_command,
     "merge": merge_command,
     "compare": compare_command,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from manymodes.sampling.tempered.settings import TemperedSettings
 
 
-def add_posterior(parser: argparse.ArgumentParser) -> None:
+def add_posterior(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
     """Add what is sampled, and how its likelihood is computed."""
     parser.add_argument(
         "posterior",
@@ -26,17 +26,31 @@ def add_posterior(parser: argparse.ArgumentParser) -> None:
         metavar="NET | MODEL.stan DATA.json",
         help="the folder of a network, or a Stan program and its data, if it has any",
     )
-    add_likelihood(parser)
+    add_likelihood(parser, threads=threads)
 
 
-def add_likelihood(parser: argparse.ArgumentParser) -> None:
-    """Add how a network's likelihood is computed."""
+def add_chain_files(parser: argparse.ArgumentParser) -> None:
+    """Add the files of chains that were made elsewhere."""
+    parser.add_argument(
+        "--chains",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="CSV files of CmdStan, from any interface; NetCDF or Zarr of ArviZ; JSON of "
+        "posteriordb; a folder or a quoted pattern stands for the files in it",
+    )
+
+
+def add_likelihood(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
+    """Add how a network's likelihood is computed, and by how many threads."""
     group = parser.add_argument_group("a network's likelihood")
     group.add_argument(
         "--no-kernel",
         action="store_true",
         help="compute it as the Stan program says, not in C++: the same density, slower",
     )
+    if not threads:
+        return
     group.add_argument(
         "--threads-per-chain",
         type=_threads,

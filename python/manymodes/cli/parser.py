@@ -10,6 +10,7 @@ from typing import Any
 from manymodes._version import __version__
 from manymodes.cli.arguments import Parser, whole
 from manymodes.cli.option_groups import (
+    add_chain_files,
     add_common,
     add_evidence,
     add_likelihood,
@@ -69,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("sample", help="many chains, stacked and diagnosed", fill=_fill_sample)
     commands.add_parser(
+        "adopt", help="chains that were made elsewhere, stacked and diagnosed", fill=_fill_adopt
+    )
+    commands.add_parser(
         "evidence",
         help="the evidence of every mode, by tempering and nested sampling",
         fill=_fill_evidence,
@@ -113,6 +117,15 @@ def _fill_sample(sample: argparse.ArgumentParser) -> None:
     add_many_chains(sample, defaults)
     add_common(sample)
     add_no_modes(sample)
+
+
+def _fill_adopt(adopt: argparse.ArgumentParser) -> None:
+    add_posterior(adopt, threads=False)
+    add_chain_files(adopt)
+    adopt.add_argument("--out", type=out_path, required=True, help="the run directory")
+    add_overwrite(adopt, "replace the results in --out; files that manymodes did not write stay")
+    add_output(adopt)
+    add_no_modes(adopt)
 
 
 def _fill_evidence(evidence: argparse.ArgumentParser) -> None:

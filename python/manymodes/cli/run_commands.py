@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ _COLUMNS = 88
 
 def sample_command(options: argparse.Namespace) -> int:
     """Run many chains of NUTS."""
-    from manymodes.results.run_directory import run_directory, write_chains
+    from manymodes.results.run_directory import run_directory
     from manymodes.sampling.chains.chains import run_chains
     from manymodes.sampling.chains.settings import ChainSettings
 
@@ -45,8 +45,8 @@ def sample_command(options: argparse.Namespace) -> int:
         keep_posterior(options, posterior)
         chains = run_chains(posterior, settings, out=options.out, **place_of(options, executor))
         whole = options.part is None  # the others' draws may be anywhere; merge writes the file
-        if whole and not write_chains(chains, options.out) and not options.quiet:
-            print("manymodes: chains.nc leaves log_likelihood out: it is large", file=sys.stderr)
+        if whole:
+            _write_chains(options, chains)
         for index, message in chains.failures.items():
             print(f"manymodes: chain {index} failed: {message}", file=sys.stderr)
         if options.no_modes or not whole:
@@ -65,6 +65,53 @@ def finish_chains(options: argparse.Namespace, posterior: Posterior, chains: Cha
             print(line, file=sys.stderr)
     said = health.as_dict() | {"draws": chains.n_draws}
     return finish_without_modes(options, posterior, {"chains": chains}, said)
+
+
+def adopt_command(options: argparse.Namespace) -> int:
+    """Take chains that were made elsewhere."""
+    from manymodes.results.our_files import removed_by
+    from manymodes.results.run_directory import run_directory
+    from manymodes.runtime.storage import held_folder
+    from manymodes.sampling.adoption.adopt import Prepared, prepared_chains, refuse_chains
+    from manymodes.sampling.adoption.sources import FileSource, sources_of
+
+    posterior = checked_posterior(options)
+    sources = sources_of(options.chains)
+    files = [source.path for source in sources if isinstance(source, FileSource)]
+    doomed = removed_by(options.out, files) if options.overwrite else None
+    if doomed is not None:
+        raise InputError(
+            f"--chains: {doomed} is in the directory that --overwrite empties: copy it to another "
+            "place, or choose another --out"
+        )
+    taken: list[Prepared] = []
+    with ExitStack() as stack:
+
+        def prepare() -> None:
+            if not options.overwrite:
+                bind(options, posterior)
+                refuse_chains(options.out)
+            prepared = prepared_chains(posterior, sources, options.out, quiet=options.quiet)
+            taken.append(stack.enter_context(prepared))
+
+        reads = [*options.posterior, *files]
+        held = run_directory(options.out, overwrite=options.overwrite, reads=reads, ready=prepare)
+        with held:
+            folder = options.out.resolve() / "chains"
+            with held_folder(folder):
+                chains = taken[0].placed(folder)
+            keep_posterior(options, posterior)
+            _write_chains(options, chains)
+            if options.no_modes:
+                return finish_chains(options, posterior, chains)
+            return finish(options, posterior, "adopt", chains=chains)
+
+
+def _write_chains(options: argparse.Namespace, chains: Chains) -> None:
+    from manymodes.results.run_directory import write_chains
+
+    if not write_chains(chains, options.out) and not options.quiet:
+        print("manymodes: chains.nc leaves log_likelihood out: it is large", file=sys.stderr)
 
 
 def compare_command(options: argparse.Namespace) -> int:
@@ -106,9 +153,9 @@ def _named_posterior(files: Sequence[Path], *, no_kernel: bool) -> Posterior:
 
 def checked_posterior(options: argparse.Namespace) -> Posterior:
     """Return the named posterior; refuse data that do not fit before anything is removed."""
-    if options.no_kernel and (options.threads_per_chain or 1) > 1:
+    if options.no_kernel and (getattr(options, "threads_per_chain", None) or 1) > 1:
         raise InputError("--threads-per-chain needs the kernel: leave --no-kernel out, or this")
-    if options.resume and options.overwrite:
+    if getattr(options, "resume", False) and options.overwrite:
         raise InputError("--overwrite removes what --resume would continue: leave one of them out")
     posterior = _named_posterior(options.posterior, no_kernel=options.no_kernel)
     posterior.compile(quiet=options.quiet).model  # noqa: B018
@@ -310,10 +357,11 @@ def finish_without_modes(
     options: argparse.Namespace,
     posterior: Posterior,
     drawn: Mapping[str, Chains | Nested | Tempered],
-    said: Mapping[str, float],
+    said: Mapping[str, float | None],
 ) -> int:
     """Say what each engine drew; remove a summary of earlier draws, which is no longer true."""
     from manymodes.modes.active_units import posterior_active
+    from manymodes.report.format import NOTHING
     from manymodes.report.terminal import active_lines
     from manymodes.results.run_directory import REPORT, SUMMARY
     from manymodes.runtime.storage import json_text
@@ -332,7 +380,10 @@ def finish_without_modes(
             entry["active"] = {name: one.as_dict() for name, one in active.items()}
         print(json_text({"posteriors": {posterior.name: entry}}))
     elif not options.quiet:
-        figures = ", ".join(f"{name} {value:.6g}" for name, value in said.items())
+        figures = ", ".join(
+            f"{name} {NOTHING if value is None else format(value, '.6g')}"
+            for name, value in said.items()
+        )
         part = getattr(options, "part", None)
         what, then = engine, f"for modes: manymodes compare {options.out}"
         if part is not None:

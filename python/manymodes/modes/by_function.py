@@ -7,6 +7,8 @@ predictions it is nearest to, if it lies within their spread.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
@@ -26,7 +28,7 @@ MOST_OWN = 0.8
 
 _DRAWS = 400  # of each function or engine, which tell what is predicted
 _INPUTS = 400  # of the data, at which predictions are compared
-_OUTSIDE = 2.0  # spreads from every function: such a draw belongs to none of them
+_OUTSIDE = 1.25  # times farther from a function than any of its own draws: none of its
 _AT_ONCE = 500  # draws whose predictions are in memory
 _LEAST = 0.01  # of the draws outside of all functions, below which they count to the nearest
 
@@ -60,15 +62,18 @@ def functions_as_modes(
     Notes
     -----
     A draw's distance from a function is the root mean square over the inputs of its difference from
-    the function's mean, in units of the function's posterior spread: about one for its own draws.
+    the function's mean, in units of the function's posterior spread: about one for its own draws. A
+    draw is outside if it is farther by a quarter than the farthest of the chains' own draws.
     """
     places = _places(posterior)
     empty = np.empty(0, dtype=np.intp)
-    centres: list[tuple[FloatArray, FloatArray]] = []
+    centres: list[_Function] = []
     of_chains = empty
     if chains is not None:
         groups = group_chains(chains).of_chain
-        centres = [_moments(chains, np.flatnonzero(groups == g), places) for g in np.unique(groups)]
+        centres = [
+            _function(chains, np.flatnonzero(groups == g), places) for g in np.unique(groups)
+        ]
         of_chains = np.where(chains.present, groups[:, None], -1)
     labels: dict[str, IntArray] = {}
     for name, engine in (("tempered", tempered), ("nested", nested)):
@@ -114,41 +119,65 @@ def _values(posterior: Posterior, eta: FloatArray, places: IntArray) -> FloatArr
     return np.concatenate(found)
 
 
-def _moments(chains: Chains, members: IntArray, places: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and variance of what some chains predict."""
+@dataclass(frozen=True, eq=False)
+class _Function:
+    """A function that chains sample: mean and variance of its predictions, and its reach.
+
+    Attributes
+    ----------
+    mean, variance : arrays of shape (n,)
+        Over its draws.
+    reach : float
+        How far its own draws lie from the mean at most, in units of the spread.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    reach: float = float("inf")
+
+    def distance(self, values: FloatArray) -> FloatArray:
+        """Return how far predictions, shape (S, n), are from the mean, in units of the spread."""
+        known = np.isfinite(self.mean) & np.isfinite(values).all(axis=0)
+        if not known.any():
+            return np.full(len(values), np.inf)
+        gap = (values[:, known] - self.mean[known]) ** 2 / (self.variance[known] + 1e-12)
+        return np.asarray(np.sqrt(gap.mean(axis=1)))
+
+
+def _function(chains: Chains, members: IntArray, places: IntArray) -> _Function:
+    """Return the function that some chains sample."""
     each = max(2, _DRAWS // len(members))
     eta = [
         chains.eta[c, np.unique(np.linspace(0, chains.lengths[c] - 1, each).astype(int))]
         for c in members.tolist()
     ]
-    return known_moments(_values(chains.posterior, np.concatenate(eta), places))
+    values = _values(chains.posterior, np.concatenate(eta), places)
+    found = _Function(*known_moments(values))
+    return replace(found, reach=float(found.distance(values).max()))
 
 
-def _assign(
-    engine: Nested | Tempered, centres: list[tuple[FloatArray, FloatArray]], places: IntArray
-) -> IntArray:
+def _assign(engine: Nested | Tempered, functions: list[_Function], places: IntArray) -> IntArray:
     """Return the function of each draw of an engine; new numbers for those outside of all."""
     values = _values(engine.posterior, engine.eta, places)
     nearest = np.zeros(len(values), dtype=np.intp)
     distance = np.full(len(values), np.inf)
-    for number, (mean, variance) in enumerate(centres):
-        known = np.isfinite(mean) & np.isfinite(values).all(axis=0)
-        gap = (values[:, known] - mean[known]) ** 2 / (variance[known] + 1e-12)
-        own = np.sqrt(gap.mean(axis=1)) if known.any() else np.full(len(values), np.inf)
+    for number, function in enumerate(functions):
+        own = function.distance(values) / function.reach
         nearest[own < distance] = number
         distance = np.minimum(distance, own)
     outside = distance > _OUTSIDE
-    if centres and engine.weights[outside].sum() < _LEAST:
+    if functions and engine.weights[outside].sum() < _LEAST:
         return nearest
-    nearest[outside] = len(centres) + _clusters(values[outside], centres)
+    nearest[outside] = len(functions) + _clusters(values[outside], functions)
     return nearest
 
 
-def _clusters(values: FloatArray, centres: list[tuple[FloatArray, FloatArray]]) -> IntArray:
+def _clusters(values: FloatArray, functions: list[_Function]) -> IntArray:
     """Return clusters of draws outside of all functions, of about the spread that those have."""
-    if not centres:  # nothing tells how far the draws of one function scatter
+    if not functions:  # nothing tells how far the draws of one function scatter
         return np.zeros(len(values), dtype=np.intp)
-    spread = np.sqrt(np.median([variance for _, variance in centres], axis=0) + 1e-12)
+    spread = np.sqrt(np.median([one.variance for one in functions], axis=0) + 1e-12)
+    reach = float(np.median([one.reach for one in functions]))
     scaled = np.nan_to_num(values / spread)
     some = np.unique(np.linspace(0, len(values) - 1, min(len(values), _DRAWS)).astype(int))
     if len(some) < 2:
@@ -162,7 +191,7 @@ def _clusters(values: FloatArray, centres: list[tuple[FloatArray, FloatArray]]) 
         )
     )
     upper = gaps[np.triu_indices(len(some), 1)]
-    found = fcluster(linkage(upper, "average"), t=_OUTSIDE * np.sqrt(2), criterion="distance") - 1
+    found = fcluster(linkage(upper, "average"), t=_OUTSIDE * reach, criterion="distance") - 1
     means = np.stack([chosen[found == k].mean(axis=0) for k in range(found.max() + 1)])
     far = (scaled**2).mean(axis=1)[:, None] - 2 * scaled @ means.T / scaled.shape[1]
     return np.asarray((far + (means**2).mean(axis=1)).argmin(axis=1), dtype=np.intp)

@@ -456,6 +456,7 @@ class Comparison(Shown):
             "retried": int((chains.attempts > 0).sum()),
             "draws": chains.n_draws,
             "divergences": chains.divergences,
+            "adopted": chains.adopted,
             "seconds": float(chains.seconds.sum()),
             "sampling_seconds": float(chains.sampling_seconds.sum()),
             "rhat_weights": worst(self.rhat_weights),
@@ -589,7 +590,7 @@ def _compare(
     labels, functions = numbered(
         order, modes.functions, by_weight, modes.kept_numbers, record.known
     )
-    if modes.climbs:
+    if not modes.are_functions:
         keep_numbers(record, modes.peaks, labels, functions)
     summaries = tuple(
         ModeSummary(

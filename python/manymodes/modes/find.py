@@ -385,13 +385,16 @@ def _starts(
     """Return the mode that the starting point of each chain climbs to, -1 if none is known."""
     if chains is None or chains.n_chains > _STARTS_PER_CLIMB * settings.climbs:
         return np.empty(0, dtype=np.intp)
-    number = chains.n_chains
+    known = np.flatnonzero(np.isfinite(chains.starts).all(axis=1))  # not of chains made elsewhere
+    if not len(known):
+        return np.empty(0, dtype=np.intp)
 
     def told(done: int, left: str) -> None:
-        progress.update(f"{done} of {number} starting points climbed{left}")
+        progress.update(f"{done} of {len(known)} starting points climbed{left}")
 
-    modes = np.full(number, -1, dtype=np.intp)
-    for chain, end in enumerate(explorer.climbs(chains.starts, told)[0]):
+    modes = np.full(chains.n_chains, -1, dtype=np.intp)
+    ends, _ = explorer.climbs(chains.starts[known], told)
+    for chain, end in zip(known.tolist(), ends, strict=True):
         peak = atlas.recognise(end)
         if peak is not None:
             modes[chain] = mode_of_peak[peak]

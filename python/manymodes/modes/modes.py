@@ -100,6 +100,16 @@ class Modes(Shown):
             object.__setattr__(self, "copies", np.ones(self.n_modes, dtype=np.intp))
 
     @property
+    def are_functions(self) -> bool:
+        """Whether these are functions, found in function space without a climb."""
+        return not self.climbs
+
+    @property
+    def noun(self) -> str:
+        """What each of these is called."""
+        return "function" if self.are_functions else "mode"
+
+    @property
     def n_modes(self) -> int:
         """The number M of modes found."""
         return len(self.heights)

@@ -45,8 +45,9 @@ def cautions(name: str, comparison: Comparison) -> list[str]:
                 f"({percent(Estimate(share))})."
             )
         if cut := int(chains.cut.sum()):
+            why = "" if chains.adopted else "reached the time limit and "
             texts.append(
-                f"{things(cut, 'chain')} of {chains.n_chains} reached the time limit and "
+                f"{things(cut, 'chain')} of {chains.n_chains} {why}"
                 f"{'has' if cut == 1 else 'have'} fewer draws than the others."
             )
         bad, terms = int((chains.pareto_k > BAD_K).sum()), int((~np.isnan(chains.pareto_k)).sum())

@@ -54,7 +54,7 @@ def _sampler(name: str, found: Found, shown: list[ModeHealth], caption: str) -> 
         (
             one.mode,
             one.draws,
-            f"{number(one.divergences, 0)} ({percent(Estimate(one.divergent))})",
+            _divergent(one),
             percent(Estimate(one.at_depth_limit)),
             number(one.steps, 1),
             number(one.acceptance, 2),
@@ -74,6 +74,12 @@ def _sampler(name: str, found: Found, shown: list[ModeHealth], caption: str) -> 
     return Table(
         f"{sentence(called(name, found))}: the sampler", columns, rows, f"{said} {caption}".strip()
     )
+
+
+def _divergent(one: ModeHealth) -> str:
+    if one.divergences is None:
+        return NOTHING
+    return f"{number(one.divergences, 0)} ({percent(Estimate(one.divergent))})"
 
 
 def _stayed(name: str, found: Found, shown: list[ModeHealth], caption: str) -> Table:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis.health import ModeHealth
 from manymodes.modes.diagnosis.result import Diagnosis
 from manymodes.modes.diagnosis.spaces import GOOD, SPACES, Agreement
 from manymodes.sampling.chains.starts import CLIMB
@@ -122,17 +123,17 @@ def _nested(diagnosis: Diagnosis) -> str:
 
 
 def _movement(diagnosis: Diagnosis) -> str:
-    moved = diagnosis.switching
+    moved, noun = diagnosis.switching, diagnosis.comparison.modes.noun
     n = int((moved.began > 0).sum())
     if len(diagnosis.modes) < 2 and not moved.moved_in_warmup:
         return ""
     left = int(moved.left.sum())
     if left == 0:
-        text = f"After warm-up none of {_chains(n)} left the mode in which it began"
+        text = f"After warm-up none of {_chains(n)} left the {noun} in which it began"
     else:
         elsewhere = int((moved.began != moved.ended).sum())
         text = (
-            f"After warm-up {left} of {_chains(n)} left the mode in which they began, and "
+            f"After warm-up {left} of {_chains(n)} left the {noun} in which they began, and "
             f"{elsewhere} ended in another"
         )
     known = int((moved.started > 0).sum()) if moved.started.size else 0
@@ -147,27 +148,30 @@ def _movement(diagnosis: Diagnosis) -> str:
 def _unseen(comparison: Comparison, diagnosis: Diagnosis) -> list[str]:
     modes, functions = diagnosis.mode_coverage, diagnosis.function_coverage
     said = _chance if diagnosis.superchains == 1 else _yield
-    texts = [said(modes, "mode")]
-    if functions.found != modes.found:
-        texts.append(said(functions, "function"))
-    if modes.total >= modes.found + 0.5:
+    texts = [said(functions, "function")]
+    if not comparison.modes.are_functions:
+        texts = [said(modes, "mode")]
+        if functions.found != modes.found:
+            texts.append(said(functions, "function"))
+    if modes.total >= modes.found + 0.5 and not comparison.modes.are_functions:
         low, high = modes.total_interval
         texts.append(
             f"At least about {modes.total:.0f} modes can be found from such starts "
             f"({low:.0f} to {high:.0f}); {modes.found} were found."
         )
+    noun = comparison.modes.noun
     missed = [mode for mode in comparison.prominent if mode.occupancy.value == 0]
     if missed:
         share = sum(mode.evidence.value for mode in missed)
         has = "has" if len(missed) == 1 else "have"
         texts.append(
-            f"No chain found {modes_named([mode.id for mode in missed])}, which another engine "
+            f"No chain found {modes_named([m.id for m in missed], noun)}, which another engine "
             f"did and which {has} {_percent(share)} of the evidence."
         )
     else:
         texts.append(
-            "This is about starting points, not about posterior mass: a mode with a large mass and "
-            "a small basin leaves no trace in it."
+            f"This is about starting points, not about posterior mass: a {noun} with a large mass "
+            "and a small basin leaves no trace in it."
         )
     return texts
 
@@ -210,24 +214,28 @@ def _only_once(known: Coverage, noun: str) -> str:
 
 
 def _divergences(diagnosis: Diagnosis) -> str:
-    total = sum(one.divergences for one in diagnosis.modes)
+    noun = diagnosis.comparison.modes.noun
+    told = [one.divergences for one in diagnosis.modes if one.divergences is not None]
+    if diagnosis.modes and not told:
+        return "Whether transitions diverged is not known."
+    total = sum(told)
     if total == 0:
         return "No transition diverged."
     draws = sum(one.draws for one in diagnosis.modes)
     text = f"{total} transitions diverged ({_percent(total / draws)})"
     if total == 1:
-        text = f"One transition diverged, in mode {_worst_mode(diagnosis)}"
+        text = f"One transition diverged, in {noun} {_worst_mode(diagnosis)}"
     elif len(diagnosis.modes) > 1:
-        worst = max(diagnosis.modes, key=lambda one: one.divergences)
-        share = worst.divergences / total
+        worst = max(diagnosis.modes, key=_divergent)
+        share = _divergent(worst) / total
         if share > min(0.5, _CONCENTRATED * worst.draws / draws):
             text += (
-                f", {_percent(share)} of them in mode {worst.mode}, where "
+                f", {_percent(share)} of them in {noun} {worst.mode}, where "
                 f"{_percent(worst.divergent)} did"
             )
         often = [one.mode for one in diagnosis.modes if one.divergent > _NOTEWORTHY]
         if often:
-            text += f"; more than 1 % did in {modes_named(often)}"
+            text += f"; more than 1 % did in {modes_named(often, noun)}"
     return f"{text}.{_geometry(diagnosis)}"
 
 
@@ -256,48 +264,57 @@ def _geometry(diagnosis: Diagnosis) -> str:
 
 
 def _worst_mode(diagnosis: Diagnosis) -> int:
-    return max(diagnosis.modes, key=lambda one: one.divergences).mode
+    return max(diagnosis.modes, key=_divergent).mode
+
+
+def _divergent(one: ModeHealth) -> int:
+    return one.divergences or 0
 
 
 def _limits(diagnosis: Diagnosis) -> str:
+    noun = diagnosis.comparison.modes.noun
     parts = []
     deep = [one.mode for one in diagnosis.modes if one.at_depth_limit > _NOTEWORTHY]
     if deep:
-        parts.append(
-            f"in {modes_named(deep)} more than 1 % of the trajectories end at the largest depth"
-        )
+        named = modes_named(deep, noun)
+        parts.append(f"in {named} more than 1 % of the trajectories end at the largest depth")
     low = [one.mode for one in diagnosis.modes if one.low_bfmi > 0]
     if low:
-        parts.append(f"some chains of {modes_named(low)} have an E-BFMI below 0.3")
+        parts.append(f"some chains of {modes_named(low, noun)} have an E-BFMI below 0.3")
     text = ", and ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}: their draws may miss tails of the mode." if text else ""
+    return (
+        f"{text[:1].upper()}{text[1:]}: their draws may miss tails of the {noun}." if text else ""
+    )
 
 
 # ---------------------------------------------------------------------- what to use?
 
 
 def _occupancy(diagnosis: Diagnosis) -> str:
+    noun = diagnosis.comparison.modes.noun
     if not diagnosis.spaces:
         return ""
     if diagnosis.spaces[0].agree:
         return (
-            "The share of draws in a mode can be read as its probability, within its error, and "
+            f"The share of draws in a {noun} can be read as its probability, within its error, and "
             "predictions may use all draws alike."
         )
     if len(diagnosis.modes) < 2:
+        if diagnosis.comparison.modes.are_functions:
+            return "All chains sample one function: predictions may use all draws alike."
         return "All draws lie in one mode: the chains need to be longer; weights do not help."
     chains = diagnosis.comparison.chains
     if chains is not None and chains.started_from == CLIMB:
         return (
-            "Each chain started where a climb of its own ended: the share of draws in a mode says "
-            "how often climbs end there, and is not its probability."
+            f"Each chain started where a climb of its own ended: the share of draws in a {noun} "
+            "says how often climbs end there, and is not its probability."
         )
     if chains is not None and chains.started_from:
         return (
             f"These chains started from draws of {METHOD_OF[chains.started_from]}, in proportion "
-            "to the evidence: the share of draws in a mode estimates its evidence weight."
+            f"to the evidence: the share of draws in a {noun} estimates its evidence weight."
         )
     return (
-        "So the share of draws in a mode says how often starts fall into its basin, and is not "
+        f"So the share of draws in a {noun} says how often starts fall into its basin, and is not "
         "its probability."
     )

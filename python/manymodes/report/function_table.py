@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from manymodes.networks.symmetry import group_order, order_in_words
+from manymodes.report.copies_words import copies_words
 from manymodes.report.format import limit, share_interval
 from manymodes.wording import things
 
@@ -67,37 +67,12 @@ def kind_lines(comparison: Comparison, told: set[int]) -> list[str]:
     return lines
 
 
-def copies_words(comparison: Comparison, function: FunctionSummary) -> str:
-    """Say how many modes compute a function and why; empty for a single one.
-
-    Such as ``8 = 2!·2²``, or ``12: 8 and 4 copies of 2 modes``.
-    """
-    kinds = [kind.copies for kind in function.kinds]
-    if function.copies == 1:
-        return ""
-    network = comparison.posterior.network
-    order = 0 if network is None else group_order(network)
-    if len(kinds) == 1 and kinds[0] == order and network is not None:
-        return f"{order} = {order_in_words(network)}"
-    if max(kinds) == 1:
-        return f"{len(kinds)}, no copies of one another"
-    if len(kinds) == 1:
-        return f"{kinds[0]} copies of one mode"
-    counts = sorted(set(kinds), reverse=True)
-    each = " or ".join(str(count) for count in counts)
-    full = f" ({order} = {order_in_words(network)})" if network and counts[0] == order else ""
-    return f"{function.copies}: {each} copies{full} of each of {len(kinds)} modes"
-
-
 def _copies(comparison: Comparison, shown: Sequence[FunctionSummary]) -> list[str]:
     lines = []
     for function in shown[:MOST_ROWS]:
-        words = copies_words(comparison, function)
-        if words:
-            empty = function.copies - len(function.modes)
-            verb = "holds" if empty == 1 else "hold"
-            held = f"; {things(empty, 'copy', 'copies')} {verb} no draw" if empty else ""
-            lines.append(f"  modes of function {function.id}: {words}{held}")
+        if function.copies > 1:
+            words = copies_words(comparison, function)
+            lines.append(f"  modes of function {function.id}: {words}")
     return lines
 
 
@@ -113,10 +88,14 @@ def _copied(kind: KindSummary) -> str:
 
 def _line(name: str, row: FunctionSummary | KindSummary) -> str:
     return (
-        f"  {name}  {row.height:8.2f}  {_nats(row.log_z)}"
+        f"  {name}  {_height(row.height)}  {_nats(row.log_z)}"
         + "".join(map(_share, (row.evidence, row.stacking, row.occupancy)))
         + f"  {row.chains:6d}"
     )
+
+
+def _height(height: float) -> str:
+    return f"{'-':>8}" if math.isnan(height) else f"{height:8.2f}"
 
 
 def _nats(log_z: Estimate) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.functions import FunctionSummary
 from manymodes.networks.network import Network
-from manymodes.networks.symmetry import group_order, order_in_words
+from manymodes.report.copies_words import copies_words
 from manymodes.report.findings import called
-from manymodes.report.format import count, nats, number, percent, sentence, things
+from manymodes.report.format import nats, number, percent, sentence, things
 from manymodes.report.mode_notes import unassigned_share
 from manymodes.report.names import DataNames
 from manymodes.report.page import Card, Cards, FunctionRow, Picture, Share, Table, picture
@@ -63,27 +63,6 @@ def _share(estimate: Estimate) -> Share:
     sd = sd if math.isfinite(sd) else 0.0
     low, high = max(0.0, value - sd), min(100.0, value + sd)
     return Share(percent(estimate), min(100.0, value), low, high)
-
-
-def copies_in_words(function: FunctionSummary, network: Network | None) -> str:
-    """Say how many modes compute a function, and why if its copies are all of a network's group."""
-    n = function.copies
-    if n == 1:
-        return "one mode"
-    empty = n - len(function.modes)
-    text = f"{number(n, 0)} modes"
-    if network is not None and any(kind > 1 for kind in function.kinds):
-        text = f"{number(n, 0)} copies"
-        if n == group_order(network):
-            text += f" = {order_in_words(network)}"
-        if len(function.kinds) > 1:
-            text += f", in {count(len(function.kinds))} kinds that the prior weighs differently"
-    if empty > 0:
-        verb = "holds" if empty == 1 else "hold"
-        text += (
-            f"; {count(empty)} of them {verb} no draw and {'is' if empty == 1 else 'are'} counted"
-        )
-    return text
 
 
 def modes_table(name: str, comparison: Comparison, function: FunctionSummary, title: str) -> Table:
@@ -172,7 +151,8 @@ def _card(
     facts = [(WEIGHTS[w], percent(getattr(function, w))) for w in known_weights(comparison)]
     if _is_known(function.log_z):
         facts.append(("log Z", f"{nats(function.log_z)} nats"))
-    facts.append(("Modes", copies_in_words(function, comparison.posterior.network)))
+    if words := copies_words(comparison, function):
+        facts.append(("Modes", words))
     if comparison.chains is not None:
         facts.append(("Chains", f"{function.chains} of {comparison.chains.n_chains}"))
     return Card(
@@ -180,7 +160,9 @@ def _card(
         f"Function {function.id}",
         function_variable(function.id),
         tuple(facts),
-        modes_table(name, comparison, function, f"Modes of function {function.id}"),
+        None
+        if comparison.modes.are_functions
+        else modes_table(name, comparison, function, f"Modes of function {function.id}"),
         _picture(name, found, function, names),
     )
 

@@ -15,8 +15,10 @@ def health_lines(health: ChainHealth) -> list[str]:
     health : ChainHealth
         What a few draws of each chain say.
     """
-    share = 100 * health.divergences / max(1, health.draws)
-    diverged = f"{health.divergences} of {health.draws} transitions diverged ({share:.2g} %)"
+    diverged = "it is not known how many transitions diverged"
+    if health.divergences is not None:
+        share = 100 * health.divergences / max(1, health.draws)
+        diverged = f"{health.divergences} of {health.draws} transitions diverged ({share:.2g} %)"
     if math.isnan(health.rhat_function):
         lines = [f"{health.chains} chains: no R-hat in function space, {diverged}"]
     else:
@@ -30,7 +32,7 @@ def health_lines(health: ChainHealth) -> list[str]:
             parts.append(f"the chains sample {health.functions} different functions")
         elif health.rhat_function > 1.05:
             parts.append("the chains do not agree in what they predict: run them longer")
-        if health.divergences > 1e-3 * health.draws:
+        if (health.divergences or 0) > 1e-3 * health.draws:
             parts.append("divergent transitions say that a part of the posterior is hard to reach")
         lines.append(f"caution: {', and '.join(parts) or 'look at them before you use them'}")
     return lines

@@ -17,6 +17,7 @@ from manymodes.report.mode_notes import drawn_from, why_none
 from manymodes.report.names import DataNames, network_line
 from manymodes.report.page import Answer, Opening, Picture, picture
 from manymodes.report.plots import corner_names, plot_data, plot_draws
+from manymodes.report.recommendation_words import recommendation_text
 from manymodes.sampling.nested.meaning import what_log_z_is
 from manymodes.statistics.estimate import Estimate
 
@@ -136,7 +137,8 @@ def headline(comparison: Comparison) -> str:
             return f"The engines disagree on the evidence, so no function has a weight. {how_many}"
         if comparison.integrals:
             return f"{how_many} None of them has a known evidence."
-        return f"{how_many} No evidence was computed to weigh them by."
+        to_weigh = " to weigh them by" if len(comparison.prominent) > 1 else ""
+        return f"{how_many} No evidence was computed{to_weigh}."
     top, *others = sorted(known, key=lambda one: -one.evidence.value)
     share = percent(top.evidence)
     if not others:
@@ -150,6 +152,8 @@ def headline(comparison: Comparison) -> str:
 
 def _how_many(comparison: Comparison, functions: int) -> str:
     n, m = len(comparison.prominent), comparison.prominent_functions
+    if comparison.modes.are_functions:
+        return f"{sentence(things(n, 'function'))} found, in function space, without modes."
     if n == 1:
         return "There is one prominent mode."
     if m == 1:
@@ -224,6 +228,10 @@ def _next_step(
     for comparison in found.values():
         if comparison.headline.agree is False:
             return disagreement_advice(comparison)
+    if len(found) == 1:
+        ((name, comparison),) = found.items()
+        given = name in names and names[name].given
+        return recommendation_text(comparison.recommendation, table=bool(given))
     for comparison in found.values():
         if not comparison.integrals:
             return (

@@ -137,7 +137,7 @@ class Card:
     name: str
     colour: str
     facts: tuple[tuple[str, str], ...]
-    modes: Table
+    modes: Table | None
     picture: Picture | None = None
 
 

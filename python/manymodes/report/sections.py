@@ -13,6 +13,7 @@ from manymodes.report.findings import (
     prediction_sentence,
 )
 from manymodes.report.format import (
+    NOTHING,
     count,
     duration,
     joined,
@@ -46,8 +47,11 @@ Names = Mapping[str, DataNames]
 _MOST_ROWS = 100  # of a table of modes
 
 
-def modes_section(found: Found) -> Section:
+def modes_section(found: Found) -> Section | None:
     """Return the tables of all modes."""
+    found = {name: one for name, one in found.items() if not one.modes.are_functions}
+    if not found:
+        return None
     tables = tuple(
         Table(
             sentence(called(name, found)),
@@ -496,7 +500,8 @@ def effort_table(found: Found) -> Table:
                     "Chains",
                     f"{chains.n_chains} chains of {chains.n_draws} draws"
                     f"{f' ({cut} cut short)' if (cut := int(chains.cut.sum())) else ''}, "
-                    f"{chains.divergences} divergences",
+                    f"{NOTHING if (n := chains.divergences) is None else n} divergences"
+                    f"{', made elsewhere' if chains.adopted else ''}",
                     f"{duration(float(chains.seconds.sum()))} of computing",
                 )
             )

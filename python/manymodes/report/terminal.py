@@ -40,16 +40,18 @@ if TYPE_CHECKING:
     from manymodes.tables.table import Table as DataTable
 
 _MOST_UNRANKED = 10
+_NO_MODES = "found in function space: nearly every climb ends at a maximum of its own"
 
 
 def comparison_table(name: str, comparison: Comparison) -> str:
     """Return the comparison as text: a line for each function, and for each mode beneath."""
     nested = comparison.nested
     prominent = comparison.prominent
+    by_function = comparison.modes.are_functions
     lines = unfinished_lines(comparison.unfinished)
     lines += [
         f"{visible(name)}: {counted(comparison.prominent_functions, 'function')}, "
-        f"{counted(len(prominent), 'prominent mode')}"
+        + (_NO_MODES if by_function else counted(len(prominent), "prominent mode"))
         if prominent
         else f"{visible(name)}: no prominent mode"
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,10 @@ def is_run(folder: Path) -> bool:
     if (folder / POSTERIOR / DESCRIBED).is_file():
         return True
     of_engines = (_content(folder / engine / SETTINGS) for engine in _ENGINES)
-    if any({"program", "data", "seed"} <= settings.keys() for settings in of_engines):
+    if any(
+        {"program", "data"} <= one.keys() and not one.keys().isdisjoint({"seed", "sampler"})
+        for one in of_engines
+    ):
         return True
     drawn = (path for engine, names in _DRAWS.items() for path in (folder / engine).glob(names))
     if next(drawn, None) is not None:
@@ -158,7 +161,11 @@ def _named(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
 
 @contextmanager
 def run_directory(
-    folder: Path, *, overwrite: bool = False, reads: Sequence[Path] = ()
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    reads: Sequence[Path] = (),
+    ready: Callable[[], None] | None = None,
 ) -> Iterator[Path]:
     """Hold a run directory for this process alone; it is made if it does not exist.
 
@@ -171,6 +178,8 @@ def run_directory(
         files, and all other files in the folders of results, stay and are named.
     reads : sequence of Path
         Files and folders that the run reads: they stay too.
+    ready : callable, optional
+        Is called before anything is removed; if it raises, nothing is.
 
     Raises
     ------
@@ -187,6 +196,8 @@ def run_directory(
             _refuse_others(folder, reads)
         _sweep(folder)
         sweep_run(folder)
+        if ready is not None:
+            ready()
         if overwrite:
             _remove(folder, reads)
         with printing_to(folder / LOG):
@@ -322,6 +333,7 @@ def _name_what_stays(folder: Path, parents: set[Path], is_read: Any) -> None:
         if where.is_dir()
         for path in sorted(where.iterdir())
         if path.name != _LOCK and path not in parents and not is_read(path)
+        if not _SCRATCH.fullmatch(path.name)
     ]
     if stays:
         more = f" and {len(stays) - _MOST_NAMED} more" if len(stays) > _MOST_NAMED else ""

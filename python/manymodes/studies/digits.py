@@ -375,6 +375,7 @@ def _entry(chains: Chains, stacking: Stacking, held_out: HeldOut) -> dict[str, A
     of_weights = rhat(whole.eta)
     of_predictions = rhat_function(one.reshape(*one.shape[:2], -1) for one in predictions)
     steps, depths = chains.stats["n_steps"], chains.stats["tree_depth"]
+    deepest = np.inf if chains.max_treedepth is None else chains.max_treedepth
     return {
         "kernel": chains.posterior.program.kernel_state,
         "dims": chains.posterior.dims,
@@ -385,7 +386,7 @@ def _entry(chains: Chains, stacking: Stacking, held_out: HeldOut) -> dict[str, A
             "draws": chains.n_draws,
             "divergences": chains.divergences,
             "steps": float(np.nanmean(steps)),
-            "at_max_treedepth": float(np.nanmean(depths >= chains.max_treedepth)),
+            "at_max_treedepth": float(np.nanmean(depths >= deepest)),
             "step_size": float(np.median(chains.step_size)),
             "seconds": float(chains.seconds.sum()),
             "sampling_seconds": float(chains.sampling_seconds.sum()),

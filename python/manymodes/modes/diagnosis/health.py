@@ -44,8 +44,8 @@ class ModeHealth:
     rhat, ess_bulk, ess_tail : float
         The worst over the unconstrained coordinates, for the chains that stayed (R-hat needs two
         or more).
-    divergences : int
-        Divergent transitions that ended in it.
+    divergences : int or None
+        Divergent transitions that ended in it; None if no draw tells.
     divergent, at_depth_limit : float
         Shares of its draws whose transition diverged, and whose tree reached its largest depth.
     steps, acceptance, step_size : float
@@ -66,7 +66,7 @@ class ModeHealth:
     rhat: float
     ess_bulk: float
     ess_tail: float
-    divergences: int
+    divergences: int | None
     divergent: float
     at_depth_limit: float
     steps: float
@@ -84,7 +84,11 @@ class ModeHealth:
 
 
 def mode_health(
-    chains: Chains, modes: IntArray, main: IntArray, max_treedepth: int, threads: int | None
+    chains: Chains,
+    modes: IntArray,
+    main: IntArray,
+    max_treedepth: int | None,
+    threads: int | None,
 ) -> tuple[ModeHealth, ...]:
     """Return the health of every mode that holds draws, in the order of their ids.
 
@@ -96,8 +100,8 @@ def mode_health(
         The mode of each draw, 0 if there is no draw.
     main : int array of shape (C,)
         The mode with most of each chain's draws.
-    max_treedepth : int
-        The sampler's largest tree depth.
+    max_treedepth : int or None
+        The sampler's largest tree depth; None if it is not known.
     threads : int, optional
         Columns processed at once.
     """
@@ -108,7 +112,8 @@ def mode_health(
         members = main == mode
         stayed = np.flatnonzero(here.all(axis=1))
         k, r_eff = _of(chains.pareto_k, members), _of(chains.r_eff, members)
-        diverging = chains.stats["diverging"][here] > 0
+        flags = chains.stats["diverging"][here]
+        diverging = flags[~np.isnan(flags)] > 0
         found.append(
             ModeHealth(
                 mode=mode,
@@ -116,9 +121,9 @@ def mode_health(
                 stayed=len(stayed),
                 draws=int(here.sum()),
                 **_within(chains.eta, stayed, threads),
-                divergences=int(diverging.sum()),
-                divergent=float(diverging.mean()),
-                at_depth_limit=_mean(chains, "tree_depth", here, at_least=max_treedepth),
+                divergences=int(diverging.sum()) if diverging.size else None,
+                divergent=float(diverging.mean()) if diverging.size else _NAN,
+                at_depth_limit=_at_limit(chains, here, max_treedepth),
                 steps=_mean(chains, "n_steps", here),
                 acceptance=_mean(chains, "acceptance_rate", here),
                 step_size=_mean(chains, "step_size", here),
@@ -158,12 +163,26 @@ def _within(eta: FloatArray, stayed: IntArray, threads: int | None) -> dict[str,
     }
 
 
-def _mean(chains: Chains, name: str, here: BoolArray, at_least: int | None = None) -> float:
-    """Return the mean of a statistic over some draws, or the share that is at least a number."""
-    if name not in chains.stats:
+def _mean(chains: Chains, name: str, here: BoolArray) -> float:
+    """Return the mean of a statistic over some draws, of those of which it is known."""
+    values = _known(chains, name, here)
+    return float(values.mean()) if values.size else _NAN
+
+
+def _at_limit(chains: Chains, here: BoolArray, max_treedepth: int | None) -> float:
+    """Return the share of some draws whose tree reached the largest depth."""
+    values = _known(chains, "tree_depth", here)
+    if max_treedepth is None or not values.size:
         return _NAN
+    return float((values >= max_treedepth).mean())
+
+
+def _known(chains: Chains, name: str, here: BoolArray) -> FloatArray:
+    """Return a statistic of some draws; empty if there is none."""
+    if name not in chains.stats:
+        return np.empty(0)
     values = chains.stats[name][here]
-    return float(values.mean() if at_least is None else (values >= at_least).mean())
+    return np.asarray(values[~np.isnan(values)])
 
 
 def _of(values: FloatArray, members: BoolArray) -> FloatArray:

@@ -27,8 +27,8 @@ class ChainHealth:
         How many there are.
     draws : int
         How many draws they have together.
-    divergences : int
-        How many of them diverged.
+    divergences : int or None
+        How many of them diverged; None where chains made elsewhere do not say.
     rhat_function : float
         The largest R-hat in function space, of at most 200 draws of each chain; NaN with one chain
         or without predictions.
@@ -38,14 +38,14 @@ class ChainHealth:
 
     chains: int
     draws: int
-    divergences: int
+    divergences: int | None
     rhat_function: float
     functions: int
 
     @property
     def is_bad(self) -> bool:
         """Whether chains differ in what they predict, or too many transitions diverged."""
-        return self.rhat_function > _BAD_RHAT or self.divergences > _BAD_SHARE * self.draws
+        return self.rhat_function > _BAD_RHAT or (self.divergences or 0) > _BAD_SHARE * self.draws
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry in ``summary.json``."""

@@ -182,7 +182,7 @@ def diagnose(
     size = chains.superchain if superchains is None else superchains
     depth = chains.max_treedepth if max_treedepth is None else max_treedepth
     for name, value in (("superchains", size), ("max_treedepth", depth)):
-        if value < 1:
+        if value is not None and value < 1:
             raise InputError(f"{name}: {value} is not 1 or more")
     whole = chains.whole
     enough = whole.n_chains > 1 and whole.n_draws >= _LEAST_DRAWS

@@ -33,6 +33,9 @@ DAMAGED = ".damaged"
 class Record:
     """What one chain left.
 
+    Of a chain that was made elsewhere, what its file does not say is NaN: statistics of a whole
+    chain, ``start``, ``inv_metric``, ``step_size`` and seconds.
+
     Attributes
     ----------
     rows : array of shape (S, P)
@@ -100,7 +103,7 @@ class Record:
     @property
     def divergences(self) -> int:
         """The number of divergent transitions after warm-up."""
-        return int(self.stats["diverging"].sum())
+        return int(np.nansum(self.stats["diverging"]))
 
 
 _FIELDS = [field.name for field in fields(Record) if field.name != "stats"]
@@ -244,12 +247,17 @@ def _wrong(
     for name, values in stats.items():
         if values.shape != (n,) or values.dtype.kind not in "biuf":
             return f"'{name}' is not made of numbers of shape ({n},)"
-    for name in ("eta", "start", "inv_metric", "step_size", "seconds", "sampling_seconds"):
-        if not np.isfinite(arrays[name]).all():
+    if not np.isfinite(eta).all():
+        return "'eta' has an entry that is not finite"
+    elsewhere = bool(np.isnan(arrays["start"]).all())  # a chain of ours has a start
+    for name in ("start", "inv_metric", "step_size", "seconds", "sampling_seconds"):
+        unknown = elsewhere and np.isnan(arrays[name]).all()
+        if not (unknown or np.isfinite(arrays[name]).all()):
             return f"'{name}' has an entry that is not finite"
-    if not (arrays["inv_metric"] > 0).all() or not arrays["step_size"] > 0:
+    if (arrays["inv_metric"] <= 0).any() or arrays["step_size"] <= 0:
         return "its step size or metric is not positive"
-    if not np.isin(stats["diverging"], (0, 1)).all():
+    diverging = stats["diverging"]
+    if not (np.isin(diverging, (0, 1)).all() or (elsewhere and np.isnan(diverging).all())):
         return "'diverging' is neither 0 nor 1"
     return None
 

@@ -53,7 +53,8 @@ _OF_RECORDS = {
 class Chains(Shown):
     """The chains of one posterior that finished.
 
-    A chain that its time limit ended has fewer draws than S; its missing ones are NaN.
+    A chain that its time limit ended has fewer draws than S; its missing ones are NaN. What is not
+    known of chains that were made elsewhere (`adopt_chains`) is NaN, too.
 
     Attributes
     ----------
@@ -90,8 +91,8 @@ class Chains(Shown):
         The message of each chain that failed, by number.
     superchain : int
         How many chains in a row share a starting point; 1 where all differ.
-    max_treedepth : int
-        The sampler's largest tree depth, at which a trajectory is cut off.
+    max_treedepth : int or None
+        The sampler's largest tree depth, at which a trajectory is cut off; None if it is not known.
     unfinished : (int, int), optional
         Of a run that was interrupted: how many chains finished, and how many were asked for.
     missing : tuple of C Missing
@@ -100,6 +101,8 @@ class Chains(Shown):
         The engine whose draws of this posterior the chains started from, in proportion to their
         weights. Then occupancy is an estimate of the evidence weight. ``climb`` if each started
         from an optimum of its own, empty for other starts.
+    adopted : bool
+        Whether the chains were made elsewhere (`adopt_chains`).
 
     Examples
     --------
@@ -130,10 +133,11 @@ class Chains(Shown):
     shared: BoolArray
     failures: dict[int, str]
     superchain: int = 1
-    max_treedepth: int = 10
+    max_treedepth: int | None = 10
     unfinished: tuple[int, int] | None = None
     missing: tuple[Missing, ...] = ()
     started_from: str = ""
+    adopted: bool = False
 
     def _headline(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
@@ -159,9 +163,10 @@ class Chains(Shown):
         return int(self.lengths.sum())
 
     @property
-    def divergences(self) -> int:
-        """The number of divergent transitions after warm-up."""
-        return int(np.nansum(self.stats["diverging"]))
+    def divergences(self) -> int | None:
+        """The number of divergent transitions after warm-up; None if no chain tells."""
+        diverging = self.stats["diverging"]
+        return None if np.isnan(diverging).all() else int(np.nansum(diverging))
 
     @cached_property
     def present(self) -> BoolArray:
@@ -170,7 +175,7 @@ class Chains(Shown):
 
     @property
     def cut(self) -> BoolArray:
-        """Which chains their time limit cut short, shape (C,)."""
+        """Which chains have fewer draws: their time limit cut them short, shape (C,)."""
         return np.asarray(self.lengths < self.n_draws)
 
     @cached_property
@@ -297,8 +302,9 @@ class Chains(Shown):
         {'chain': 8, 'draw': 200, 'b_dim_0': 2}
         """
         stats = {
-            name: np.nan_to_num(values).astype(bool) if name == "diverging" else values
+            name: self._flags(values) if name == "diverging" else values
             for name, values in self.stats.items()
+            if not np.isnan(values).all()
         }
         told = log_likelihood and self.posterior.has_log_lik
         return draws_tree(
@@ -309,6 +315,12 @@ class Chains(Shown):
             chain=self.index,
             attrs={"posterior": self.posterior.name},
         )
+
+    def _flags(self, values: FloatArray) -> npt.NDArray[Any]:
+        """Return what is 0 or 1 as truth values; as it is where it is not known of some draw."""
+        if np.isnan(values[self.present]).any():
+            return values
+        return np.nan_to_num(values).astype(bool)
 
 
 _ARRAYS = ["index", "rows", "eta", "lengths", *_OF_RECORDS]
@@ -415,7 +427,16 @@ def load_chains(posterior: Posterior, out: Path) -> Chains | None:
     return chains
 
 
-IN_SETTINGS = {"superchain": is_count, "max_treedepth": is_count}
+ADOPTED = "adopted"
+"""What the settings of chains that were made elsewhere have in place of a sampler."""
+
+UNKNOWN = "unknown"
+"""The largest tree depth in these settings, where no file tells it."""
+
+IN_SETTINGS = {
+    "superchain": is_count,
+    "max_treedepth": lambda value: value == UNKNOWN or is_count(value),
+}
 """What is read of the settings of a folder of chains."""
 
 
@@ -470,6 +491,7 @@ def read_chains(posterior: Posterior, folder: Path) -> Chains:
             stats[name][c, : lengths[c]] = values
         for name, found in single.items():
             found.append(getattr(record, _OF_RECORDS[name]))
+    depth = claimed.settings["max_treedepth"]
     return Chains(
         posterior,
         np.array(index),
@@ -479,9 +501,10 @@ def read_chains(posterior: Posterior, folder: Path) -> Chains:
         lengths,
         failures=claimed.failures,
         superchain=int(claimed.settings["superchain"]),
-        max_treedepth=int(claimed.settings["max_treedepth"]),
+        max_treedepth=None if depth == UNKNOWN else int(depth),
         unfinished=claimed.unfinished,
         missing=tuple(lacking),
         started_from=started_from(claimed.settings.get("init")),
+        adopted=claimed.settings.get("sampler") == ADOPTED,
         **{name: np.array(found) for name, found in single.items()},
     )

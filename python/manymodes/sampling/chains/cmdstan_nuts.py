@@ -37,7 +37,7 @@ from manymodes.types import FloatArray
 MAX_SEED = 2**31 - 1
 
 _DEFAULT_RADIUS = 2.0
-_STATS = {
+STATS = {
     "lp__": "lp",
     "accept_stat__": "acceptance_rate",
     "stepsize__": "step_size",
@@ -289,7 +289,7 @@ def _collect(
     begun: float,
 ) -> NutsChain:
     """Read what CmdStan has left in its folder."""
-    first = len(_STATS)
+    first = len(STATS)
     n_values = int(posterior.model.param_num(include_tp=True))
     try:
         output = read_stan_csv(next(folder.glob("*.csv"), folder / "csv"), first + n_values)
@@ -304,7 +304,7 @@ def _collect(
     columns = {name: column for column, name in enumerate(output.columns)}
     stats = {
         name: np.ascontiguousarray(output.draws[:, columns[theirs]])
-        for theirs, name in _STATS.items()
+        for theirs, name in STATS.items()
     }
     rows = np.ascontiguousarray(output.draws[:, first:])
     inv_metric = output.inv_metric

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from manymodes.density.log_likelihood import Missing
+from manymodes.density.log_likelihood import LogLik, Missing
 from manymodes.density.posterior import Posterior
 from manymodes.runtime.scratch import scratch_folder
 from manymodes.runtime.tasks import Parcel
@@ -107,7 +107,7 @@ def _sample_chain(
         attempt=attempt,
         cut=chain.cut,
         shared=adapted is not None,
-        **_of_scores(leave_one_out(posterior, chain.eta)),
+        **scores_of(leave_one_out(posterior, chain.eta)),
     )
 
 
@@ -130,16 +130,17 @@ class Scores:
     missing: Missing
 
 
-def leave_one_out(posterior: Posterior, eta: FloatArray) -> Scores:
+def leave_one_out(posterior: Posterior, eta: FloatArray, told: LogLik | None = None) -> Scores:
     """Return the leave-one-out scores of a chain's draws, shape (S, D); empty without log_lik.
 
-    An observation whose log likelihood is NaN or infinite under some draw has none: where it is
-    -inf, that draw would have all the weight, and where it is NaN or +inf no weight is known.
+    Their log likelihood is computed, unless it is given as ``told``. An observation whose log
+    likelihood is NaN or infinite under some draw has none: where it is -inf, that draw would have
+    all the weight, and where it is NaN or +inf no weight is known.
     """
     if not posterior.has_log_lik:
         nothing = np.empty(0)
         return Scores(nothing, nothing, nothing, Missing.of(np.empty((len(eta), 0))))
-    told = posterior.log_lik_told(eta)
+    told = posterior.log_lik_told(eta) if told is None else told
     n_obs = told.values.shape[1]
     lpd, pareto_k, efficiency = (np.full(n_obs, np.nan) for _ in range(3))
     possible = np.isfinite(told.values).all(axis=0)
@@ -163,10 +164,10 @@ def rescored(posterior: Posterior, record: Record) -> Record:
         return record
     if np.isfinite(record.lpd).all():
         return replace(record, without=np.zeros(len(record.lpd), dtype=np.intp))
-    return replace(record, **_of_scores(leave_one_out(posterior, record.eta)))
+    return replace(record, **scores_of(leave_one_out(posterior, record.eta)))
 
 
-def _of_scores(scores: Scores) -> dict[str, Any]:
+def scores_of(scores: Scores) -> dict[str, Any]:
     """Return scores as a record has them."""
     return {
         "lpd": scores.lpd,

@@ -1,0 +1,1 @@
+"""Chains that were made elsewhere: read, checked against the density, kept as chains of a run."""
