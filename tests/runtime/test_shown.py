@@ -90,6 +90,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "PolyChordSettings": mm.PolyChordSettings,
     "TemperedSettings": mm.TemperedSettings,
     "ModeSettings": mm.ModeSettings,
+    "DataNames": lambda: mm.DataNames((HOSTILE,), HOSTILE),
     "Loo": lambda: mm.psis_loo(np.random.default_rng(1).normal(size=(300, 900))),
     "Stacking": lambda: mm.stack(np.random.default_rng(1).normal(size=(50, 900))),
     "GroupWeights": lambda: weight_errors(
