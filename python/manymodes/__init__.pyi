@@ -28,6 +28,13 @@ from .report import DataNames as DataNames
 from .report import write_report as write_report
 from .report.audit_words import audit_text as audit_text
 from .report.checks_verdict import checks_verdict as checks_verdict
+from .report.plots import plot_corner as plot_corner
+from .report.plots import plot_data as plot_data
+from .report.plots import plot_evidence as plot_evidence
+from .report.plots import plot_intervals as plot_intervals
+from .report.plots import plot_landscape as plot_landscape
+from .report.plots import plot_predicted as plot_predicted
+from .report.plots import plot_weights as plot_weights
 from .report.terminal import models_text as models_text
 from .results.merge_parts import merge_runs as merge_runs
 from .results.predict import Predictions as Predictions

@@ -81,7 +81,8 @@ def expected(found: dict[str, np.ndarray]) -> np.ndarray:
         ({"theta": (2,), "theta_dim_1": ()}, {"theta": "theta", "theta_dim_1": "theta_dim_1"}),
         ({"logL": (), "nlive": (), "insertion": ()}, dict.fromkeys(["logL", "nlive", "insertion"])),
         ({"sample": (2, 2), "sample__dim_0": ()}, {"sample": "sample__"}),
-        ({"weights": (), "obs": (), "y": (), "lp": (), "mode": ()}, {}),
+        ({"weights": (), "obs": (), "y": (), "lp": ()}, {}),
+        ({"mode": (), "function": (2,)}, {"mode": "mode_", "function": "function_"}),
     ],
 )
 def test_names_that_other_packages_have_for_themselves(

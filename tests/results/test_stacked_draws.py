@@ -25,6 +25,11 @@ class FakePosterior:
     network: Network | None = None
     name: str = "fake"
     data: dict[str, Any] = field(default_factory=dict)
+    data_file: Path | None = None
+
+    @property
+    def n_obs(self) -> int:
+        return int(self.data["N"])
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -73,10 +78,19 @@ def plain_chains() -> Any:
 def network_chains(likelihood: str = "bernoulli") -> Any:
     outputs = 3 if likelihood in ("categorical", "heteroscedastic") else 1
     network = Network(2, (3,), outputs=outputs, activation="tanh", likelihood=likelihood)
-    X = np.random.default_rng(1).normal(size=(7, 2))
-    posterior = FakePosterior(network, data={"X": X.tolist()})
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(7, 2))
+    real = network.likelihood_parts.is_real
+    y = rng.normal(size=(7, outputs) if outputs > 1 else 7) if real else rng.integers(2, size=7)
+    trials = np.full(7, 5) if likelihood == "binomial" else None
+    posterior = FakePosterior(network, data=network.data(X, y, trials=trials))
     size = sum(variable.size for variable in posterior.variables)
     rows = np.random.default_rng(0).normal(size=(2, 6, size))
+    start = 0
+    for name, shape in network.weight_shapes.items():
+        if name == "sigma":
+            rows[..., start] = np.abs(rows[..., start])
+        start += int(np.prod(shape))
     return FakeChains(posterior, np.array([6, 6]), rows, np.arange(2))
 
 
@@ -137,6 +151,54 @@ def test_predictions_at_other_inputs_and_never_too_many(monkeypatch: pytest.Monk
     assert "predictions" not in tree.children
     assert "28 values" in tree.attrs["predictions"]
     assert "predictions" in stack_draws(chains, [0.5, 0.5], n=4, seed=1, X=X).children
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    ["bernoulli", "categorical", "normal", "heteroscedastic", "binomial", "negative-binomial"],
+)
+def test_predictive_draws_are_of_the_likelihood(
+    likelihood: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their mean over many draws is the mean prediction at each row, in units of the data."""
+    monkeypatch.setattr(stacked_draws, "_BLOCK", 50_000)  # in several blocks
+    chains = network_chains(likelihood)
+    tree = stack_draws(chains, [0.25, 0.75], n=20_000, seed=1)
+    y, observed = tree["posterior_predictive/y"], tree["observed_data/y"]
+    assert y.dims[2:] == observed.dims
+    assert y.shape[2:] == observed.shape
+    assert y.dtype.kind == observed.dtype.kind
+    np.testing.assert_array_equal(y["source_chain"], tree["posterior/source_chain"])
+    mean = tree["predictions/mean"].values[0]
+    drawn = y.values[0].astype(float)
+    if likelihood == "categorical":
+        assert set(np.unique(drawn)) == {0.0, 1.0, 2.0}
+        drawn = (drawn[..., None] == np.arange(3)).astype(float)
+    if likelihood == "binomial":
+        drawn = drawn / 5
+    error = (drawn - mean).std(axis=0) / np.sqrt(len(drawn))
+    assert (np.abs((drawn - mean).mean(axis=0)) < 5 * error).all()
+    again = stack_draws(chains, [0.25, 0.75], n=20_000, seed=1)["posterior_predictive/y"]
+    np.testing.assert_array_equal(y, again)
+
+
+def test_too_many_predictive_draws_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacked_draws, "_MOST_PREDICTIONS", 27)
+    tree = stack_draws(network_chains(), [0.5, 0.5], n=4, seed=1)  # 28 values
+    assert "posterior_predictive" not in tree.children
+    assert "28 values" in tree.attrs["posterior_predictive"]
+
+
+def test_arviz_checks_predictions_by_these_groups(tmp_path: Path) -> None:
+    arviz_plots = pytest.importorskip("arviz_plots")
+    pytest.importorskip("matplotlib").use("Agg")
+    stack_draws(network_chains("normal"), [0.5, 0.5], n=60, seed=1).to_netcdf(
+        tmp_path / "stacked.nc", engine="h5netcdf"
+    )
+    with xr.open_datatree(tmp_path / "stacked.nc", engine="h5netcdf") as tree:
+        drawn = arviz_plots.plot_ppc_dist(tree.load(), num_samples=20, backend="matplotlib")
+    figure = drawn.viz["figure"].item()
+    assert sum(len(axes.lines) for axes in figure.axes) >= 21  # 20 samples and the data
 
 
 def test_survives_netcdf(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class Parser(argparse.ArgumentParser):
         self, *given: Any, fill: Callable[[Parser], None] | None = None, **named: Any
     ) -> None:
         named.setdefault("allow_abbrev", False)
+        named.setdefault("formatter_class", _Lines)
         super().__init__(*given, **named)
         self._fill = fill
         for name in (None, "store"):
@@ -77,6 +78,14 @@ class Parser(argparse.ArgumentParser):
         if choice is not None:
             message += nearest(choice.group(2), re.findall(r"[\w-]+", choice.group(3)))
         raise InputError(f"{message} (see {self.prog} --help)")
+
+
+class _Lines(argparse.HelpFormatter):
+    """A formatter that keeps the lines of a help text that has several."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        split = super()._split_lines
+        return [line for one in text.splitlines() for line in split(one, width)]
 
 
 class _Once(argparse.Action):

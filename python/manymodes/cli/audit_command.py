@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manymodes.cli.figure_files import check_figure_file, write_figure
 from manymodes.errors import InputError
-from manymodes.runtime.storage import atomic, refuse_existing, sweep_partials
 
 if TYPE_CHECKING:
     from manymodes.networks.audit import Audit
@@ -34,7 +34,7 @@ def audit_command(options: argparse.Namespace) -> int:
         constraint="none" if options.constraint == ALL else options.constraint,
     )
     if options.figure is not None:
-        _check_figure(options.figure, overwrite=options.overwrite)
+        check_figure_file(options.figure, "--figure", overwrite=options.overwrite)
     audits: list[Audit] = []
     refused: dict[str, str] = {}
     for name in _SIDE_BY_SIDE if options.constraint == ALL else (options.constraint,):
@@ -56,20 +56,6 @@ def audit_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_figure(path: Path, *, overwrite: bool) -> None:
-    """Refuse a figure that cannot be written, before it is computed."""
-    from matplotlib.figure import Figure
-
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in Figure().canvas.get_supported_filetypes():
-        what = f"'{kind}' is no kind of figure; take .png, .pdf or .svg"
-        raise InputError(f"--figure: '{path}' cannot be written: {what}")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--figure: '{path}' cannot be written: there is no such folder")
-    refuse_existing([path], overwrite)
-    sweep_partials(path.absolute().parent, path.name)
-
-
 def _json(audits: list[Audit], refused: dict[str, str], alone: Audit | None) -> dict[str, Any]:
     if alone is not None:
         return alone.as_dict()
@@ -81,5 +67,4 @@ def _draw(audits: list[Audit], alone: Audit | None, path: Path) -> None:
     from manymodes.report.plots import plot_audit, plot_audits
 
     figure = plot_audit(alone) if alone else plot_audits(audits)
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=150, format=path.suffix.lstrip(".").lower())
+    write_figure(figure, path)

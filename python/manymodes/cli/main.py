@@ -22,6 +22,7 @@ from manymodes.cli.incidents import logs, of_full_disk, show_traceback, unexpect
 from manymodes.cli.merge_command import merge_command
 from manymodes.cli.option_groups import settings_of
 from manymodes.cli.parser import parser
+from manymodes.cli.plot_command import plot_command
 from manymodes.cli.run_commands import adopt_command, compare_command, sample_command, show
 from manymodes.cli.streams import (
     abandon_output,
@@ -310,6 +311,7 @@ _COMMANDS: dict[str, Command] = {
     "merge": merge_command,
     "compare": compare_command,
     "predict": predict_command,
+    "plot": plot_command,
     "export": export_command,
     "audit": audit_command,
     "study": _study,

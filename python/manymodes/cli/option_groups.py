@@ -55,20 +55,29 @@ def add_likelihood(parser: argparse.ArgumentParser, *, threads: bool = True) -> 
         "--threads-per-chain",
         type=_threads,
         metavar="N",
-        help="threads for one likelihood of many data, where the kernel computes it: auto (as many "
-        "as chains or runs leave cores to each; default) or N at most",
+        help="threads for one likelihood of many data, where the kernel computes it: auto, as many "
+        "as chains or runs leave cores to each, or N at most (default: auto)",
     )
 
 
 def add_nuts(parser: argparse.ArgumentParser, defaults: ChainSettings | None) -> None:
-    """Add the settings of NUTS; without defaults, those of a study hold."""
-    group = parser.add_argument_group(f"NUTS{'' if defaults else _OF_STUDY}")
+    """Add the settings of chains; without defaults, those of a study hold, which runs NUTS."""
+    title = "chains of NUTS or mams" if defaults else f"NUTS{_OF_STUDY}"
+    group = parser.add_argument_group(title)
     nuts = defaults and defaults.nuts
     _setting(group, defaults, "chains", "how many chains", type=many)
     _setting(group, nuts, "warmup", "warm-up iterations", type=whole(None))
     _setting(group, nuts, "draws", "draws of each chain", type=whole(None))
-    _setting(group, nuts, "adapt_delta", "target acceptance; mams aims at (1 + it) / 2", type=float)
-    _setting(group, nuts, "max_treedepth", "longest trajectory, log2", type=whole(None, 60))
+    _setting(
+        group,
+        nuts,
+        "adapt_delta",
+        "target acceptance" + "; mams aims at (1 + it) / 2" * (defaults is not None),
+        type=float,
+    )
+    _setting(
+        group, nuts, "max_treedepth", "log2 of the gradients of a trajectory", type=whole(None, 60)
+    )
 
 
 def add_many_chains(parser: argparse.ArgumentParser, defaults: ChainSettings) -> None:
@@ -373,7 +382,8 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 def add_common(parser: argparse.ArgumentParser, *, out_required: bool = True) -> None:
     """Add what all runs have."""
-    parser.add_argument("--out", type=out_path, required=out_required, help="the run directory")
+    about = "the run directory" + ", which a study needs (default: none)" * (not out_required)
+    parser.add_argument("--out", type=out_path, required=out_required, help=about)
     parser.add_argument("--resume", action="store_true", help="run only the parts missing in --out")
     parser.add_argument(
         "--other-versions",

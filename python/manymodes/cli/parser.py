@@ -27,7 +27,18 @@ from manymodes.cli.option_groups import (
     seed,
 )
 
-_CONSTRAINTS = "none, ordered, ordered-signed, unit-norm, pd-skew, pd-skew:lu, pd-skew:reject"
+CONSTRAINTS = {
+    "none": "no condition",
+    "ordered": "biases increase within each hidden layer",
+    "ordered-signed": "the same, and weights to the first output or next unit are positive",
+    "unit-norm": "relu: weights into each unit have length 1, and biases increase",
+    "pd-skew": "square layers: W + W' is positive definite, W - W' positive above its diagonal",
+    "pd-skew:lu": "the same region, with the prior on its triangular factors",
+    "pd-skew:reject": "the same region, cut off without renormalising the prior",
+    "svd": "singular vectors of each layer are oriented",
+}
+"""What each constraint says, in a line."""
+_CONSTRAINTS = "".join(f"\n{name}: {said}" for name, said in CONSTRAINTS.items())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         "--source",
         choices=("index", "github"),
         default="index",
-        help="the package index (default) or the official releases",
+        help="index, the package index, or github, the official releases (default: %(default)s)",
     )
     setup.add_argument("--json", action="store_true", help="what is there afterwards, as JSON")
     setup.add_argument("--quiet", action="store_true", help="no progress")
@@ -69,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _add_merge(commands)
     _add_compare(commands)
     _add_predict(commands)
+    _add_plot(commands)
     _add_export(commands)
     _add_audit(commands)
 
@@ -149,7 +161,9 @@ def _add_network(commands: Any) -> None:
         help="poisson, negative-binomial: what a rate is multiplied by (default: 1)",
     )
     columns.add_argument(
-        "--trials", metavar="COL", help="binomial, which needs it: the trials of each row"
+        "--trials",
+        metavar="COL",
+        help="binomial, which needs it: the trials of each row (default: none)",
     )
     columns.add_argument(
         "--categorical",
@@ -157,7 +171,7 @@ def _add_network(commands: Any) -> None:
         action="extend",
         default=[],
         metavar="COL",
-        help="inputs that are categories: a 0/1 input COL=level for each level",
+        help="inputs that are categories: a 0/1 input COL=level for each level (default: none)",
     )
     columns.add_argument(
         "--ignore",
@@ -165,14 +179,21 @@ def _add_network(commands: Any) -> None:
         action="extend",
         default=[],
         metavar="COL",
-        help="columns to leave out",
+        help="columns to leave out (default: none)",
     )
-    columns.add_argument("--positive", metavar="NAME", help="bernoulli: the class that is 1")
+    columns.add_argument(
+        "--positive",
+        metavar="NAME",
+        help="bernoulli: the class that is 1 (default: the last in order)",
+    )
     columns.add_argument(
         "--no-standardise", action="store_true", help="take numbers in the units they have"
     )
     columns.add_argument(
-        "--decimal", default=".", metavar="MARK", help="the decimal mark of numbers, . or , (.)"
+        "--decimal",
+        default=".",
+        metavar="MARK",
+        help="the decimal mark of numbers, . or , (default: %(default)s)",
     )
     columns.add_argument(
         "--keep-na",
@@ -184,7 +205,8 @@ def _add_network(commands: Any) -> None:
         "--holdout",
         type=float,
         metavar="SHARE",
-        help="hold out this share of the rows, by class, in OUT/holdout.csv (or .parquet)",
+        help="hold out this share of the rows, by class, in OUT/holdout.csv (or .parquet; "
+        "default: none)",
     )
     rows.add_argument(
         "--seed",
@@ -199,13 +221,14 @@ def _add_network(commands: Any) -> None:
         type=float,
         metavar="S",
         help="normal, student, negative-binomial: scale of the half-normal prior on the noise (of "
-        "the standardised target; default 1)",
+        "the standardised target; default: 1)",
     )
     model.add_argument(
         "--sigma",
         type=float,
         metavar="S",
-        help="the same likelihoods: the noise is known, and this (in the units of the table)",
+        help="the same likelihoods: the noise is known, and this (in the units of the table; "
+        "default: it is sampled)",
     )
     model.add_argument(
         "--skip", action="store_true", help="weights from the inputs to the outputs, too"
@@ -218,13 +241,15 @@ def _add_network(commands: Any) -> None:
         "(default: auto, which is yes from 20 rows for each parameter on)",
     )
     model.add_argument(
-        "--constraint", default="none", help=f"{_CONSTRAINTS} or svd (default: none)"
+        "--constraint",
+        default="none",
+        help=f"condition on the hidden layers (default: %(default)s){_CONSTRAINTS}",
     )
     model.add_argument(
         "--active",
         metavar="PRIOR",
         help="let the number of active units vary from 1 to H: its prior, uniform or "
-        "geometric:ALPHA (the next unit is active with probability ALPHA)",
+        "geometric:ALPHA, the next unit is active with probability ALPHA (default: all are)",
     )
     network.add_argument("--out", type=out_path, required=True, help="the folder to write")
     add_overwrite(network, "replace the network that is in --out")
@@ -271,10 +296,12 @@ def _add_audit(commands: Any) -> None:
         type=whole(1, 100_000),
         default=1,
         metavar="K",
-        help="classes (categorical) or real targets (default: 1)",
+        help="classes (categorical) or real targets (default: %(default)s)",
     )
     audit.add_argument(
-        "--constraint", default="all", help=f"{_CONSTRAINTS}, svd or all (default: side by side)"
+        "--constraint",
+        default="all",
+        help=f"one of these, or all, side by side (default: %(default)s){_CONSTRAINTS}",
     )
     audit.add_argument(
         "--orbits",
@@ -288,7 +315,10 @@ def _add_audit(commands: Any) -> None:
     )
     audit.add_argument("--json", action="store_true", help="as JSON on standard output")
     audit.add_argument(
-        "--figure", type=out_path, metavar="FILE", help="draw it, as .png, .pdf or .svg"
+        "--figure",
+        type=out_path,
+        metavar="FILE",
+        help="draw it, as .png, .pdf or .svg (default: no)",
     )
     add_overwrite(audit, "replace the file of --figure")
 
@@ -338,7 +368,9 @@ def _add_compare(commands: Any) -> None:
         metavar="A,B,...",
         help="of the models, in the order of the directories (default: equal)",
     )
-    models.add_argument("--out", type=out_path, help="write models.html and models.json there")
+    models.add_argument(
+        "--out", type=out_path, help="write models.html and models.json there (default: nowhere)"
+    )
     add_overwrite(comparing, "replace models.html and models.json in --out")
     add_output(comparing)
 
@@ -370,7 +402,7 @@ def _add_predict(commands: Any) -> None:
         type=out_path,
         help="where to write: .csv or .parquet (default: CSV to the terminal)",
     )
-    add_overwrite(predict, "replace the file of --out")
+    add_overwrite(predict, "replace the files of --out and --plot")
     predict.add_argument(
         "--decimal",
         metavar="MARK",
@@ -414,8 +446,54 @@ def _add_predict(commands: Any) -> None:
         metavar="K",
         help="use every K-th draw of a chain (default: %(default)s)",
     )
+    predict.add_argument(
+        "--plot",
+        type=out_path,
+        metavar="FILE",
+        help="draw the predictions, as .png, .svg or .pdf (default: none)",
+    )
     predict.add_argument("--json", action="store_true", help="as JSON on standard output")
     predict.add_argument("--quiet", action="store_true", help="no progress and no summary")
+
+
+FIGURES = {
+    "data": "the data, and the mean prediction",
+    "predictions": "predictions with intervals: a band, maps, or predicted against observed",
+    "weights": "the three weights of each function",
+    "corner": "weights of the network, or parameters, one by one and two by two",
+    "evidence": "log evidences, of runs and functions",
+    "landscape": "the log density with respect to the prior on the way between two modes",
+}
+"""The figures of ``plot``, each in a line."""
+
+
+def _add_plot(commands: Any) -> None:
+    plot = commands.add_parser("plot", help="one figure of a run")
+    plot.add_argument("run_folder", type=Path, metavar="RUN", help="a run with draws")
+    plot.add_argument(
+        "figure",
+        choices=tuple(FIGURES),
+        metavar="FIGURE",
+        help="one of these" + "".join(f"\n{name}: {said}" for name, said in FIGURES.items()),
+    )
+    plot.add_argument(
+        "--out", type=out_path, required=True, help="the file to write: .png, .svg or .pdf"
+    )
+    add_overwrite(plot, "replace the file of --out")
+    plot.add_argument(
+        "--modes",
+        type=positive,
+        nargs=2,
+        metavar=("I", "J"),
+        help="landscape: the numbers of the two modes (default: the first of two functions)",
+    )
+    plot.add_argument(
+        "--interval",
+        type=float,
+        metavar="SHARE",
+        help="predictions: what intervals hold (default: 0.9)",
+    )
+    add_output(plot)
 
 
 def _add_export(commands: Any) -> None:

@@ -267,7 +267,8 @@ def finish(
         REPORT,
         SUMMARY,
         summarise,
-        write_nested_tree,
+        write_chain_modes,
+        write_nested,
         write_stacked,
         write_tempered,
     )
@@ -292,8 +293,9 @@ def finish(
     if comparison.chains is not None and comparison.stacking is not None:
         weights = comparison.stacking.weights
         write_stacked(comparison.chains, weights, options.out, seed=options.seed)
+    write_chain_modes(comparison, options.out)
     if comparison.nested is not None:
-        write_nested_tree(comparison.nested, options.out, comparison, seed=options.seed)
+        write_nested(comparison.nested, options.out, comparison, seed=options.seed)
     if comparison.tempered is not None:
         write_tempered(comparison.tempered, options.out, comparison)
     checks = _kept_checks(options.out, comparison, command, checked)

@@ -7,11 +7,15 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manymodes.cli.figure_files import check_figure_file, write_figure
 from manymodes.errors import InputError, TableWarning
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from manymodes.networks.network import Network
     from manymodes.results.predict import Predictions
     from manymodes.results.predict_data import DataPredictions
@@ -161,6 +165,8 @@ def predict_command(options: argparse.Namespace) -> int:
         refuse_existing([options.out], options.overwrite, reads=reads)
         ensure_folder(options.out.absolute().parent)
         sweep_partials(options.out.absolute().parent, options.out.name)
+    if options.plot is not None:
+        check_figure_file(options.plot, "--plot", overwrite=options.overwrite)
     found, text = _data_predicted(options) if of_data else _table_predicted(options)
     entry = found.as_dict()
     written = found.frame if isinstance(found, DataPredictions) else found.table
@@ -169,6 +175,9 @@ def predict_command(options: argparse.Namespace) -> int:
         entry["out"] = str(options.out)
     else:
         entry["predictions"] = written.to_dict("records")
+    if options.plot is not None:
+        write_figure(_drawn(found, options.run_folder), options.plot)
+        entry["plot"] = str(options.plot)
     if options.json:
         print(json_text(entry))
         return 0
@@ -178,6 +187,17 @@ def predict_command(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(text, file=sys.stderr if printed else sys.stdout)
     return 0
+
+
+def _drawn(found: Predictions | DataPredictions, run: Path) -> Figure:
+    """Draw predictions, in the names of the network's table."""
+    from manymodes.report.plots import plot_predicted
+    from manymodes.results.mixed_draws import posterior_folder
+    from manymodes.results.predict_data import DataPredictions
+    from manymodes.tables.table import Table
+
+    of_data = isinstance(found, DataPredictions)
+    return plot_predicted(found, None if of_data else Table.load(posterior_folder(run)))
 
 
 def _check_kind(options: argparse.Namespace, of_data: bool) -> None:

@@ -19,6 +19,8 @@ _OF_ARVIZ |= {"summary", "ci_bound", "column", "plot_axis"}
 """Dimensions that ArviZ's statistics and figures add; they fail on variables of these names."""
 _OF_ANESTHETIC = {"logL", "logL_birth", "nlive", "insertion"}
 """Columns that every table of nested samples has, or gets."""
+_OF_COMPARISONS = {"mode", "function"}
+"""Columns of nested samples whose modes are known."""
 
 _GREEK = re.compile(
     "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|"
@@ -55,7 +57,7 @@ def exported_names(variables: Iterable[Variable]) -> dict[str, str]:
 
     variables = list(variables)
     names = {one.name: one.name for one in variables}
-    taken = _OF_ARVIZ | _OF_ANESTHETIC
+    taken = _OF_ARVIZ | _OF_ANESTHETIC | _OF_COMPARISONS
     taken = taken.union(*(dims(one.name, one) for one in variables))
     used = taken | names.keys()
     for one in variables:
@@ -73,7 +75,7 @@ def renamed_text(names: Mapping[str, str]) -> str:
     changed = [f"{name} is called {new}" for name, new in names.items() if name != new]
     if not changed:
         return ""
-    return f"{', '.join(changed)} in all files, because ArviZ or anesthetic reserves the name"
+    return f"{', '.join(changed)} in all files, because the name is reserved there"
 
 
 def renamed_flat(flat: str, names: Mapping[str, str]) -> str:

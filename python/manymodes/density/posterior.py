@@ -24,6 +24,7 @@ from manymodes.density.stan_data import data_switch, read_data, stan_json
 from manymodes.density.variables import Variable, left_out, variables_of
 from manymodes.errors import DensityError, InputError, QuantitiesWarning
 from manymodes.networks.network import Network
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.storage import digest
 from manymodes.types import FloatArray
 
@@ -31,8 +32,8 @@ PRIOR_SWITCH = "prior_only"
 LOG_LIK_SWITCH = "save_log_lik"
 
 
-@dataclass(frozen=True)
-class Posterior:
+@dataclass(frozen=True, repr=False)
+class Posterior(Shown):
     """A Stan program with data: the log density and everything that follows from it.
 
     Parameters
@@ -70,6 +71,20 @@ class Posterior:
     name: str = "posterior"
     network: Network | None = field(default=None, compare=False)
     data_file: Path | None = field(default=None, compare=False)
+
+    def _headline(self) -> str:
+        """Say what it is; nothing is compiled for that."""
+        network = self.network
+        if network is not None:
+            return (
+                f"Posterior '{self.name}': {network.parameter_count} parameters, "
+                f"{self.n_obs} observations, network {network.described}"
+            )
+        dims = self.__dict__.get("dims")  # known only of a compiled program
+        size = "" if dims is None else f"{dims} parameters, "
+        return f"Posterior '{self.name}': {size}program {self.program.stan_file.name}" + (
+            f", data {', '.join(self.data)}" if self.data else ", no data"
+        )
 
     def __post_init__(self) -> None:
         """Take the program without the kernel if the kernel cannot compute the network."""

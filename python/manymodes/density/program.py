@@ -33,6 +33,7 @@ from manymodes.density.overloads import FIRST_WITH_OVERLOADS, without_overloads
 from manymodes.density.program_files import ProgramFiles, is_shipped, read_program
 from manymodes.density.stan_tokens import Parameter, Source, read_source
 from manymodes.errors import CompileError, InputError, ManymodesError
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.storage import write_text
 from manymodes.toolchain import Toolchain, home, require
 from manymodes.toolchain.build_cache import cached_build, read_digests
@@ -47,8 +48,8 @@ _USER_HEADER = "user_header.hpp"
 _LONGEST_STEM = 100
 
 
-@dataclass(frozen=True)
-class Program:
+@dataclass(frozen=True, repr=False)
+class Program(Shown):
     """A Stan program on disk, with the compiled forms that the two engines need.
 
     Parameters
@@ -86,6 +87,9 @@ class Program:
     stan_file: Path
     kernel: bool = True
     confined: bool = field(default=False, compare=False)
+
+    def _headline(self) -> str:
+        return f"Program {self.stan_file.name}{'' if self.kernel else ', without the kernel'}"
 
     def __post_init__(self) -> None:
         """Check that there is such a file; raise `InputError` if not."""

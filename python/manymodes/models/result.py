@@ -8,6 +8,7 @@ from typing import Any
 
 from manymodes.models.remarks import Caution, Note
 from manymodes.networks.network import Network
+from manymodes.runtime.shown import Rows, Shown, estimate_text, share_text
 from manymodes.statistics.estimate import Estimate
 from manymodes.types import FloatArray
 
@@ -94,8 +95,8 @@ class Model:
         return entry
 
 
-@dataclass(frozen=True)
-class ModelComparison:
+@dataclass(frozen=True, repr=False)
+class ModelComparison(Shown):
     """Several posteriors on the same data.
 
     Attributes
@@ -135,6 +136,23 @@ class ModelComparison:
     held_out_terms: FloatArray = field(repr=False)
     notes: tuple[Note, ...]
     cautions: tuple[Caution, ...]
+
+    def _headline(self) -> str:
+        return f"ModelComparison of {len(self.models)} models, {self.n_obs} observations" + (
+            f", {self.n_held_out} held out" if self.n_held_out else ""
+        )
+
+    def _table(self) -> Rows:
+        return ("model", "log_z", "probability", "elpd (loo)", "stacking"), [
+            (
+                one.name,
+                estimate_text(one.log_z.value, one.log_z.sd),
+                share_text(one.probability.value, one.probability.sd),
+                estimate_text(one.loo.value, one.loo.sd),
+                share_text(one.stacking.value, one.stacking.sd),
+            )
+            for one in self.models
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures of ``models.json`` as plain values, without the terms.

@@ -21,6 +21,7 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.networks.network import Network
 from manymodes.networks.variable_size import P_ACTIVE
+from manymodes.runtime.shown import Rows, Shown, share_text
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.sampling.tempered import Tempered
@@ -33,8 +34,8 @@ _VOLUME_DRAWS = 400
 _AT_ONCE = 50  # of them
 
 
-@dataclass(frozen=True, eq=False)
-class ActiveUnits:
+@dataclass(frozen=True, eq=False, repr=False)
+class ActiveUnits(Shown):
     """The number K of active units, 1 to H; all arrays have the shape (H,).
 
     Attributes
@@ -66,6 +67,16 @@ class ActiveUnits:
     log_z: FloatArray
     log_z_sd: FloatArray
     effective_draws: FloatArray
+
+    def _headline(self) -> str:
+        most = int(np.argmax(self.probability))
+        share = share_text(self.probability[most], self.probability_sd[most])
+        return f"ActiveUnits: {most + 1} of {len(self.probability)} units have {share}"
+
+    def _table(self) -> Rows:
+        pairs = zip(self.probability, self.probability_sd, strict=True)
+        rows = [(str(k), share_text(*both)) for k, both in enumerate(pairs, 1)]
+        return ("active units", "probability"), rows
 
     def as_dict(self) -> dict[str, Any]:
         """Return numbers and lists, ready for JSON; without evidence from chains.

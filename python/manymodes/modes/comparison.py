@@ -40,6 +40,7 @@ from manymodes.modes.summary_entries import (
     worst,
 )
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Rows, Shown, estimate_text, share_text
 from manymodes.sampling.base_measures import outside_share
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
@@ -96,8 +97,8 @@ class ModeSummary:
     by_engine: Mapping[str, Estimate] = field(default_factory=dict, hash=False)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """The modes of one posterior and their weights, with the draws behind them.
 
     Attributes
@@ -162,6 +163,34 @@ class Comparison:
     tempered: Tempered | None = None
     stacking_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     occupancy_draws: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+
+    def _headline(self) -> str:
+        log_z = self.headline.log_z
+        known = (
+            ""
+            if np.isnan(log_z.value)
+            else (f", log_z = {estimate_text(log_z.value, log_z.sd)} nats")
+        )
+        return (
+            f"Comparison of '{self.posterior.name}': {len(self.prominent)} prominent modes, "
+            f"{self.prominent_functions} functions{known}"
+        )
+
+    def _table(self) -> Rows:
+        header = ("function", "modes", "copies", "log_z", "evidence", "stacking", "occupancy")
+        return header, [
+            (
+                str(one.id),
+                str(len(one.modes)),
+                str(one.copies),
+                estimate_text(one.log_z.value, one.log_z.sd),
+                *(
+                    share_text(share.value, share.sd)
+                    for share in (one.evidence, one.stacking, one.occupancy)
+                ),
+            )
+            for one in self.functions
+        ]
 
     @property
     def stacking(self) -> Stacking | None:

@@ -33,6 +33,7 @@ from manymodes.modes.orbits import Orbits
 from manymodes.modes.peaks import Atlas
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Shown
 from manymodes.sampling.base_measures import (
     NORMAL,
     BaseMeasure,
@@ -59,8 +60,8 @@ _OF_A_MODE = 200  # draws that tell a mode's function
 _STARTS_PER_CLIMB = 2  # with more chains than this many a climb, starting points are not climbed
 
 
-@dataclass(frozen=True)
-class ModeSettings:
+@dataclass(frozen=True, repr=False)
+class ModeSettings(Shown):
     """How modes are distinguished.
 
     Parameters
@@ -146,7 +147,7 @@ def find_modes(
     if chains is None and nested is None and tempered is None:
         raise InputError("modes: neither chains nor nested nor tempered runs were given")
     record = climb_record(posterior, kept)
-    landscape = _landscape(posterior, chains, nested, tempered, seed, record)
+    landscape = landscape_of(posterior, chains, nested, tempered, seed, record)
     with Explorer(landscape, record, workers) as explorer:
         return _explored(explorer, chains, nested, tempered, settings, seed, quiet)
 
@@ -261,7 +262,7 @@ def _pilot(explorer: Explorer, pools: list[_Pool], climbed: list[IntArray]) -> i
     return len(atlas)
 
 
-def _landscape(
+def landscape_of(
     posterior: Posterior,
     chains: Chains | None,
     nested: Nested | None,

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from manymodes.runtime.shown import Shown
 from manymodes.types import BoolArray, FloatArray, IntArray
 
 
-@dataclass(frozen=True)
-class Modes:
+@dataclass(frozen=True, repr=False)
+class Modes(Shown):
     """The modes of one posterior, numbered from 0 here and ordered by their height.
 
     Attributes
@@ -85,6 +86,10 @@ class Modes:
     copies: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     climbed_kinds: IntArray = field(default_factory=lambda: np.empty((2, 0), dtype=np.intp))
     kept_numbers: IntArray = field(default_factory=lambda: np.empty((2, 0), dtype=np.intp))
+
+    def _headline(self) -> str:
+        functions = len(np.unique(self.functions))
+        return f"Modes: {self.n_modes} modes of {functions} functions, from {self.climbs} climbs"
 
     def __post_init__(self) -> None:
         """Without a group each mode is of its own kind, and without a record it has no number."""

@@ -64,12 +64,13 @@ from manymodes.networks.variable_size import (
     check_active,
     over_draws,
 )
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.stan_files import stan_dir
 from manymodes.types import FloatArray
 
 
-@dataclass(frozen=True)
-class Network:
+@dataclass(frozen=True, repr=False)
+class Network(Shown):
     """A fully connected Bayesian neural network.
 
     Parameters
@@ -305,6 +306,18 @@ class Network:
 
     def _shapes_without(self, *names: str) -> dict[str, tuple[int, ...]]:
         return {name: shape for name, shape in self.weight_shapes.items() if name not in names}
+
+    @property
+    def described(self) -> str:
+        """Its widths, activation, likelihood, prior and constraint, in words."""
+        widths = "-".join(map(str, (self.inputs, *self.hidden, self.units_out)))
+        skip = " with skip connections" if self.skip else ""
+        constraint = "" if self.constraint == "none" else f", constraint {self.constraint}"
+        active = "" if self.active is None else f", active units {self.active}"
+        return (
+            f"{widths} ({self.activation}){skip}, {self.likelihood}, prior {self.prior}"
+            f"{constraint}{active}"
+        )
 
     @property
     def effective_names(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from manymodes.networks.network import Network
 from manymodes.networks.observed import Observed
+from manymodes.runtime.shown import Shown
 from manymodes.tables.columns import Scaling
 from manymodes.tables.table import TABLE
 from manymodes.tables.table import Table as DataTable
@@ -19,8 +20,8 @@ from manymodes.wording import joined, things, visible
 _FEW = 3
 
 
-@dataclass(frozen=True)
-class DataNames:
+@dataclass(frozen=True, repr=False)
+class DataNames(Shown):
     """Names of inputs and target, and the scales on which they were measured.
 
     Attributes
@@ -53,6 +54,9 @@ class DataNames:
     input_scales: tuple[Scaling, ...] = ()
     target_scale: Scaling = field(default_factory=Scaling)
     given: bool = True
+
+    def _headline(self) -> str:
+        return f"DataNames: {self.title}"
 
     @property
     def title(self) -> str:

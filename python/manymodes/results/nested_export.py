@@ -14,6 +14,7 @@ import numpy.typing as npt
 from manymodes.density.labels import renamed_flat, renamed_text, stan_name, tex_label
 from manymodes.errors import InputError, NamesWarning
 from manymodes.modes.comparison import Comparison
+from manymodes.results.draw_modes import mode_and_function
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import ensure_folder, refuse_existing, sweep_partials, write_text
 from manymodes.sampling.chains.trees import draws_tree, single
@@ -102,10 +103,11 @@ def nested_datatree(
         Group ``sample_stats``: ``lp``, the log density on the unconstrained space; ``logl``, the
         log likelihood against the base measure, which is that of the data if the base measure is
         the prior (nats); ``run`` and ``point``, the run that the draw comes from and its place
-        in the merged run, both from 0; with a comparison ``mode``, its id. Group
-        ``log_likelihood``, in single precision if this can hold it. The root's attributes are the
-        evidence: ``log_z``, ``log_z_sd``, ``log_z_volume_sd``, ``log_z_between_sd`` (NaN for one
-        run), ``d_kl`` (of the posterior from the base measure; all in nats), ``evaluations``,
+        in the merged run, both from 0; with a comparison ``mode`` and ``function``, their
+        numbers. Group ``log_likelihood``, in single precision if this can hold it. The root's
+        attributes are the evidence: ``log_z``, ``log_z_sd``, ``log_z_volume_sd``,
+        ``log_z_between_sd`` (NaN for one run), ``d_kl`` (of the posterior from the base measure;
+        all in nats), ``evaluations``,
         ``nlive`` (of each run), ``runs``, ``insertion_p``, ``effective_samples``,
         ``log_prior_inside``. With a comparison group ``modes`` has the figures of each mode, by its
         id: ``log_z``, ``log_z_sd`` (nats), ``evidence``, ``evidence_sd`` (its share) and
@@ -136,7 +138,7 @@ def nested_datatree(
         "point": point,
     }
     if comparison is not None:
-        stats["mode"] = comparison.nested_modes[point]
+        stats |= mode_and_function(comparison, comparison.nested_modes[point])
     told = log_likelihood and posterior.has_log_lik
     tree = draws_tree(
         posterior,

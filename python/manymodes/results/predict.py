@@ -30,6 +30,7 @@ from manymodes.results.mixed_draws import (
 )
 from manymodes.results.outcome_columns import count_columns, number_columns
 from manymodes.results.run_directory import open_posterior
+from manymodes.runtime.shown import Rows, Shown, frame_rows
 from manymodes.statistics.mixture import log_mean_exp, weighted_quantiles
 from manymodes.tables.cells import numbers
 from manymodes.tables.frames import Frame, as_frame
@@ -106,8 +107,8 @@ class TargetScore(LogScore):
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class Predictions:
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions(Shown):
     """Predictions for the rows of a table.
 
     Attributes
@@ -160,6 +161,18 @@ class Predictions:
     notes: tuple[str, ...] = ()
     given: pd.DataFrame = field(default_factory=pd.DataFrame)
     health: ChainHealth | None = None
+
+    def _headline(self) -> str:
+        said = (
+            f"Predictions of {len(self.frame)} rows by {self.described}; intervals hold "
+            f"{100 * self.interval:g} %"
+        )
+        if self.score is None:
+            return said
+        return f"{said}; log density {self.score.mean:.3f} ± {self.score.sd_of_mean:.3f} nats each"
+
+    def _table(self) -> Rows:
+        return frame_rows(self.frame)
 
     @property
     def table(self) -> pd.DataFrame:

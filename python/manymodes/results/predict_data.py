@@ -32,6 +32,7 @@ from manymodes.results.mixed_draws import (
 from manymodes.results.run_directory import open_posterior
 from manymodes.runtime.progress import Progress
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Rows, Shown, frame_rows
 from manymodes.statistics.mixture import described, log_mean_exp
 from manymodes.types import FloatArray, IntArray
 
@@ -41,8 +42,8 @@ _HELD = 50_000_000  # most numbers of draws x quantities in memory
 _SILENT_SECONDS = 2.0
 
 
-@dataclass(frozen=True, eq=False)
-class DataPredictions:
+@dataclass(frozen=True, eq=False, repr=False)
+class DataPredictions(Shown):
     """Predictions of a Stan program for new data.
 
     Attributes
@@ -95,6 +96,18 @@ class DataPredictions:
     message: str = ""
     not_finite: dict[str, int] = field(default_factory=dict)
     health: ChainHealth | None = None
+
+    def _headline(self) -> str:
+        said = (
+            f"DataPredictions of {len(self.frame)} quantities by {self.described}; intervals hold "
+            f"{100 * self.interval:g} %"
+        )
+        if self.score is None:
+            return said
+        return f"{said}; log density {self.score.mean:.3f} ± {self.score.sd_of_mean:.3f} nats each"
+
+    def _table(self) -> Rows:
+        return frame_rows(self.frame)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures, without the predictions themselves.

@@ -13,12 +13,15 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from manymodes._version import __version__
@@ -29,6 +32,7 @@ from manymodes.modes.checks import Checks
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.diagnosis import Diagnosis
 from manymodes.networks.network import Network
+from manymodes.results.draw_modes import mode_and_function, nested_samples
 from manymodes.results.nested_export import nested_datatree
 from manymodes.results.our_files import CHAINS, NESTED, NESTED_TREE, STACKED, TEMPERED
 from manymodes.results.our_files import CHECKS as CHECKS
@@ -38,6 +42,7 @@ from manymodes.results.our_files import run_directory as run_directory
 from manymodes.results.run_reading import (
     BELONGS,
     damaged,
+    holds_draws,
     owner_of,
     present,
     read_nested,
@@ -46,6 +51,7 @@ from manymodes.results.run_reading import (
 )
 from manymodes.results.stacked_draws import stack_draws
 from manymodes.results.tempered_export import tempered_datatree
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.storage import (
     atomic,
     ensure_folder,
@@ -59,6 +65,7 @@ from manymodes.sampling.nested import Nested, load_nested
 from manymodes.sampling.tempered import Tempered, load_tempered
 from manymodes.toolchain import find
 from manymodes.types import FloatArray
+from manymodes.wording import shown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,6 +73,7 @@ if TYPE_CHECKING:
 
 _ERRNO = re.compile(r"errno = (\d+)")
 _MOST_LOG_LIK = 100_000_000
+_LISTED = (CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED, SUMMARY, REPORT)
 
 
 # ---------------------------------------------------------------------------- posteriors
@@ -126,8 +134,13 @@ def open_posterior(folder: Path, *, kernel: bool | None = None) -> Posterior:
 # ---------------------------------------------------------------------------- writing
 
 
-def write_chains(chains: Chains, folder: Path) -> bool:
+def write_chains(chains: Chains, folder: Path, comparison: Comparison | None = None) -> bool:
     """Write ``chains.nc`` in one step.
+
+    Parameters
+    ----------
+    comparison : Comparison, optional
+        The comparison with the modes of the draws, which the file then has.
 
     Returns
     -------
@@ -143,8 +156,48 @@ def write_chains(chains: Chains, folder: Path) -> bool:
     size = chains.total_draws * chains.posterior.n_obs
     complete = size <= _MOST_LOG_LIK
     tree = chains.to_datatree(log_likelihood=complete)
+    if comparison is not None:
+        tree["sample_stats"].update(_modes_of_chains(comparison))
     _write_tree(tree, folder / CHAINS, "chains")
     return complete
+
+
+def write_chain_modes(comparison: Comparison, folder: Path) -> None:
+    """Put the mode and the function of every draw into ``chains.nc``, in one step.
+
+    Those of an earlier comparison are replaced; all else stays as it is, and nothing is computed
+    anew. If the file has other draws than the comparison, it is written anew. A run without the
+    file, which was interrupted, gets none.
+
+    Raises
+    ------
+    ResultsError
+        The file is damaged.
+    StorageError
+        It cannot be written.
+    """
+    path, chains = folder / CHAINS, comparison.chains
+    if chains is None or not path.exists():
+        return
+    added = _modes_of_chains(comparison)
+    if not holds_draws(path, added):
+        write_chains(chains, folder, comparison)
+        return
+    with atomic(path) as partial:
+        shutil.copyfile(path, partial)
+        with _hdf5_errors():
+            added.to_netcdf(partial, mode="a", group="sample_stats", engine="h5netcdf")
+
+
+def _modes_of_chains(comparison: Comparison) -> xr.Dataset:
+    """Return the mode and the function of the draws of chains."""
+    import xarray as xr
+
+    chains = comparison.chains
+    assert chains is not None
+    found = mode_and_function(comparison, comparison.chain_modes)
+    coords = {"chain": chains.index, "draw": np.arange(chains.rows.shape[1])}
+    return xr.Dataset({k: (("chain", "draw"), v) for k, v in found.items()}, coords)
 
 
 def write_stacked(chains: Chains, weights: FloatArray, folder: Path, *, seed: int) -> None:
@@ -162,23 +215,36 @@ def _write_tree(tree: xr.DataTree, path: Path, engine: str) -> None:
     """Write a tree with the name of its run, if the folder holds one."""
     encoding = {
         group: {name: {"zlib": True, "complevel": 1} for name in tree[group].data_vars}
-        for group in ("/log_likelihood",)
+        for group in ("/log_likelihood", "/posterior_predictive")
         if group.strip("/") in tree.children
     }
     owner = owner_of(path.parent / engine)
     if owner is not None:
         tree.attrs[BELONGS] = owner
-    with atomic(path) as partial:
-        try:
-            tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
-        except (OSError, RuntimeError) as error:  # HDF5 gives its errors as text
-            number = _ERRNO.search(str(error))
-            code = int(number[1]) if number else getattr(error, "errno", None) or errno.EIO
-            raise OSError(code, os.strerror(code)) from error
+    with atomic(path) as partial, _hdf5_errors():
+        tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
 
 
-def write_nested(nested: Nested, folder: Path) -> None:
+@contextmanager
+def _hdf5_errors() -> Iterator[None]:
+    """Turn an error of HDF5, which gives its number as text, into one of the system."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = _ERRNO.search(str(error))
+        code = int(number[1]) if number else getattr(error, "errno", None) or errno.EIO
+        raise OSError(code, os.strerror(code)) from error
+
+
+def write_nested(
+    nested: Nested, folder: Path, comparison: Comparison | None = None, *, seed: int = 1
+) -> None:
     """Write ``nested.csv``, which `anesthetic.read_csv` reads, and ``nested.nc``, each in one step.
+
+    Parameters
+    ----------
+    comparison : Comparison, optional
+        The comparison with the modes of the points, which both files then have.
 
     Raises
     ------
@@ -186,8 +252,8 @@ def write_nested(nested: Nested, folder: Path) -> None:
         A file cannot be written.
     """
     with atomic(folder / NESTED) as partial:
-        nested.samples.to_csv(partial)
-    write_nested_tree(nested, folder)
+        nested_samples(nested, comparison).to_csv(partial)
+    write_nested_tree(nested, folder, comparison, seed=seed)
 
 
 def write_nested_tree(
@@ -237,12 +303,11 @@ def write_draws(comparison: Comparison, folder: Path, *, seed: int) -> None:
         A file cannot be written.
     """
     if comparison.chains is not None:
-        write_chains(comparison.chains, folder)
+        write_chains(comparison.chains, folder, comparison)
         if comparison.stacking is not None:
             write_stacked(comparison.chains, comparison.stacking.weights, folder, seed=seed)
     if comparison.nested is not None:
-        write_nested(comparison.nested, folder)
-        write_nested_tree(comparison.nested, folder, comparison, seed=seed)
+        write_nested(comparison.nested, folder, comparison, seed=seed)
     if comparison.tempered is not None:
         write_tempered(comparison.tempered, folder, comparison)
 
@@ -285,8 +350,8 @@ def summary_head(command: str, seed: int) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- reading
 
 
-@dataclass(frozen=True)
-class Results:
+@dataclass(frozen=True, repr=False)
+class Results(Shown):
     """A run directory, opened.
 
     Attributes
@@ -308,6 +373,13 @@ class Results:
 
     folder: Path
     summary: dict[str, Any]
+
+    def _headline(self) -> str:
+        names = shown(self.names, 5)
+        there = {self.folder, *self._folders().values()}
+        held = [name for name in _LISTED if any((one / name).exists() for one in there)]
+        files = ", ".join(held) or "no draws"
+        return f"Results in '{self.folder}' of {names or 'no posterior'}: {files}"
 
     @property
     def names(self) -> tuple[str, ...]:

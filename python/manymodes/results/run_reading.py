@@ -71,6 +71,26 @@ def read_tree(path: Path, engine: str) -> xr.DataTree:
     return tree
 
 
+def holds_draws(path: Path, expected: xr.Dataset) -> bool:
+    """Return whether a file of chains has the chains and as many draws as are expected.
+
+    Raises
+    ------
+    ResultsError
+        It is damaged.
+    """
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, group="sample_stats", engine="h5netcdf") as there:
+            return all(
+                name in there.coords and np.array_equal(there[name], expected[name])
+                for name in ("chain", "draw")
+            )
+    except _UNREADABLE as error:
+        raise damaged(path, error) from error
+
+
 def read_nested(path: Path) -> NestedSamples:
     """Read anesthetic's file of the nested runs.
 

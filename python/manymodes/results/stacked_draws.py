@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from manymodes.errors import InputError
+from manymodes.networks.observed import observed
 from manymodes.runtime.seeds import check_seed
 from manymodes.sampling.chains.chains import Chains
+from manymodes.sampling.chains.dimensions import as_counted, layout_of, y_dims
 from manymodes.sampling.chains.trees import draws_tree, put
+from manymodes.sampling.tempered.simulate import simulated_outcomes
 from manymodes.statistics.stacking import draw_stacked
 from manymodes.types import FloatArray
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_PREDICTIONS = 50_000_000
 _BLOCK = 1_000_000  # most units of draws x observations evaluated at once
+_OUTCOMES = 1  # beside the seed: outcomes are independent of the choice of draws
 
 
 def stack_draws(
@@ -56,7 +60,11 @@ def stack_draws(
         network's posterior: ``mean``, the network's prediction of each draw at each input (as
         `Network.predict`: a rate is for an exposure of 1), in single precision if this can hold
         it. Without ``X`` it is left out if it would hold more than 50 million values, and the
-        attribute ``predictions`` says so. Group ``weights``: ``weight`` of each source chain.
+        attribute ``predictions`` says so. Group ``posterior_predictive``, for a network's
+        posterior: ``y``, outcomes drawn at the rows of the data, for `arviz_plots.plot_ppc_dist`;
+        ``y`` of the group ``observed_data`` is what they are compared with. It has the same limit,
+        and is left out where the size of the network varies. Group ``weights``: ``weight`` of
+        each source chain.
 
     Raises
     ------
@@ -104,6 +112,16 @@ def stack_draws(
             )
         else:
             groups["predictions"] = {"mean": _predict(chains, rows, inputs)[None]}
+        size = n * posterior.n_obs * _targets(chains)
+        if posterior.network.active is not None:
+            attrs["posterior_predictive"] = "left out: the network is of variable size"
+        elif size > _MOST_PREDICTIONS:
+            attrs["posterior_predictive"] = (
+                f"left out: {size} values are more than {_MOST_PREDICTIONS}"
+            )
+        else:
+            rng = np.random.default_rng([seed, _OUTCOMES])
+            groups["posterior_predictive"] = {"y": _simulate(chains, rows, rng)[None]}
     tree = draws_tree(posterior, rows[None], {}, attrs=attrs)
     return _with_sources(tree, groups, chains, by_chain, chain, draw)
 
@@ -125,7 +143,14 @@ def _with_sources(
         assert network is not None
         last = "target" if network.likelihood_parts.is_real else "class"
         dims = {"mean": ["obs"] if _numbers(chains) == 1 else ["obs", last]}
-        made = from_dict(groups, pred_dims=dims)
+        coords = layout_of(chains.posterior).coords
+        made = from_dict(
+            groups,
+            pred_dims=dims,
+            dims={"y": y_dims(network)},
+            coords=coords,
+            pred_coords=coords,
+        )
         for name in groups:
             tree[name] = xr.DataTree(made[name].to_dataset())
     source = {"source_chain": ("draw", chains.index[chain]), "source_draw": ("draw", draw)}
@@ -140,6 +165,28 @@ def _numbers(chains: Chains) -> int:
     """Return how many numbers one prediction has: one for each class or target."""
     network = chains.posterior.network
     return 1 if network is None else network.outputs
+
+
+def _targets(chains: Chains) -> int:
+    """Return how many numbers one outcome has: one for each real target."""
+    network = chains.posterior.network
+    return network.outputs if network is not None and network.likelihood_parts.is_real else 1
+
+
+def _simulate(chains: Chains, rows: FloatArray, rng: np.random.Generator) -> npt.NDArray[Any]:
+    """Draw outcomes of the data's rows under each row's network, shape (n, N[, targets])."""
+    posterior = chains.posterior
+    network = posterior.network
+    assert network is not None
+    given = observed(network, posterior.data)
+    blocks = []
+    step = max(1, _BLOCK // max(1, len(given.X) * (sum(network.hidden) + network.units_out)))
+    for start in range(0, len(rows), step):
+        weights = posterior.unpack(rows[start : start + step])
+        drawn = simulated_outcomes(network, weights, given, rng)
+        drawn -= network.likelihood == "categorical"  # classes are counted from 0, as in the data
+        blocks.append(drawn.astype(np.float32) if network.likelihood_parts.is_real else drawn)
+    return as_counted(network, np.concatenate(blocks))
 
 
 def _predict(chains: Chains, rows: FloatArray, X: FloatArray) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
+from manymodes.results.draw_modes import mode_and_function
 from manymodes.results.nested_export import modes_tree
 from manymodes.sampling.chains.trees import draws_tree, single
 from manymodes.sampling.tempered import Tempered
@@ -33,9 +34,10 @@ def tempered_datatree(
     DataTree
         Group ``posterior``: the variables. Group ``sample_stats``: ``lp``, the log density on the
         unconstrained space, and ``log_q``, the log base measure (nats); ``tour``, the independent
-        draw of the base measure that the draw descends from; with a comparison ``mode``, its id.
-        Group ``log_likelihood``, in single precision if this can hold it. The root's attributes are
-        the evidence: ``log_z``, ``log_z_sd``, ``forward``, ``backward`` (nats), ``barrier``,
+        draw of the base measure that the draw descends from; with a comparison ``mode`` and
+        ``function``, their numbers. Group ``log_likelihood``, in single precision if this can
+        hold it. The root's attributes are the evidence: ``log_z``, ``log_z_sd``, ``forward``,
+        ``backward`` (nats), ``barrier``,
         ``round_trips``, ``temperatures``, ``gradients``, ``runs``, ``effective_samples``. With a
         comparison group ``modes`` has the figures of each mode, as in the tree of nested runs.
 
@@ -65,7 +67,8 @@ def tempered_datatree(
         "tour": by_chain(tempered.tour),
     }
     if comparison is not None:
-        stats["mode"] = by_chain(comparison.tempered_modes)
+        found = mode_and_function(comparison, comparison.tempered_modes)
+        stats |= {name: by_chain(values) for name, values in found.items()}
     log_lik = None
     if log_likelihood and posterior.has_log_lik:
         log_lik = by_chain(single(posterior.log_lik(tempered.eta)))

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from manymodes.errors import InputError
+from manymodes.runtime.shown import Shown, estimate_text
 from manymodes.statistics.estimate import Estimate
 from manymodes.statistics.pooled import Groups, pooled_lpd
 from manymodes.statistics.simplex import maximise
@@ -43,8 +44,8 @@ _INNER = 100  # replications of pseudo-BMA+ within one replication of the bootst
 _FAINT = 1e-12  # pull towards even weights, as a share of the evidence
 
 
-@dataclass(frozen=True, eq=False)
-class Weighing:
+@dataclass(frozen=True, eq=False, repr=False)
+class Weighing(Shown):
     """One way to weigh the chains.
 
     Attributes
@@ -90,6 +91,12 @@ class Weighing:
     difference: Estimate
     mode_weights: FloatArray
     mode_draws: FloatArray
+
+    def _headline(self) -> str:
+        return (
+            f"Weighing '{self.name}' of {len(self.weights)} chains: "
+            f"loo = {estimate_text(self.loo.value, self.loo.sd)} nats"
+        )
 
     @property
     def mode_sd(self) -> FloatArray:

@@ -38,6 +38,7 @@ from scipy import special, stats
 
 from manymodes.errors import InputError
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Shown, estimate_text, share_text
 from manymodes.types import FloatArray, IntArray
 
 __all__ = [
@@ -57,8 +58,8 @@ CONFIDENCE = 0.95
 _Z = float(special.ndtri(0.5 + CONFIDENCE / 2))
 
 
-@dataclass(frozen=True)
-class Coverage:
+@dataclass(frozen=True, repr=False)
+class Coverage(Shown):
     """Estimates about modes that were not found, from the counts of the modes that were.
 
     Attributes
@@ -109,6 +110,13 @@ class Coverage:
     total: float
     total_sd: float
     total_interval: tuple[float, float]
+
+    def _headline(self) -> str:
+        return (
+            f"Coverage: {self.starts} starts found {self.found} modes, {self.once} of them once; "
+            f"unseen {share_text(self.unseen, self.unseen_sd)}, "
+            f"{estimate_text(self.total, self.total_sd, 1)} modes in all"
+        )
 
     @property
     def sure_share(self) -> float:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manymodes.errors import InputError
+from manymodes.runtime.shown import Shown, estimate_text
 from manymodes.types import FloatArray, IntArray
 
 __all__ = ["Loo", "psis_loo", "psis_weights"]
@@ -32,8 +33,8 @@ _MIN_TAIL = 5  # fewer tail draws than this cannot carry a fit of two parameters
 _BLOCK = 400_000  # numbers handled at once: small enough for the cache of a core
 
 
-@dataclass(frozen=True, eq=False)
-class Loo:
+@dataclass(frozen=True, eq=False, repr=False)
+class Loo(Shown):
     """PSIS-LOO of one chain (or of one mixed set of draws).
 
     Attributes
@@ -73,6 +74,12 @@ class Loo:
     pareto_k: FloatArray
     good_k: float
     n_bad: int
+
+    def _headline(self) -> str:
+        return (
+            f"Loo: elpd = {estimate_text(self.elpd, self.se)} nats of {len(self.elpd_i)} "
+            f"observations, p_loo = {self.p_loo:.2f}, {self.n_bad} Pareto k above {self.good_k:.2f}"
+        )
 
 
 def psis_loo(log_lik: ArrayLike, *, r_eff: ArrayLike = 1.0) -> Loo:

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
 from manymodes.errors import InputError
+from manymodes.runtime.shown import Rows, Shown, share_text
 from manymodes.statistics.simplex import grow, heaviest, is_large, maximise
 from manymodes.types import FloatArray
 
@@ -33,8 +34,8 @@ __all__ = ["GroupWeights", "Stacking", "draw_stacked", "pseudo_bma_plus", "stack
 _AT_ONCE = 100  # replications of pseudo-BMA+ that share a pass over the lpd
 
 
-@dataclass(frozen=True, eq=False)
-class Stacking:
+@dataclass(frozen=True, eq=False, repr=False)
+class Stacking(Shown):
     """Stacking weights and the proof of how good they are.
 
     Attributes
@@ -74,9 +75,17 @@ class Stacking:
     iterations: int
     converged: bool
 
+    def _headline(self) -> str:
+        heaviest = int(np.argmax(self.weights))
+        return (
+            f"Stacking of {len(self.weights)} chains: score = {self.score:.2f} nats, "
+            f"{self.effective_chains:.1f} effective chains, the heaviest is {heaviest} with "
+            f"{100 * self.weights[heaviest]:.1f} %"
+        )
 
-@dataclass(frozen=True, eq=False)
-class GroupWeights:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupWeights(Shown):
     """Stacking weights summed by group, with errors from resampled observations.
 
     Attributes
@@ -98,6 +107,13 @@ class GroupWeights:
     mean: FloatArray
     sd: FloatArray
     replications: FloatArray
+
+    def _headline(self) -> str:
+        return f"GroupWeights of {len(self.mean)} groups, {len(self.replications)} replications"
+
+    def _table(self) -> Rows:
+        pairs = zip(self.mean, self.sd, strict=True)
+        return ("group", "weight"), [(str(i), share_text(*both)) for i, both in enumerate(pairs)]
 
 
 def stack(lpd: ArrayLike, *, lam: float = 1.0001, tol: float = 1e-8) -> Stacking:

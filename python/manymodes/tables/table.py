@@ -20,6 +20,7 @@ import pandas as pd
 from manymodes.errors import InputError, ResultsError
 from manymodes.networks.likelihood import RATES, REAL, Likelihood
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.storage import read_json, write_json
 from manymodes.tables.cells import could_be_names, has_text, is_verbatim, labels, numbers
 from manymodes.tables.columns import Column, Scaling, Target, counts, exposures, refuse
@@ -34,8 +35,8 @@ TABLE = "table.json"
 _OF_CLASSES = ("bernoulli", "categorical")
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Shown):
     """How a table becomes the inputs and targets of a network.
 
     Parameters
@@ -77,6 +78,13 @@ class Table:
     exposure: str | None = None
     trials: str | None = None
     source: str = field(default="", compare=False)
+
+    def _headline(self) -> str:
+        targets = ", ".join(one.name for one in self.all_targets)
+        return (
+            f"Table: target {targets} ({self.target.likelihood}), {len(self.input_names)} inputs: "
+            f"{shown(self.input_names, 10)}"
+        )
 
     @classmethod
     def fit(

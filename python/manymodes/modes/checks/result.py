@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from manymodes.modes.checks.drift import Drift
+from manymodes.runtime.shown import Rows, Shown, estimate_text
 from manymodes.statistics.estimate import Estimate
 
 NESTED = "nested sampling"
@@ -104,8 +105,8 @@ class Agreement:
         return self.difference / max(self.sd, _NO_ERROR)
 
 
-@dataclass(frozen=True)
-class Checks:
+@dataclass(frozen=True, repr=False)
+class Checks(Shown):
     """Evidences by every method that could be applied, and whether they agree.
 
     Attributes
@@ -139,6 +140,22 @@ class Checks:
     limit: float
     copies: str
     drifts: tuple[Drift, ...] = ()
+
+    def _headline(self) -> str:
+        agree = {True: "they agree", False: "they disagree", None: "nothing to compare"}
+        return f"Checks of log_z: {len(self.rows)} estimates, {agree[self.agree]}"
+
+    def _table(self) -> Rows:
+        return ("method", "scope", "mode", "log_z", "remark"), [
+            (
+                one.method,
+                one.scope,
+                str(one.mode or ""),
+                estimate_text(one.log_z, one.log_z_sd),
+                one.remark,
+            )
+            for one in self.rows
+        ]
 
     def row(self, method: str, scope: str, mode: int = 0) -> Check | None:
         """Return one row, None if there is none.

@@ -14,14 +14,16 @@ from manymodes.modes.diagnosis.geometry import Concentration, concentration
 from manymodes.modes.diagnosis.health import ModeHealth, mode_health
 from manymodes.modes.diagnosis.spaces import Agreement, agreements
 from manymodes.modes.diagnosis.switching import Switching, switching
+from manymodes.modes.summary_entries import worst
+from manymodes.runtime.shown import Shown
 from manymodes.statistics.coverage import Coverage, coverage
 from manymodes.types import IntArray
 
 _LEAST_DRAWS = 4
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnosis(Shown):
     """The diagnosis of the chains of a comparison.
 
     Attributes
@@ -66,6 +68,12 @@ class Diagnosis:
     function_coverage: Coverage
     starts: int
     diverging_at: Concentration | None = None
+
+    def _headline(self) -> str:
+        chains = self.comparison.chains
+        which = "" if chains is None else f"{chains.n_chains} chains of "
+        rhats = ", ".join(f"{one.space} {worst(one.rhat):.2f}" for one in self.spaces)
+        return f"Diagnosis of {which}'{self.comparison.posterior.name}': R-hat {rhats or 'unknown'}"
 
     def space(self, name: str) -> Agreement | None:
         """Return the agreement in a space: ``weights``, ``canonical`` or ``function``.

@@ -8,6 +8,7 @@ from typing import Any
 
 from manymodes.networks.audit.invariance import Invariance
 from manymodes.networks.network import Network
+from manymodes.runtime.shown import Shown, share_text
 from manymodes.statistics.estimate import Estimate
 
 
@@ -80,8 +81,8 @@ class Evidence:
         }
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Shown):
     """How many copies of a random function a constraint admits.
 
     Copies are counted over the finite group, permutations and flips. An orbit is all copies of
@@ -158,6 +159,16 @@ class Audit:
     enumerated: int
     invariance: tuple[Invariance, ...]
     evidence: Evidence
+
+    def _headline(self) -> str:
+        domain = "a fundamental domain" if self.fundamental_domain else "no fundamental domain"
+        return (
+            f"Audit of {self.network.constraint} on {self.network.described}: {domain}; of "
+            f"{self.orbits} orbits of up to {self.group_order} copies "
+            f"{share_text(self.none.value, self.none.sd)} keep none, "
+            f"{share_text(self.one.value, self.one.sd)} one, "
+            f"{share_text(self.several.value, self.several.sd)} several"
+        )
 
     @property
     def shares(self) -> dict[str, KnownEstimate]:

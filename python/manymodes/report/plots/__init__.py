@@ -7,6 +7,8 @@ from manymodes.report.plots.chains import plot_rhat, plot_traces
 from manymodes.report.plots.checks import plot_checks
 from manymodes.report.plots.corner import corner_names, plot_corner, plot_draws
 from manymodes.report.plots.diagnosis import plot_accumulation, plot_switching
+from manymodes.report.plots.intervals import plot_intervals, plot_predicted
+from manymodes.report.plots.landscape import plot_landscape
 from manymodes.report.plots.models import families, plot_models, plot_units
 from manymodes.report.plots.predictions import (
     can_plot_predictions,
@@ -42,7 +44,10 @@ __all__ = [
     "plot_draws",
     "plot_evidence",
     "plot_function",
+    "plot_intervals",
+    "plot_landscape",
     "plot_models",
+    "plot_predicted",
     "plot_predictions",
     "plot_rhat",
     "plot_scores",

@@ -111,6 +111,12 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
     Figure
         Histograms on the diagonal and equally weighted draws below it. Colours are the functions
         of a single posterior, their shades the modes; or they are the posteriors.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> [axes.get_xlabel() for axes in mm.plot_corner(comparison).axes][-2:]
+    ['W[2,1]', 'W[2,2]']
     """
     found = by_name(comparisons)
     names = corner_names(next(iter(found.values())))

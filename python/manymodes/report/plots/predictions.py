@@ -94,6 +94,13 @@ def plot_data(comparison: Comparison, names: DataNames | None = None) -> Figure:
     ------
     InputError
         The posterior has no network.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> figure = mm.plot_data(comparison, mm.DataNames(("left", "right"), "cured"))
+    >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+    ('left', 'right')
     """
     scene = _Scene.of(comparison, names)
     figure = new_figure(3.35, width=4.3)

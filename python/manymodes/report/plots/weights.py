@@ -59,6 +59,12 @@ def plot_weights(comparison: Comparison, *, by: str = "function") -> Figure:
     ------
     InputError
         ``by`` is neither.
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> mm.plot_weights(comparison).axes[0].get_xlabel()
+    'weight (%)'
     """
     rows = _rows(comparison, by)
     kinds = [k for k in WEIGHTS if any(np.isfinite(getattr(r.shown, k).value) for r in rows)]
@@ -163,6 +169,12 @@ def plot_evidence(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
     Figure
         Log evidences in nats with one standard error; the runs are small open circles
         (nested) and squares (tempered).
+
+    Examples
+    --------
+    >>> # comparison: what chains and nested runs of the noisy-XOR posterior found
+    >>> mm.plot_evidence(comparison).axes[0].get_xlabel()
+    'log evidence (nats)'
     """
     found = {n: c for n, c in by_name(comparisons).items() if c.integrals}
     rows = [len(c.integrals) + len(_weighed(c)) for c in found.values()]

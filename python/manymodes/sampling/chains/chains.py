@@ -17,6 +17,7 @@ from manymodes.errors import ResultsError, SamplingError
 from manymodes.runtime.changes import changed
 from manymodes.runtime.execution import Execution
 from manymodes.runtime.parts import Part, part_of
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.storage import SETTINGS, read_json
 from manymodes.sampling.chains.chain_files import read_record, record_file, record_numbers, roomier
 from manymodes.sampling.chains.missing_chains import run_missing
@@ -48,8 +49,8 @@ _OF_RECORDS = {
 """What is stacked over chains: the name here, and in a record."""
 
 
-@dataclass(frozen=True, eq=False)
-class Chains:
+@dataclass(frozen=True, eq=False, repr=False)
+class Chains(Shown):
     """The chains of one posterior that finished.
 
     A chain that its time limit ended has fewer draws than S; its missing ones are NaN. What is not
@@ -137,6 +138,14 @@ class Chains:
     missing: tuple[Missing, ...] = ()
     started_from: str = ""
     adopted: bool = False
+
+    def _headline(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        left = f", only {self.unfinished[0]} of {self.unfinished[1]}" if self.unfinished else ""
+        return (
+            f"Chains of '{self.posterior.name}': {self.n_chains} × {self.n_draws} draws, "
+            f"{self.divergences} divergences{failed}{left}"
+        )
 
     @property
     def n_chains(self) -> int:

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any
 
 from manymodes.errors import InputError
+from manymodes.runtime.shown import Shown
 
 MAX_TREEDEPTH = 60
 """So many doublings of a trajectory nobody can wait for."""
@@ -14,8 +15,8 @@ MIN_DRAWS = 4
 """The fewest draws a chain may have: split in halves, each still has a variance."""
 
 
-@dataclass(frozen=True)
-class NutsSettings:
+@dataclass(frozen=True, repr=False)
+class NutsSettings(Shown):
     """Settings of the sampler, the same for every chain of a run.
 
     Parameters

@@ -11,6 +11,7 @@ from manymodes.errors import InputError
 from manymodes.runtime.parts import Part, dealt
 from manymodes.runtime.room import check_room
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.threads import check_threads
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.samplers import CMDSTAN, MAMS, check_sampler
@@ -20,8 +21,8 @@ MOST_SECONDS = 1e9
 """The longest time limit: some thirty years."""
 
 
-@dataclass(frozen=True)
-class ChainSettings:
+@dataclass(frozen=True, repr=False)
+class ChainSettings(Shown):
     """Settings of a run of chains.
 
     Parameters

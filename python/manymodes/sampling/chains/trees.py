@@ -12,10 +12,19 @@ import numpy.typing as npt
 from manymodes.density.labels import renamed_text
 from manymodes.density.posterior import Posterior
 from manymodes.errors import NamesWarning
+from manymodes.sampling.chains.dimensions import (
+    Layout,
+    data_groups,
+    layout_of,
+    with_reported,
+)
 from manymodes.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import xarray as xr
+
+RAW = "raw_posterior"
+"""The group with what the reported variables of a network are computed from."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -37,7 +46,10 @@ def draws_tree(
         Names the variables.
     rows : array of shape (C, S, P)
         Constrained rows: the group ``posterior``, each variable under its name of
-        `manymodes.density.labels.exported_names`.
+        `manymodes.density.labels.exported_names`. Of a network this group has the weights and
+        sampled scales, with named dimensions; what they are computed from is in the group
+        ``raw_posterior``, unless it is the same bit by bit. A network's data are in the groups
+        ``observed_data`` and ``constant_data``.
     groups : mapping
         Other groups: arrays of shape (C, S, ...) by name.
     log_lik : array of shape (C, S, N), optional
@@ -61,9 +73,26 @@ def draws_tree(
     if said:
         warnings.warn(said, NamesWarning, stacklevel=3)
         attrs = {**attrs, "renamed": said}
-    values = {names[name]: value for name, value in posterior.unpack(rows).items()}
-    coords = {} if chain is None else {"chain": np.asarray(chain)}
-    tree = from_dict({"posterior": values, **groups}, coords=coords, attrs={"/": dict(attrs)})
+    layout = layout_of(posterior)
+    reported, raw = with_reported(posterior.unpack(rows), layout)
+    posteriors = {
+        group: {names[name]: value for name, value in drawn.items()}
+        for group, drawn in (("posterior", reported), (RAW, raw))
+        if drawn or group == "posterior"
+    }
+    data, data_left_out = data_groups(posterior)
+    if data_left_out:
+        attrs = {**attrs, "constant_data": data_left_out}
+    coords: dict[str, Any] = {} if chain is None else {"chain": np.asarray(chain)}
+    dims = {names[name]: named for name, named in layout.dims.items() if name in names}
+    tree = from_dict(
+        {**posteriors, **groups},
+        coords={**coords, **layout.coords},
+        dims=dims,
+        attrs={"/": dict(attrs)},
+    )
+    for group, given in data.items():
+        tree[group] = xr.DataTree(data_set(given, layout))
     if log_lik is not None:
         shape = posterior.log_lik_shape
         shape = (log_lik.shape[2],) if len(shape) < 2 else shape
@@ -73,6 +102,18 @@ def draws_tree(
         made = from_dict({"log_likelihood": entries}, coords=coords, dims=dims)
         tree["log_likelihood"] = xr.DataTree(made["log_likelihood"].to_dataset())
     return tree
+
+
+def data_set(
+    entries: Mapping[str, tuple[list[str], npt.NDArray[Any], dict[str, Any]]], layout: Layout
+) -> xr.Dataset:
+    """Return arrays with their dimensions and attributes, with the coordinates of a layout."""
+    import xarray as xr
+
+    used = {name for dims, _, _ in entries.values() for name in dims}
+    coords = {name: labels for name, labels in layout.coords.items() if name in used}
+    length = next(len(values) for dims, values, _ in entries.values() if dims[0] == "obs")
+    return xr.Dataset(dict(entries), {**coords, "obs": np.arange(length)})
 
 
 def chains_log_lik(posterior: Posterior, eta: FloatArray, lengths: IntArray) -> npt.NDArray[Any]:

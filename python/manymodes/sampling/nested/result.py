@@ -14,6 +14,7 @@ from manymodes.density.labels import anesthetic_samples, renamed_flat, renamed_t
 from manymodes.density.log_likelihood import Missing
 from manymodes.density.posterior import Posterior
 from manymodes.errors import NamesWarning
+from manymodes.runtime.shown import Shown, estimate_text
 from manymodes.sampling.base_measures import BaseMeasure
 from manymodes.sampling.integral import Integral, PriorIntegral
 from manymodes.statistics import nested_volumes
@@ -65,8 +66,8 @@ class NestedRun:
     resumed: int = 0
 
 
-@dataclass(frozen=True)
-class Nested(Integral):
+@dataclass(frozen=True, repr=False)
+class Nested(Integral, Shown):
     """One or more independent nested sampling runs of one posterior, merged.
 
     Attributes
@@ -105,6 +106,12 @@ class Nested(Integral):
     prior_integral: PriorIntegral | None = None
     unit_vector_surplus: float = 0.0
     unfinished: tuple[int, int] | None = None
+
+    def _headline(self) -> str:
+        return (
+            f"Nested runs of '{self.posterior.name}': {len(self.runs)} of {self.nlive} live "
+            f"points, log_z = {estimate_text(self.log_z, self.log_z_sd)} nats"
+        )
 
     @cached_property
     def _order(self) -> IntArray:

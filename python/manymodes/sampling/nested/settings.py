@@ -8,6 +8,7 @@ from typing import Any
 from manymodes.errors import InputError
 from manymodes.runtime.parts import Part, dealt
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.threads import check_threads
 from manymodes.sampling.base_measures import BaseMeasure
 
@@ -25,8 +26,8 @@ _MOST_POINTS = 10**7  # in memory at once
 _MOST_REPEATS = 10**6
 
 
-@dataclass(frozen=True)
-class PolyChordSettings:
+@dataclass(frozen=True, repr=False)
+class PolyChordSettings(Shown):
     """Settings of PolyChord, the same for every run.
 
     Parameters
@@ -139,8 +140,8 @@ class PolyChordSettings:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class NestedSettings:
+@dataclass(frozen=True, repr=False)
+class NestedSettings(Shown):
     """Settings of nested sampling.
 
     Parameters

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from manymodes.density.posterior import Posterior
+from manymodes.runtime.shown import Shown, estimate_text
 from manymodes.sampling.base_measures import BaseMeasure
 from manymodes.sampling.integral import Integral, PriorIntegral
 from manymodes.statistics.ess import relative_ess
@@ -114,8 +115,8 @@ class TemperedRun:
         return self.rounds[-1]
 
 
-@dataclass(frozen=True)
-class Tempered(Integral):
+@dataclass(frozen=True, repr=False)
+class Tempered(Integral, Shown):
     """Independent runs of parallel tempering of one posterior.
 
     Attributes
@@ -153,6 +154,13 @@ class Tempered(Integral):
     unfinished: tuple[int, int] | None = None
 
     # ------------------------------------------------------------ draws
+
+    def _headline(self) -> str:
+        return (
+            f"Tempered runs of '{self.posterior.name}': {len(self.runs)} of "
+            f"{self.temperatures} temperatures, {len(self.eta)} draws, "
+            f"log_z = {estimate_text(self.log_z, self.log_z_sd)} nats"
+        )
 
     @cached_property
     def eta(self) -> FloatArray:

@@ -8,6 +8,7 @@ from typing import Any
 from manymodes.errors import InputError
 from manymodes.runtime.parts import Part, dealt
 from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.shown import Shown
 from manymodes.runtime.threads import check_threads
 from manymodes.sampling.nested.settings import AUTO
 
@@ -21,8 +22,8 @@ _MOST_BEGINNINGS = 1000
 _MOST_STEPS = 256
 
 
-@dataclass(frozen=True)
-class TemperedSettings:
+@dataclass(frozen=True, repr=False)
+class TemperedSettings(Shown):
     """Settings of parallel tempering.
 
     Parameters

@@ -91,7 +91,7 @@ def _network_data(posterior: Posterior, rng: np.random.Generator) -> Simulated:
     for _ in range(_TRIES):
         truth = network_prior_draw(posterior, rng)
         weights = posterior.unpack(posterior.constrain_rows(truth[None]))
-        outcomes = _outcomes(network, weights, given, rng)
+        outcomes = simulated_outcomes(network, weights, given, rng)[0]
         # Whether a pair is refused depends on the data alone: given these, the truth is still an
         # exact draw of the posterior.
         largest = np.inf if network.likelihood_parts.is_real else _LARGEST
@@ -107,18 +107,32 @@ def _network_data(posterior: Posterior, rng: np.random.Generator) -> Simulated:
     return Simulated(_with(posterior, {"y_int": outcomes.astype(int).tolist()}), truth)
 
 
-def _outcomes(
+def simulated_outcomes(
     network: Network, weights: Mapping[str, FloatArray], given: Observed, rng: np.random.Generator
 ) -> FloatArray:
-    """Draw outcomes under one draw of the weights, classes counted from 1.
+    """Draw outcomes of all rows under each draw of the weights.
 
-    Their shape is (N,), or (N, T) of several targets. One that is too large is infinite.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    weights : mapping of str to array of shape (n, *shape)
+        Effective weights, with the noise if it is sampled.
+    given : Observed
+        The rows: inputs, exposures and trials.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    array of shape (n, N), or (n, N, T) of several targets
+        One of each draw; classes are counted from 1, a count that is too large is infinite.
     """
     likelihood, X = network.likelihood_parts, given.X
     with np.errstate(over="ignore"):
-        mean = network.predict(weights, X)[0]
+        mean = network.predict(weights, X)
         if likelihood.is_real:
-            noise = network.noise(weights, X)[0]
+            noise = network.noise(weights, X)
             student = math.isfinite(likelihood.nu)
             standard = rng.standard_t(likelihood.nu, mean.shape) if student else None
             normal = rng.standard_normal(mean.shape) if standard is None else standard
@@ -128,7 +142,7 @@ def _outcomes(
             if likelihood.kind == "negative-binomial":
                 sigma = network.noise_of(weights)
                 assert sigma is not None
-                mean = mean * _mixed_rates(float(sigma.ravel()[0]), len(mean), rng)
+                mean = mean * _mixed_rates(sigma.reshape(-1, 1), mean.shape, rng)
             small = mean <= 2 * _LARGEST  # no count of a larger mean is small enough
             counts = rng.poisson(np.where(small, mean, 0.0))
             return np.asarray(np.where(small, counts, np.inf))
@@ -136,14 +150,16 @@ def _outcomes(
         trials = given.counted_over["trials"].astype(int)
         return np.asarray(rng.binomial(trials, mean), dtype=float)
     if likelihood.kind == "bernoulli":
-        return np.asarray(rng.random(len(mean)) < mean, dtype=float)
-    below = rng.random(len(mean))[:, None] > np.cumsum(mean, axis=1)
-    return np.asarray(1.0 + np.minimum(below.sum(axis=1), network.outputs - 1))
+        return np.asarray(rng.random(mean.shape) < mean, dtype=float)
+    below = rng.random(mean.shape[:-1])[..., None] > np.cumsum(mean, axis=-1)
+    return np.asarray(1.0 + np.minimum(below.sum(axis=-1), network.outputs - 1))
 
 
-def _mixed_rates(sigma: float, size: int, rng: np.random.Generator) -> FloatArray:
-    """Draw factors of mean 1 and standard deviation sigma, from gamma distributions."""
-    return np.asarray(rng.gamma(sigma**-2.0, sigma**2.0, size)) if sigma > 1e-9 else np.ones(size)
+def _mixed_rates(sigma: FloatArray, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
+    """Draw factors of mean 1 and standard deviation sigma, shape (n, 1), from gammas."""
+    scatters = sigma > 1e-9
+    known = np.where(scatters, sigma, 1.0)
+    return np.asarray(np.where(scatters, rng.gamma(known**-2.0, known**2.0, shape), 1.0))
 
 
 def _program_data(posterior: Posterior, rng: np.random.Generator, seed: int) -> Simulated:
