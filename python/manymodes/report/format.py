@@ -65,10 +65,10 @@ def percent(estimate: Estimate) -> str:
     if value >= 10 and not 0 < spread < 1:
         digits = 0
     text = number(value, digits)
-    if round(value, digits) == 0:
-        text = f"<\u202f{10**-digits:g}"
     low, high = share_interval(estimate)
-    if round(spread, digits) > 0 and spread > min(value, 100 - value):
+    if round(value, digits) == 0:
+        text = f"<\u202f{limit(high) if high > 10**-digits else f'{10**-digits:g}'}"
+    elif round(spread, digits) > 0 and spread > min(value, 100 - value):
         text += f" ({number(low, digits * (low > 0))} to {number(high, digits * (high < 100))})"
     elif round(spread, digits) > 0:
         text += f"{_PLUS_MINUS}{number(spread, 0 if spread >= 10 else digits)}"
