@@ -34,8 +34,8 @@ def plot_command(options: argparse.Namespace) -> int:
     if not folder.is_dir():
         inside = sorted(path.parent for path in run.glob("*/posterior") if path.is_dir())
         if inside:
-            names = ", ".join(map(str, inside[:_FEW]))
-            raise InputError(f"{run} holds several posteriors: give the folder of one ({names})")
+            few = ", ".join(map(str, inside[:_FEW]))
+            raise InputError(f"{run} holds several posteriors: give the folder of one ({few})")
         raise InputError(f"{run} holds no run: make one with sample or evidence")
     _check_options(options)
     posterior = open_posterior(folder)
