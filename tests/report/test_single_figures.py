@@ -269,6 +269,15 @@ def test_mistakes_get_one_line_and_no_file(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_study_is_told_from_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["plot", str(tmp_path), "data", "--out", str(tmp_path / "a.png")]
+    assert main(command) == 2
+    assert "holds no run" in capsys.readouterr().err
+    (tmp_path / "full" / "posterior").mkdir(parents=True)
+    assert main(command) == 2
+    assert f"give the folder of one ({tmp_path / 'full'})" in capsys.readouterr().err
+
+
 @pytest.mark.toolchain
 def test_predict_draws_what_it_writes(run: Path, tmp_path: Path) -> None:
     command = ["predict", str(run), str(run.parent / "doses.csv"), "--quiet"]

@@ -15,10 +15,11 @@ from conftest import made_chains
 from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.density.variables import Variable
-from manymodes.errors import ResultsError
+from manymodes.errors import AdoptionWarning, ResultsError
 from manymodes.networks.forward import layers
 from manymodes.networks.network import Network
 from manymodes.results.run_directory import open_posterior
+from manymodes.sampling.adoption.adopt import adopt_chains
 from manymodes.sampling.chains import dimensions
 from manymodes.sampling.chains.dimensions import data_groups, layout_of, with_reported
 
@@ -126,8 +127,8 @@ def test_variables_are_reported_once() -> None:
     layout = layout_of(named(NETWORKS["one layer"]))
     W = np.random.default_rng(1).normal(size=(2, 5, 3, 2))
     values = {"W_raw": W.copy(), "W": W, "b_low": W[..., 0]}
-    reported, raw = with_reported(values, layout)
-    assert (set(reported), set(raw)) == ({"W"}, {"b_low"})
+    reported, raw, left_out = with_reported(values, layout)
+    assert (set(reported), set(raw), left_out) == ({"W"}, {"b_low"}, {"W_raw": "W"})
     values["W_raw"][0, 0, 0, 0] += 1e-15
     assert set(with_reported(values, layout)[1]) == {"W_raw", "b_low"}
 
@@ -253,6 +254,9 @@ def test_a_tree_has_weights_once_and_predicts_by_them(
     weights = {name: drawn[name].values for name in network.weight_shapes}
     np.testing.assert_array_equal(network.predict(weights, X), posterior.predict(chains.rows, X))
     unit = "unit_1" if len(network.hidden) > 1 else "unit"
+    with pytest.warns(AdoptionWarning):  # the draws are made up, and have no lp
+        adopted = adopt_chains(posterior, tree, quiet=True)  # nothing is lost
+    np.testing.assert_array_equal(adopted.rows, chains.rows)
     summary = arviz_stats.summary(tree, var_names=["W"], sample_dims=["chain", "draw"])
     assert len(summary) == network.weight_shapes["W"][0] * 2
     assert drawn["W"].sel({unit: 2, "input": 1}).shape == (2, 20)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from manymodes.modes.comparison import Comparison
     from manymodes.report import DataNames
 
+_FEW = 4
+
 
 def plot_command(options: argparse.Namespace) -> int:
     """Draw one figure of a run, of its comparison; climbs that the run keeps are not repeated."""
@@ -30,6 +32,10 @@ def plot_command(options: argparse.Namespace) -> int:
     check_figure_file(options.out, "--out", overwrite=options.overwrite)
     folder = run / "posterior"
     if not folder.is_dir():
+        inside = sorted(path.parent for path in run.glob("*/posterior") if path.is_dir())
+        if inside:
+            few = ", ".join(map(str, inside[:_FEW]))
+            raise InputError(f"{run} holds several posteriors: give the folder of one ({few})")
         raise InputError(f"{run} holds no run: make one with sample or evidence")
     _check_options(options)
     posterior = open_posterior(folder)

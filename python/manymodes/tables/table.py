@@ -455,7 +455,7 @@ class Table(Shown):
         write_json(folder / TABLE, self.as_dict())
 
     @classmethod
-    def load(cls, folder: Path) -> Table:
+    def load(cls, folder: Path | str) -> Table:
         """Read ``table.json`` from a folder.
 
         Parameters
@@ -481,6 +481,7 @@ class Table(Shown):
         >>> mm.Table.load(Path()).input_names
         ('age',)
         """
+        folder = Path(folder)
         kept = read_json(folder / TABLE)
         try:
             table = cls.from_dict(kept)

@@ -112,6 +112,11 @@ def plot_corner(comparisons: Comparison | Mapping[str, Comparison]) -> Figure:
         Histograms on the diagonal and equally weighted draws below it. Colours are the functions
         of a single posterior, their shades the modes; or they are the posteriors.
 
+    Raises
+    ------
+    InputError
+        No parameter has finite draws, or there is no comparison.
+
     Examples
     --------
     >>> # comparison: what chains and nested runs of the noisy-XOR posterior found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from manymodes.density.variables import Part, parts_of
 from manymodes.errors import InputError
 from manymodes.sampling.adoption.foreign import LP, STATS, Foreign, Wanted
 from manymodes.sampling.adoption.written import written
+from manymodes.sampling.chains.trees import RAW, SAME
 from manymodes.types import FloatArray
 from manymodes.wording import joined
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _POSTERIOR = "posterior"
 _STATS_GROUP = "sample_stats"
 _LOG_LIK_GROUP = "log_likelihood"
-_READ = (_POSTERIOR, _STATS_GROUP, _LOG_LIK_GROUP)
+_READ = (_POSTERIOR, RAW, _STATS_GROUP, _LOG_LIK_GROUP)
 _LEAD = ("chain", "draw")
 STAT_ALIASES = {
     "lp": ("lp", "lp__", "logp"),
@@ -132,7 +134,7 @@ def _opened(path: Path, engine: str, stack: ExitStack) -> dict[str, xr.Dataset]:
 def _chains(groups: Mapping[str, xr.Dataset], where: str, wanted: Wanted) -> Iterator[Foreign]:
     if _POSTERIOR not in groups:
         raise InputError(f"{where}: has no group 'posterior', which ArviZ keeps draws in")
-    posterior = groups[_POSTERIOR]
+    posterior = _whole(groups[_POSTERIOR], groups.get(RAW))
     lacking = [name for name in _LEAD if name not in posterior.sizes]
     if lacking:
         raise InputError(f"{where}: the group 'posterior' has no dimension {joined(lacking)}")
@@ -171,6 +173,19 @@ def _chains(groups: Mapping[str, xr.Dataset], where: str, wanted: Wanted) -> Ite
             told,
             step_size=float(step[-1]) if step is not None and step.size else float("nan"),
         )
+
+
+def _whole(posterior: xr.Dataset, raw: xr.Dataset | None) -> xr.Dataset:
+    """Return all variables of draws; our own trees of networks keep some of them elsewhere."""
+    if raw is not None:
+        new = {name: one for name, one in raw.data_vars.items() if name not in posterior}
+        posterior = posterior.assign(new)
+    try:
+        same = json.loads(posterior.attrs.get(SAME, "{}"))
+        named = {name: posterior[one] for name, one in same.items() if name not in posterior}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return posterior
+    return posterior.assign(named)
 
 
 def _present(rows: FloatArray) -> int:

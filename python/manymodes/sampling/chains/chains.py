@@ -299,7 +299,7 @@ class Chains(Shown):
         >>> # chains: eight of the noisy-XOR posterior, 200 draws each
         >>> tree = chains.to_datatree(log_likelihood=False)
         >>> dict(tree["posterior"]["b"].sizes)
-        {'chain': 8, 'draw': 200, 'b_dim_0': 2}
+        {'chain': 8, 'draw': 200, 'unit': 2}
         """
         stats = {
             name: self._flags(values) if name == "diverging" else values

@@ -259,7 +259,7 @@ def _about_y(table: Table | None) -> dict[str, Any]:
 
 def with_reported(
     values: Mapping[str, FloatArray], layout: Layout
-) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray], dict[str, str]]:
     """Divide variables into the reported ones and those that these are computed from.
 
     A variable that equals a reported one bit by bit is left out.
@@ -275,16 +275,21 @@ def with_reported(
     -------
     reported, raw : dict of str to array
         The others are all in ``reported`` where the layout names none.
+    left_out : dict of str to str
+        The reported variable that one which is left out equals, by its name.
     """
     if not layout.reported:
-        return dict(values), {}
+        return dict(values), {}, {}
     reported = {name: value for name, value in values.items() if name in layout.reported}
-    raw = {
-        name: value
-        for name, value in values.items()
-        if name not in reported and not any(_equal(value, one) for one in reported.values())
+    raw = {name: value for name, value in values.items() if name not in reported}
+    left_out = {
+        name: same
+        for name, value in raw.items()
+        for same, one in reported.items()
+        if _equal(value, one)
     }
-    return reported, raw
+    kept = {name: value for name, value in raw.items() if name not in left_out}
+    return reported, kept, left_out
 
 
 def _equal(first: FloatArray, second: FloatArray) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 RAW = "raw_posterior"
 """The group with what the reported variables of a network are computed from."""
+
+SAME = "left_out_as_equal"
+"""The attribute of the group ``posterior`` with the variables that are left out because another one
+equals them bit by bit: JSON, the other one by name."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -74,7 +79,7 @@ def draws_tree(
         warnings.warn(said, NamesWarning, stacklevel=3)
         attrs = {**attrs, "renamed": said}
     layout = layout_of(posterior)
-    reported, raw = with_reported(posterior.unpack(rows), layout)
+    reported, raw, left_out = with_reported(posterior.unpack(rows), layout)
     posteriors = {
         group: {names[name]: value for name, value in drawn.items()}
         for group, drawn in (("posterior", reported), (RAW, raw))
@@ -89,7 +94,10 @@ def draws_tree(
         {**posteriors, **groups},
         coords={**coords, **layout.coords},
         dims=dims,
-        attrs={"/": dict(attrs)},
+        attrs={
+            "/": dict(attrs),
+            "posterior": {SAME: json.dumps(left_out)} if left_out else {},
+        },
     )
     for group, given in data.items():
         tree[group] = xr.DataTree(data_set(given, layout))
