@@ -22,10 +22,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from conftest import needs_tools
 from manymodes import Posterior, sklearn
 from manymodes.errors import InputError, SamplingError
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.results.run_directory import open_posterior
 from manymodes.sampling.chains.chains import load_chains
 from manymodes.sklearn import BayesianMLPClassifier, BayesianMLPRegressor
-from manymodes.statistics.stacking import stack
 from manymodes.toolchain import Toolchain
 from seeds import seeded
 
@@ -190,7 +190,7 @@ def test_the_posterior_is_reachable(regressor: Any) -> None:
     assert isinstance(regressor.posterior_, Posterior)
     assert regressor.posterior_.network == regressor.network_
     np.testing.assert_array_equal(regressor.draws_["W"], chains.variables()["W"])
-    np.testing.assert_allclose(regressor.weights_, stack(chains.lpd.T).weights)
+    np.testing.assert_allclose(regressor.weights_, stack_chains(chains).stacking.weights)
     assert chains.to_datatree()["posterior"]["W"].shape == (3, SMALL["draws"], 3, 2)
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from manymodes.modes.comparison import Comparison
 from manymodes.modes.functions import FunctionSummary
-from manymodes.networks.network import Network
 from manymodes.report.copies_words import copies_words
 from manymodes.report.findings import called
 from manymodes.report.format import nats, number, percent, sentence, things
-from manymodes.report.mode_notes import unassigned_share
+from manymodes.report.mode_notes import unassigned_share, valley_note
 from manymodes.report.names import DataNames
 from manymodes.report.page import Card, Cards, FunctionRow, Picture, Share, Table, picture
 from manymodes.report.plots import (
@@ -25,12 +24,6 @@ from manymodes.statistics.estimate import Estimate
 
 WEIGHTS = {"evidence": "Evidence", "stacking": "Stacking", "occupancy": "Occupancy"}
 _MOST_MODES = 40
-
-VALLEY = (
-    "Relu units have a rescaling valley: their incoming weights times any r > 0, and their "
-    "outgoing ones divided by it, are the same function. Modes along the valley are one function, "
-    "and their number means nothing. The constraint unit-norm removes it."
-)
 
 
 def known_weights(comparison: Comparison) -> tuple[str, ...]:
@@ -96,17 +89,12 @@ def cards_of(name: str, found: Mapping[str, Comparison], names: DataNames | None
     shown = comparison.shown_functions
     cards = tuple(_card(name, found, one, names) for one in shown[:MOST_FUNCTIONS])
     notes = []
-    network = comparison.posterior.network
-    if network is not None and _has_valley(network):
-        notes.append(VALLEY)
+    if valley := valley_note(comparison):
+        notes.append(valley)
     if missing := unassigned_share(comparison, comparison.summaries):
         notes.append(f"{sentence(missing)}.")
     heading = sentence(called(name, found)) if len(found) > 1 else ""
     return Cards(heading, cards, tuple(notes))
-
-
-def _has_valley(network: Network) -> bool:
-    return network.activation == "relu" and network.constraint != "unit-norm"
 
 
 def other_functions(name: str, found: Mapping[str, Comparison]) -> Table | None:

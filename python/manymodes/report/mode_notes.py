@@ -30,6 +30,18 @@ _UNBOUNDED_NETWORK = (
 )
 
 
+def valley_note(comparison: Comparison) -> str:
+    """Say that modes of a relu network may lie along one valley; empty for other programs."""
+    network = comparison.posterior.network
+    if network is None or network.activation != "relu" or network.constraint == "unit-norm":
+        return ""
+    return (
+        "Relu units have a rescaling valley: their incoming weights times any r > 0, and their "
+        "outgoing ones divided by it, are the same function. Modes along the valley are one "
+        "function, and their number means nothing. The constraint unit-norm removes it."
+    )
+
+
 def mode_notes(comparison: Comparison) -> list[str]:
     """Return sentences on what is unusual about the modes; empty if nothing is."""
     return [*_without_evidence(comparison), *_without_maximum(comparison)]

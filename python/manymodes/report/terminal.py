@@ -21,7 +21,7 @@ from manymodes.report.headline_words import (
     unchecked,
 )
 from manymodes.report.health_words import health_lines
-from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share
+from manymodes.report.mode_notes import draw_notes, mode_notes, unassigned_share, valley_note
 from manymodes.report.nested_notes import effort_lines
 from manymodes.report.tempered_notes import tempered_lines
 from manymodes.sampling.nested.meaning import what_log_z_is
@@ -94,7 +94,7 @@ def comparison_table(name: str, comparison: Comparison) -> str:
     missing = unassigned_share(comparison, told)
     if missing:
         lines.append(f"  {missing}")
-    for said in mode_notes(comparison):
+    for said in (*mode_notes(comparison), valley_note(comparison)):
         lines += wrapped(said)
     if comparison.tempered is not None:
         lines += [f"  {line}" for line in tempered_lines(comparison.tempered)]

@@ -435,12 +435,31 @@ def _densities(lpd: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def check_shares(groups: ArrayLike, n_chains: int) -> FloatArray:
-    """Return ``groups`` as a matrix of shares, shape (K, G).
+    """Return a matrix of shares as an array.
+
+    Parameters
+    ----------
+    groups
+        Share of each chain that belongs to each group, shape (K, G).
+    n_chains
+        The number K of chains.
+
+    Returns
+    -------
+    FloatArray
+        The same, shape (K, G).
 
     Raises
     ------
     InputError
         It does not fit, or a row does not hold shares.
+
+    Examples
+    --------
+    >>> from manymodes.statistics.stacking import check_shares
+    >>> check_shares([[1, 0], [0.5, 0.5]], 2)
+    array([[1. , 0. ],
+           [0.5, 0.5]])
     """
     shares = np.asarray(groups, dtype=float)
     if shares.ndim != 2 or shares.shape[0] != n_chains:
