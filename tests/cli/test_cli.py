@@ -301,7 +301,8 @@ def test_from_a_table_to_the_comparison(
     assert entry["nested"]["runs"] == 1
     assert "evidence" in entry["chains"]["weightings"]
     stacked = load(out).stacked
-    assert set(stacked.children) == {"posterior", "predictions", "weights"}
+    drawn = {"posterior", "predictions", "posterior_predictive", "weights"}
+    assert set(stacked.children) == drawn | {"observed_data", "constant_data"}
     assert stacked["predictions"]["mean"].shape == (1, 4000, 32)
     assert load(out).posterior().network is not None
     assert (out / "posterior" / "table.json").read_text() == (net / "table.json").read_text()
