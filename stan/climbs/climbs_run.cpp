@@ -18,7 +18,6 @@
 
 #include <cstddef>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <sstream>
@@ -31,6 +30,7 @@
 #include "climbs/passes.hpp"
 #include "runners/bridge_model.hpp"
 #include "runners/child.hpp"
+#include "runners/configuration.hpp"
 
 namespace {
 
@@ -56,24 +56,17 @@ manymodes::Coordinate coordinate(const std::string& value) {
 }
 
 Config read_config(const char* path) {
-  std::ifstream file(path);
-  if (!file) {
-    throw std::runtime_error(std::string("cannot read ") + path);
-  }
   Config config;
-  std::string line;
-  while (std::getline(file, line)) {
-    const auto space = line.find(' ');
-    const std::string key = line.substr(0, space);
-    const std::string value = space == std::string::npos ? "" : line.substr(space + 1);
+  manymodes::read_configuration(path, [&config](const std::string& key, const std::string& value) {
     if (key == "model_library") config.model_library = value;
     else if (key == "data_file") config.data_file = value;
     else if (key == "prior_file") config.prior_file = value;
     else if (key == "prints") config.prints = value;
     else if (key == "nodes") config.nodes = std::stoul(value);
     else if (key == "coordinate") config.frame.push_back(coordinate(value));
-    else throw std::runtime_error("unknown key: " + key);
-  }
+    else return false;
+    return true;
+  });
   return config;
 }
 

@@ -12,7 +12,6 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <sstream>
 #include <stdexcept>
@@ -22,6 +21,7 @@
 #include "microcanonical/chain.hpp"
 #include "runners/bridge_model.hpp"
 #include "runners/child.hpp"
+#include "runners/configuration.hpp"
 
 namespace {
 
@@ -41,16 +41,8 @@ std::vector<double> numbers(const std::string& value) {
 }
 
 Config read_config(const char* path) {
-  std::ifstream file(path);
-  if (!file) {
-    throw std::runtime_error(std::string("cannot read ") + path);
-  }
   Config config;
-  std::string line;
-  while (std::getline(file, line)) {
-    const auto space = line.find(' ');
-    const std::string key = line.substr(0, space);
-    const std::string value = space == std::string::npos ? "" : line.substr(space + 1);
+  manymodes::read_configuration(path, [&config](const std::string& key, const std::string& value) {
     if (key == "model_library") config.model_library = value;
     else if (key == "data_file") config.data_file = value;
     else if (key == "output") config.output = value;
@@ -62,8 +54,9 @@ Config read_config(const char* path) {
     else if (key == "acceptance") config.chain.acceptance = std::stod(value);
     else if (key == "most_gradients") config.chain.most_gradients = std::stod(value);
     else if (key == "seconds") config.chain.seconds = std::stod(value);
-    else throw std::runtime_error("unknown key: " + key);
-  }
+    else return false;
+    return true;
+  });
   return config;
 }
 

@@ -30,7 +30,6 @@
 #include <fstream>
 #include <iostream>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -39,6 +38,7 @@
 #include "runners/base_measure.hpp"
 #include "runners/bridge_model.hpp"
 #include "runners/child.hpp"
+#include "runners/configuration.hpp"
 
 namespace {
 
@@ -63,16 +63,8 @@ struct Config {
 };
 
 Config read_config(const char* path) {
-  std::ifstream file(path);
-  if (!file) {
-    throw std::runtime_error(std::string("cannot read ") + path);
-  }
   Config config;
-  std::string line;
-  while (std::getline(file, line)) {
-    const auto space = line.find(' ');
-    const std::string key = line.substr(0, space);
-    const std::string value = space == std::string::npos ? "" : line.substr(space + 1);
+  manymodes::read_configuration(path, [&config](const std::string& key, const std::string& value) {
     if (key == "model_library") config.model_library = value;
     else if (key == "data_file") config.data_file = value;
     else if (key == "polychord_library") config.polychord_library = value;
@@ -92,8 +84,9 @@ Config read_config(const char* path) {
     else if (key == "max_ndead") config.max_ndead = std::stoi(value);
     else if (key == "seed") config.seed = std::stoi(value);
     else if (key == "precision") config.precision = std::stod(value);
-    else throw std::runtime_error("unknown key: " + key);
-  }
+    else return false;
+    return true;
+  });
   config.base.finish();
   return config;
 }

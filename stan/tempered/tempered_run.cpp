@@ -15,7 +15,6 @@
 
 #include <cinttypes>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -23,6 +22,7 @@
 #include "runners/base_measure.hpp"
 #include "runners/bridge_model.hpp"
 #include "runners/child.hpp"
+#include "runners/configuration.hpp"
 #include "tempered/annealing.hpp"
 #include "tempered/tempering.hpp"
 
@@ -42,16 +42,8 @@ manymodes::MetricKind metric(const std::string& diagonal) {
 }
 
 Config read_config(const char* path) {
-  std::ifstream file(path);
-  if (!file) {
-    throw std::runtime_error(std::string("cannot read ") + path);
-  }
   Config config;
-  std::string line;
-  while (std::getline(file, line)) {
-    const auto space = line.find(' ');
-    const std::string key = line.substr(0, space);
-    const std::string value = space == std::string::npos ? "" : line.substr(space + 1);
+  manymodes::read_configuration(path, [&config](const std::string& key, const std::string& value) {
     if (key == "model_library") config.model_library = value;
     else if (key == "data_file") config.data_file = value;
     else if (key == "output") config.output = value;
@@ -74,8 +66,9 @@ Config read_config(const char* path) {
     else if (key == "ladder") config.annealing.ladder = value;
     else if (key == "start") config.annealing.add_start(value);
     else if (key == "seed") config.seed = std::stoull(value);
-    else throw std::runtime_error("unknown key: " + key);
-  }
+    else return false;
+    return true;
+  });
   config.base.finish();
   return config;
 }
