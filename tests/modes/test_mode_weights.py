@@ -200,3 +200,16 @@ def test_corrected_shares_add_up_whichever_corrections_are_taken() -> None:
     found = _corrected(shares, np.array([0.1, -0.1, 0.0]))
     assert found.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(found, np.array([0.7, 0.1, 0.3]) / 1.1)
+
+
+def test_one_chain_has_no_error_of_occupancy_or_stacking() -> None:
+    one = np.array([[0, 0, 1, 1]])
+    alone = SimpleNamespace(chains=one, n_modes=2, kinds=np.arange(2), copies=np.ones(2, dtype=int))
+    posterior: Any = SimpleNamespace(network=None, has_log_lik=False)
+    lpd = np.random.default_rng(seeded(3)).normal(size=(1, 20))
+    single = made_chains(posterior, np.zeros((1, 4, 1)), lpd=lpd)
+    found, draws = occupancies(single, alone, np.random.default_rng(seeded(1)))
+    assert [(share.value, np.isnan(share.sd)) for share in found] == [(0.5, True), (0.5, True)]
+    assert draws.shape == (2, 0)
+    weights = chain_weights(single, alone, [Estimate()] * 2, np.random.default_rng(seeded(1)))
+    assert all(np.isnan(share.sd) for share in weights.by_mode)

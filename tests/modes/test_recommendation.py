@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from manymodes.modes.recommendation import Recommendation, recommend
@@ -21,7 +22,8 @@ def scored(name: str, gap: float, sd: float = 1.0) -> Any:
 def comparison(**given: Any) -> Any:
     """Return what a recommendation reads of a comparison: two functions, and an evidence."""
     values: dict[str, Any] = {
-        "chains": object(),
+        "chains": SimpleNamespace(n_chains=4),
+        "rhat_function": np.array([1.0, np.nan, 1.02]),
         "nested": object(),
         "tempered": SimpleNamespace(mixes=True),
         "held_out": (),
@@ -33,6 +35,7 @@ def comparison(**given: Any) -> Any:
     return SimpleNamespace(**{**values, **given})
 
 
+ONE_GROUP = SimpleNamespace(groups=SimpleNamespace(n_groups=1))
 UNKNOWN = SimpleNamespace(log_z=Estimate(), agree=False)
 CHAINS_ALONE: dict[str, Any] = {"integrals": {}, "nested": None, "tempered": None}
 BAD = (scored("stacking", 0.0), scored("uniform", -9.0), scored("evidence", -9.0))
@@ -52,11 +55,18 @@ EVEN = (scored("stacking", 0.0), scored("uniform", 5.0))
         (CHAINS_ALONE, "stacking", "chains", "functions"),
         ({**CHAINS_ALONE, "weighings": EVEN}, "uniform", "chains", "uniform scores higher"),
         ({**CHAINS_ALONE, "stacked": None}, "uniform", "chains", "unscored"),
+        ({**CHAINS_ALONE, "stacked": ONE_GROUP}, "uniform", "chains", "one function"),
         (
-            {**CHAINS_ALONE, "stacked": SimpleNamespace(groups=SimpleNamespace(n_groups=1))},
+            {**CHAINS_ALONE, "stacked": ONE_GROUP, "chains": SimpleNamespace(n_chains=1)},
             "uniform",
             "chains",
-            "one function",
+            "one chain",
+        ),
+        (
+            {**CHAINS_ALONE, "stacked": ONE_GROUP, "rhat_function": np.array([1.0, 1.3])},
+            "uniform",
+            "chains",
+            "too short",
         ),
     ],
 )

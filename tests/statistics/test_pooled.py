@@ -103,3 +103,13 @@ def test_what_does_not_fit_is_said() -> None:
         pooled_lpd(np.zeros((3, 2)), [0], [1])
     with pytest.raises(InputError, match="group 1 has no weight"):
         pooled_lpd(np.zeros((3, 2)), [0, 1], [1, 0])
+
+
+def test_shares_of_a_group_scatter_as_chains_do() -> None:
+    groups = Groups(np.zeros(8, dtype=int), np.ones(8))
+    shares = np.repeat(np.eye(2), 4, axis=0)
+    rng = np.random.default_rng(seeded(9))
+    found = np.stack([groups.reshared(shares, rng)[0] for _ in range(500)])
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert found[:, 0].mean() == pytest.approx(0.5, abs=0.03)
+    assert found[:, 0].std() == pytest.approx(np.sqrt(0.25 / 8), rel=0.15)

@@ -390,6 +390,8 @@ def occupancies(
     resampled = np.stack([counts[pick].sum(axis=0) / counts[pick].sum() for pick in picks])
     sd = resampled.std(axis=0, ddof=1)
     value = counts.sum(axis=0) / counts.sum()
+    if len(counts) == 1:  # nothing tells how much another chain would differ
+        return [Estimate(float(v)) for v in value], np.empty((modes.n_modes, 0))
     return [Estimate(float(v), float(s)) for v, s in zip(value, sd, strict=True)], resampled.T
 
 
@@ -440,13 +442,15 @@ def chain_weights(
         n_boot=_REPLICATIONS,
         rng=rng,
     )
-    draws = _over_copies(found[0].mode_draws, modes)
-    by_mode = [
-        Estimate(float(value), float(sd))
-        for value, sd in zip(
-            _over_copies(found[0].mode_weights, modes), draws.std(axis=0, ddof=1), strict=True
+    weights, draws = (
+        _over_copies(one, modes) for one in (found[0].mode_weights, found[0].mode_draws)
+    )
+    if chains.n_chains == 1:
+        return ChainWeights(
+            stacked, found, [Estimate(float(one)) for one in weights], np.empty((len(weights), 0))
         )
-    ]
+    errors = draws.std(axis=0, ddof=1)
+    by_mode = [Estimate(float(w), float(e)) for w, e in zip(weights, errors, strict=True)]
     return ChainWeights(stacked, found, by_mode, draws.T)
 
 

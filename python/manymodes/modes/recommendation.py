@@ -10,6 +10,8 @@ import numpy as np
 from manymodes.modes.headline import NESTED, TEMPERED
 from manymodes.statistics.estimate import Estimate
 
+BAD_RHAT = 1.05
+"""Above this R-hat in function space chains do not agree in what they predict."""
 _CERTAIN = 2.0
 """Scores differ clearly if they differ by so many standard errors."""
 
@@ -28,9 +30,11 @@ class Recommendation:
         ``only``: there are no chains. ``probabilities``: evidence weights are probabilities, and
         their score is not clearly below that of stacking. ``evidence scores lower``: stacking
         predicts clearly better. ``unproven``: there is an evidence, but engines disagree or runs
-        do not mix. ``one function``: all chains sample one. ``functions``: chains sample several,
-        and no evidence weighs them. ``uniform scores higher``: all draws alike predict clearly
-        better than stacking. ``unscored``: there is neither an evidence nor a score.
+        do not mix. ``one function``: all chains sample one. ``one chain``: a single one tells
+        nothing of others. ``too short``: chains differ in what they predict, and no grouping tells
+        them apart. ``functions``: chains sample several, and no evidence weighs them. ``uniform
+        scores higher``: all draws alike predict clearly better than stacking. ``unscored``: there
+        is neither an evidence nor a score.
     gap : Estimate
         The score of the evidence weights, or of uniform weights, minus that of stacking (nats).
     on_held_out : bool
@@ -88,8 +92,13 @@ def recommend(comparison: Any) -> Recommendation:
     if comparison.stacked is None:
         return Recommendation("uniform", "chains", "unscored")
     gap = gaps.get("uniform", Estimate())
+    if comparison.chains.n_chains == 1:
+        return Recommendation("uniform", "chains", "one chain")
     if comparison.stacked.groups.n_groups == 1:
-        return Recommendation("uniform", "chains", "one function")
+        rhat = comparison.rhat_function
+        worst = float(np.nanmax(rhat)) if np.isfinite(rhat).any() else 1.0
+        why = "too short" if worst > BAD_RHAT else "one function"
+        return Recommendation("uniform", "chains", why)
     if gap.value > _CERTAIN * gap.sd:
         return Recommendation("uniform", "chains", "uniform scores higher", gap, on_rows)
     why = "unproven" if comparison.integrals else "functions"

@@ -301,6 +301,9 @@ def _occupancy(diagnosis: Diagnosis) -> str:
         )
     if len(diagnosis.modes) < 2:
         if diagnosis.comparison.modes.are_functions:
+            function = diagnosis.space("function")
+            if function is not None and not function.agree:
+                return "They sample about one function, but not alike: run the chains longer."
             return "All chains sample one function: predictions may use all draws alike."
         return "All draws lie in one mode: the chains need to be longer; weights do not help."
     chains = diagnosis.comparison.chains

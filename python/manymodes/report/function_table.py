@@ -114,6 +114,8 @@ def _share(share: Estimate) -> str:
     if math.isnan(share.value):
         return f"{'-':>15}"
     value, sd = 100 * share.value, 100 * share.sd
+    if math.isnan(sd):
+        return f"{f'{value:.1f}%':>15}"
     if round(sd, 1) > 0 and sd > min(value, 100 - value):  # no share is below 0 or above 100 %
         low, high = (_edge(end) for end in share_interval(share))
         return f"{f'{value:.1f} ({low} to {high})%':>15}"

@@ -91,7 +91,7 @@ def cards_of(name: str, found: Mapping[str, Comparison], names: DataNames | None
     notes = []
     if valley := valley_note(comparison):
         notes.append(valley)
-    if missing := unassigned_share(comparison, comparison.summaries):
+    if missing := unassigned_share(comparison, comparison.summaries, by_function=True):
         notes.append(f"{sentence(missing)}.")
     heading = sentence(called(name, found)) if len(found) > 1 else ""
     return Cards(heading, cards, tuple(notes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from manymodes.modes.diagnosis.quick import ChainHealth
+from manymodes.modes.recommendation import BAD_RHAT
 
 
 def health_lines(health: ChainHealth) -> list[str]:
@@ -30,7 +31,7 @@ def health_lines(health: ChainHealth) -> list[str]:
         parts = []
         if health.functions > 1:
             parts.append(f"the chains sample {health.functions} different functions")
-        elif health.rhat_function > 1.05:
+        elif health.rhat_function > BAD_RHAT:
             parts.append("the chains do not agree in what they predict: run them longer")
         if (health.divergences or 0) > 1e-3 * health.draws:
             parts.append("divergent transitions say that a part of the posterior is hard to reach")

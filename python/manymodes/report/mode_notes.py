@@ -72,8 +72,14 @@ def why_none(comparison: Comparison) -> str:
     return text
 
 
-def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> str:
-    """Say how much evidence the weights of the shown modes lack; empty if they lack none."""
+def unassigned_share(
+    comparison: Comparison, shown: Sequence[ModeSummary], *, by_function: bool = False
+) -> str:
+    """Say how much evidence the weights of the shown modes lack; empty if they lack none.
+
+    With ``by_function`` the modes are all those of some functions, whose weights count the copies
+    that hold no draw.
+    """
     if not comparison.integrals:
         return ""
     if comparison.headline.agree is False:
@@ -83,6 +89,10 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
     missing = comparison.unassigned - few - empty
     ids = {mode.id for mode in shown}
     rest = float(np.nansum([m.evidence.value for m in comparison.summaries if m.id not in ids]))
+    if by_function:
+        numbers = {mode.function for mode in shown}
+        values = [f.evidence.value for f in comparison.functions if f.id not in numbers]
+        rest, empty = float(np.nansum(values)), 0.0
     parts = []
     if missing >= WORTH_TELLING:
         parts.append(
@@ -95,7 +105,8 @@ def unassigned_share(comparison: Comparison, shown: Sequence[ModeSummary]) -> st
         n = things(len(comparison.limited), "mode")
         parts.append(f"{_percent(few)} in {n} that few live points or tours carried")
     if rest >= WORTH_TELLING:
-        parts.append(f"{_percent(rest)} in modes that are not shown")
+        what = "functions" if by_function else "modes"
+        parts.append(f"{_percent(rest)} in {what} that are not shown")
     if not parts:
         return ""
     return f"unassigned evidence: {' and '.join(parts)}"

@@ -31,12 +31,13 @@ def opening(
     found: Mapping[str, Comparison],
     names: Mapping[str, DataNames],
     diagnoses: Mapping[str, Diagnosis],
+    run: str = "RUN",
 ) -> Opening:
-    """Return the first view of a page."""
+    """Return the first view of a page of a run in a folder of some name."""
     return Opening(
         _facts(found, names),
         tuple(_answer(name, found, diagnoses.get(name)) for name in found),
-        _next_step(found, names, diagnoses),
+        _next_step(found, names, diagnoses, run),
         _picture(found, names),
     )
 
@@ -221,6 +222,7 @@ def _next_step(
     found: Mapping[str, Comparison],
     names: Mapping[str, DataNames],
     diagnoses: Mapping[str, Diagnosis],
+    run: str,
 ) -> str:
     for comparison in found.values():
         if comparison.unfinished:
@@ -231,7 +233,7 @@ def _next_step(
     if len(found) == 1:
         ((name, comparison),) = found.items()
         given = name in names and names[name].given
-        return recommendation_text(comparison.recommendation, table=bool(given))
+        return recommendation_text(comparison.recommendation, run, table=bool(given))
     for comparison in found.values():
         if not comparison.integrals:
             return (

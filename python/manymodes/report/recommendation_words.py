@@ -42,14 +42,18 @@ def _why(found: Recommendation) -> str:
     scored = math.isfinite(found.gap.value)
     compared = f", and {gap}: not clearly less" if scored else ""
     if found.gap.sd == 0:  # one function
-        compared = ", and no other weights predict otherwise"
+        compared = ", and stacking weighs the chains alike"
     said = {
         "only": "There are no chains to stack.",
         "probabilities": f"These weights are probabilities{compared}.",
         "evidence scores lower": f"Of evidence weights {gap}: clearly less, so the model is not "
         "right in every respect, and stacking predicts better.",
         "unproven": "There is an evidence, but its engines disagree or their runs do not mix.",
-        "one function": "All chains sample one function, so that weights change nothing.",
+        "one function": "All chains sample one function, so that stacking weighs them alike.",
+        "one chain": "There is one chain only, which says nothing of functions that it did not "
+        "reach: run more chains before you use it.",
+        "too short": "But run the chains longer first: they do not agree in what they predict "
+        "(R-hat in function space is above 1.05), and form no groups that stacking could weigh.",
         "functions": "The chains sample several functions, and the share of chains in each is not "
         "its probability; manymodes evidence gives probabilities.",
         "uniform scores higher": f"Of equal weights {gap}: clearly more.",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from manymodes.tables.table import Table as DataTable
 
 _MOST_UNRANKED = 10
+_MOST_MISSED = 3  # modes that some nested run did not find, named one by one
 _NO_MODES = "found in function space: nearly every climb ends at a maximum of its own"
 
 
@@ -74,24 +75,28 @@ def comparison_table(name: str, comparison: Comparison) -> str:
         )
     told = _shown(comparison)
     ids = {mode.id for mode in told}
-    by_number = {mode.function for mode in told}
-    lines += function_lines(comparison, [f for f in comparison.functions if f.id in by_number])
+    by_number = _by_evidence(comparison, {mode.function for mode in told})
+    by_weight = {number: place for place, number in enumerate(by_number)}
+    shown_functions = [f for f in comparison.functions if f.id in by_weight]
+    lines += function_lines(comparison, sorted(shown_functions, key=lambda f: by_weight[f.id]))
     lines += kind_lines(comparison, ids)
     if nested is not None:
         n_runs = len(nested.runs)
+        missed = [m for m in told if m in prominent and 0 < len(m.runs) < n_runs]
         lines += [
             f"  mode {mode.id} was found by {len(mode.runs)} of {n_runs} nested runs "
             f"({', '.join(map(str, mode.runs))})"
-            for mode in told[:MOST_ROWS]
-            if mode in prominent and 0 < len(mode.runs) < n_runs
+            for mode in missed[:_MOST_MISSED]
         ]
+        if (more := len(missed) - _MOST_MISSED) > 0:
+            lines.append(f"  and {counted(more, 'mode')} more not by all of them")
     left_out = len(comparison.summaries) - len(told)
     if left_out:
         lines.append(
             f"  and {counted(left_out, 'mode')} that {'is' if left_out == 1 else 'are'} neither "
             f"prominent nor {'holds' if left_out == 1 else 'hold'} a chain"
         )
-    missing = unassigned_share(comparison, told)
+    missing = unassigned_share(comparison, told, by_function=True)
     if missing:
         lines.append(f"  {missing}")
     for said in (*mode_notes(comparison), valley_note(comparison)):
@@ -126,6 +131,13 @@ def _shown(comparison: Comparison) -> list[ModeSummary]:
     told = {mode.id for mode in (*prominent, *doubtful)}
     shown = [mode for mode in comparison.summaries if mode.id in told or mode.chains]
     return shown or list(comparison.summaries[:_MOST_UNRANKED])
+
+
+def _by_evidence(comparison: Comparison, numbers: set[int]) -> list[int]:
+    """Return the numbers of functions, the heaviest first."""
+    by = comparison.ranked_by or "occupancy"
+    weight = {one.id: getattr(one, by).value for one in comparison.functions}
+    return sorted(numbers, key=lambda number: (-np.nan_to_num(weight[number]), number))
 
 
 def active_lines(active: Mapping[str, ActiveUnits]) -> list[str]:

@@ -156,7 +156,7 @@ def write_report(
         references=references(comparisons.values(), checked=bool(checks)),
         licence=_licence(comparisons),
         notes=tuple(notes),
-        opening=opening(comparisons, names, diagnoses),
+        opening=opening(comparisons, names, diagnoses, path.parent.name or "RUN"),
         unfinished=tuple(unfinished),
     )
     write_text(path, render(page))

@@ -385,13 +385,13 @@ def _by_mode(
     by_mode = weights @ s
     drawn = np.empty((0, s.shape[1]))
     if name in ("stacking", "chain stacking"):
-        drawn = weight_errors(
+        by_group = weight_errors(
             groups.pool(lpd),
-            groups.shares(s),
             n_boot=n_boot,
             rng=rng,
             rescored=partial(groups.rescored, lpd) if groups.has_noise else None,
         ).replications
+        drawn = np.stack([weights @ groups.reshared(s, rng) for weights in by_group])
     elif name == "uniform":
         picks = rng.integers(len(s), size=(n_boot, len(s)))
         drawn = np.stack([s[pick].mean(axis=0) for pick in picks])
@@ -400,7 +400,7 @@ def _by_mode(
         for b in range(n_boot):
             counts = len(lpd) * rng.dirichlet(np.ones(len(lpd)))
             pooled = groups.rescored(lpd, rng) if groups.has_noise else groups.pool(lpd)
-            drawn[b] = _pseudo_bma_plus(pooled, rng, counts) @ groups.shares(s)
+            drawn[b] = _pseudo_bma_plus(pooled, rng, counts) @ groups.reshared(s, rng)
     return by_mode, drawn
 
 

@@ -140,6 +140,28 @@ class Groups:
         member = np.eye(self.n_groups)[self.of_chain] * self.within[:, None]
         return np.asarray(member.T @ shares)
 
+    def reshared(self, shares: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Return shares of groups, shape (G, M), as other chains might have them.
+
+        The chains of each group are resampled.
+
+        Parameters
+        ----------
+        shares : array of shape (K, M)
+            Share of each chain's draws in each mode.
+        rng : numpy Generator
+            Source of randomness.
+        """
+        picked = np.concatenate(
+            [
+                rng.choice(members, size=len(members))
+                for g in range(self.n_groups)
+                for members in [np.flatnonzero(self.of_chain == g)]
+            ]
+        )
+        again = Groups(self.of_chain[picked], self.sizes[picked])
+        return again.shares(shares[picked])
+
     def rescored(self, lpd: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Return scores of groups as other draws might have given them, shape (N, G).
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from manymodes.modes.chain_groups import group_chains
 from manymodes.modes.function_space import function_blocks, has_functions
+from manymodes.modes.recommendation import BAD_RHAT
 from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.diagnostics import rhat_function
 
 _DRAWS = 200  # of each chain, evenly spaced
-_BAD_RHAT = 1.05
 _BAD_SHARE = 1e-3  # of divergent transitions
 
 
@@ -45,7 +45,7 @@ class ChainHealth:
     @property
     def is_bad(self) -> bool:
         """Whether chains differ in what they predict, or too many transitions diverged."""
-        return self.rhat_function > _BAD_RHAT or (self.divergences or 0) > _BAD_SHARE * self.draws
+        return self.rhat_function > BAD_RHAT or (self.divergences or 0) > _BAD_SHARE * self.draws
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry in ``summary.json``."""
