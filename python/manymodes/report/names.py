@@ -18,6 +18,7 @@ from manymodes.types import FloatArray
 from manymodes.wording import joined, things, visible
 
 _FEW = 3
+_LONGEST = 40  # characters of a name in a title
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,14 +61,20 @@ class DataNames(Shown):
 
     @property
     def title(self) -> str:
-        """What is learned from what."""
-        return f"{self.target} from {self.inputs_in_words}"
+        """What is learned from what; of long names the beginning."""
+        few = [_beginning(name) for name in self.inputs]
+        inputs = joined(few) if len(few) <= _FEW else self.inputs_in_words
+        return f"{_beginning(self.target)} from {inputs}"
 
     @property
     def inputs_in_words(self) -> str:
         """The inputs by name, or their number if there are many."""
         few = len(self.inputs) <= _FEW
         return joined(list(self.inputs)) if few else things(len(self.inputs), "input")
+
+
+def _beginning(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def measured(names: DataNames, X: FloatArray) -> FloatArray:

@@ -206,7 +206,24 @@ def _agreement(comparison: Comparison, diagnosis: Diagnosis | None) -> tuple[str
             f"The chains agree on predictions (R-hat {f}), not on weights ({w}): they are in "
             "different copies.",
         )
+    above, of = _above(diagnosis, function)
+    if above:
+        return (
+            f"The chains agree on most predictions: R-hat reaches {f}, and {above} of {of} are "
+            f"above what chains of this length that agree reach (for weights {w}).",
+        )
     return (f"The chains do not agree on predictions: R-hat reaches {f} (for weights {w}).",)
+
+
+def _above(diagnosis: Diagnosis | None, largest: float) -> tuple[int, int]:
+    """Return how many predictions have an R-hat above their own limit, and of how many.
+
+    None where the largest R-hat is above every limit: then chains disagree, and no count is needed.
+    """
+    space = None if diagnosis is None else diagnosis.space("function")
+    if space is None or not largest <= space.limits.max(initial=0.0):
+        return 0, 0
+    return int((space.rhat > space.limits).sum()), len(space.rhat)
 
 
 def _agree(diagnosis: Diagnosis | None, space: str, largest: float) -> bool:

@@ -46,6 +46,7 @@ _DRAWS = 400
 _GRID = 48
 _COLUMNS = 3
 _LONGEST = 36
+_LONGEST_KEY = 22  # characters of a name in the key, three of which stand side by side
 _MARKERS = "osD^v<>P"
 _CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#999999")
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
@@ -276,8 +277,8 @@ def _band(values: FloatArray) -> FloatArray:
     return np.asarray(np.quantile(values, [0.05, 0.95], axis=0))
 
 
-def _label(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _label(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _name_axes(axes: Axes, scene: _Scene) -> None:
@@ -463,7 +464,7 @@ def _keys(figure: Figure, scene: _Scene, functions: Sequence[FunctionSummary]) -
     if drawable and network.likelihood in ("bernoulli", "categorical") and network.inputs == 2:
         colours = CLASSES if network.likelihood == "bernoulli" else _CLASSES
         for k in range(max(2, network.outputs)):
-            name = _label(class_named(scene.names, k))
+            name = _label(class_named(scene.names, k), _LONGEST_KEY)
             handles.append(
                 Line2D([], [], ls="", ms=5, mew=0, marker=_MARKERS[k], color=colours[k], label=name)
             )
