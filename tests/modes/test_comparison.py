@@ -11,10 +11,10 @@ from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.comparison import PROMINENT, Comparison, compare
 from manymodes.modes.find import ModeSettings
+from manymodes.modes.stacked_chains import stack_chains
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
 from manymodes.statistics.diagnostics import rhat
-from manymodes.statistics.stacking import stack
 from seeds import seeded
 from summary_schema import SCHEMA, assert_follows
 
@@ -64,10 +64,13 @@ def test_weights_add_up(xor_comparison: Comparison) -> None:
 def test_stacking_weights_are_those_of_the_chains(xor_comparison: Comparison) -> None:
     c = xor_comparison
     assert c.chains is not None
-    weights = stack(c.chains.lpd.T).weights
-    for mode in c.summaries:
-        shares = (c.chain_modes == mode.id).mean(axis=1)
-        assert mode.stacking.value == pytest.approx(float(weights @ shares), abs=1e-6)
+    weights = stack_chains(c.chains).stacking.weights
+    by_id = {mode.id: mode.stacking.value for mode in c.summaries}
+    for kind in (kind for function in c.functions for kind in function.kinds):
+        shares = np.isin(c.chain_modes, kind.modes).mean(axis=1)
+        assert kind.stacking.value == pytest.approx(float(weights @ shares), abs=1e-6)
+        for mode in kind.modes:  # copies share it evenly
+            assert by_id[mode] == pytest.approx(kind.stacking.value / kind.copies, abs=1e-9)
 
 
 def test_prominent_modes_are_those_of_the_paper(xor_comparison: Comparison) -> None:

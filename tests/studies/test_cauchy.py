@@ -125,9 +125,10 @@ def test_both_weights_are_found(run: tuple[Path, Comparison], exact: CauchyModes
 
 def test_weightings_side_by_side(run: tuple[Path, Comparison]) -> None:
     found = run[1]
-    stacking, bma, uniform, evidence = found.weighings
+    stacking, by_chain, bma, uniform, evidence = found.weighings
+    assert by_chain.name == "chain stacking"
     assert evidence.mode_weights[found.labels == 1] > 0.999
-    for one in (bma, uniform, evidence):
+    for one in (by_chain, bma, uniform, evidence):
         assert one.difference.value <= 1.0  # no weighting predicts better by more than a nat
     # Evidence gives half of the data to the other mode, at about log(1 + 20^2) nats each.
     assert evidence.difference.value < -100
