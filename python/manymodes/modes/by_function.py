@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from manymodes.density.posterior import Posterior
 from manymodes.modes.chain_groups import group_chains
-from manymodes.modes.function_space import function_values, known_moments
+from manymodes.modes.function_space import function_values, known_moments, spaced
 from manymodes.modes.modes import Modes
 from manymodes.sampling.chains.chains import Chains
 from manymodes.sampling.nested import Nested
@@ -106,7 +106,7 @@ def _separate(n: int) -> FloatArray:
 
 def _places(posterior: Posterior) -> IntArray:
     """Return which of the data's rows predictions are compared at."""
-    return np.unique(np.linspace(0, posterior.n_obs - 1, min(posterior.n_obs, _INPUTS)).astype(int))
+    return spaced(posterior.n_obs, _INPUTS)
 
 
 def _values(posterior: Posterior, eta: FloatArray, places: IntArray) -> FloatArray:
@@ -147,10 +147,7 @@ class _Function:
 def _function(chains: Chains, members: IntArray, places: IntArray) -> _Function:
     """Return the function that some chains sample."""
     each = max(2, _DRAWS // len(members))
-    eta = [
-        chains.eta[c, np.unique(np.linspace(0, chains.lengths[c] - 1, each).astype(int))]
-        for c in members.tolist()
-    ]
+    eta = [chains.eta[c, spaced(int(chains.lengths[c]), each)] for c in members.tolist()]
     values = _values(chains.posterior, np.concatenate(eta), places)
     found = _Function(*known_moments(values))
     return replace(found, reach=float(found.distance(values).max()))
@@ -179,7 +176,7 @@ def _clusters(values: FloatArray, functions: list[_Function]) -> IntArray:
     spread = np.sqrt(np.median([one.variance for one in functions], axis=0) + 1e-12)
     reach = float(np.median([one.reach for one in functions]))
     scaled = np.nan_to_num(values / spread)
-    some = np.unique(np.linspace(0, len(values) - 1, min(len(values), _DRAWS)).astype(int))
+    some = spaced(len(values), _DRAWS)
     if len(some) < 2:
         return np.zeros(len(values), dtype=np.intp)
     chosen = scaled[some]

@@ -20,6 +20,7 @@ from manymodes.modes.function_space import (
     function_values,
     has_functions,
     known_moments,
+    spaced,
 )
 from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.ess import relative_ess
@@ -109,7 +110,7 @@ def _grouped(chains: Chains) -> Groups:
 
 def _summary(chains: Chains, chain: int, scored: np.ndarray) -> _Summary:
     length = int(chains.lengths[chain])
-    picks = np.unique(np.linspace(0, length - 1, min(_DRAWS, length)).astype(np.intp))
+    picks = spaced(length, _DRAWS)
     eta = chains.eta[chain, picks]
     mean, variance = known_moments(function_values(chains.posterior, eta))
     if not scored.any():

@@ -8,7 +8,7 @@ import numpy as np
 
 from manymodes.density.posterior import Posterior
 from manymodes.sampling.chains.chains import Chains
-from manymodes.types import FloatArray
+from manymodes.types import FloatArray, IntArray
 
 _AT_ONCE = 8_000_000  # predictions held at once
 _MOST = 40_000_000  # values of log_lik that R-hat is computed from
@@ -70,17 +70,18 @@ def function_blocks(chains: Chains, draws: int | None = None) -> Iterator[FloatA
     posterior = chains.posterior
     if posterior.network is None:
         fits = _MOST // max(1, chains.n_chains * posterior.n_obs)
-        picks = _spaced(chains.n_draws, min(draws or chains.n_draws, max(fits, 4)))
+        picks = spaced(chains.n_draws, min(draws or chains.n_draws, max(fits, 4)))
         log_lik = posterior.log_lik(chains.eta[:, picks])
         log_lik[..., ~np.isfinite(log_lik).all(axis=(0, 1))] = np.nan
         yield log_lik
         return
-    picks = _spaced(chains.n_draws, draws or chains.n_draws)
+    picks = spaced(chains.n_draws, draws or chains.n_draws)
     X = np.asarray(posterior.data["X"], dtype=float)
     block = int(np.clip(_AT_ONCE // (chains.n_chains * len(picks)), 1, 16))
     for start in range(0, len(X), block):
         yield posterior.function_values(chains.rows[:, picks], X[start : start + block])
 
 
-def _spaced(n: int, size: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def spaced(n: int, size: int) -> IntArray:
+    """Return at most so many places of n, evenly spaced, the first and the last among them."""
     return np.unique(np.linspace(0, n - 1, min(n, size)).astype(np.intp))

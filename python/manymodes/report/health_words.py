@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from manymodes.modes.diagnosis.quick import ChainHealth
+from manymodes.modes.diagnosis.quick import BAD_SHARE, ChainHealth
 from manymodes.modes.recommendation import BAD_RHAT
 
 
@@ -33,7 +33,7 @@ def health_lines(health: ChainHealth) -> list[str]:
             parts.append(f"the chains sample {health.functions} different functions")
         elif health.rhat_function > BAD_RHAT:
             parts.append("the chains do not agree in what they predict: run them longer")
-        if (health.divergences or 0) > 1e-3 * health.draws:
+        if (health.divergences or 0) > BAD_SHARE * health.draws:
             parts.append("divergent transitions say that a part of the posterior is hard to reach")
         lines.append(f"caution: {', and '.join(parts) or 'look at them before you use them'}")
     return lines

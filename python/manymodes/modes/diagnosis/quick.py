@@ -14,7 +14,8 @@ from manymodes.sampling.chains.chains import Chains
 from manymodes.statistics.diagnostics import rhat_function
 
 _DRAWS = 200  # of each chain, evenly spaced
-_BAD_SHARE = 1e-3  # of divergent transitions
+BAD_SHARE = 1e-3
+"""Of divergent transitions, above which a part of the posterior is hard to reach."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ChainHealth:
     @property
     def is_bad(self) -> bool:
         """Whether chains differ in what they predict, or too many transitions diverged."""
-        return self.rhat_function > BAD_RHAT or (self.divergences or 0) > _BAD_SHARE * self.draws
+        return self.rhat_function > BAD_RHAT or (self.divergences or 0) > BAD_SHARE * self.draws
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry in ``summary.json``."""
