@@ -19,6 +19,7 @@ from manymodes.cli.audit_command import audit_command
 from manymodes.cli.evidence_command import evidence_command
 from manymodes.cli.export_command import export_command
 from manymodes.cli.incidents import logs, of_full_disk, show_traceback, unexpected
+from manymodes.cli.lesson_command import lesson_command, list_studies
 from manymodes.cli.merge_command import merge_command
 from manymodes.cli.option_groups import settings_of
 from manymodes.cli.parser import parser
@@ -39,6 +40,7 @@ from manymodes.runtime.progress import end_line
 from manymodes.runtime.scratch import sweep, temporary_files_inside
 from manymodes.runtime.storage import json_text
 from manymodes.runtime.warning_log import warnings_as_lines
+from manymodes.wording import quoted
 
 if TYPE_CHECKING:
     from manymodes.studies.conduct import Effort
@@ -193,14 +195,16 @@ _STUDY_OPTIONS = {
 
 def _study(options: argparse.Namespace) -> int:
     if options.name is None:
-        if options.out is not None:
-            raise InputError(f"study: which one? {', '.join(_STUDIES)}")
-        if options.json:
-            print(json_text(_STUDIES))
-            return 0
-        for name, about in _STUDIES.items():
-            print(f"{name:<10} {about}")
-        return 0
+        return list_studies(options, _STUDIES)
+    if options.name.startswith("lesson"):
+        return lesson_command(options)
+    if options.name not in _STUDIES:
+        raise InputError(
+            f"study: there is no {quoted(options.name)}; there are {', '.join(_STUDIES)}, and the "
+            "lessons: 'manymodes study' lists them"
+        )
+    if options.notebook is not None:
+        raise InputError(f"study {options.name}: has no --notebook: it is not a lesson")
     if options.out is None:
         raise InputError("study: --out is needed, the directory for the results")
     given = {

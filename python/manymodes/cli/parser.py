@@ -84,13 +84,19 @@ def parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_audit(commands)
 
-    study = commands.add_parser("study", help="the case studies")
+    study = commands.add_parser("study", help="the case studies and lessons")
     study.add_argument(
         "name",
         nargs="?",
-        choices=("xor", "xor-seeds", "cauchy", "digits", "fbm"),
         metavar="NAME",
-        help="xor, xor-seeds, cauchy, digits or fbm; without a name, the list",
+        help="xor, xor-seeds, cauchy, digits, fbm, or a lesson: lesson-1, lesson-2, and so on; "
+        "without a name, the list",
+    )
+    study.add_argument(
+        "--notebook",
+        type=out_path,
+        metavar="FILE",
+        help="of a lesson: do not run it, write its notebook",
     )
     own = study.add_argument_group("of one study (default: what its module says)")
     own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")

@@ -48,6 +48,7 @@ def write_report(
     diagnoses: Mapping[str, Diagnosis] | None = None,
     checks: Mapping[str, Checks] | None = None,
     names: Mapping[str, DataNames] | None = None,
+    lead: Section | None = None,
 ) -> None:
     """Write one self-contained HTML page on the findings.
 
@@ -78,6 +79,8 @@ def write_report(
         take time.
     names : mapping of str to DataNames, optional
         What the data of a posterior are called, and their units, by the posterior's name.
+    lead : Section, optional
+        A chapter before all others: what was asked, and the answer.
 
     Raises
     ------
@@ -100,6 +103,7 @@ def write_report(
     names = names or {}
     tools = {**(find().as_dict() if toolchain is None else toolchain), **_kernels(comparisons)}
     chapters = (
+        _chapter("lead", "The question and its answer", lead),
         _chapter(
             "what",
             "What the functions are and weigh",

@@ -30,6 +30,7 @@ from manymodes.runtime.storage import (
 
 SUMMARY = "summary.json"
 REPORT = "report.html"
+LESSON_PICTURE = "picture.png"
 CHECKS = "checks.json"
 CERTIFICATE = "certify.json"
 CHAINS = "chains.nc"
@@ -45,7 +46,7 @@ _RESULTS = (
     SUMMARY, REPORT, CHECKS, CERTIFICATE, RECORD, CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED,
     LOG,
 )  # fmt: skip
-_OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json")
+_OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json", LESSON_PICTURE)
 _OF_POSTERIOR = (
     DESCRIBED, "data.json", "table.json", "held_out.npz", "holdout.csv", "holdout.parquet"
 )  # fmt: skip
@@ -89,7 +90,7 @@ def is_run(folder: Path) -> bool:
 
 def _is_study(folder: Path) -> bool:
     settings = _content(folder / SETTINGS)
-    return "seed" in settings and not settings.keys().isdisjoint({"nuts", "polychord"})
+    return "seed" in settings and not settings.keys().isdisjoint({"nuts", "polychord", "lesson"})
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -120,8 +121,11 @@ def _run_files(folder: Path) -> Iterator[Path]:
 def _study_files(folder: Path) -> Iterator[Path]:
     """Yield the existing files of a study: its own files, and those of its posteriors."""
     yield from _present(folder, _OF_STUDIES)
+    named = _content(folder / SETTINGS).get("posteriors")
+    named = named if isinstance(named, list) else []
     for part in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if _PARTS.fullmatch(part.name) and part.is_dir() and not part.is_symlink():
+        ours = _PARTS.fullmatch(part.name) or part.name in named
+        if ours and part.is_dir() and not part.is_symlink():
             for one in (part, part / "full", part / "constrained"):
                 yield from _run_files(one)
                 yield from _present(one, ("modes.json", _LOCK))

@@ -63,7 +63,7 @@ STEPS = (
 CLASSES = ("#8f5f12", "#3c5a8c")
 """Points of the two classes."""
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 10.5,
     "text.parse_math": False,  # names may hold dollar signs
     "axes.titlesize": 11,
@@ -85,6 +85,7 @@ _STYLE: Any = {
     "savefig.facecolor": PAPER,
     "figure.dpi": 100,
 }
+"""What matplotlib is told while a figure is drawn."""
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
@@ -92,7 +93,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
-        with rc_context(_STYLE):
+        with rc_context(STYLE):
             return function(*args, **kwargs)
 
     return drawn

@@ -1,0 +1,285 @@
+"""What a lesson's script talks to: where results go, its picture, its number, its report."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from manymodes.density.posterior import Posterior
+from manymodes.errors import InputError
+from manymodes.modes.comparison import Comparison
+from manymodes.modes.diagnosis import diagnosed
+from manymodes.report import Section, picture, write_report
+from manymodes.report.plots.style import STYLE, new_figure
+from manymodes.report.summary_words import add_verdicts
+from manymodes.results.our_files import LESSON_PICTURE
+from manymodes.results.run_directory import (
+    REPORT,
+    SUMMARY,
+    run_directory,
+    save_posterior,
+    summarise,
+    write_draws,
+)
+from manymodes.runtime.seeds import check_seed
+from manymodes.runtime.storage import atomic, claim, write_json
+from manymodes.studies.lessons.catalogue import Script, lesson_named
+from manymodes.studies.lessons.number import Number
+from manymodes.toolchain import find, require
+
+OUT = "MANYMODES_LESSON_OUT"
+"""The environment variable that says where a notebook keeps its results."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a lesson is run.
+
+    Attributes
+    ----------
+    out : Path or None
+        The run directory; None keeps nothing.
+    seed : int
+        Decides everything random.
+    resume, overwrite : bool
+        Continue what the directory holds, or replace it.
+    quiet : bool
+        Show no progress.
+    """
+
+    out: Path | None = None
+    seed: int = 1
+    resume: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+
+_asked: ContextVar[tuple[Way, ExitStack] | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def asked_for(way: Way) -> Iterator[None]:
+    """Decide how a lesson that begins in this context is run; at its end its folder is let go."""
+    with ExitStack() as held:
+        token = _asked.set((way, held))
+        try:
+            yield
+        finally:
+            _asked.reset(token)
+
+
+class Lesson:
+    """A lesson that is being given.
+
+    In a script it takes ``--out``, ``--seed``, ``--resume``, ``--overwrite`` and ``--quiet`` from
+    the command line. In a notebook it shows its picture in place and keeps nothing, unless the
+    environment variable ``MANYMODES_LESSON_OUT`` names a folder.
+
+    Parameters
+    ----------
+    number : int
+        Which lesson.
+    *posteriors : str
+        Names of the posteriors that it samples: folders below ``out``.
+
+    Attributes
+    ----------
+    seed : int
+        What to give to every engine and generator.
+    quiet : bool
+        Whether progress is not wanted.
+    out : Path or None
+        The run directory.
+
+    Raises
+    ------
+    InputError
+        There is no such lesson, or the directory cannot be used.
+    """
+
+    def __init__(self, number: int, *posteriors: str) -> None:
+        self.script: Script = lesson_named(f"lesson-{number}")
+        way, self._held = _asked.get() or (_from_surroundings(self.script), ExitStack())
+        self.seed = check_seed(way.seed)
+        self.quiet = way.quiet
+        self.out = way.out
+        self.number: Number | None = None
+        self.further: list[Number] = []
+        self._posteriors = posteriors
+        self._picture: tuple[Figure, str] | None = None
+        require("cmdstan", "bridge", "compiler")
+        if self.out is not None:
+            self._held.enter_context(run_directory(self.out, overwrite=way.overwrite))
+            settings = {"lesson": number, "seed": self.seed, "posteriors": list(posteriors)}
+            claim(self.out, settings, resume=way.resume)
+
+    def at(self, name: str) -> dict[str, Any]:
+        """Return where an engine keeps the draws of a posterior, for `mm.run_chains` and others.
+
+        Raises
+        ------
+        InputError
+            The lesson was not begun with this name.
+        """
+        self._check(name)
+        out = None if self.out is None else self.out / name
+        return {"out": out, "resume": out is not None, "seed": self.seed, "quiet": self.quiet}
+
+    def kept(self, name: str) -> dict[str, Any]:
+        """Return what `mm.compare` needs to keep its climbs beside the draws of a posterior.
+
+        Raises
+        ------
+        InputError
+            The lesson was not begun with this name.
+        """
+        self._check(name)
+        kept = None if self.out is None else self.out / name
+        return {"kept": kept, "seed": self.seed, "quiet": self.quiet}
+
+    def figure(self, columns: int = 1, width: float = 7.5, height: float = 3.0) -> tuple[Any, Any]:
+        """Return a figure in the project's style, and its axes: one, or an array of columns."""
+        with rc_context(STYLE):
+            figure = new_figure(height, width)
+            return figure, figure.subplots(1, columns)
+
+    def show(self, figure: Figure, caption: str) -> None:
+        """Take a figure as the lesson's picture: show it in a notebook, keep it with the results.
+
+        Parameters
+        ----------
+        figure : Figure
+            Drawn on what `figure` returned, so that the report's dark theme fits it.
+        caption : str
+            What it shows, in words that stand without it.
+        """
+        self._picture = figure, caption
+        data = BytesIO()
+        figure.savefig(data, format="png", dpi=150)
+        if self.out is not None:
+            with atomic(self.out / LESSON_PICTURE) as path:
+                path.write_bytes(data.getvalue())
+        if _in_notebook():
+            width = int(80 * figure.get_figwidth())
+            _display("Image", data=data.getvalue(), width=width, alt=caption)
+
+    def program(self, posterior: Posterior) -> None:
+        """Show the Stan program of a posterior in a notebook; a script's results hold it anyway."""
+        text = posterior.program.sources[posterior.program.stan_file.name]
+        if _in_notebook():
+            _display("Markdown", data=f"```stan\n{text.strip()}\n```")
+
+    def settle(self, number: Number) -> None:
+        """Take the number that settles the lesson, and say it."""
+        self.number = number
+        print(number)
+
+    def note(self, number: Number) -> None:
+        """Take a further number, which is tested too, and say it."""
+        self.further.append(number)
+        print(number)
+
+    def finish(self, comparisons: Mapping[str, Comparison]) -> None:
+        """Write draws, summary and report of what was compared, by the posteriors' names.
+
+        Raises
+        ------
+        InputError
+            The lesson has no number or no picture, or a name is not one that it was begun with.
+        """
+        if self.number is None or self._picture is None:
+            raise InputError(f"{self.script.name}: finish needs its number and its picture first")
+        for name in comparisons:
+            self._check(name)
+        with self._held:
+            if self.out is not None:
+                self._write(self.out, comparisons, self.number, *self._picture)
+
+    def _write(
+        self,
+        out: Path,
+        comparisons: Mapping[str, Comparison],
+        number: Number,
+        figure: Figure,
+        caption: str,
+    ) -> None:
+        for name, found in comparisons.items():
+            save_posterior(found.posterior, out / name / "posterior")
+            write_draws(found, out / name, seed=self.seed)
+        diagnoses = diagnosed(comparisons)
+        about = {
+            "number": self.script.number,
+            "title": self.script.title,
+            "question": self.script.question,
+            "settles": number.as_dict(),
+            "further": [one.as_dict() for one in self.further],
+        }
+        command = f"study {self.script.name}"
+        summary = summarise(
+            comparisons, command=command, seed=self.seed, diagnoses=diagnoses, lesson=about
+        )
+        write_json(out / SUMMARY, add_verdicts(summary, diagnoses))
+        write_report(
+            out / REPORT,
+            comparisons,
+            title=f"Lesson {self.script.number}. {self.script.title}",
+            introduction=_plain(self.script.question),
+            settings={"lesson": self.script.number, "seed": self.seed},
+            toolchain=find().as_dict(),
+            diagnoses=diagnoses,
+            lead=Section(
+                "lesson",
+                "",
+                (_plain(self.script.question), *map(str, (number, *self.further))),
+                parts=(picture(figure, caption, caption),),
+            ),
+        )
+
+    def _check(self, name: str) -> None:
+        if name not in self._posteriors:
+            names = ", ".join(self._posteriors) or "no name"
+            raise InputError(f"{self.script.name}: was begun with {names}, not with {name!r}")
+
+
+def _from_surroundings(script: Script) -> Way:
+    """Return how a lesson is run that no command began: as a script, or in a notebook."""
+    if Path(sys.argv[0]).name != script.path.name:
+        out = os.environ.get(OUT)
+        return Way(Path(out), overwrite=True, quiet=True) if out else Way()
+    parser = argparse.ArgumentParser(description=f"Lesson {script.number}. {script.title}")
+    parser.add_argument("--out", type=Path, default=Path(script.name), help="the run directory")
+    parser.add_argument("--seed", type=int, default=1, help="decides everything random")
+    parser.add_argument("--resume", action="store_true", help="run only what is missing in --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the results in --out")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    return Way(**vars(parser.parse_args()))
+
+
+def _in_notebook() -> bool:
+    """Whether the code runs in a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _display(kind: str, **content: Any) -> None:
+    """Show something in a notebook."""
+    shown: Any = importlib.import_module("IPython.display")
+    shown.display(getattr(shown, kind)(**content))
+
+
+def _plain(markdown: str) -> str:
+    """Return text without the marks of Markdown for code."""
+    return markdown.replace("`", "")
