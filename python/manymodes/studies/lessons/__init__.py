@@ -8,5 +8,6 @@ from __future__ import annotations
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"lesson": ["Lesson"], "number": ["Number"]}
+    __name__,
+    submod_attrs={"jackknife": ["jackknife"], "lesson": ["Lesson"], "number": ["Number"]},
 )
