@@ -16,6 +16,7 @@ from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.results.run_directory import load, save_posterior
+from manymodes.studies.lessons.catalogue import lessons
 
 NUTS = ["--chains", "2", "--warmup", "100", "--draws", "50"]
 POLYCHORD = ["--nlive", "30", "--runs", "1"]
@@ -405,6 +406,7 @@ def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:
         "cauchy",
         "digits",
         "fbm",
+        *lessons(),
     ]
 
 

@@ -36,7 +36,7 @@ from manymodes.results.run_directory import (
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import atomic, claim, write_json
 from manymodes.studies.lessons.catalogue import Script, lesson_named
-from manymodes.studies.lessons.number import Number
+from manymodes.studies.lessons.number import Number, numbers_table
 from manymodes.toolchain import find, require
 
 OUT = "MANYMODES_LESSON_OUT"
@@ -235,15 +235,14 @@ class Lesson:
             out / REPORT,
             comparisons,
             title=f"Lesson {self.script.number}. {self.script.title}",
-            introduction=_plain(self.script.question),
             settings={"lesson": self.script.number, "seed": self.seed},
             toolchain=find().as_dict(),
             diagnoses=diagnoses,
             lead=Section(
                 "lesson",
                 "",
-                (_plain(self.script.question), *map(str, (number, *self.further))),
-                parts=(picture(figure, caption, caption),),
+                (_plain(self.script.question),),
+                parts=(numbers_table(number, *self.further), picture(figure, caption, caption)),
             ),
         )
 
