@@ -223,7 +223,7 @@ def test_wrong_settings_of_a_study_leave_earlier_results_alone(run: Path, refuse
     ):
         refused("study", "xor", "--out", run, "--overwrite", *options, said=said)
     refused("study", "xor", said="--out is needed")
-    refused("study", "absent", "--out", run, said="invalid choice")
+    refused("study", "absent", "--out", run, said="there is no 'absent'")
     assert contents(run) == before
 
 

@@ -120,6 +120,7 @@ class Lesson:
         self._posteriors = posteriors
         self._picture: tuple[Figure, str] | None = None
         require("cmdstan", "bridge", "compiler")
+        self._held.enter_context(rc_context({**STYLE, "text.parse_math": True}))
         if self.out is not None:
             self._held.enter_context(run_directory(self.out, overwrite=way.overwrite))
             settings = {"lesson": number, "seed": self.seed, "posteriors": list(posteriors)}
@@ -151,9 +152,8 @@ class Lesson:
 
     def figure(self, columns: int = 1, width: float = 7.5, height: float = 3.0) -> tuple[Any, Any]:
         """Return a figure in the project's style, and its axes: one, or an array of columns."""
-        with rc_context(STYLE):
-            figure = new_figure(height, width)
-            return figure, figure.subplots(1, columns)
+        figure = new_figure(height, width)
+        return figure, figure.subplots(1, columns)
 
     def show(self, figure: Figure, caption: str) -> None:
         """Take a figure as the lesson's picture: show it in a notebook, keep it with the results.
