@@ -7,6 +7,7 @@
  * @property {number} dimension number of parameters
  * @property {(x: Float64Array) => number} logDensity in nats, with all constants and Jacobians
  * @property {(x: Float64Array) => Float64Array} gradient of the log density
+ * @property {Float64Array} [scales] lengths of a step in each coordinate; ones if left out
  */
 
 /**
@@ -21,9 +22,6 @@
  * @property {number} acceptance sum of acceptance probabilities
  * @property {number} evaluations of the density or of its gradient
  */
-
-/** Largest loss of the log joint density that a trajectory of HMC survives (nats). */
-const DIVERGENCE = 1000;
 
 /** Most leapfrog steps of one transition of HMC; their number is uniform from 1 to this. */
 const MOST_LEAPFROGS = 20;
@@ -117,7 +115,7 @@ function newChain(model, start, random) {
 const SAMPLERS = { hmc: hmcStep, metropolis: metropolisStep };
 
 /**
- * Advance a chain by one transition of Hamiltonian Monte Carlo with a unit metric.
+ * Advance a chain by one transition of Hamiltonian Monte Carlo; its metric is diagonal.
  * @param {Model} model
  * @param {Chain} chain
  * @param {number} stepSize of the leapfrog integrator
@@ -128,39 +126,46 @@ function hmcStep(model, chain, stepSize) {
   const energy = (value) => value - 0.5 * momentum.reduce((sum, p) => sum + p * p, 0);
   const before = energy(chain.value);
   const x = Float64Array.from(chain.x);
+  const lengths = stepLengths(model, stepSize);
   let slope = chain.slope;
-  let value = chain.value;
-  let after = before;
   chain.path = [chain.x];
-  for (let step = 0; step < leapfrogs && before - after < DIVERGENCE; step += 1) {
+  for (let step = 0; step < leapfrogs; step += 1) {
     for (let i = 0; i < x.length; i += 1) {
-      momentum[i] += 0.5 * stepSize * slope[i];
-      x[i] += stepSize * momentum[i];
+      momentum[i] += 0.5 * lengths[i] * slope[i];
+      x[i] += lengths[i] * momentum[i];
     }
     slope = model.gradient(x);
-    for (let i = 0; i < x.length; i += 1) momentum[i] += 0.5 * stepSize * slope[i];
-    value = model.logDensity(x);
-    after = Number.isFinite(value) ? energy(value) : -Infinity;
-    if (Number.isNaN(after)) after = -Infinity;
+    for (let i = 0; i < x.length; i += 1) momentum[i] += 0.5 * lengths[i] * slope[i];
     chain.path.push(Float64Array.from(x));
-    chain.evaluations += 1;
   }
-  settle(chain, x, value, slope, before - after < DIVERGENCE ? after - before : -Infinity);
+  chain.evaluations += leapfrogs;
+  const value = model.logDensity(x);
+  settle(chain, x, value, slope, energy(value) - before);
+}
+
+/**
+ * @param {Model} model
+ * @param {number} stepSize
+ * @returns {Float64Array} lengths of a step in each coordinate
+ */
+function stepLengths(model, stepSize) {
+  const scales = model.scales ?? new Float64Array(model.dimension).fill(1);
+  return scales.map((scale) => stepSize * scale);
 }
 
 /**
  * Advance a chain by one transition of random-walk Metropolis.
  * @param {Model} model
  * @param {Chain} chain
- * @param {number} stepSize standard deviation of the proposal in each coordinate
+ * @param {number} stepSize standard deviation of the proposal, relative to the scales
  */
 function metropolisStep(model, chain, stepSize) {
-  const x = chain.x.map((value) => value + stepSize * chain.random.normal());
+  const lengths = stepLengths(model, stepSize);
+  const x = chain.x.map((value, i) => value + lengths[i] * chain.random.normal());
   const value = model.logDensity(x);
   chain.evaluations += 1;
   chain.path = [chain.x, x];
-  const gain = value - chain.value;
-  settle(chain, x, value, chain.slope, Number.isNaN(gain) ? -Infinity : gain);
+  settle(chain, x, value, chain.slope, value - chain.value);
 }
 
 /**
@@ -169,10 +174,10 @@ function metropolisStep(model, chain, stepSize) {
  * @param {Float64Array} x
  * @param {number} value
  * @param {Float64Array} slope
- * @param {number} gain of the log joint density (nats)
+ * @param {number} gain of the log joint density (nats); a proposal without one is refused
  */
 function settle(chain, x, value, slope, gain) {
-  const probability = Math.min(1, Math.exp(gain));
+  const probability = Number.isNaN(gain) ? 0 : Math.min(1, Math.exp(gain));
   chain.acceptance += probability;
   if (chain.random.uniform() < probability) {
     chain.x = x;
