@@ -164,7 +164,9 @@ function drawCure(plot, run) {
     plot.line(truth, { paint: colour("pale"), dash: [6, 5], width: 2 });
     run.chains.forEach((chain, number) => {
       const paint = chainColour(number);
-      recent(chain, 10).slice(-6).forEach((x) => plot.line(curve(x), { paint, width: 1, alpha: 0.18 }));
+      for (const x of recent(chain, 10).slice(-6)) {
+        plot.line(curve(x), { paint, width: 1, alpha: 0.18 });
+      }
       plot.line(curve(chain.x), { paint, width: 2.4, alpha: 0.9 });
     });
     const rows = rowsOf(run.settings);
@@ -233,27 +235,43 @@ showLesson({
   tries: [
     {
       name: "60 rows: stuck in copies",
-      text: "R-hat of w₁ stays large, and R-hat of the prediction goes to 1. Nothing is wrong with the predictions.",
+      text:
+        "R-hat of w₁ stays large, and R-hat of the prediction goes to 1. Nothing is wrong with " +
+        "the predictions.",
       settings: {},
     },
     {
       name: "5 rows: copies join",
-      text: "With little data and a narrow prior the copies overlap. Now chains change copies, and all three R-hats go to 1.",
+      text:
+        "With little data and a narrow prior the copies overlap. Now chains change copies, and " +
+        "all three R-hats go to 1.",
       settings: { rows: 5, prior: 1, step: 0.5 },
     },
     {
       name: "Metropolis: slow as well",
-      text: "A random walk with small steps has not yet mixed within a copy. Now R-hat of the prediction is large too, and this is a real warning.",
+      text:
+        "A random walk with small steps has not yet mixed within a copy. Now R-hat of the " +
+        "prediction is large too, and this is a real warning.",
       settings: { sampler: "metropolis", step: 0.1 },
     },
   ],
   look: [
-    "Watch the signs in the left picture. Each chain walks to one of the clouds and stays there: it would have to cross a region that the posterior almost excludes. The four clouds hold two copies each, as the two units can also be exchanged.",
-    "The picture in the middle undoes exchanges and flips. The clouds fall on one another. In the picture on the right there never were eight of anything: all chains draw the same curve.",
-    "So <b>R-hat of a weight answers a question that nobody asked</b>: whether chains agree on the name of a unit. Ask for R-hat of a prediction, or of weights in canonical form.",
+    "Watch the signs in the left picture. Each chain walks to one of the clouds and stays " +
+      "there: it would have to cross a region that the posterior almost excludes. The four clouds " +
+      "hold two copies each, as the two units can also be exchanged.",
+    "The picture in the middle undoes exchanges and flips. The clouds fall on one another. In " +
+      "the picture on the right there never were eight of anything: all chains draw the same " +
+      "curve.",
+    "So <b>R-hat of a weight answers a question that nobody asked</b>: whether chains agree on " +
+      "the name of a unit. Ask for R-hat of a prediction, or of weights in canonical form.",
   ],
   model: [
-    "log odds(cured) = v₁ tanh(w₁ x + b₁) + v₂ tanh(w₂ x + b₂) + c, where x is the standardised dose. All seven weights are normal with mean 0. The density is that of <code>stan/models/mlp.stan</code> with one input, two hidden tanh units and the prior <code>normal</code>.",
-    "HMC has a unit metric and 1 to 20 leapfrog steps; chains start at draws from the prior. R-hat is that of Vehtari and others (2021), of the second half of each chain. Up to 1.05 the page says that chains agree.",
+    "log odds(cured) = v₁ tanh(w₁ x + b₁) + v₂ tanh(w₂ x + b₂) + c, where x is the standardised " +
+      "dose. All seven weights are normal with mean 0. The density is that of " +
+      "<code>stan/models/mlp.stan</code> with one input, two hidden tanh units and the prior " +
+      "<code>normal</code>.",
+    "HMC has a unit metric and 1 to 20 leapfrog steps; chains start at draws from the prior. " +
+      "R-hat is that of Vehtari and others (2021), of the second half of each chain. Up to 1.05 " +
+      "the page says that chains agree.",
   ],
 });

@@ -290,27 +290,48 @@ showLesson({
   tries: [
     {
       name: "Far apart: labels are frozen",
-      text: "At a distance of 4 no chain changes its labels. R-hat of μ₁ is large, and says only that components have different names.",
+      text:
+        "At a distance of 4 no chain changes its labels. R-hat of μ₁ is large, and says only that " +
+        "components have different names.",
       settings: {},
     },
     {
       name: "Close: labels change all the time",
-      text: "At a distance of 1 the six clouds are one. R-hat of μ₁ comes down to 1, and μ₁ by itself means nothing any more.",
+      text:
+        "At a distance of 1 the six clouds are one. R-hat of μ₁ comes down to 1, and μ₁ by itself " +
+        "means nothing any more.",
       settings: { distance: 1, step: 0.2 },
     },
     {
       name: "Ordered: what remains",
-      text: "One order of labels is left. But chains that start anywhere can still be wrong: two components share one group of data, and one spans two groups.",
+      text:
+        "One order of labels is left. But chains that start anywhere can still be wrong: two " +
+        "components share one group of data, and one spans two groups.",
       settings: { labels: "ordered", distance: 8, prior: 10, starts: "prior" },
     },
   ],
   look: [
-    "Start with the picture on the left. It has six clouds, because the three locations can be named in 3! = 6 ways, and the prior and the likelihood do not care. Each has exactly 1/6 of the posterior, however many chains happen to be in it.",
-    "Make the distance smaller, and look for the moment when the lines in the middle begin to cross. It comes when the groups of data overlap: then a chain can exchange two labels on its way through equal locations.",
-    "Ordering keeps one sixth of the space and six times the prior, so the evidence stays the same. <b>It removes copies, not real modes.</b> A chain whose components divide the data wrongly has another function: look at the picture on the right, and at R-hat of the density. And where the true means are close, the edge of the ordered region cuts through the middle of the posterior.",
+    "Start with the picture on the left. It has six clouds, because the three locations can be " +
+      "named in 3! = 6 ways, and the prior and the likelihood do not care. Each has exactly 1/6 " +
+      "of the posterior, however many chains happen to be in it.",
+    "Make the distance smaller, and look for the moment when the lines in the middle begin to " +
+      "cross. It comes when the groups of data overlap: then a chain can exchange two labels on " +
+      "its way through equal locations.",
+    "Ordering keeps one sixth of the space and six times the prior, so the evidence stays the " +
+      "same. <b>It removes copies, not real modes.</b> A chain whose components divide the data " +
+      "wrongly has another function: look at the picture on the right, and at R-hat of the " +
+      "density. And where the true means are close, the edge of the ordered region cuts through " +
+      "the middle of the posterior.",
   ],
   model: [
-    "y ~ ⅓ normal(μ₁, σ₁) + ⅓ normal(μ₂, σ₂) + ⅓ normal(μ₃, σ₃), with μ ~ normal(0, prior scale) and log σ ~ normal(0, 0.5). The density is that of <code>stan/models/mixture_normals.stan</code>; ordered, of <code>mixture_normals_ordered.stan</code>, whose unconstrained locations are μ₁ and the logs of the two steps.",
-    "HMC has a unit metric and 1 to 20 leapfrog steps; chains start near the true groups with labels at random, or anywhere: at draws from the prior. R-hat is that of Vehtari and others (2021), of the second half of each chain. Up to 1.05 the page says that chains agree.",
+    "y ~ ⅓ normal(μ₁, σ₁) + ⅓ normal(μ₂, σ₂) + ⅓ normal(μ₃, σ₃), with μ ~ normal(0, prior " +
+      "scale) and log σ ~ normal(0, 0.5). The density is that of " +
+      "<code>stan/models/mixture_normals.stan</code>; ordered, of " +
+      "<code>mixture_normals_ordered.stan</code>, whose unconstrained locations are μ₁ and the " +
+      "logs of the two steps.",
+    "HMC has a unit metric and 1 to 20 leapfrog steps; chains start near the true groups with " +
+      "labels at random, or anywhere: at draws from the prior. R-hat is that of Vehtari and " +
+      "others (2021), of the second half of each chain. Up to 1.05 the page says that chains " +
+      "agree.",
   ],
 });

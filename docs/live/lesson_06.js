@@ -251,7 +251,9 @@ function drawHinge(plot, run) {
   plot.within(() => {
     run.chains.forEach((chain, number) => {
       const paint = chainColour(number);
-      recent(chain, 14).slice(-10).forEach((x) => plot.line(curve(x), { paint, width: 1, alpha: 0.16 }));
+      for (const x of recent(chain, 14).slice(-10)) {
+        plot.line(curve(x), { paint, width: 1, alpha: 0.16 });
+      }
       plot.line(curve(chain.x), { paint, width: 2.4, alpha: 0.9 });
     });
     plot.dots(rows.map(({ x, y }) => [x, y]), { paint: colour("ink"), size: 5, alpha: 0.75 });
@@ -298,13 +300,18 @@ function valleyFigures(run) {
 showLesson({
   chains: 4,
   sliders: [
-    { key: "prior", label: "Prior scale: the length of the valley", values: [1, 2, 3, 5, 10], value: 5 },
+    {
+      key: "prior",
+      label: "Prior scale: the length of the valley",
+      values: [1, 2, 3, 5, 10],
+      value: 10,
+    },
     { key: "rows", label: "Rows of data: how narrow it is", values: [6, 12, 24, 48], value: 24 },
     {
       key: "step",
       label: "Step size",
       values: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
-      value: 0.02,
+      value: 0.01,
     },
   ],
   choices: [
@@ -337,7 +344,9 @@ showLesson({
   views: [
     {
       title: "The valley",
-      says: "Shade: log density where the other parameters fit best. Rings: its ends; a tenth of the posterior is beyond each.",
+      says:
+        "Shade: log density where the other parameters fit best. Rings: its ends; a tenth of the " +
+        "posterior is beyond each.",
       draw: drawPlane,
     },
     {
@@ -354,27 +363,47 @@ showLesson({
   tries: [
     {
       name: "A long, curved valley",
-      text: "Steps must be small for the narrow arms, and the way is long: thousands of leapfrog steps for one crossing. The prediction does not notice.",
+      text:
+        "Steps must be small for the narrow arms, and the way is long: thousands of leapfrog " +
+        "steps for one crossing. The prediction does not notice.",
       settings: {},
     },
     {
       name: "The same model, unit norm",
-      text: "Length and direction are coordinates of their own. The valley is straight, so steps can be longer: about 20 times as many effective draws.",
+      text:
+        "Length and direction are coordinates of their own. The valley is straight, so steps can " +
+        "be longer: around 100 times as many effective draws.",
       settings: { coordinates: "unit-norm", step: 0.1 },
     },
     {
       name: "Steps too large for a bend",
-      text: "In the weights, long steps leave the narrow arms: acceptance falls, and chains stand still for long times.",
+      text:
+        "In the weights, long steps leave the narrow arms: acceptance falls, and chains stand " +
+        "still for long times.",
       settings: { step: 0.1 },
     },
   ],
   look: [
-    "All points of the green valley predict the same. Only the prior tells them apart: it ends the valley where w or v becomes large. So a wider prior makes a longer valley, and more data make a narrower one.",
-    "Compare R-hat of w with R-hat of the product w·v and of the prediction. Chains that have walked a part of the valley only disagree on w, and agree on all that the data say something about.",
-    "<b>Unit norm is not another model.</b> The switch takes the length r = |w| out of the unit and multiplies it into v. Prior and posterior are the same, draw for draw; the data see r·v and b/r, and r follows the prior alone. With one input the direction is only a sign, w = ± r. The sampler feels the difference, because its steps are straight.",
+    "All points of the green valley predict the same. Only the prior tells them apart: it ends " +
+      "the valley where w or v becomes large. So a wider prior makes a longer valley, and more " +
+      "data make a narrower one.",
+    "Compare R-hat of w with R-hat of the product w·v and of the prediction. Chains that have " +
+      "walked a part of the valley only disagree on w, and agree on all that the data say " +
+      "something about.",
+    "<b>Unit norm is not another model.</b> The switch takes the length r = |w| out of the unit " +
+      "and multiplies it into v. Prior and posterior are the same, draw for draw; the data see " +
+      "r·v and b/r, and r follows the prior alone. With one input the direction is only a sign, w " +
+      "= ± r. The sampler feels the difference, because its steps are straight.",
   ],
   model: [
-    "y ~ normal(v max(0, w x + b) + c, σ). The four weights are normal with mean 0, σ is half-normal with scale 1 and sampled on the log scale: five parameters. The density is that of <code>stan/models/mlp.stan</code> with one relu unit; with unit norm, of <code>stan/models/mlp_unit_norm.stan</code>.",
-    "HMC has 1 to 20 leapfrog steps and a diagonal metric, which comes from the curvature in the middle of the valley, in the same way for both coordinates. Step sizes are relative to it. Chains start in the valley, at random places between its ends, which are the 10 % and 90 % quantiles of w given the best function. Effective draws are those of Geyer (1992), for all chains together.",
+    "y ~ normal(v max(0, w x + b) + c, σ). The four weights are normal with mean 0, σ is " +
+      "half-normal with scale 1 and sampled on the log scale: five parameters. The density is " +
+      "that of <code>stan/models/mlp.stan</code> with one relu unit; with unit norm, of " +
+      "<code>stan/models/mlp_unit_norm.stan</code>.",
+    "HMC has 1 to 20 leapfrog steps and a diagonal metric, which comes from the curvature in " +
+      "the middle of the valley, in the same way for both coordinates. Step sizes are relative to " +
+      "it. Chains start in the valley, at random places between its ends, which are the 10 % and " +
+      "90 % quantiles of w given the best function. Effective draws are those of Geyer (1992), " +
+      "for all chains together.",
   ],
 });

@@ -69,7 +69,9 @@ function logCauchy(distance) {
  */
 function sidesOf(y, logJoint) {
   const border = borderOf(logJoint);
-  if (Number.isNaN(border)) return [sideOf("the only mode", y, logJoint, -SIDE.length, SIDE.length)];
+  if (Number.isNaN(border)) {
+    return [sideOf("the only mode", y, logJoint, -SIDE.length, SIDE.length)];
+  }
   return [
     sideOf("left", y, logJoint, border - SIDE.length, border),
     sideOf("right", y, logJoint, border, border + SIDE.length),
@@ -123,15 +125,15 @@ function stackTwo(p, q) {
   });
   const extra = STACKING_PRIOR - 1;
   let [low, high, w] = [0, 1, 0.5];
-  for (let round = 0; round < 200 && high - low > 1e-14; round += 1) {
+  for (let round = 0; round < 200; round += 1) {
     const terms = gains.map((gain) => gain(w));
     const slope = terms.reduce((sum, g) => sum + g, extra / w - extra / (1 - w));
     const bend = terms.reduce((sum, g) => sum + g * g, extra / w ** 2 + extra / (1 - w) ** 2);
+    const newton = w + slope / bend;
+    if (Math.abs(newton - w) < 1e-14) break;
     if (slope > 0) low = w;
     else high = w;
-    const next = w + slope / bend;
-    w = next > low && next < high ? next : (low + high) / 2;
-    if (Math.abs(slope / bend) < 1e-15) break;
+    w = newton > low && newton < high ? newton : (low + high) / 2;
   }
   return w;
 }
@@ -288,11 +290,14 @@ function drawThreeWeights(plot, run) {
     pen.fillStyle = colour(paint);
     pen.fillRect(start, y + 26, width * shares[0], tall * 0.32);
     pen.fillStyle = colour("ink");
-    if (shares.length === 2) pen.fillRect(start + width * shares[0] - 1, y + 22, 2, tall * 0.32 + 8);
+    if (shares.length === 2) {
+      pen.fillRect(start + width * shares[0] - 1, y + 22, 2, tall * 0.32 + 8);
+    }
     const under = y + 26 + tall * 0.32 + 18;
     shares.forEach((share, k) => {
       const align = k === 0 ? "left" : "right";
-      plot.text(`${sides[k].name} ${shareText(share)}`, k ? start + width : start, under, { align });
+      const x = k === 0 ? start : start + width;
+      plot.text(`${sides[k].name} ${shareText(share)}`, x, under, { align });
     });
   });
 }
@@ -329,7 +334,12 @@ function weightFigures(run) {
 showLesson({
   chains: 6,
   sliders: [
-    { key: "distance", label: "Distance of the two places", values: [2, 4, 6, 8, 12, 16, 20, 24], value: 20 },
+    {
+      key: "distance",
+      label: "Distance of the two places",
+      values: [2, 4, 6, 8, 12, 16, 20, 24],
+      value: 20,
+    },
     {
       key: "share",
       label: "Share of the observations on the left",
@@ -355,6 +365,10 @@ showLesson({
     names: locationProblem(settings).sides.map(({ name }) => name),
   }),
   figures: weightFigures,
+  exact: (settings) => {
+    const { sides, weights, scores } = locationProblem(settings);
+    return { logZ: sides.map(({ logZ }) => logZ), ...weights, scores };
+  },
   views: [
     {
       title: "Posterior of the location",
@@ -375,27 +389,45 @@ showLesson({
   tries: [
     {
       name: "Half and half",
-      text: "The published data. Evidence believes one place almost completely; stacking gives each about one half, and predicts the data far better.",
+      text:
+        "The published data. Evidence believes one place almost completely; stacking gives each " +
+        "about one half, and predicts the data far better.",
       settings: {},
     },
     {
       name: "Fewer observations",
-      text: "With 10 observations the evidence is less sure, and stacking hardly changes: one weight grows with the data, the other converges.",
+      text:
+        "With 10 observations the evidence is less sure, and stacking hardly changes: one weight " +
+        "grows with the data, the other converges.",
       settings: { n: 10 },
     },
     {
       name: "60 % on the left",
-      text: "Stacking follows the share of the data. Evidence decides for the larger group, as if the other did not exist.",
+      text:
+        "Stacking follows the share of the data. Evidence decides for the larger group, as if the " +
+        "other did not exist.",
       settings: { share: 0.6 },
     },
   ],
   look: [
-    "The model says that all observations come from one place. Given this, the evidence asks <b>which place</b>, and each observation multiplies the answer: small differences of 100 observations become a factor like e<sup>13</sup>.",
-    "Stacking asks another question: which mixture of the two modes predicts an observation that was left out? Half of the data are in each place, so the answer is about one half. It does not become extreme with more data.",
-    "If the model were true, both would agree in the end. <b>They disagree because the model is wrong</b>, and the size of the disagreement tells you so. Occupancy answers neither question: it counts where chains began.",
+    "The model says that all observations come from one place. Given this, the evidence asks " +
+      "<b>which place</b>, and each observation multiplies the answer: small differences of 100 " +
+      "observations become a factor like e<sup>13</sup>.",
+    "Stacking asks another question: which mixture of the two modes predicts an observation " +
+      "that was left out? Half of the data are in each place, so the answer is about one half. It " +
+      "does not become extreme with more data.",
+    "If the model were true, both would agree in the end. <b>They disagree because the model is " +
+      "wrong</b>, and the size of the disagreement tells you so. Occupancy answers neither " +
+      "question: it counts where chains began.",
   ],
   model: [
-    "y ~ cauchy(μ, 1) and μ ~ normal(0, prior scale). With prior scale 10 the density is that of <code>stan/models/cauchy_location.stan</code>. With 100 observations, half on the left at a distance of 20, the data are those of Yao, Vehtari and Gelman (2022).",
-    "The border of the modes is the lowest point between the two highest peaks. The evidence of a side is its integral by Simpson’s rule; leave-one-out densities come from the same grid, and stacking weights from Newton’s method on them, with the weak prior that manymodes has. HMC has a unit metric and 1 to 20 leapfrog steps; chains start at draws from the prior. R-hat is that of Vehtari and others (2021), of the second half of each chain.",
+    "y ~ cauchy(μ, 1) and μ ~ normal(0, prior scale). With prior scale 10 the density is that " +
+      "of <code>stan/models/cauchy_location.stan</code>. With 100 observations, half on the left " +
+      "at a distance of 20, the data are those of Yao, Vehtari and Gelman (2022).",
+    "The border of the modes is the lowest point between the two highest peaks. The evidence of " +
+      "a side is its integral by Simpson’s rule; leave-one-out densities come from the same grid, " +
+      "and stacking weights from Newton’s method on them, with the weak prior that manymodes has. " +
+      "HMC has a unit metric and 1 to 20 leapfrog steps; chains start at draws from the prior. " +
+      "R-hat is that of Vehtari and others (2021), of the second half of each chain.",
   ],
 });

@@ -13,6 +13,7 @@
  * @property {View[]} views
  * @property {(settings: Settings) => {title: string, names: string[]}} modes
  * @property {(run: Run) => Figure[]} figures beyond those of every lesson
+ * @property {(settings: Settings) => Object} [exact] what is known exactly, for tests
  * @property {{name: string, text: string, settings: Settings}[]} tries
  * @property {string[]} look what to look at, paragraphs of HTML
  * @property {string[]} model how it is computed, paragraphs of HTML
@@ -187,7 +188,7 @@ class Plot {
     pen.lineTo(left, bottom);
     pen.lineTo(right, bottom);
     pen.stroke();
-    for (const value of ticks(...this.x, Math.max(3, (right - left) / 70))) {
+    for (const value of ticks(...this.x, Math.max(4, (right - left) / 65))) {
       this.text(plain(value), this.across(value), bottom + 17, { align: "center", soft: true });
     }
     for (const value of this.yTicks ? ticks(...this.y, (bottom - top) / 45) : []) {
@@ -407,6 +408,18 @@ function kept(run) {
 }
 
 /**
+ * @param {Run} run
+ * @param {(x: Float64Array) => number} of
+ * @returns {number[][]} a quantity by chain, of at most 1000 of the draws that are kept
+ */
+function thinned(run, of) {
+  return kept(run).map((draws) => {
+    const every = Math.ceil(draws.length / 1000);
+    return draws.filter((_, i) => i % every === 0).map(of);
+  });
+}
+
+/**
  * Draw one quantity against the number of steps, chain by chain.
  * @param {Plot} plot
  * @param {Run} run
@@ -427,7 +440,8 @@ function drawTraces(plot, run, of) {
  * @returns {number[]} the range of steps that traces are drawn on
  */
 function stepRange(run) {
-  return [0, [100, 200, 500, 1000, 2000, 5000, 10000, MOST_STEPS].find((n) => n >= run.steps)];
+  const last = [100, 200, 500, 1000, 2000, 5000, 10000, MOST_STEPS].find((n) => n >= run.steps);
+  return [-last / 40, last];
 }
 
 /**
@@ -494,7 +508,8 @@ function advance(run) {
 function verdict(value) {
   if (Number.isNaN(value)) return { value: "–", verdict: "too few steps yet" };
   const good = value <= AGREE;
-  return { value: value < 100 ? value.toFixed(2) : "> 100", verdict: good ? "the chains agree" : "the chains disagree", good };
+  const shown = value < 100 ? value.toFixed(2) : "> 100";
+  return { value: shown, verdict: `the chains ${good ? "agree" : "disagree"}`, good };
 }
 
 /**
@@ -505,10 +520,9 @@ function verdict(value) {
 function commonFigures(run) {
   const sum = (key) => run.chains.reduce((total, chain) => total + chain[key], 0);
   const share = sum("acceptance") / (run.steps * run.chains.length);
-  const draws = kept(run);
   const rhats = run.problem.tracked.map(({ label, of }) => ({
     label: `R-hat of ${label}`,
-    ...verdict(run.steps < FEWEST ? NaN : rhat(draws.map((chain) => chain.map(of)))),
+    ...verdict(run.steps < FEWEST ? NaN : rhat(thinned(run, of))),
   }));
   return [
     {
@@ -596,7 +610,7 @@ class Page {
     this.plots = this.lesson.views.map((view) => this.addView(find("views"), view));
     this.lesson.sliders.forEach((slider) => find("sliders").append(this.sliderOf(slider)));
     this.choices.forEach((choice) => find("choices").append(this.choiceOf(choice)));
-    find("speeds").append(this.speedChoice());
+    find("choices").append(this.speedChoice());
     this.lesson.tries.forEach((one) => find("tries").append(this.tryOf(one)));
     const paragraphs = (texts) => texts.map((html) => element("p", { innerHTML: html }));
     find("look").append(...paragraphs(this.lesson.look));
@@ -623,13 +637,13 @@ class Page {
   }
 
   choiceOf({ key, label, options }) {
-    const buttons = options.map(([value, text]) => {
+    const segments = options.map(([value, text]) => {
       const input = element("input", { type: "radio", name: key, value });
       input.addEventListener("change", () => this.change({ [key]: value }));
       return element("label", {}, [input, element("span", { textContent: text })]);
     });
     const legend = element("legend", { textContent: label });
-    return element("fieldset", {}, [legend, element("div", { className: "segments" }, buttons)]);
+    return element("fieldset", {}, [legend, element("div", { className: "segments" }, segments)]);
   }
 
   speedChoice() {
@@ -884,6 +898,7 @@ function showLesson(lesson) {
     logDensity: (x, settings) => problem(settings).logDensity(Float64Array.from(x)),
     gradient: (x, settings) => Array.from(problem(settings).gradient(Float64Array.from(x))),
     data: (settings) => lesson.data({ ...page.run.settings, ...settings }),
+    exact: (settings) => lesson.exact?.({ ...page.run.settings, ...settings }),
     rhat,
     effectiveDraws,
     get settings() {

@@ -274,30 +274,37 @@ function normalQuantile(p) {
 }
 
 /**
- * Effective number of draws of all chains together: autocorrelations are summed until their
- * monotone sums of pairs are no longer positive (Geyer 1992, Vehtari et al. 2021).
+ * Effective number of draws of all chains together, for the mean of a quantity: autocorrelations
+ * of halves of chains are summed in pairs, which fall and stay positive (Geyer 1992, Vehtari et
+ * al. 2021).
  * @param {number[][]} chains values of one quantity, chains of equal length
- * @returns {number} NaN if there are fewer than 4 values a chain, or if all are the same
+ * @returns {number} NaN if there are fewer than 8 values a chain, or if all are the same
  */
 function effectiveDraws(chains) {
-  const n = chains[0].length;
-  if (n < 4) return NaN;
-  const covariances = chains.map(autocovariances);
-  const within = mean(covariances.map((one) => (one[0] * n) / (n - 1)));
-  const between = chains.length > 1 ? variance(chains.map(mean)) : 0;
-  const pooled = ((n - 1) / n) * within + between;
+  if (chains[0].length < 8) return NaN;
+  const halves = split(chains);
+  const n = halves[0].length;
+  const covariances = halves.map(autocovariances);
+  const covariance = (lag) => mean(covariances.map((one) => one[lag]));
+  const within = (covariance(0) * n) / (n - 1);
+  const pooled = ((n - 1) / n) * within + variance(halves.map(mean));
   if (!(pooled > 0)) return NaN;
-  const correlation = (lag) =>
-    lag === 0 ? 1 : 1 - (within - mean(covariances.map((one) => one[lag]))) / pooled;
+  const correlation = (lag) => (lag === 0 ? 1 : 1 - (within - covariance(lag)) / pooled);
+  const last = Math.max(0, Math.floor((n - 1) / 2) - 1);
   let time = -1;
   let least = Infinity;
-  for (let lag = 0; lag + 1 < n; lag += 2) {
-    least = Math.min(least, correlation(lag) + correlation(lag + 1));
-    if (least <= 0) break;
+  for (let k = 0; k <= last; k += 1) {
+    const even = correlation(2 * k);
+    const pair = even + correlation(2 * k + 1);
+    if (pair <= 0 || k === last) {
+      time += pair < 0 ? Math.max(0, even) : even;
+      break;
+    }
+    least = Math.min(least, pair);
     time += 2 * least;
   }
-  const draws = n * chains.length;
-  return Math.min(draws / Math.max(time, 0), draws * Math.log10(draws));
+  const draws = n * halves.length;
+  return draws / Math.max(time, 1 / Math.log10(draws));
 }
 
 /**
