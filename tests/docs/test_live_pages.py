@@ -485,7 +485,10 @@ def test_pictures_move_and_take_the_theme(visit: Open, name: str) -> None:
     before = canvases(page)
     page.get_by_role("radio", name="slow").check()
     page.locator("#start").click()
-    page.wait_for_timeout(150)
+    for _ in range(200):
+        if page.evaluate("manymodes.steps"):
+            break
+        page.wait_for_timeout(50)
     page.locator("#start").click()
     assert page.evaluate("manymodes.steps") >= 1
     after = canvases(page)
