@@ -147,7 +147,7 @@ function drawLocations(plot, run) {
   plot.begin({ x: range, y: range, xName: "μ₁", yName: "μ₂" });
   plot.within(() => {
     if (isOrdered(run.settings)) {
-      plot.area([[range[0], range[0]], [range[1], range[1]]], range[1], { paint: colour("wash") });
+      plot.area([[range[0], range[0]], [range[1], range[1]]], range[1], { paint: colour("line"), alpha: 0.45 });
     }
     plot.line([[range[0], range[0]], [range[1], range[1]]], { paint: colour("line") });
     drawChains(plot, run, (x) => mu(x).slice(0, 2));

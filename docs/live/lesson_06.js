@@ -232,7 +232,7 @@ function endMark(plot, x) {
 function drawPlace(plot, run) {
   const { place, along, valley } = run.problem;
   const ends = valley.ends.map((w) => place(along(w)));
-  const y = [ends[0] - 2, ends[1] + 2];
+  const y = [ends[0] - 3, ends[1] + 2];
   plot.begin({ x: stepRange(run), y, xName: "step", yName: "log |w / v|" });
   plot.within(() => {
     for (const end of ends) {

@@ -224,13 +224,14 @@ function drawPosterior(plot, run) {
   const { curve, logDensity } = run.problem;
   const most = curve.reduce((best, [, height]) => Math.max(best, height), -Infinity);
   const least = curve.reduce((worst, [, height]) => Math.min(worst, height), Infinity);
-  const y = [1.04 * (least - most), -0.1 * (least - most)];
+  const lane = 0.055 * (most - least); // chains are drawn one above the other
+  const y = [-1.04 * (most - least), 7 * lane];
   plot.begin({ x: locationRange(run.settings), y, xName: "μ", yName: "log density (0: the top)" });
   const shifted = curve.map(([mu, height]) => [mu, height - most]);
   plot.within(() => {
-    plot.area(shifted, y[0], { paint: colour("wash") });
+    plot.area(shifted, y[0], { paint: colour("line"), alpha: 0.45 });
     plot.line(shifted, { paint: colour("ink"), width: 2.2 });
-    drawChains(plot, run, (x) => [x[0], logDensity(x) - most]);
+    drawChains(plot, run, (x, chain) => [x[0], logDensity(x) - most + (chain + 1) * lane]);
   });
   plot.axes();
 }
@@ -285,7 +286,7 @@ function drawThreeWeights(plot, run) {
   rows.forEach(([name, shares, paint], row) => {
     const y = top + row * tall;
     plot.text(name, start, y + 16, { bold: true });
-    pen.fillStyle = colour("wash");
+    pen.fillStyle = colour("line");
     pen.fillRect(start, y + 26, width, tall * 0.32);
     pen.fillStyle = colour(paint);
     pen.fillRect(start, y + 26, width * shares[0], tall * 0.32);
@@ -372,7 +373,9 @@ showLesson({
   views: [
     {
       title: "Posterior of the location",
-      says: "Chains climb the hill on whose side they begin, and stay.",
+      says:
+        "Chains climb the hill on whose side they begin, and stay. Each is drawn at a height of " +
+        "its own.",
       draw: drawPosterior,
     },
     {

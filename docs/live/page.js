@@ -354,24 +354,20 @@ function between(values, x, y) {
  * Draw where chains were and are in a plane.
  * @param {Plot} plot
  * @param {Run} run
- * @param {(x: Float64Array) => number[]} at the place of a draw
+ * @param {(x: Float64Array, chain: number) => number[]} at the place of a chain's draw
  */
 function drawChains(plot, run, at, { paths = true } = {}) {
   run.chains.forEach((chain, number) => {
-    plot.dots(recent(chain, 600).map(at), { paint: chainColour(number) });
-  });
-  if (still.matches) {
-    run.chains.forEach((chain, number) => plot.marker(...at(chain.x), number));
-    return;
-  }
-  run.chains.forEach((chain, number) => {
-    const way = chain.path.slice(0, 1 + Math.ceil(run.phase * (chain.path.length - 1)));
     const paint = chainColour(number);
-    if (paths) plot.line(way.map(at), { paint, width: 1.6, alpha: 0.7 });
+    const place = (x) => at(x, number);
+    plot.dots(recent(chain, 600).map(place), { paint });
+    if (still.matches || !paths) return;
+    const way = chain.path.slice(0, 1 + Math.ceil(run.phase * (chain.path.length - 1)));
+    plot.line(way.map(place), { paint, width: 1.6, alpha: 0.7 });
   });
   run.chains.forEach((chain, number) => {
     const shown = run.phase < 1 ? onTheWay(chain.path, run.phase) : chain.x;
-    plot.marker(...at(shown), number, { hollow: run.phase < 1 });
+    plot.marker(...at(shown, number), number, { hollow: run.phase < 1 });
   });
 }
 
@@ -441,7 +437,7 @@ function drawTraces(plot, run, of) {
  */
 function stepRange(run) {
   const last = [100, 200, 500, 1000, 2000, 5000, 10000, MOST_STEPS].find((n) => n >= run.steps);
-  return [-last / 40, last];
+  return [-last / 40, 1.03 * last];
 }
 
 /**
