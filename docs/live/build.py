@@ -47,8 +47,8 @@ PAGES = {
     "relu-valley": Lesson(
         6,
         "The ReLU valley",
-        "A relu unit multiplies: what leaves it grows with w·v alone. So w = 1, v = 2 and w = 2, "
-        "v = 1 predict the same, and the posterior is a long valley along which chains must walk.",
+        "What a relu unit adds depends on w·v and b/w only. So w = 1, b = 1, v = 2 and w = 2, "
+        "b = 2, v = 1 predict the same, and the posterior is a long valley that chains must walk.",
     ),
     "believe-or-predict": Lesson(
         10,

@@ -218,7 +218,7 @@ showLesson({
   views: [
     {
       title: "Weight space",
-      says: "Each chain has a colour and a sign. Grey: all eight copies of what they drew.",
+      says: "Each chain has a colour and a shape. Grey: all eight copies of what they drew.",
       draw: drawWeights,
     },
     {
@@ -256,7 +256,7 @@ showLesson({
     },
   ],
   look: [
-    "Watch the signs in the left picture. Each chain walks to one of the clouds and stays " +
+    "Watch the shapes in the left picture. Each chain walks to one of the clouds and stays " +
       "there: it would have to cross a region that the posterior almost excludes. The four clouds " +
       "hold two copies each, as the two units can also be exchanged.",
     "The picture in the middle undoes exchanges and flips. The clouds fall on one another. In " +

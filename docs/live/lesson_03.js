@@ -291,7 +291,7 @@ showLesson({
     {
       name: "Far apart: labels are frozen",
       text:
-        "At a distance of 4 no chain changes its labels. R-hat of μ₁ is large, and says only that " +
+        "At a distance of 4 chains keep their labels. R-hat of μ₁ is large, and says only that " +
         "components have different names.",
       settings: {},
     },

@@ -391,9 +391,10 @@ showLesson({
       "walked a part of the valley only disagree on w, and agree on all that the data say " +
       "something about.",
     "<b>Unit norm is not another model.</b> The switch takes the length r = |w| out of the unit " +
-      "and multiplies it into v. Prior and posterior are the same, draw for draw; the data see " +
-      "r·v and b/r, and r follows the prior alone. With one input the direction is only a sign, w " +
-      "= ± r. The sampler feels the difference, because its steps are straight.",
+      "and multiplies it into v. The prior on networks stays the same, and so does the posterior. " +
+      "The data see r·v and b/r; given these, r follows the prior alone. With one input the " +
+      "direction is only a sign, so w = ± r. The sampler feels the difference, because its steps " +
+      "are straight.",
   ],
   model: [
     "y ~ normal(v max(0, w x + b) + c, σ). The four weights are normal with mean 0, σ is " +

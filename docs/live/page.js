@@ -266,7 +266,7 @@ class Plot {
     pen.restore();
   }
 
-  /** Draw the sign of a chain. */
+  /** Draw the shape of a chain in its colour. */
   marker(x, y, chain, { size = 1.35, hollow = false } = {}) {
     const pen = this.context;
     pen.save();
@@ -547,9 +547,9 @@ function element(tag, properties = {}, children = []) {
 
 /**
  * @param {number} chain
- * @returns {SVGElement} the sign of a chain
+ * @returns {SVGElement} the shape of a chain in its colour
  */
-function sign(chain) {
+function badge(chain) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
   svg.setAttribute("viewBox", "-7 -7 14 14");
@@ -763,8 +763,9 @@ class Page {
         this.pause();
         return;
       }
-      if (!this.catching) this.draw();
-      if (!this.catching && now - this.figuresDrawn > 400) this.showFigures(now);
+      const late = now - this.figuresDrawn > 400;
+      if (!this.catching || (late && !still.matches)) this.draw();
+      if (late && !still.matches) this.showFigures(now);
       this.frame = requestAnimationFrame(next);
     };
     this.frame = requestAnimationFrame(next);
@@ -825,7 +826,7 @@ class Page {
     this.parts.figures.style.setProperty("--columns", columns);
     this.parts.figures.replaceChildren(...figures.map(figureOf));
     this.showModes();
-    this.writeAddress();
+    if (!this.running || !this.catching) this.writeAddress(); // on the way it is where we go
     if (!this.running) this.say(figures);
   }
 
@@ -842,7 +843,7 @@ class Page {
     this.run.chains.forEach((chain, number) => {
       const mode = this.run.problem.mode(chain.x);
       counts[mode] += 1;
-      cells[mode].append(sign(number));
+      cells[mode].append(badge(number));
     });
     counts.forEach((count, mode) => {
       const told = count === 1 ? "1 chain" : `${count} chains`;
