@@ -151,8 +151,20 @@ function drawCanonical(plot, run) {
 
 function crosshair(plot) {
   const faint = { paint: colour("line"), width: 1.5 };
-  plot.line([[plot.x[0], 0], [plot.x[1], 0]], faint);
-  plot.line([[0, plot.y[0]], [0, plot.y[1]]], faint);
+  plot.line(
+    [
+      [plot.x[0], 0],
+      [plot.x[1], 0],
+    ],
+    faint,
+  );
+  plot.line(
+    [
+      [0, plot.y[0]],
+      [0, plot.y[1]],
+    ],
+    faint,
+  );
 }
 
 function drawCure(plot, run) {
@@ -160,7 +172,14 @@ function drawCure(plot, run) {
   const doses = grid(0, 10, 81);
   const curve = (x) => doses.map((dose) => [dose, cure(x, dose)]);
   plot.within(() => {
-    const truth = [[0, 0.1], [3, 0.1], [3, 0.9], [7, 0.9], [7, 0.1], [10, 0.1]];
+    const truth = [
+      [0, 0.1],
+      [3, 0.1],
+      [3, 0.9],
+      [7, 0.9],
+      [7, 0.1],
+      [10, 0.1],
+    ];
     plot.line(truth, { paint: colour("pale"), dash: [6, 5], width: 2 });
     run.chains.forEach((chain, number) => {
       const paint = chainColour(number);
@@ -257,8 +276,8 @@ showLesson({
   ],
   look: [
     "Watch the shapes in the left picture. Each chain walks to one of the clouds and stays " +
-      "there: it would have to cross a region that the posterior almost excludes. The four clouds " +
-      "hold two copies each, as the two units can also be exchanged.",
+      "there: it would have to cross a region that the posterior almost excludes. The four " +
+      "clouds hold two copies each, as the two units can also be exchanged.",
     "The picture in the middle undoes exchanges and flips. The clouds fall on one another. In " +
       "the picture on the right there never were eight of anything: all chains draw the same " +
       "curve.",
@@ -266,8 +285,8 @@ showLesson({
       "the name of a unit. Ask for R-hat of a prediction, or of weights in canonical form.",
   ],
   model: [
-    "log odds(cured) = v₁ tanh(w₁ x + b₁) + v₂ tanh(w₂ x + b₂) + c, where x is the standardised " +
-      "dose. All seven weights are normal with mean 0. The density is that of " +
+    "log odds(cured) = v₁ tanh(w₁ x + b₁) + v₂ tanh(w₂ x + b₂) + c, where x is the " +
+      "standardised dose. All seven weights are normal with mean 0. The density is that of " +
       "<code>stan/models/mlp.stan</code> with one input, two hidden tanh units and the prior " +
       "<code>normal</code>.",
     "HMC has a unit metric and 1 to 20 leapfrog steps; chains start at draws from the prior. " +

@@ -147,9 +147,22 @@ function drawLocations(plot, run) {
   plot.begin({ x: range, y: range, xName: "μ₁", yName: "μ₂" });
   plot.within(() => {
     if (isOrdered(run.settings)) {
-      plot.area([[range[0], range[0]], [range[1], range[1]]], range[1], { paint: colour("line"), alpha: 0.45 });
+      plot.area(
+        [
+          [range[0], range[0]],
+          [range[1], range[1]],
+        ],
+        range[1],
+        { paint: colour("line"), alpha: 0.45 },
+      );
     }
-    plot.line([[range[0], range[0]], [range[1], range[1]]], { paint: colour("line") });
+    plot.line(
+      [
+        [range[0], range[0]],
+        [range[1], range[1]],
+      ],
+      { paint: colour("line") },
+    );
     drawChains(plot, run, (x) => mu(x).slice(0, 2));
   });
   plot.axes();
@@ -177,11 +190,14 @@ function drawMixture(plot, run) {
     run.chains.forEach((chain, number) => {
       plot.line(curve(chain.x), { paint: chainColour(number), width: 2.4, alpha: 0.9 });
     });
-    plot.line(places.map((place) => [place, truth(place)]), {
-      paint: colour("ink"),
-      dash: [6, 5],
-      width: 1.8,
-    });
+    plot.line(
+      places.map((place) => [place, truth(place)]),
+      {
+        paint: colour("ink"),
+        dash: [6, 5],
+        width: 1.8,
+      },
+    );
   });
   plot.axes();
 }
@@ -298,8 +314,8 @@ showLesson({
     {
       name: "Close: labels change all the time",
       text:
-        "At a distance of 1 the six clouds are one. R-hat of μ₁ comes down to 1, and μ₁ by itself " +
-        "means nothing any more.",
+        "At a distance of 1 the six clouds are one. R-hat of μ₁ comes down to 1, and μ₁ by " +
+        "itself means nothing any more.",
       settings: { distance: 1, step: 0.2 },
     },
     {

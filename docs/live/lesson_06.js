@@ -236,7 +236,13 @@ function drawPlace(plot, run) {
   plot.begin({ x: stepRange(run), y, xName: "step", yName: "log |w / v|" });
   plot.within(() => {
     for (const end of ends) {
-      plot.line([[0, end], [plot.x[1], end]], { paint: colour("pale"), dash: [6, 5] });
+      plot.line(
+        [
+          [0, end],
+          [plot.x[1], end],
+        ],
+        { paint: colour("pale"), dash: [6, 5] },
+      );
     }
     drawTraces(plot, run, place);
   });
@@ -256,7 +262,10 @@ function drawHinge(plot, run) {
       }
       plot.line(curve(chain.x), { paint, width: 2.4, alpha: 0.9 });
     });
-    plot.dots(rows.map(({ x, y }) => [x, y]), { paint: colour("ink"), size: 5, alpha: 0.75 });
+    plot.dots(
+      rows.map(({ x, y }) => [x, y]),
+      { paint: colour("ink"), size: 5, alpha: 0.75 },
+    );
   });
   plot.axes();
 }
@@ -390,11 +399,11 @@ showLesson({
     "Compare R-hat of w with R-hat of the product w·v and of the prediction. Chains that have " +
       "walked a part of the valley only disagree on w, and agree on all that the data say " +
       "something about.",
-    "<b>Unit norm is not another model.</b> The switch takes the length r = |w| out of the unit " +
-      "and multiplies it into v. The prior on networks stays the same, and so does the posterior. " +
-      "The data see r·v and b/r; given these, r follows the prior alone. With one input the " +
-      "direction is only a sign, so w = ± r. The sampler feels the difference, because its steps " +
-      "are straight.",
+    "<b>Unit norm is not another model.</b> The switch takes the length r = |w| out of the " +
+      "unit and multiplies it into v. The prior on networks stays the same, and so does the " +
+      "posterior. The data see r·v and b/r; given these, r follows the prior alone. With one " +
+      "input the direction is only a sign, so w = ± r. The sampler feels the difference, because " +
+      "its steps are straight.",
   ],
   model: [
     "y ~ normal(v max(0, w x + b) + c, σ). The four weights are normal with mean 0, σ is " +
@@ -402,9 +411,9 @@ showLesson({
       "that of <code>stan/models/mlp.stan</code> with one relu unit; with unit norm, of " +
       "<code>stan/models/mlp_unit_norm.stan</code>.",
     "HMC has 1 to 20 leapfrog steps and a diagonal metric, which comes from the curvature in " +
-      "the middle of the valley, in the same way for both coordinates. Step sizes are relative to " +
-      "it. Chains start in the valley, at random places between its ends, which are the 10 % and " +
-      "90 % quantiles of w given the best function. Effective draws are those of Geyer (1992), " +
-      "for all chains together.",
+      "the middle of the valley, in the same way for both coordinates. Step sizes are relative " +
+      "to it. Chains start in the valley, at random places between its ends, which are the 10 % " +
+      "and 90 % quantiles of w given the best function. Effective draws are those of Geyer " +
+      "(1992), for all chains together.",
   ],
 });

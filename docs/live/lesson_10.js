@@ -83,7 +83,10 @@ function borderOf(logJoint) {
   const mu = grid(-SIDE.length, SIDE.length, 8001);
   const heights = mu.map(logJoint);
   const isPeak = (i) => heights[i] > heights[i - 1] && heights[i] >= heights[i + 1];
-  const peaks = heights.map((_, i) => i).filter(isPeak).sort((i, j) => heights[j] - heights[i]);
+  const peaks = heights
+    .map((_, i) => i)
+    .filter(isPeak)
+    .sort((i, j) => heights[j] - heights[i]);
   if (peaks.length < 2) return NaN;
   const [low, high] = peaks.slice(0, 2).sort((i, j) => i - j);
   let lowest = low;
@@ -407,8 +410,8 @@ showLesson({
     {
       name: "60 % on the left",
       text:
-        "Stacking follows the share of the data. Evidence decides for the larger group, as if the " +
-        "other did not exist.",
+        "Stacking follows the share of the data. Evidence decides for the larger group, as if " +
+        "the other did not exist.",
       settings: { share: 0.6 },
     },
   ],
@@ -417,20 +420,21 @@ showLesson({
       "<b>which place</b>, and each observation multiplies the answer: small differences of 100 " +
       "observations become a factor like e<sup>13</sup>.",
     "Stacking asks another question: which mixture of the two modes predicts an observation " +
-      "that was left out? Half of the data are in each place, so the answer is about one half. It " +
-      "does not become extreme with more data.",
-    "If the model were true, both would agree in the end. <b>They disagree because the model is " +
-      "wrong</b>, and the size of the disagreement tells you so. Occupancy answers neither " +
+      "that was left out? Half of the data are in each place, so the answer is about one half. " +
+      "It does not become extreme with more data.",
+    "If the model were true, both would agree in the end. <b>They disagree because the model " +
+      "is wrong</b>, and the size of the disagreement tells you so. Occupancy answers neither " +
       "question: it counts where chains began.",
   ],
   model: [
     "y ~ cauchy(μ, 1) and μ ~ normal(0, prior scale). With prior scale 10 the density is that " +
       "of <code>stan/models/cauchy_location.stan</code>. With 100 observations, half on the left " +
       "at a distance of 20, the data are those of Yao, Vehtari and Gelman (2022).",
-    "The border of the modes is the lowest point between the two highest peaks. The evidence of " +
-      "a side is its integral by Simpson’s rule; leave-one-out densities come from the same grid, " +
-      "and stacking weights from Newton’s method on them, with the weak prior that manymodes has. " +
-      "HMC has a unit metric and 1 to 20 leapfrog steps; chains start at draws from the prior. " +
-      "R-hat is that of Vehtari and others (2021), of the second half of each chain.",
+    "The border of the modes is the lowest point between the two highest peaks. The evidence " +
+      "of a side is its integral by Simpson’s rule; leave-one-out densities come from the same " +
+      "grid, and stacking weights from Newton’s method on them, with the weak prior that " +
+      "manymodes has. HMC has a unit metric and 1 to 20 leapfrog steps; chains start at draws " +
+      "from the prior. R-hat is that of Vehtari and others (2021), of the second half of each " +
+      "chain.",
   ],
 });

@@ -466,7 +466,10 @@ function histogram(values, [low, high], bins) {
  */
 function drawHistogram(plot, bins) {
   for (const [middle, height, width] of bins) {
-    const edge = [[middle - 0.47 * width, height], [middle + 0.47 * width, height]];
+    const edge = [
+      [middle - 0.47 * width, height],
+      [middle + 0.47 * width, height],
+    ];
     plot.area(edge, 0, { paint: colour("bar") });
   }
 }
@@ -712,8 +715,8 @@ class Page {
       return;
     }
     const settings = { ...this.run.settings, ...changed };
-    const kept = this.choices.filter(({ restarts }) => !restarts).map(({ key }) => key);
-    if (Object.keys(changed).every((key) => kept.includes(key))) {
+    const harmless = this.choices.filter(({ restarts }) => !restarts).map(({ key }) => key);
+    if (Object.keys(changed).every((key) => harmless.includes(key))) {
       this.run.settings = settings;
       this.show();
     } else {

@@ -231,7 +231,7 @@ function normalScores(chains) {
   const values = Float64Array.from(chains.flat());
   const sorted = Float64Array.from(values).sort();
   const scores = new Map();
-  for (let low = 0; low < sorted.length; ) {
+  for (let low = 0; low < sorted.length;) {
     let high = low + 1;
     while (high < sorted.length && sorted[high] === sorted[low]) high += 1;
     const rank = (low + 1 + high) / 2;
