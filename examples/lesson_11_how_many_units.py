@@ -186,9 +186,11 @@ if __name__ == "__main__":  # the workers that sample chains import this file
         functions.append(len(seen.functions))
         if units == LARGE[0]:
             kept = seen
+        basins = "too many to tell" if seen.modes.are_functions else len(seen.modes.peaks)
         print(
             f"{units:2d} units: R-hat of predictions {worst[-1]:.3f} ± {errors[-1]:.3f}, "
-            f"of weights {np.nanmax(seen.rhat_weights):.2f}, functions found {functions[-1]}"
+            f"of weights {np.nanmax(seen.rhat_weights):.2f}; functions found {functions[-1]}, "
+            f"basins {basins}"
         )
     lesson.note(
         Number(
@@ -218,14 +220,12 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     axes[1].errorbar(LARGE, worst, errors, fmt="o-", ms=4, color=FUNCTIONS[3])
     axes[1].axhline(1.01, lw=0.8, color=SOFT)
     for units, value, number in zip(LARGE, worst, functions, strict=True):
-        plural = "s" if number > 1 else ""
         axes[1].annotate(
-            f"{number} function{plural}", (units, value), (4, 6), textcoords="offset points",
-            fontsize=9, color=SOFT,
-        )  # fmt: skip
+            str(number), (units, value), (5, 5), textcoords="offset points", color=FUNCTIONS[3]
+        )
     axes[1].set(
         xscale="log", xticks=LARGE, xticklabels=LARGE, xlim=(1.8, 60), xlabel="hidden units",
-        ylabel="largest R-hat of a prediction", title="64 chains",
+        ylabel="largest R-hat of a prediction", title="64 chains, functions found",
     )  # fmt: skip
     axes[1].minorticks_off()
     lesson.show(
