@@ -1,0 +1,96 @@
+"""The study of gains in words: its tables, from its ``xor_gains.json``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from manymodes.report import Table
+
+Content = Mapping[str, Any]
+
+WHOLE = "whole"
+"""All tempered draws: each function has the weight of its evidence."""
+
+FULL, CONSTRAINED = "full", "constrained"
+
+PARTS = {
+    "heaviest": "the function with most evidence",
+    "second": "the function with second most",
+    "fitted": "the function that fits best",
+    "afterwards": "the function that tests best",
+    "peak": "the mode with the highest peak",
+    "stacked": "chains, stacked by function",
+    "alike": "chains, all alike",
+    "chain": "one chain, on average",
+}
+"""What the whole is compared with, by its name in ``xor_gains.json``."""
+
+_THOUSAND = 1000  # gains are shown in thousandths of a nat
+
+
+def gains_table(content: Content, posterior: str) -> Table:
+    """Return how much better the whole predicts than each part of a posterior."""
+    found = content["gains"][posterior]
+    rows = [_row(label, found[part]) for part, label in PARTS.items() if part in found]
+    if posterior == CONSTRAINED:
+        rows.append(_row("minus: the whole of the full posterior", content["constraint_costs"]))
+    return Table(
+        f"What the whole of the {posterior} posterior gains",
+        ("over", "thousandths of a nat a row", "least", "most", "better in"),
+        tuple(rows),
+        f"{len(content['data_sets'])} data sets, ten test sets of 220 rows each; mean ± standard "
+        "error over data sets, of differences on the same test sets.",
+    )
+
+
+def modes_table(content: Content) -> Table:
+    """Return the modes and functions of each data set."""
+    rows = []
+    for one in content["data_sets"]:
+        row = [str(one["data_seed"])]
+        for name in (FULL, CONSTRAINED):
+            entry = one[name]
+            row += [
+                str(entry["prominent_modes"]),
+                str(entry["prominent_functions"]),
+                f"{entry['log_z']:.2f} ± {entry['log_z_sd']:.2f}",
+                f"{100 * entry['evidence'][0]:.1f} %",
+                f"{np.mean(entry['scores'][WHOLE]):.4f}",
+            ]
+        rows.append(tuple(row))
+    own = ("modes", "functions", "log_z", "heaviest", "score")
+    return Table(
+        "Data sets",
+        ("data seed", *(f"{FULL}: {own[0]}", *own[1:]), *(f"{CONSTRAINED}: {own[0]}", *own[1:])),
+        tuple(rows),
+        "Prominent modes, their functions, the evidence of the heaviest function, and the mean log "
+        "predictive density of a test row under the whole (nats).",
+    )
+
+
+def gains_text(content: Content) -> str:
+    """Return the tables as text."""
+    lines = []
+    for table in (
+        modes_table(content),
+        gains_table(content, FULL),
+        gains_table(content, CONSTRAINED),
+    ):
+        lines += [table.title, *table.lines(), *textwrap.wrap(table.caption, 88), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _row(label: str, gain: Mapping[str, float]) -> tuple[str, ...]:
+    value, se, least, most = (_THOUSAND * gain[name] for name in ("value", "se", "least", "most"))
+    error = f" ± {se:.2f}" if np.isfinite(se) else ""
+    return (
+        label,
+        f"{value:+.2f}{error}",
+        f"{least:+.2f}",
+        f"{most:+.2f}",
+        f"{gain['better']} of {gain['n']}",
+    )
