@@ -24,7 +24,7 @@ from manymodes.runtime.storage import claim, read_json, write_json
 from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
 from manymodes.sampling.chains.settings import ChainSettings
-from manymodes.sampling.tempered import run_tempered
+from manymodes.sampling.tempered import TemperedSettings, run_tempered
 from manymodes.statistics.estimate import Estimate
 from manymodes.studies.conduct import Effort
 from manymodes.studies.xor import NOISE_SD, xor_data, xor_posteriors
@@ -34,7 +34,10 @@ from manymodes.toolchain import require
 from manymodes.types import BoolArray, FloatArray
 
 NAME = "xor-gains"
-EFFORT = Effort(chains=ChainSettings(chains=32, nuts=NutsSettings(warmup=500, draws=500)))
+EFFORT = Effort(
+    chains=ChainSettings(chains=32, nuts=NutsSettings(warmup=500, draws=500)),
+    tempered=TemperedSettings(rounds=11),
+)
 DATA_SETS = 20
 
 SUMMARY = "xor_gains.json"
@@ -190,6 +193,7 @@ def _sampled(folder: Path, noise_sd: float, data_seed: int, effort: Effort) -> d
             "log_z_sd": tempered.log_z_sd,
             "mixes": tempered.mixes,
             "evidence": [one.evidence.value for one in prominent_functions(comparison)],
+            "heights": heights_of(comparison),
             "scores": scores_of(comparison, training, tests),
         }
     return found
@@ -200,6 +204,14 @@ def prominent_functions(comparison: Comparison) -> list[FunctionSummary]:
     told = {mode.function for mode in comparison.prominent}
     functions = [one for one in comparison.functions if one.id in told]
     return sorted(functions, key=lambda one: -one.evidence.value)
+
+
+def heights_of(comparison: Comparison) -> list[list[float]]:
+    """Return the log likelihoods at the peaks of the prominent modes, function by function."""
+    return [
+        sorted(mode.height for mode in comparison.prominent if mode.function == one.id)[::-1]
+        for one in prominent_functions(comparison)
+    ]
 
 
 def scores_of(
@@ -222,8 +234,9 @@ def scores_of(
         By part, the mean log predictive density of a row of each test set (nats). Parts of the
         tempered draws are the ``heaviest`` function, the ``second``, the one that predicts the
         training data best (``fitted``), the one that predicts the test sets best (``afterwards``),
-        and the mode with the highest peak (``peak``). Of the chains there are those ``stacked`` by
-        function, all ``alike``, and the mean score of a single one (``chain``).
+        the ``mode`` with most evidence and that with the highest ``peak``. Of the chains there are
+        those ``stacked`` by function, all ``alike``, the one with the best leave-one-out score
+        (``chosen``), and the mean score of a single one (``chain``).
     """
     tempered, chains = comparison.tempered, comparison.chains
     assert tempered is not None
@@ -240,7 +253,10 @@ def scores_of(
     if len(functions) > 1:
         drawn["second"] = members[1]
     drawn["fitted"] = members[int(np.argmax(fits))]
+    drawn["mode"] = modes == comparison.prominent[0].id
     drawn["peak"] = modes == highest.id
+    weights = comparison.stacked.stacking.weights
+    chosen = int(chains.scored_lpd.sum(axis=0).argmax())
     found: dict[str, list[float]] = {}
     by_function = np.empty((len(functions), len(tests)))
     for place, test in enumerate(tests):
@@ -249,10 +265,10 @@ def scores_of(
             found.setdefault(part, []).append(_density(log_lik[own]))
         by_function[:, place] = [_density(log_lik[own]) for own in members]
         by_chain = held_out_lpd(chains, test)
-        weights = comparison.stacked.stacking.weights
         for part, mixed in (
             ("stacked", _mixed(by_chain, weights)),
             ("alike", _mixed(by_chain, chains.lengths / chains.total_draws)),
+            ("chosen", float(by_chain[:, chosen].mean())),
             ("chain", float(by_chain.mean())),
         ):
             found.setdefault(part, []).append(mixed)

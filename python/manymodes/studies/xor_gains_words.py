@@ -22,9 +22,11 @@ PARTS = {
     "second": "the function with second most",
     "fitted": "the function that fits best",
     "afterwards": "the function that tests best",
+    "mode": "the mode with most evidence",
     "peak": "the mode with the highest peak",
     "stacked": "chains, stacked by function",
     "alike": "chains, all alike",
+    "chosen": "the chain with the best LOO",
     "chain": "one chain, on average",
 }
 """What the whole is compared with, by its name in ``xor_gains.json``."""
@@ -42,8 +44,8 @@ def gains_table(content: Content, posterior: str) -> Table:
         f"What the whole of the {posterior} posterior gains",
         ("over", "thousandths of a nat a row", "least", "most", "better in"),
         tuple(rows),
-        f"{len(content['data_sets'])} data sets, ten test sets of 220 rows each; mean ± standard "
-        "error over data sets, of differences on the same test sets.",
+        f"Data seeds 1 to {len(content['data_sets'])}, ten test sets of 220 rows for each; mean ± "
+        "standard error over data sets, of differences on the same test sets.",
     )
 
 
