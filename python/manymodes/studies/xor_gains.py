@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from manymodes.density.posterior import Posterior, compile_posteriors
-from manymodes.errors import InputError
+from manymodes.errors import InputError, SamplingError
 from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.functions import FunctionSummary
 from manymodes.modes.held_out import HeldOut, held_out_lpd
@@ -234,31 +234,42 @@ def scores_of(
         By part, the mean log predictive density of a row of each test set (nats). Parts of the
         tempered draws are the ``heaviest`` function, the ``second``, the one that predicts the
         training data best (``fitted``), the one that predicts the test sets best (``afterwards``),
-        the ``mode`` with most evidence and that with the highest ``peak``. Of the chains there are
-        those ``stacked`` by function, all ``alike``, the one with the best leave-one-out score
+        the ``mode`` with most evidence, and the one with the highest ``peak``. Of the chains there
+        are those ``stacked`` by function, all ``alike``, the one with the best leave-one-out score
         (``chosen``), and the mean score of a single one (``chain``).
+
+    Raises
+    ------
+    SamplingError
+        No tempered draw lies in a prominent mode: the tempered runs were too short.
     """
     tempered, chains = comparison.tempered, comparison.chains
     assert tempered is not None
     assert chains is not None
     assert comparison.stacked is not None
-    functions = prominent_functions(comparison)
     modes = comparison.tempered_modes
     drawn = {WHOLE: np.ones(len(modes), dtype=bool)}
-    members = [np.isin(modes, one.modes) for one in functions]
-    highest = max(comparison.prominent, key=lambda mode: mode.height)
+    members = [np.isin(modes, one.modes) for one in prominent_functions(comparison)]
+    members = [own for own in members if own.any()]
+    held = [mode for mode in comparison.prominent if (modes == mode.id).any()]
+    if not held:
+        raise SamplingError(
+            f"{comparison.posterior.name}: no tempered draw lies in a prominent mode: take more "
+            "rounds (--rounds)"
+        )
+    highest = max(held, key=lambda mode: mode.height)
     posterior = comparison.posterior
     fits = [_density(_log_lik(posterior, tempered.rows[own], training)) for own in members]
     drawn["heaviest"] = members[0]
-    if len(functions) > 1:
+    if len(members) > 1:
         drawn["second"] = members[1]
     drawn["fitted"] = members[int(np.argmax(fits))]
-    drawn["mode"] = modes == comparison.prominent[0].id
+    drawn["mode"] = modes == held[0].id
     drawn["peak"] = modes == highest.id
     weights = comparison.stacked.stacking.weights
     chosen = int(chains.scored_lpd.sum(axis=0).argmax())
     found: dict[str, list[float]] = {}
-    by_function = np.empty((len(functions), len(tests)))
+    by_function = np.empty((len(members), len(tests)))
     for place, test in enumerate(tests):
         log_lik = _log_lik(posterior, tempered.rows, test)
         for part, own in drawn.items():
