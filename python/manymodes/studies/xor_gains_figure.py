@@ -15,7 +15,9 @@ from manymodes.runtime.storage import atomic
 from manymodes.studies.xor_gains_words import CONSTRAINED, FULL, PARTS
 from manymodes.studies.xor_gains_words import WHOLE as WHOLE_PART
 
+_THOUSAND = 1000
 _LINEAR = 1.0  # thousandths of a nat: gains beyond it are drawn by their logarithm
+_TICKS = (-10, -1, 0, 1, 10)
 _HEIGHT, _WIDTH = 3.6, 9.0
 
 
@@ -41,19 +43,22 @@ def _panel(axes: Axes, content: Mapping[str, Any], name: str, colour: str) -> No
     scores = [one[name]["scores"] for one in content["data_sets"]]
     for place, part in enumerate(PARTS):
         own = [
-            1000 * (np.mean(one[WHOLE_PART]) - np.mean(one[part])) for one in scores if part in one
+            _THOUSAND * (np.mean(one[WHOLE_PART]) - np.mean(one[part]))
+            for one in scores
+            if part in one
         ]
         if not own:
             continue
         spread = np.linspace(-0.28, 0.28, len(own)) if len(own) > 1 else np.zeros(1)
         axes.plot(own, place + spread, "o", ms=3.5, mew=0, color=colour, alpha=0.45)
         gain = content["gains"][name][part]
-        error = np.nan_to_num(1000 * gain["se"])
+        error = np.nan_to_num(_THOUSAND * gain["se"])
         axes.errorbar(
-            1000 * gain["value"], place, xerr=error, fmt="D", ms=5, color=WHOLE, capsize=3
+            _THOUSAND * gain["value"], place, xerr=error, fmt="D", ms=5, color=WHOLE, capsize=3
         )
     axes.axvline(0, color=PALE, lw=1, zorder=0)
     axes.set_xscale("symlog", linthresh=_LINEAR)
+    axes.set_xticks(_TICKS, [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in _TICKS])
     axes.set_yticks(range(len(PARTS)), list(PARTS.values()))
     axes.set_ylim(len(PARTS) - 0.5, -0.5)
     quiet_grid(axes)

@@ -38,8 +38,6 @@ def gains_table(content: Content, posterior: str) -> Table:
     """Return how much better the whole predicts than each part of a posterior."""
     found = content["gains"][posterior]
     rows = [_row(label, found[part]) for part, label in PARTS.items() if part in found]
-    if posterior == CONSTRAINED:
-        rows.append(_row("minus: the whole of the full posterior", content["constraint_costs"]))
     return Table(
         f"What the whole of the {posterior} posterior gains",
         ("over", "thousandths of a nat a row", "least", "most", "better in"),
@@ -74,8 +72,17 @@ def modes_table(content: Content) -> Table:
     )
 
 
+def constraint_sentence(content: Content) -> str:
+    """Return what the constraint costs in words."""
+    _, gain, least, most, better = _row("", content["constraint_costs"])
+    return (
+        f"The whole of the full posterior predicts better than that of the constrained one by "
+        f"{gain} thousandths of a nat a row (from {least} to {most}; better in {better} data sets)."
+    )
+
+
 def gains_text(content: Content) -> str:
-    """Return the tables as text."""
+    """Return the tables as text, and what the constraint costs."""
     lines = []
     for table in (
         modes_table(content),
@@ -83,7 +90,7 @@ def gains_text(content: Content) -> str:
         gains_table(content, CONSTRAINED),
     ):
         lines += [table.title, *table.lines(), *textwrap.wrap(table.caption, 88), ""]
-    return "\n".join(lines).rstrip()
+    return "\n".join([*lines, *textwrap.wrap(constraint_sentence(content), 88)])
 
 
 def _row(label: str, gain: Mapping[str, float]) -> tuple[str, ...]:
