@@ -403,6 +403,7 @@ def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in said.splitlines()] == [
         "xor",
         "xor-seeds",
+        "xor-gains",
         "cauchy",
         "digits",
         "fbm",

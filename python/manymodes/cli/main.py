@@ -178,6 +178,7 @@ def _setup(options: argparse.Namespace) -> int:
 _STUDIES = {
     "xor": "Noisy XOR: chains and evidence, with and without the constraint",
     "xor-seeds": "How noisy XOR depends on the data seed and the noise",
+    "xor-gains": "What the whole of noisy XOR gains on test sets over its parts",
     "cauchy": "A Cauchy location with two modes: stacking and evidence disagree",
     "digits": "Handwritten digits: stacked chains of 1450 weights on held-out images",
     "fbm": "FBM's three problems with its priors, whose scales are sampled",
@@ -185,6 +186,7 @@ _STUDIES = {
 _STUDY_OPTIONS = {
     "xor": ("noise_sd", "data_seed"),
     "xor-seeds": ("data_seeds",),
+    "xor-gains": ("noise_sd", "data_seeds"),
     "cauchy": ("data_seed",),
     "digits": ("data_seed",),
     "fbm": ("data_seed",),
@@ -223,6 +225,7 @@ def _refuse_engine(options: argparse.Namespace) -> None:
     unused: dict[str, tuple[type[NutsSettings | PolyChordSettings], str, str]] = {
         "digits": (PolyChordSettings, "runs", "chains"),
         "fbm": (PolyChordSettings, "", "chains and tempering"),
+        "xor-gains": (PolyChordSettings, "", "chains and tempering"),
         "xor-seeds": (NutsSettings, "chains", "nested sampling"),
     }
     if options.name not in unused:
@@ -261,6 +264,18 @@ def _study_seeds(options: argparse.Namespace, given: dict[str, Any]) -> int:
     return 0
 
 
+def _study_gains(options: argparse.Namespace, given: dict[str, Any]) -> int:
+    from manymodes.studies.xor_gains import EFFORT, run_xor_gains
+    from manymodes.studies.xor_gains_words import gains_text
+
+    content = run_xor_gains(options.out, effort=_effort(options, EFFORT), **given)
+    if options.json:
+        print(json_text(content))
+    elif not options.quiet:
+        print(gains_text(content))
+    return 0
+
+
 def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
     from manymodes.studies.digits import EFFORT, run_digits
     from manymodes.studies.digits_words import digits_text
@@ -295,6 +310,7 @@ _RUN_STUDY: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {
     "xor": _study_of_both,
     "cauchy": _study_of_both,
     "xor-seeds": _study_seeds,
+    "xor-gains": _study_gains,
     "digits": _study_digits,
     "fbm": _study_fbm,
 }

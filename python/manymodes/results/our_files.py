@@ -46,7 +46,9 @@ _RESULTS = (
     SUMMARY, REPORT, CHECKS, CERTIFICATE, RECORD, CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED,
     LOG,
 )  # fmt: skip
-_OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json", LESSON_PICTURE)
+_OF_STUDIES = (
+    SETTINGS, "xor_seeds.json", "xor_gains.json", "xor_gains.png", "modes.json", LESSON_PICTURE
+)  # fmt: skip
 _OF_POSTERIOR = (
     DESCRIBED, "data.json", "table.json", "held_out.npz", "holdout.csv", "holdout.parquet"
 )  # fmt: skip
@@ -63,7 +65,7 @@ _DRAWS = {
 _FOLDERS = {POSTERIOR, "checks", *_ENGINES}
 _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
 _LOCKS = (".chains.lock", ".nested.lock", ".tempered.lock")
-_PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
+_PARTS = re.compile(r"full|constrained|(sd-\d\.\d{4}-)?seed-\d{3,}")
 """The names of the folders of posteriors in studies."""
 _TRACEBACKS = re.compile(r"traceback-\d{8}-\d{6}-\d+(-\d+)?\.txt")
 _MOST_NAMED = 5
@@ -127,7 +129,7 @@ def _study_files(folder: Path) -> Iterator[Path]:
         if ours and part.is_dir() and not part.is_symlink():
             for one in (part, part / "full", part / "constrained"):
                 yield from _run_files(one)
-                yield from _present(one, ("modes.json", _LOCK))
+                yield from _present(one, ("modes.json", "scores.json", _LOCK))
 
 
 def _of_lesson(folder: Path) -> set[str]:
