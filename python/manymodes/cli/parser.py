@@ -89,8 +89,8 @@ def parser() -> argparse.ArgumentParser:
         "name",
         nargs="?",
         metavar="NAME",
-        help="xor, xor-seeds, xor-gains, cauchy, digits, fbm, or a lesson: lesson-1, lesson-2, and so on; "
-        "without a name, the list",
+        help="xor, xor-seeds, xor-gains, cauchy, digits, fbm, or a lesson: lesson-1, lesson-2, and "
+        "so on; without a name, the list",
     )
     study.add_argument(
         "--notebook",
