@@ -1,0 +1,56 @@
+"""How Sphinx builds the site: `make docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from manymodes._version import __version__
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "extensions"))
+
+project = "manymodes"
+author = "The manymodes developers"
+copyright = author
+version = release = __version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "commands",
+    "docstrings",
+    "gallery",
+    "repository",
+]
+exclude_patterns = ["extensions", "templates", "static", "live", "generated/files"]
+templates_path = ["templates"]
+nitpicky = True
+default_role = "autolink"
+
+# Markdown: headings are anchors as on a forge, and a dollar is a dollar.
+myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
+myst_heading_anchors = 4
+nb_execution_mode = "off"
+
+# Docstrings: a page for each public name, with the sections of numpydoc.
+autosummary_generate = True
+autosummary_imported_members = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "furo"
+html_title = "manymodes"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
+html_extra_path: list[str] = []
+copybutton_exclude = ".linenos, .gp, .go"
