@@ -36,9 +36,7 @@ def escaped(text: str) -> str:
     parts = re.split(r"`([^`]+)`", text)
     plain = [re.sub(r"([\\*`|_])", r"\\\1", part) for part in parts[::2]]
     code = [f"``{part}``" for part in parts[1::2]]
-    return "".join(
-        one for pair in zip(plain, [*code, ""], strict=True) for one in pair
-    )
+    return "".join(one for pair in zip(plain, [*code, ""], strict=True) for one in pair)
 
 
 def heading(text: str, line: str) -> list[str]:

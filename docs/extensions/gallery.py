@@ -1,18 +1,16 @@
 """The lessons: a page for each that `docs/lessons.py` executed, and the gallery of all.
 
-A lesson is a folder ``lesson-NN`` with ``notebook.ipynb`` (executed), ``figure.png``, ``report.html``
-and ``summary.json``. The notebook becomes a page. The report, the notebook itself and the live pages
-are copied to the site as they are. Without lessons the gallery says so.
+A lesson is a folder ``lesson-NN`` with ``notebook.ipynb`` (executed), ``figure.png``,
+``report.html`` and ``summary.json``. The notebook becomes a page. The report, the notebook itself
+and the live pages are copied to the site as they are. Without lessons the gallery says so.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -24,8 +22,8 @@ from sphinx.util.typing import ExtensionMetadata
 LIVE = {1: "eight-copies", 3: "three-labels", 6: "relu-valley", 10: "believe-or-predict"}
 """The live page of a lesson, by its number."""
 NONE = (
-    "This copy of the site was built without the lessons. `make docs` runs them and puts them here; "
-    "`manymodes study` lists them."
+    "This copy of the site was built without the lessons. "
+    "`make docs` runs them and puts them here; `manymodes study` lists them."
 )
 
 
@@ -75,9 +73,7 @@ def read(folder: Path, live: Path) -> list[Lesson]:
         said = json.loads(summary.read_text(encoding="utf-8"))["lesson"]
         number = int(said["number"])
         page = live / f"{LIVE.get(number)}.html"
-        found.append(
-            Lesson(number, said["title"], said["question"], summary.parent, page.exists())
-        )
+        found.append(Lesson(number, said["title"], said["question"], summary.parent, page.exists()))
     return sorted(found, key=lambda lesson: lesson.number)
 
 
