@@ -25,6 +25,7 @@ extensions = [
     "commands",
     "docstrings",
     "gallery",
+    "mathml",
     "repository",
 ]
 exclude_patterns = ["extensions", "templates", "static", "live", "generated/files"]
@@ -32,8 +33,8 @@ templates_path = ["templates"]
 nitpicky = True
 default_role = "autolink"
 
-# Markdown: headings are anchors as on a forge, and a dollar is a dollar.
-myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
+# Markdown: headings are anchors as on a forge, and formulas stand between dollars.
+myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 nb_execution_mode = "off"
 
@@ -45,8 +46,22 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "manymodes"
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#00527f",
+        "color-brand-content": "#00629b",
+        "color-brand-visited": "#5b4a8a",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#8cc8ec",
+        "color-brand-content": "#7fbfe6",
+        "color-brand-visited": "#b7a6e0",
+    },
+    "navigation_with_keys": True,
+}
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False

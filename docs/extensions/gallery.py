@@ -1,6 +1,6 @@
 """The lessons: a page for each that `docs/lessons.py` executed, and the gallery of all.
 
-A lesson is a folder ``lesson-NN`` with ``notebook.ipynb`` (executed), ``figure.png``,
+A lesson is a folder ``lesson-N`` with ``notebook.ipynb`` (executed), ``figure.png``,
 ``report.html`` and ``summary.json``. The notebook becomes a page. The report, the notebook itself
 and the live pages are copied to the site as they are. Without lessons the gallery says so.
 """
@@ -52,7 +52,7 @@ class Lesson:
     @property
     def name(self) -> str:
         """The name of its page and of its files in the site."""
-        return f"lesson-{self.number:02}"
+        return f"lesson-{self.number}"
 
     def links(self, up: str) -> str:
         """Return HTML links to what belongs to the lesson; ``up`` leads to the root of the site."""
@@ -127,21 +127,23 @@ class Gallery(SphinxDirective):
 
     def cards(self, lessons: list[Lesson]) -> list[str]:
         """Return the cards in MyST Markdown."""
-        lines = ["::::{grid} 1 2 2 3", ":gutter: 3", ":class-container: lessons", ""]
+        lines = [":::::{grid} 1 2 2 3", ":gutter: 3", ":class-container: lessons", ""]
         for lesson in lessons:
             page = f"generated/lessons/{lesson.name}"
             lines += [
-                f":::{{grid-item-card}} {lesson.number}. {lesson.title}",
+                f"::::{{grid-item-card}} {lesson.number}. {lesson.title}",
                 f":img-top: {page}.png",
                 f":img-alt: The figure of lesson {lesson.number}",
                 "",
                 lesson.question,
-                "+++",
+                "",
+                ":::{card-footer}",
                 f"[Lesson]({page}.ipynb) {lesson.links('')}",
                 ":::",
+                "::::",
                 "",
             ]
-        lines += ["::::", "", "```{toctree}", ":hidden:", ""]
+        lines += [":::::", "", "```{toctree}", ":hidden:", ""]
         lines += [f"generated/lessons/{lesson.name}" for lesson in lessons]
         return [*lines, "```"]
 
