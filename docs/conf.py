@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from manymodes._version import __version__
+import manymodes
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "extensions"))
@@ -13,7 +13,7 @@ sys.path.insert(0, str(HERE / "extensions"))
 project = "manymodes"
 author = "The manymodes developers"
 copyright = author
-version = release = __version__
+version = release = manymodes.__version__
 
 extensions = [
     "myst_nb",
@@ -37,6 +37,8 @@ default_role = "autolink"
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 nb_execution_mode = "off"
+nb_output_stderr = "remove"
+smartquotes = False
 
 # Docstrings: a page for each public name, with the sections of numpydoc.
 autosummary_generate = True
@@ -44,7 +46,9 @@ autosummary_imported_members = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
-numpydoc_xref_param_type = False
+numpydoc_xref_param_type = True
+numpydoc_xref_aliases = {name: f"manymodes.{name}" for name in manymodes.__all__}
+numpydoc_xref_ignore = "all"
 
 html_math_renderer = "mathml"
 html_theme = "furo"
@@ -54,11 +58,15 @@ html_theme_options = {
         "color-brand-primary": "#00527f",
         "color-brand-content": "#00629b",
         "color-brand-visited": "#5b4a8a",
+        "color-api-name": "#00527f",
+        "color-api-pre-name": "#5c6570",
     },
     "dark_css_variables": {
         "color-brand-primary": "#8cc8ec",
         "color-brand-content": "#7fbfe6",
         "color-brand-visited": "#b7a6e0",
+        "color-api-name": "#8cc8ec",
+        "color-api-pre-name": "#9aa3ad",
     },
     "navigation_with_keys": True,
 }

@@ -14,6 +14,10 @@ from manymodes.cli.parser import parser
 
 WIDTH = 84
 """Columns of the usage of a command."""
+HIDDEN = (argparse._HelpAction, argparse._VersionAction)
+"""Options of every command, which its page need not explain."""
+CODE = re.compile(r"`([^`]+)`|(?<!\w)--\w[\w-]*")
+"""What is code in a help text: what stands in backticks, and options."""
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -32,11 +36,17 @@ def summaries() -> dict[str, str]:
 
 
 def escaped(text: str) -> str:
-    """Return plain text as reStructuredText; what stands in backticks becomes code."""
-    parts = re.split(r"`([^`]+)`", text)
-    plain = [re.sub(r"([\\*`|_])", r"\\\1", part) for part in parts[::2]]
-    code = [f"``{part}``" for part in parts[1::2]]
-    return "".join(one for pair in zip(plain, [*code, ""], strict=True) for one in pair)
+    """Return plain text as reStructuredText; options, and what stands in backticks, become code."""
+    lines, end = "", 0
+    for match in CODE.finditer(text):
+        lines += f"{plain(text[end : match.start()])}``{match[1] or match[0]}``"
+        end = match.end()
+    return lines + plain(text[end:])
+
+
+def plain(text: str) -> str:
+    """Return text in which nothing means markup."""
+    return re.sub(r"([\\*`|_])", r"\\\1", text)
 
 
 def heading(text: str, line: str) -> list[str]:
@@ -80,7 +90,7 @@ def page(name: str, summary: str, command: argparse.ArgumentParser) -> str:
         "",
     ]
     for group in command._action_groups:
-        actions = [one for one in group._group_actions if one.help != argparse.SUPPRESS]
+        actions = [one for one in group._group_actions if not isinstance(one, HIDDEN)]
         if not actions:
             continue
         title = {"positional arguments": "arguments"}.get(str(group.title), str(group.title))

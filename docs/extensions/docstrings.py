@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from numpydoc.xref import DEFAULT_LINKS
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
@@ -30,7 +31,11 @@ def skip_foreign(
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Connect both to autodoc; stars before numpydoc reads the lines."""
+    """Connect both to autodoc; stars before numpydoc reads the lines.
+
+    Types of Python and NumPy lead nowhere, because their indexes are on other hosts.
+    """
+    DEFAULT_LINKS.clear()
     app.connect("autodoc-process-docstring", escape_stars, priority=100)
     app.connect("autodoc-skip-member", skip_foreign)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

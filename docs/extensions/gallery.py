@@ -127,7 +127,7 @@ class Gallery(SphinxDirective):
 
     def cards(self, lessons: list[Lesson]) -> list[str]:
         """Return the cards in MyST Markdown."""
-        lines = [":::::{grid} 1 2 2 3", ":gutter: 3", ":class-container: lessons", ""]
+        lines = [":::::{grid} 1 1 2 2", ":gutter: 3", ":class-container: lessons", ""]
         for lesson in lessons:
             page = f"generated/lessons/{lesson.name}"
             lines += [
