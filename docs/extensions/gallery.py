@@ -80,13 +80,9 @@ def read(folder: Path, live: Path) -> list[Lesson]:
 def with_links(lesson: Lesson) -> str:
     """Return the notebook of a lesson with its links after the first cell."""
     notebook = json.loads((lesson.folder / "notebook.ipynb").read_text(encoding="utf-8"))
-    links = {
-        "cell_type": "markdown",
-        "id": "links",
-        "metadata": {},
-        "source": lesson.links("../../"),
-    }
-    notebook["cells"].insert(1, links)
+    links = {"cell_type": "markdown", "metadata": {}, "source": lesson.links("../../")}
+    named = {"id": "links"} if notebook["nbformat_minor"] >= 5 else {}
+    notebook["cells"].insert(1, {**links, **named})
     return json.dumps(notebook)
 
 
