@@ -51,7 +51,7 @@ lint: $(STAMPS)/dev
 	$(BIN)/mypy
 
 # Lessons that ran before with the same code and programs are not run again.
-docs: setup $(STAMPS)/docs
+docs: setup
 	@$(BIN)/python docs/lessons.py
 	@$(BIN)/python docs/live/build.py build/live
 	@echo 'building the site, about a minute'
@@ -76,7 +76,7 @@ $(STAMPS)/venv: $(if $(filter $(CURDIR),$(USABLE)),,FORCE)
 	@mkdir -p $(STAMPS)
 	@echo $(CURDIR) >$@
 
-$(STAMPS)/test $(STAMPS)/bench $(STAMPS)/dev $(STAMPS)/docs: $(STAMPS)/%: pyproject.toml $(STAMPS)/venv
+$(STAMPS)/test $(STAMPS)/bench $(STAMPS)/dev: $(STAMPS)/%: pyproject.toml $(STAMPS)/venv
 	@echo 'installing manymodes and what it needs (extra: $*), about a minute'
 	@$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
