@@ -163,7 +163,7 @@ def test_every_option_of_every_command_has_its_place(site: Path) -> None:
     for name, command in commands.items():
         command.complete()
         options = {option for one in command._actions for option in one.option_strings}
-        wanted = {f"manymodes {name}.{option}" for option in options - {"-h", "--help"}}
+        wanted = {f"manymodes-{name}.{option}" for option in options - {"-h", "--help"}}
         assert wanted <= known, name
         assert (site / "generated" / "commands" / f"{name}.html").exists()
 
