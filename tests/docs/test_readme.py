@@ -72,6 +72,19 @@ def test_every_block_of_every_page_is_run_by_a_test() -> None:
         assert name in page(test)
 
 
+def test_pages_name_only_files_that_exist() -> None:
+    """Links are relative to their page, so that a forge can follow them."""
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "stan").rglob("*.md")]
+    pages = [one for one in found if "generated" not in one.parts]
+    links = [
+        (one, re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", one.read_text("utf-8"))) for one in pages
+    ]
+    assert sum(len(targets) for _, targets in links) > 100
+    for one, targets in links:
+        for target in targets:
+            assert (one.parent / target).exists(), f"{one.relative_to(ROOT)}: {target}"
+
+
 # ---------------------------------------------------------------- the README and the tour
 
 
