@@ -40,7 +40,6 @@ from manymodes.runtime.progress import end_line
 from manymodes.runtime.scratch import sweep, temporary_files_inside
 from manymodes.runtime.storage import json_text
 from manymodes.runtime.warning_log import warnings_as_lines
-from manymodes.wording import quoted
 
 if TYPE_CHECKING:
     from manymodes.studies.conduct import Effort
@@ -196,13 +195,8 @@ _STUDY_OPTIONS = {
 def _study(options: argparse.Namespace) -> int:
     if options.name is None:
         return list_studies(options, _STUDIES)
-    if options.name.startswith("lesson"):
-        return lesson_command(options)
     if options.name not in _STUDIES:
-        raise InputError(
-            f"study: there is no {quoted(options.name)}; there are {', '.join(_STUDIES)}, and the "
-            "lessons: 'manymodes study' lists them"
-        )
+        return lesson_command(options, _STUDIES)
     if options.notebook is not None:
         raise InputError(f"study {options.name}: has no --notebook: it is not a lesson")
     if options.out is None:

@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         "--notebook",
         type=out_path,
         metavar="FILE",
-        help="of a lesson: do not run it, write its notebook",
+        help="of a lesson: write its notebook and run nothing (default: none)",
     )
     own = study.add_argument_group("of one study (default: what its module says)")
     own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")
