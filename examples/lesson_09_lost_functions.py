@@ -28,14 +28,14 @@ import math
 import numpy as np
 
 import manymodes as mm
-from manymodes.report.plots.style import FUNCTIONS, GRID, PALE
+from manymodes.report.plots.style import FUNCTIONS, GRID, PALE, SOFT
 from manymodes.studies.lessons import Lesson, Number
 from manymodes.studies.xor import xor_data, xor_network
 
 if __name__ == "__main__":  # the workers that sample chains import this file
     # %%
     lesson = Lesson(9, "none", "pd-skew", "mirrored", "ordered-signed")
-    whole = xor_data()
+    whole = xor_data(4)
     X, y = whole.X[::2], whole.y[::2]
 
     def network(constraint: str) -> mm.Network:
@@ -172,30 +172,26 @@ if __name__ == "__main__":  # the workers that sample chains import this file
         scale = 2 * np.sqrt(both[..., 0, 0] * both[..., 1, 1])
         symmetric = (both[..., 0, 1] + both[..., 1, 0]) / scale
         skew = (both[..., 0, 1] - both[..., 1, 0]) / scale
-        gone = ~admitted(both).any(axis=0)
-        panel.fill_between([-1, 1], 0, 4, color=GRID, lw=0, zorder=0)
-        for which, colour, name in ((gone, FUNCTIONS[1], "lost"), (~gone, FUNCTIONS[0], "kept")):
-            label = f"{name}: {which.mean():.0%}"
-            panel.plot(
-                symmetric[:, which].ravel(),
-                skew[:, which].ravel(),
-                ".",
-                ms=3.5,
-                alpha=0.6,
-                mew=0,
-                color=colour,
-                label=label,
-            )
+        inside = admitted(both)
+        gone = ~inside.any(axis=0)
+        panel.fill_between([-1, 1], 0, 3, color=GRID, lw=0, zorder=0)
+        for which, colour, label in (
+            (np.stack([gone, gone]), FUNCTIONS[1], f"lost: {gone.mean():.0%}"),
+            (inside, FUNCTIONS[0], f"kept: {1 - gone.mean():.0%}"),
+        ):
+            dots = {"ms": 4, "alpha": 0.6, "mew": 0, "color": colour, "label": label}
+            panel.plot(symmetric[which], skew[which], ".", **dots)
         panel.axhline(0, lw=0.6, color=PALE)
-        panel.set(title=title, xlabel="symmetric part", xlim=(-4, 4), ylim=(-4, 4))
-        panel.legend(loc="lower left", markerscale=3, handletextpad=0.1)
+        panel.set(title=title, xlabel="symmetric part", xlim=(-2.5, 2.5), ylim=(-1.7, 2.3))
+        panel.legend(loc="lower center", markerscale=3, handletextpad=0.1, frameon=False, ncols=2)
+        panel.text(0, 2.2, "region", color=SOFT, ha="center", va="top")
     axes[0].set_ylabel("skew part")
     lesson.show(
         figure,
-        "Functions drawn from the posterior without a constraint, each as two points: its two "
-        "orders of the units, with positive diagonal of W. Both parts are divided by the root of "
-        "the product of the diagonal. Grey: the region. A function is lost if none of its points "
-        "is in it.",
+        "Functions drawn from the posterior without a constraint, in the plane of the symmetric "
+        "and the skew part of W, each divided by the root of the product of its diagonal. Blue: "
+        "the copy in the region of each function that has one. Orange: both points of each "
+        "function that has none.",
     )
 
     # %% [markdown]
@@ -225,7 +221,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # take positive outgoing weights and increasing biases, $v_j > 0$ and $b_1 < b_2$. Exactly one
     # choice of signs and one order do that, whatever the function. The region is $1/8$ of the
     # prior and, because all copies are equal, $1/8$ of the posterior. So log_z does not change,
-    # with any data.
+    # with any data. (Whether chains mix well in a domain is another question: see lesson 1.)
 
     # %%
     domain = mm.Posterior.from_network(network("ordered-signed"), X, y, "ordered-signed")
@@ -248,3 +244,50 @@ if __name__ == "__main__":  # the workers that sample chains import this file
             for name, one in tempered.items()
         }
     )
+
+    # %% [markdown]
+    # ## Exercises
+    #
+    # 1. Do positive outgoing weights and increasing biases make a fundamental domain for sigmoid
+    #    units too, if all weights are uniform on (-5, 5)? Ask `mm.audit`.
+    #
+    #    <details><summary>Answer</summary>
+    #
+    #    No. A quarter of the functions is lost. Each function has one copy with increasing biases
+    #    and positive outgoing weights, but a flip moves c by v_j, and c may leave its bounds. For
+    #    two units this happens with probability 2/8.
+    #
+    #    </details>
+    #
+    # 2. With normal weights the region has $(2 - \sqrt 2)/8$ of the prior. Which share of the
+    #    functions does it lose for tanh units, and by how much can log_z rise at most?
+    #
+    #    <details><summary>Answer</summary>
+    #
+    #    The share that is kept is $8 \cdot (2 - \sqrt 2)/8 = 58.6\,\%$, so that 41.4 % are lost.
+    #    If the data want only functions that are kept, the posterior has $1/8$ of its mass in the
+    #    region, and log_z rises by $-\ln(2 - \sqrt 2) = 0.535$ nats. It can fall without limit.
+    #
+    #    </details>
+    #
+    # 3. The constraint needs a square matrix. `svd` does not: W = U diag(s) V', with decreasing s
+    #    and rotations by less than a right angle. Audit it with two inputs, three tanh units and
+    #    the prior `normal:1`. Does it lose functions? Is it a fundamental domain?
+    #
+    #    <details><summary>Answer</summary>
+    #
+    #    It loses none, and log_z stays what it was. But it is no fundamental domain: it keeps 12
+    #    of the 48 copies of every function. It removes the flips of two units and no exchange.
+    #
+    #    </details>
+    #
+    # ## References
+    #
+    # - Yallup, Handley, Hobson, Lasenby, Lemos (2022). Split personalities in Bayesian neural
+    #   networks: the case for full marginalisation. arXiv:2205.11151.
+    # - Chen, Lu, Hecht-Nielsen (1993). On the geometry of feedforward neural network error
+    #   surfaces. Neural Computation 5, 910.
+    # - Sussmann (1992). Uniqueness of the weights for minimal feedforward nets with a given
+    #   input-output map. Neural Networks 5, 589.
+    # - Pourzanjani, Jiang, Mitchell, Atzberger, Petzold (2021). Bayesian inference over the
+    #   Stiefel manifold via the Givens representation. Bayesian Analysis 16, 639.
