@@ -66,10 +66,12 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %%
     mirror = np.array([-1, 1])
     mirrored = mm.Posterior.from_network(network("pd-skew"), X * mirror, y, "mirrored")
-    effort = mm.TemperedSettings(runs=6, rounds=11, max_rounds=11)
+    short = mm.TemperedSettings(runs=6, rounds=11, max_rounds=11)
+    long = mm.TemperedSettings(runs=6, rounds=12, max_rounds=12)
     tempered = {
-        name: mm.run_tempered(posterior, effort, **lesson.at(name))
-        for name, posterior in (("none", free), ("pd-skew", constrained), ("mirrored", mirrored))
+        "none": mm.run_tempered(free, long, **lesson.at("none")),
+        "pd-skew": mm.run_tempered(constrained, short, **lesson.at("pd-skew")),
+        "mirrored": mm.run_tempered(mirrored, short, **lesson.at("mirrored")),
     }
     for name, one in tempered.items():
         print(f"{name:8}  log_z {one.log_z:.2f} ± {one.log_z_sd:.2f} nats")
@@ -225,7 +227,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
 
     # %%
     domain = mm.Posterior.from_network(network("ordered-signed"), X, y, "ordered-signed")
-    tempered["ordered-signed"] = mm.run_tempered(domain, effort, **lesson.at("ordered-signed"))
+    tempered["ordered-signed"] = mm.run_tempered(domain, short, **lesson.at("ordered-signed"))
     print(f"functions lost: {mm.audit(network('ordered-signed'), seed=lesson.seed).none.value:.0%}")
     lesson.note(
         Number(

@@ -1,6 +1,6 @@
 // Two Cauchy distributions of scale 1, mixed with an unknown weight: what
 // cauchy_location.stan lacks where the data come from two places. The locations
-// are ordered, and their prior is renormalised, so that each mixture counts once.
+// are ordered and their prior renormalised, so that each mixture counts once.
 // target +=, not ~: an evidence needs the constants that CmdStan drops from ~.
 data {
   int<lower=0> N; // observations
@@ -18,8 +18,8 @@ model {
   target += beta_lpdf(theta | 1, 1);
   if (!prior_only) {
     for (n in 1:N) {
-      target += log_mix(theta, cauchy_lpdf(y[n] | mu[1], 1),
-                        cauchy_lpdf(y[n] | mu[2], 1));
+      target += log_sum_exp(log(theta) + cauchy_lpdf(y[n] | mu[1], 1),
+                            log1m(theta) + cauchy_lpdf(y[n] | mu[2], 1));
     }
   }
 }
@@ -27,8 +27,8 @@ generated quantities {
   vector[save_log_lik ? N : 0] log_lik; // log likelihood of each observation
   if (save_log_lik) {
     for (n in 1:N) {
-      log_lik[n] = log_mix(theta, cauchy_lpdf(y[n] | mu[1], 1),
-                           cauchy_lpdf(y[n] | mu[2], 1));
+      log_lik[n] = log_sum_exp(log(theta) + cauchy_lpdf(y[n] | mu[1], 1),
+                               log1m(theta) + cauchy_lpdf(y[n] | mu[2], 1));
     }
   }
 }

@@ -131,6 +131,7 @@ def by_program() -> dict[str, list[Posterior]]:
     cauchy = {"N": len(y), "y": y.tolist(), "prior_only": 0, "save_log_lik": 0}
     others = [
         Posterior(Program(STAN / "models" / "cauchy_location.stan"), cauchy),
+        Posterior(Program(STAN / "models" / "cauchy_two_locations.stan"), cauchy),
         Posterior(Program(MODELS / "plain.stan"), {}),
         closed_form("normal"),
         closed_form("bernoulli"),
