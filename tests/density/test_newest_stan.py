@@ -141,6 +141,7 @@ def by_program() -> dict[str, list[Posterior]]:
             Posterior(Program(STAN / "models" / "group_means.stan"), groups | {"centred": centred})
             for centred in (0, 1)
         ),
+        Posterior(Program(STAN / "models" / "cauchy_two_locations.stan"), cauchy),
         Posterior(Program(MODELS / "plain.stan"), {}),
         closed_form("normal"),
         closed_form("bernoulli"),
