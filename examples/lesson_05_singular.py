@@ -91,7 +91,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # does not depend on the machine.
 
     # %%
-    nuts = mm.NutsSettings(warmup=500, draws=500)
+    nuts = mm.NutsSettings(warmup=300, draws=400)
 
     def described(name: str, chains: mm.Chains) -> np.ndarray:
         """Say how chains went; return draws of p and leapfrog steps, shape (C, S, 2)."""
@@ -163,7 +163,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
             expected=0.5,
         )
     )
-    tempered = mm.run_tempered(posterior, rounds=9, **lesson.at("free"))
+    tempered = mm.run_tempered(posterior, rounds=8, max_rounds=8, **lesson.at("free"))
     found = mm.compare(posterior, chains=chains, tempered=tempered, **lesson.kept("free"))
     log_z0 = float(norm.logpdf(y).sum())
     lesson.note(
@@ -225,7 +225,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # steps do not shorten the arms. Each effective draw costs as many of them, or more.
 
     # %%
-    smaller = mm.NutsSettings(warmup=500, draws=500, adapt_delta=0.99)
+    smaller = mm.NutsSettings(warmup=300, draws=400, adapt_delta=0.99)
     described(
         "adapt_delta 0.99       ",
         mm.run_chains(posterior, chains=8, nuts=smaller, seed=lesson.seed, quiet=True),

@@ -24,6 +24,7 @@ from joined_programs import MAIN, STAN, for_the_newest, forms, load, load_defini
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.networks.network import Network
+from manymodes.types import FloatArray
 from test_stan_programs import COMBINATIONS, RAGGED, X, posterior
 
 pytestmark = needs_tools
@@ -120,6 +121,19 @@ def networks() -> list[Network]:
     return [*COMBINATIONS, *RAGGED, *variable]
 
 
+def mixtures(y: FloatArray) -> Iterator[Posterior]:
+    """Yield a posterior of each mixture of normals."""
+    theta, scales = [0.5, 0.3, 0.2], {"mu_sd": 2.0, "log_sigma_sd": 0.5}
+    for name, data in {
+        "normals": {"K": 3, "theta": theta, **scales},
+        "normals_ordered": {"K": 3, **scales},
+        "locations": {"K": 3, "theta": theta, "mu_mean": [-1.0, 0.0, 2.0], "mu_sd": 2.0},
+        "admixture": {"mu_least": 0.5},
+    }.items():
+        data = {"N": len(y), "y": y.tolist(), "prior_only": 0, "save_log_lik": 0, **data}
+        yield Posterior(Program(STAN / "models" / f"mixture_{name}.stan"), data)
+
+
 @cache
 def by_program() -> dict[str, list[Posterior]]:
     """Return posteriors by the name of their program, but those with a simplex.
@@ -131,6 +145,7 @@ def by_program() -> dict[str, list[Posterior]]:
     cauchy = {"N": len(y), "y": y.tolist(), "prior_only": 0, "save_log_lik": 0}
     others = [
         Posterior(Program(STAN / "models" / "cauchy_location.stan"), cauchy),
+        *mixtures(y),
         Posterior(Program(MODELS / "plain.stan"), {}),
         closed_form("normal"),
         closed_form("bernoulli"),
