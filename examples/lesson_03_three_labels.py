@@ -69,7 +69,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %%
     nuts = mm.NutsSettings(warmup=300, draws=300)
     chains = mm.run_chains(posterior, chains=16, nuts=nuts, **lesson.at("free"))
-    tempered = mm.run_tempered(posterior, rounds=12, **lesson.at("free"))
+    tempered = mm.run_tempered(posterior, rounds=11, max_rounds=11, **lesson.at("free"))
     found = mm.compare(posterior, chains=chains, tempered=tempered, **lesson.kept("free"))
     mu = chains.variables()["mu"]
     print(f"largest R-hat of a location: {worst(mu):.2f}")
@@ -122,12 +122,12 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     #
     # ## The fix that fails
     #
-    # *More draws.* Chains three times as long stay in their modes as well.
+    # *More draws.* Eight chains that are three times as long stay in their modes as well.
 
     # %%
     longer = mm.run_chains(
         posterior,
-        chains=16,
+        chains=8,
         nuts=mm.NutsSettings(warmup=300, draws=900),
         seed=lesson.seed + 1,
         quiet=True,
@@ -167,7 +167,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %%
     constrained = mixture(y, ordered=True)
     one_chains = mm.run_chains(constrained, chains=16, nuts=nuts, **lesson.at("ordered"))
-    one_tempered = mm.run_tempered(constrained, rounds=12, **lesson.at("ordered"))
+    one_tempered = mm.run_tempered(constrained, **lesson.at("ordered"))
     one = mm.compare(
         constrained, chains=one_chains, tempered=one_tempered, **lesson.kept("ordered")
     )
@@ -196,9 +196,9 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # Order removes the copies, and nothing else. Move the same groups closer together, to a
     # distance of one and a half standard deviations. Now a component can be the group in the
     # middle, or half of a group beside it, or both groups at once. These are different
-    # explanations of the data, not copies of one. The ordered posterior holds all of them: it is
-    # a ridge that leans against the wall $\mu_1 = \mu_2$. No name of a label is right all along
-    # it.
+    # explanations of the data, not copies of one. The ordered posterior holds all of them. It is
+    # wide, and it leans against the wall $\mu_1 = \mu_2$, where two components lie in one place
+    # and the label of a group says nothing.
 
     # %%
     closer = mm.run_chains(
@@ -229,7 +229,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %%
     figure, axes = lesson.figure(3, height=2.9)
     for panel, some, title in (
-        (axes[0], mu, "free: six orders"),
+        (axes[0], mu, "free: any order"),
         (axes[1], one_mu, "ordered: one"),
         (axes[2], closer, "ordered, groups close"),
     ):
@@ -247,7 +247,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
         "Draws of the first two locations, one colour for each of eight chains and again for the "
         "next eight. The grey line is where they are equal. Left: free, every chain in an order "
         "of its own. Middle: ordered, one mode. Right: ordered, with groups that lie close "
-        "together; the ridge leans against the wall.",
+        "together; the posterior is wide and leans against the wall.",
     )
 
     # %%
