@@ -133,12 +133,20 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # size has to fit the thin and the wide parts.
     #
     # The room tells us the evidence. The part of a unit square with $p \, |\mu| < \varepsilon$ is
-    # $\varepsilon \, (1 + \log(1 / \varepsilon))$. With $\varepsilon$ near $1 / \sqrt N$, the
-    # evidence over that of normal(0, 1) falls like
+    # $\varepsilon \, (1 + \log(1 / \varepsilon))$: the logarithm comes from the crossing. With
+    # our prior and this loss the integral has a closed form,
     #
-    # $$\frac{\log N}{\sqrt N}, \qquad \text{so that} \qquad
-    # \log Z = \log Z_0 - \lambda \log N + \log \log N + \text{const}, \quad
-    # \lambda = \tfrac12.$$
+    # $$\int_0^1 \mathrm{E}_\mu \, e^{-N p^2 \mu^2 / 2} \, dp
+    # = \int_0^1 \frac{dp}{\sqrt{1 + 4 N p^2}}
+    # = \frac{\operatorname{arsinh}(2 \sqrt N)}{2 \sqrt N}.$$
+    #
+    # For large $N$ it goes like $\log N / \sqrt N$. So we expect
+    #
+    # $$\log Z = \log Z_0 - \lambda \log N + \log \operatorname{arsinh}(2 \sqrt N)
+    # + \text{const}, \qquad \lambda = \tfrac12,$$
+    #
+    # where $Z_0$ is the evidence of normal(0, 1), and the constant is the mean of a term
+    # that depends on chance.
     #
     # A regular model pays $\tfrac12$ for each parameter, which is $\lambda = d/2 = 1$ here (this
     # is what BIC counts). The singular one pays half of that. Watanabe calls $\lambda$ the real
@@ -151,7 +159,8 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     N = np.array([100, 1000, 10_000, 100_000, 1_000_000])
     by_data = np.array([log_evidence(rng.multinomial(n, CHANCES, size=200)) for n in N])
     mean, sd = by_data.mean(axis=1), by_data.std(axis=1, ddof=1) / np.sqrt(by_data.shape[1])
-    paid = mean - np.log(np.log(N))  # -lambda log N, and a constant
+    crossing = np.log(np.arcsinh(2 * np.sqrt(N)))
+    paid = mean - crossing  # -lambda log N, and a constant
     span = np.log(N[-1] / N[1])
     lesson.settle(
         Number(
@@ -161,7 +170,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
             expected=0.5,
         )
     )
-    tempered = mm.run_tempered(posterior, rounds=8, max_rounds=8, **lesson.at("free"))
+    tempered = mm.run_tempered(posterior, rounds=9, max_rounds=9, **lesson.at("free"))
     found = mm.compare(posterior, chains=chains, tempered=tempered, **lesson.kept("free"))
     log_z0 = float(norm.logpdf(y).sum())
     lesson.note(
@@ -184,14 +193,12 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     axes[0].set_ylabel("share of patients")
     log_n = np.log10(N)
     axes[2].errorbar(log_n, mean, sd, fmt="o", ms=5, color=FUNCTIONS[0], label="measured")
-    fine = np.geomspace(N[0], N[-1], 100)
-    for power, extra, style, label in (
-        (0.5, 1, WHOLE, "singular, 1/2"),
-        (1.0, 0, FUNCTIONS[1], "regular, 1"),
-    ):
-        law = -power * np.log(fine) + extra * np.log(np.log(fine))
-        at = -power * np.log(N[1]) + extra * np.log(np.log(N[1]))
-        axes[2].plot(np.log10(fine), law - at + mean[1], color=style, lw=1.2, label=label)
+    laws = {
+        "singular, 1/2": (crossing - 0.5 * np.log(N), WHOLE),
+        "regular, 1": (-np.log(N), FUNCTIONS[1]),
+    }
+    for label, (law, colour) in laws.items():
+        axes[2].plot(log_n, law - law[1] + mean[1], color=colour, lw=1.2, label=label)
     axes[2].set(title="log evidence (nats)", xlabel="patients", xticks=[2, 4, 6])
     axes[2].set_xticklabels(["100", "10 000", "1 000 000"])
     axes[2].set_ylim(-12, 1.5)
@@ -253,8 +260,8 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %% [markdown]
     # *Ask the evidence.* Is the component needed at all? The evidence of normal(0, 1) is known,
     # because it has no parameter. It wins, but by little: a superfluous component costs only half
-    # a nat for each unit of $\log N$, less $\log \log N$. A component that is needed wins by much
-    # more.
+    # a nat for each unit of $\log N$, and gets a part of that back for the crossing. A component
+    # that is needed wins by much more.
 
     # %%
     print(f"nobody is helped: log_z - log_z0 = {tempered.log_z - log_z0:.1f} nats")
