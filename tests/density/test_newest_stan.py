@@ -24,6 +24,7 @@ from joined_programs import MAIN, STAN, for_the_newest, forms, load, load_defini
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.networks.network import Network
+from manymodes.types import FloatArray
 from test_stan_programs import COMBINATIONS, RAGGED, X, posterior
 
 pytestmark = needs_tools
@@ -120,6 +121,19 @@ def networks() -> list[Network]:
     return [*COMBINATIONS, *RAGGED, *variable]
 
 
+def mixtures(y: FloatArray) -> Iterator[Posterior]:
+    """Yield a posterior of each mixture of normals."""
+    theta, scales = [0.5, 0.3, 0.2], {"mu_sd": 2.0, "log_sigma_sd": 0.5}
+    for name, data in {
+        "normals": {"K": 3, "theta": theta, **scales},
+        "normals_ordered": {"K": 3, **scales},
+        "locations": {"K": 3, "theta": theta, "mu_mean": [-1.0, 0.0, 2.0], "mu_sd": 2.0},
+        "admixture": {"mu_least": 0.5},
+    }.items():
+        data = {"N": len(y), "y": y.tolist(), "prior_only": 0, "save_log_lik": 0, **data}
+        yield Posterior(Program(STAN / "models" / f"mixture_{name}.stan"), data)
+
+
 @cache
 def by_program() -> dict[str, list[Posterior]]:
     """Return posteriors by the name of their program, but those with a simplex.
@@ -131,12 +145,9 @@ def by_program() -> dict[str, list[Posterior]]:
     cauchy = {"N": len(y), "y": y.tolist(), "prior_only": 0, "save_log_lik": 0}
     groups = {"J": len(y), "y": y.tolist(), "s": np.exp(y).tolist(), "mu_sd": 2, "tau_sd": 1}
     groups |= {"prior_only": 0, "save_log_lik": 0}
-    mixture = {**cauchy, "K": 3, "mu_sd": 2.0, "log_sigma_sd": 0.5}
-    weighted = {**mixture, "theta": [0.5, 0.3, 0.2]}
     others = [
         Posterior(Program(STAN / "models" / "cauchy_location.stan"), cauchy),
-        Posterior(Program(STAN / "models" / "mixture_normals.stan"), weighted),
-        Posterior(Program(STAN / "models" / "mixture_normals_ordered.stan"), mixture),
+        *mixtures(y),
         *(
             Posterior(Program(STAN / "models" / "group_means.stan"), groups | {"centred": centred})
             for centred in (0, 1)

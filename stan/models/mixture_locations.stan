@@ -1,0 +1,50 @@
+// Mixture of K normal components with known weights and scale 1, and with free
+// locations. Each location has a prior mean of its own, which may differ from
+// those of the others: mu[k] ~ normal(mu_mean[k], mu_sd).
+// target +=, not ~: an evidence needs the constants that CmdStan drops from ~.
+// priors.stanfunctions says why they are terms of their own.
+functions {
+  #include priors.stanfunctions
+}
+data {
+  int<lower=0> N; // observations
+  vector[N] y; // outcomes
+  int<lower=1> K; // components
+  simplex[K] theta; // weights of the components
+  vector[K] mu_mean; // prior means of mu
+  real<lower=0> mu_sd; // prior standard deviation of mu
+  int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
+  int<lower=0, upper=1> save_log_lik; // 1: save log_lik with every draw
+}
+transformed data {
+  vector[K] log_theta = log(theta);
+}
+parameters {
+  vector[K] mu; // locations
+}
+model {
+  // Prior: constants of the family, then the terms with the scale.
+  target += prior_constant(num_elements(mu), normal_prior());
+  target += prior_kernel(mu - mu_mean, normal_prior(), mu_sd, 1);
+  if (!prior_only) {
+    for (n in 1:N) {
+      vector[K] terms = log_theta; // log of weight times density
+      for (k in 1:K) {
+        terms[k] += normal_lpdf(y[n] | mu[k], 1);
+      }
+      target += log_sum_exp(terms);
+    }
+  }
+}
+generated quantities {
+  vector[save_log_lik ? N : 0] log_lik; // log likelihood of each observation
+  if (save_log_lik) {
+    for (n in 1:N) {
+      vector[K] terms = log_theta; // log of weight times density
+      for (k in 1:K) {
+        terms[k] += normal_lpdf(y[n] | mu[k], 1);
+      }
+      log_lik[n] = log_sum_exp(terms);
+    }
+  }
+}
