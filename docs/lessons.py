@@ -60,7 +60,11 @@ def _run(script: Script, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f"{script.name}-") as place:
         run = Path(place) / "run"
         client = NotebookClient(
-            filled, timeout=_SECONDS, kernel_name="python3", resources={"metadata": {"path": place}}
+            filled,
+            timeout=_SECONDS,
+            kernel_name="python3",
+            resources={"metadata": {"path": place}},
+            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
         )
         with _environment(OUT, str(run)):
             client.execute()
@@ -68,6 +72,8 @@ def _run(script: Script, folder: Path) -> None:
             shutil.copyfile(run / made, folder / name)
     for cell in filled.cells:
         cell.metadata.pop("execution", None)  # the time of day
+        if cell.cell_type == "code":  # warnings of packages name paths of this machine
+            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
     nbformat.write(filled, folder / "notebook.ipynb")
     print(f"{script.name}: {script.title} [{time.monotonic() - started:.0f} s]", flush=True)
 
