@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench lint clean
+.PHONY: help setup demo test check bench lint docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,7 +23,8 @@ help:
 	@echo 'make check   style, types and the tests that need no toolchain'
 	@echo 'make bench   set up, then the benchmarks'
 	@echo 'make lint    style, docstrings, imports and types'
-	@echo 'make clean   remove the environment and caches, not results nor the toolchain'
+	@echo 'make docs    set up, run the lessons, then build the site; it is build/site/index.html'
+	@echo 'make clean   remove the environment, caches and the site, not results nor the toolchain'
 
 # Looking for what is missing takes a second, so the toolchain has no stamp that could be wrong.
 setup: $(STAMPS)/test
@@ -49,9 +50,17 @@ lint: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Lessons that ran before with the same code and programs are not run again.
+docs: setup
+	@$(BIN)/python docs/lessons.py
+	@$(BIN)/python docs/live/build.py build/live
+	@echo 'building the site, about a minute'
+	@$(BIN)/python -m sphinx -W --keep-going -n -q docs build/site
+	@echo 'the site is build/site/index.html'
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	find python tests examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist docs/generated
+	find python tests examples docs -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are written last: an environment whose making was interrupted has none and is made
 # anew, and so is one that does not run or was moved, for its scripts name the folder it was made in.

@@ -53,9 +53,9 @@ def given(script: Script) -> Path:
 
 def _run(script: Script, folder: Path) -> None:
     """Run a lesson's notebook in a folder of its own, and keep what it made."""
-    empty = notebook(script.cells)
-    (folder / "notebook-empty.ipynb").write_text(json.dumps(empty, indent=1), encoding="utf-8")
-    filled = nbformat.from_dict(empty)
+    empty = json.dumps(notebook(script.cells), indent=1)
+    (folder / "notebook-empty.ipynb").write_text(empty, encoding="utf-8")
+    filled = nbformat.reads(empty, as_version=4)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"{script.name}-") as place:
         run = Path(place) / "run"

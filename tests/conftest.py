@@ -74,6 +74,7 @@ LONGEST = (
     "bridge_interface",
     "exact_evidence",
     "readme",
+    "site",
     "kills",
     "cli",
     "resume",

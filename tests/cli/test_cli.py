@@ -16,6 +16,7 @@ from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.density.program import Program
 from manymodes.results.run_directory import load, save_posterior
+from manymodes.studies.lessons.catalogue import lessons
 
 NUTS = ["--chains", "2", "--warmup", "100", "--draws", "50"]
 POLYCHORD = ["--nlive", "30", "--runs", "1"]
@@ -222,7 +223,7 @@ def test_wrong_settings_of_a_study_leave_earlier_results_alone(run: Path, refuse
     ):
         refused("study", "xor", "--out", run, "--overwrite", *options, said=said)
     refused("study", "xor", said="--out is needed")
-    refused("study", "absent", "--out", run, said="invalid choice")
+    refused("study", "absent", "--out", run, said="there is no 'absent'")
     assert contents(run) == before
 
 
@@ -402,9 +403,11 @@ def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in said.splitlines()] == [
         "xor",
         "xor-seeds",
+        "xor-gains",
         "cauchy",
         "digits",
         "fbm",
+        *lessons(),
     ]
 
 

@@ -21,6 +21,7 @@ from manymodes import toolchain
 from manymodes.cli.main import main
 from manymodes.density.posterior import Posterior
 from manymodes.results.run_directory import save_posterior
+from pages import blocks
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills groups of processes")
 
@@ -103,6 +104,7 @@ def test_the_array_of_jobs_runs_as_written(tmp_path: Path, cluster: dict[str, st
     """One task is killed in the middle and begun again: the bits are those of one run."""
     assert list(SCRIPTS) == ["chains.sbatch", "merge.sbatch"]
     assert len(SUBMIT) == 1
+    assert len(blocks(PAGE)) == len(SCRIPTS) + len(SUBMIT)
     for name, text in SCRIPTS.items():
         (tmp_path / name).write_text(text)
     rng = np.random.default_rng(1)

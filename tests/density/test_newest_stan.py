@@ -129,9 +129,19 @@ def by_program() -> dict[str, list[Posterior]]:
     """
     y = np.random.default_rng(3).normal(size=len(X))
     cauchy = {"N": len(y), "y": y.tolist(), "prior_only": 0, "save_log_lik": 0}
+    groups = {"J": len(y), "y": y.tolist(), "s": np.exp(y).tolist(), "mu_sd": 2, "tau_sd": 1}
+    groups |= {"prior_only": 0, "save_log_lik": 0}
+    mixture = {**cauchy, "K": 3, "mu_sd": 2.0, "log_sigma_sd": 0.5}
+    weighted = {**mixture, "theta": [0.5, 0.3, 0.2]}
     others = [
         Posterior(Program(STAN / "models" / "cauchy_location.stan"), cauchy),
         Posterior(Program(STAN / "models" / "cauchy_two_locations.stan"), cauchy),
+        Posterior(Program(STAN / "models" / "mixture_normals.stan"), weighted),
+        Posterior(Program(STAN / "models" / "mixture_normals_ordered.stan"), mixture),
+        *(
+            Posterior(Program(STAN / "models" / "group_means.stan"), groups | {"centred": centred})
+            for centred in (0, 1)
+        ),
         Posterior(Program(MODELS / "plain.stan"), {}),
         closed_form("normal"),
         closed_form("bernoulli"),

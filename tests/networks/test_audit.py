@@ -19,6 +19,7 @@ from manymodes.networks.constraints import admits
 from manymodes.networks.network import Network
 from manymodes.networks.symmetry import group_order
 from manymodes.report.audit_words import audit_text, side_by_side
+from pages import page
 from seeds import seeded
 from sentences import tells
 
@@ -469,14 +470,13 @@ def test_wrong_input_is_one_line(
     assert said in lines[0]
 
 
-# -------------------------------------------------------------------------- the README
+# -------------------------------------------------------------------------- the page
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("\n## What a constraint does\n")[1].split("\n## ")[0]
+SECTION = page("docs/constraints.md").split("\n## ")[0]
 
 
-def test_the_readme_shows_what_is_printed(
+def test_the_page_shows_what_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -493,7 +493,7 @@ def test_the_readme_shows_what_is_printed(
     assert [line for line in shown if line not in said] == []
 
 
-def test_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", SECTION, flags=re.DOTALL)
     exec(code, {})
     assert f"prints `{capsys.readouterr().out.strip()}`" in SECTION

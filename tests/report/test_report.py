@@ -27,6 +27,7 @@ from manymodes.report.names import measured
 from manymodes.report.opening import headline
 from manymodes.report.plots import (
     can_plot_predictions,
+    corner_names,
     function_colour,
     mode_colours,
     plot_corner,
@@ -449,6 +450,17 @@ def test_pictures_of_draws_use_all_chains_alike() -> None:
     assert seen == {mode for mode, share in enumerate(shares, start=1) if share > 0}
     stacked = predictive_pool(comparison)
     assert stacked.weights[:DRAWS].sum() == pytest.approx(1.0)
+
+
+def test_weights_that_differ_by_rounding_alone_are_not_drawn() -> None:
+    """Weights of length 1 with a single input are 1 up to rounding."""
+    comparison = make(nested=False)
+    rows = comparison.chains.rows.copy()
+    rows[..., 0] = np.where(rows[..., 0] > np.median(rows[..., 0]), 1.0, np.nextafter(1.0, 0.0))
+    drawn = replace(comparison, chains=replace(comparison.chains, rows=rows))
+    assert corner_names(comparison) == ("W[1,1]", "W[1,2]", "W[2,1]", "W[2,2]")
+    assert corner_names(drawn) == ("W[1,2]", "W[2,1]", "W[2,2]")
+    assert len(plot_corner(drawn).axes) == 9
 
 
 def test_rhat_that_is_endless_or_undefined_is_drawn() -> None:

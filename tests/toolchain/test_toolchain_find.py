@@ -371,6 +371,7 @@ def test_the_wheel_carries_what_stan_dir_expects() -> None:
     root = Path(__file__).parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert wheel["sources"] == {"python/manymodes": "manymodes", "stan": "manymodes/stan"}
+    assert wheel["sources"]["python/manymodes"] == "manymodes"
+    assert wheel["sources"]["stan"] == "manymodes/stan"
     assert set(wheel["only-include"]) == set(wheel["sources"])
     assert wheel["dev-mode-dirs"] == ["python"]  # an editable install copies no stan/

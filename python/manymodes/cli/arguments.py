@@ -40,13 +40,17 @@ class Parser(argparse.ArgumentParser):
             self.register("action", name, _Once)
         self._negative_number_matcher = _NEGATIVE  # also -1e3 and -inf are values
 
+    def complete(self) -> None:
+        """Add the arguments that wait until they are needed, once."""
+        if self._fill is not None:
+            fill, self._fill = self._fill, None
+            fill(self)
+
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """Parse arguments; complain of those that are left over where it is known of which."""
-        if self._fill is not None:
-            fill, self._fill = self._fill, None
-            fill(self)
+        self.complete()
         options = {name for action in self._actions for name in action.option_strings}
         if args is None:
             args = sys.argv[1:]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, redirect_stdout
 from io import StringIO
 
 from manymodes.errors import InputError
+from manymodes.wording import nearest, quoted
 
 _LESSON_OPTIONS = {
     *("command", "name", "notebook", "out", "seed", "resume", "overwrite", "quiet", "json"),
@@ -30,16 +31,22 @@ def list_studies(options: argparse.Namespace, studies: Mapping[str, str]) -> int
     return 0
 
 
-def lesson_command(options: argparse.Namespace) -> int:
-    """Run a lesson into ``--out``, or write its notebook."""
+def lesson_command(options: argparse.Namespace, studies: Iterable[str]) -> int:
+    """Run a lesson into ``--out``, or write its notebook; no other study has this name."""
     from manymodes.results.our_files import LESSON_PICTURE, REPORT, SUMMARY
     from manymodes.runtime.storage import refuse_existing, write_json
-    from manymodes.studies.lessons.catalogue import lesson_named
+    from manymodes.studies.lessons.catalogue import lessons
     from manymodes.studies.lessons.cells import notebook
     from manymodes.studies.lessons.lesson import Way
     from manymodes.studies.lessons.run import run_lesson
 
-    script = lesson_named(options.name)
+    known = lessons()
+    if options.name not in known:
+        meant = nearest(options.name, [*studies, *known])
+        raise InputError(
+            f"study: there is no {quoted(options.name)}{meant or '.'} 'manymodes study' lists them"
+        )
+    script = known[options.name]
     _refuse_settings(options)
     if options.notebook is not None:
         if options.out is not None:

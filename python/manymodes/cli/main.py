@@ -40,7 +40,6 @@ from manymodes.runtime.progress import end_line
 from manymodes.runtime.scratch import sweep, temporary_files_inside
 from manymodes.runtime.storage import json_text
 from manymodes.runtime.warning_log import warnings_as_lines
-from manymodes.wording import quoted
 
 if TYPE_CHECKING:
     from manymodes.studies.conduct import Effort
@@ -179,6 +178,7 @@ def _setup(options: argparse.Namespace) -> int:
 _STUDIES = {
     "xor": "Noisy XOR: chains and evidence, with and without the constraint",
     "xor-seeds": "How noisy XOR depends on the data seed and the noise",
+    "xor-gains": "What the whole of noisy XOR gains on test sets over its parts",
     "cauchy": "A Cauchy location with two modes: stacking and evidence disagree",
     "digits": "Handwritten digits: stacked chains of 1450 weights on held-out images",
     "fbm": "FBM's three problems with its priors, whose scales are sampled",
@@ -186,6 +186,7 @@ _STUDIES = {
 _STUDY_OPTIONS = {
     "xor": ("noise_sd", "data_seed"),
     "xor-seeds": ("data_seeds",),
+    "xor-gains": ("noise_sd", "data_seeds"),
     "cauchy": ("data_seed",),
     "digits": ("data_seed",),
     "fbm": ("data_seed",),
@@ -196,13 +197,8 @@ _STUDY_OPTIONS = {
 def _study(options: argparse.Namespace) -> int:
     if options.name is None:
         return list_studies(options, _STUDIES)
-    if options.name.startswith("lesson"):
-        return lesson_command(options)
     if options.name not in _STUDIES:
-        raise InputError(
-            f"study: there is no {quoted(options.name)}; there are {', '.join(_STUDIES)}, and the "
-            "lessons: 'manymodes study' lists them"
-        )
+        return lesson_command(options, _STUDIES)
     if options.notebook is not None:
         raise InputError(f"study {options.name}: has no --notebook: it is not a lesson")
     if options.out is None:
@@ -229,6 +225,7 @@ def _refuse_engine(options: argparse.Namespace) -> None:
     unused: dict[str, tuple[type[NutsSettings | PolyChordSettings], str, str]] = {
         "digits": (PolyChordSettings, "runs", "chains"),
         "fbm": (PolyChordSettings, "", "chains and tempering"),
+        "xor-gains": (PolyChordSettings, "", "chains and tempering"),
         "xor-seeds": (NutsSettings, "chains", "nested sampling"),
     }
     if options.name not in unused:
@@ -267,6 +264,18 @@ def _study_seeds(options: argparse.Namespace, given: dict[str, Any]) -> int:
     return 0
 
 
+def _study_gains(options: argparse.Namespace, given: dict[str, Any]) -> int:
+    from manymodes.studies.xor_gains import EFFORT, run_xor_gains
+    from manymodes.studies.xor_gains_words import gains_text
+
+    content = run_xor_gains(options.out, effort=_effort(options, EFFORT), **given)
+    if options.json:
+        print(json_text(content))
+    elif not options.quiet:
+        print(gains_text(content))
+    return 0
+
+
 def _study_digits(options: argparse.Namespace, given: dict[str, Any]) -> int:
     from manymodes.studies.digits import EFFORT, run_digits
     from manymodes.studies.digits_words import digits_text
@@ -301,6 +310,7 @@ _RUN_STUDY: dict[str, Callable[[argparse.Namespace, dict[str, Any]], int]] = {
     "xor": _study_of_both,
     "cauchy": _study_of_both,
     "xor-seeds": _study_seeds,
+    "xor-gains": _study_gains,
     "digits": _study_digits,
     "fbm": _study_fbm,
 }

@@ -89,22 +89,27 @@ def parser() -> argparse.ArgumentParser:
         "name",
         nargs="?",
         metavar="NAME",
-        help="xor, xor-seeds, cauchy, digits, fbm, or a lesson: lesson-1, lesson-2, and so on; "
-        "without a name, the list",
+        help="xor, xor-seeds, xor-gains, cauchy, digits, fbm, or a lesson: lesson-1, lesson-2, and "
+        "so on; without a name, the list",
     )
     study.add_argument(
         "--notebook",
         type=out_path,
         metavar="FILE",
-        help="of a lesson: do not run it, write its notebook",
+        help="of a lesson: write its notebook and run nothing (default: none)",
     )
     own = study.add_argument_group("of one study (default: what its module says)")
-    own.add_argument("--noise-sd", type=float, help="xor: standard deviation of the noise")
+    own.add_argument(
+        "--noise-sd", type=float, help="xor, xor-gains: standard deviation of the noise"
+    )
     own.add_argument(
         "--data-seed", type=seed, help="xor, cauchy, fbm: seed of the data; digits: of the split"
     )
     own.add_argument(
-        "--data-seeds", type=whole(1, 10_000), metavar="N", help="xor-seeds: seeds 1 to N"
+        "--data-seeds",
+        type=whole(1, 10_000),
+        metavar="N",
+        help="xor-seeds, xor-gains: seeds 1 to N",
     )
     add_likelihood(study)
     add_nuts(study, None)

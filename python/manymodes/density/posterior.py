@@ -306,7 +306,7 @@ class Posterior(Shown):
 
     @cached_property
     def exported_names(self) -> dict[str, str]:
-        """The name of each variable in files and trees (see `density.labels`)."""
+        """The name of each variable in files and trees (see ``manymodes.density.labels``)."""
         return exported_names(self.variables)
 
     @cached_property

@@ -137,7 +137,7 @@ class Program(Shown):
         """The program and all its includes, by name; our earlier files have today's text.
 
         Files from other places have names of their own, in the includes too: see
-        `manymodes.density.program_files`.
+        ``manymodes.density.program_files``.
         """
         return self._files.texts
 

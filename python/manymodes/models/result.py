@@ -113,7 +113,7 @@ class ModelComparison(Shown):
         The terms behind the scores (nats), models as in ``models``; columns of NaN where they
         are not known. Stacking weights are those of ``manymodes.stack(loo_terms)``.
     notes : tuple of Note
-        What was checked, and what was taken for granted; see `manymodes.models.remarks`.
+        What was checked, and what was taken for granted; see ``manymodes.models.remarks``.
     cautions : tuple of Caution
         What casts doubt on the figures. `manymodes.models_text` has words for both.
 

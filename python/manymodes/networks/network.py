@@ -109,7 +109,7 @@ class Network(Shown):
         with this standard deviation, and for the weights from input m with a sampled one,
         half-Student-t with 4 degrees of freedom and this scale. Or priors by group, such as
         ``ih=0.05:0.5 bh=0.05:0.5 ho=x0.05:0.5 bo=100 noise=0.05:0.5``, or a preset, ``fbm`` or
-        ``scaled``, as `manymodes.networks.group_priors` defines them.
+        ``scaled``, as ``manymodes.networks.group_priors`` defines them.
     constraint : str
         The condition on the hidden layers; the prior is that of ``none``, restricted to the
         region and renormalised.
@@ -147,7 +147,7 @@ class Network(Shown):
         least 20 observations for each weight.
     active : str or None
         Prior of the number of active units, which are the first units of the one hidden layer:
-        ``geometric:ALPHA`` or ``uniform``, as `manymodes.networks.variable_size.ActivePrior`
+        ``geometric:ALPHA`` or ``uniform``, as ``manymodes.networks.variable_size.ActivePrior``
         defines them. With None all units are active.
 
     Raises
@@ -472,7 +472,7 @@ class Network(Shown):
         Returns
         -------
         bool
-            `centred`, or, if it is None, whether there are 20 rows or more for each parameter.
+            ``centred``, or, if it is None, whether there are 20 rows or more for each parameter.
 
         Examples
         --------

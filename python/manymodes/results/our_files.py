@@ -46,7 +46,9 @@ _RESULTS = (
     SUMMARY, REPORT, CHECKS, CERTIFICATE, RECORD, CHAINS, STACKED, NESTED, NESTED_TREE, TEMPERED,
     LOG,
 )  # fmt: skip
-_OF_STUDIES = (SETTINGS, "xor_seeds.json", "modes.json", LESSON_PICTURE)
+_OF_STUDIES = (
+    SETTINGS, "xor_seeds.json", "xor_gains.json", "xor_gains.png", "modes.json", LESSON_PICTURE
+)  # fmt: skip
 _OF_POSTERIOR = (
     DESCRIBED, "data.json", "table.json", "held_out.npz", "holdout.csv", "holdout.parquet"
 )  # fmt: skip
@@ -63,7 +65,7 @@ _DRAWS = {
 _FOLDERS = {POSTERIOR, "checks", *_ENGINES}
 _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
 _LOCKS = (".chains.lock", ".nested.lock", ".tempered.lock")
-_PARTS = re.compile(r"full|constrained|sd-\d\.\d{4}-seed-\d{3,}")
+_PARTS = re.compile(r"full|constrained|(sd-\d\.\d{4}-)?seed-\d{3,}")
 """The names of the folders of posteriors in studies."""
 _TRACEBACKS = re.compile(r"traceback-\d{8}-\d{6}-\d+(-\d+)?\.txt")
 _MOST_NAMED = 5
@@ -121,14 +123,19 @@ def _run_files(folder: Path) -> Iterator[Path]:
 def _study_files(folder: Path) -> Iterator[Path]:
     """Yield the existing files of a study: its own files, and those of its posteriors."""
     yield from _present(folder, _OF_STUDIES)
-    named = _content(folder / SETTINGS).get("posteriors")
-    named = named if isinstance(named, list) else []
+    named = _of_lesson(folder)
     for part in sorted(folder.iterdir()) if folder.is_dir() else ():
         ours = _PARTS.fullmatch(part.name) or part.name in named
         if ours and part.is_dir() and not part.is_symlink():
             for one in (part, part / "full", part / "constrained"):
                 yield from _run_files(one)
-                yield from _present(one, ("modes.json", _LOCK))
+                yield from _present(one, ("modes.json", "scores.json", _LOCK))
+
+
+def _of_lesson(folder: Path) -> set[str]:
+    """Return the names of the folders of posteriors that a lesson began with."""
+    named = _content(folder / SETTINGS).get("posteriors")
+    return {one for one in named if isinstance(one, str)} if isinstance(named, list) else set()
 
 
 def posterior_files(folder: Path) -> Iterator[Path]:
@@ -290,8 +297,9 @@ def _refuse_others(folder: Path, reads: Sequence[Path]) -> None:
     """Refuse to empty a directory that holds a visible file or folder that is not a result."""
     read = {path.resolve() for path in reads}
     read |= {above for path in read for above in path.parents}
+    names = {*_RESULTS, *_OF_STUDIES, *_FOLDERS, *_of_lesson(folder)}
     for entry in sorted(folder.iterdir()):
-        ours = entry.name in {*_RESULTS, *_OF_STUDIES, *_FOLDERS} or _PARTS.fullmatch(entry.name)
+        ours = entry.name in names or _PARTS.fullmatch(entry.name)
         ours = ours or _TRACEBACKS.fullmatch(entry.name)
         if not (ours or entry.name[0] == "." or entry.resolve() in read):
             raise InputError(

@@ -61,7 +61,7 @@ def stack_draws(
         `Network.predict`: a rate is for an exposure of 1), in single precision if this can hold
         it. Without ``X`` it is left out if it would hold more than 50 million values, and the
         attribute ``predictions`` says so. Group ``posterior_predictive``, for a network's
-        posterior: ``y``, outcomes drawn at the rows of the data, for `arviz_plots.plot_ppc_dist`;
+        posterior: ``y``, outcomes drawn at the rows of the data, for ``arviz_plots.plot_ppc_dist``;
         ``y`` of the group ``observed_data`` is what they are compared with. It has the same limit,
         and is left out where the size of the network varies. Group ``weights``: ``weight`` of
         each source chain.

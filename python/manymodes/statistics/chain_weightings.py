@@ -150,11 +150,11 @@ def weighings(
     ----------
     lpd
         Log predictive density of each observation under each chain, shape (N, K), nats, as in
-        `manymodes.statistics.stacking.stack`.
+        `manymodes.stack`.
     groups
         Chains that are pooled before they are weighed; by default each is weighed on its own.
     stacking
-        The result of `stack` for these densities, pooled by groups, if it is known.
+        The result of `manymodes.stack` for these densities, pooled by groups, if it is known.
     evidence
         Weight of each chain by evidence, shape (K,), adding up to 1: `mode_evidence_weights`.
     shares
@@ -176,7 +176,7 @@ def weighings(
     Raises
     ------
     InputError
-        As `stack` and `weight_errors`; `folds` or N is less than 2; `evidence` does not fit or
+        As ``stack`` and ``weight_errors``; `folds` or N is less than 2; `evidence` does not fit or
         is not a set of probabilities.
 
     Notes

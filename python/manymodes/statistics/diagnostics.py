@@ -381,7 +381,7 @@ def rolling_insertion_p(indexes: ArrayLike, nlive: ArrayLike, *, chunk: int | No
     Raises
     ------
     InputError
-        As `insertion_p`, and if `chunk` < 1.
+        As `insertion_p`, and if ``chunk`` < 1.
 
     Notes
     -----

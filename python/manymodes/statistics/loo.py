@@ -173,7 +173,7 @@ def psis_weights(log_ratios: ArrayLike, *, r_eff: ArrayLike = 1.0) -> tuple[Floa
     Raises
     ------
     InputError
-        As `psis_loo`.
+        As `manymodes.psis_loo`.
 
     Notes
     -----

@@ -199,7 +199,7 @@ def weight_errors(
     Parameters
     ----------
     lpd
-        As in `stack`, shape (N, K), nats.
+        As in `manymodes.stack`, shape (N, K), nats.
     groups
         Share of each chain that belongs to each group (mode), shape (K, G), rows adding up to
         1: one 1 in a row for a chain that stayed in its mode, its occupancies for one that
@@ -207,12 +207,12 @@ def weight_errors(
     n_boot
         Number of replications.
     lam, tol
-        As in `stack`.
+        As in `manymodes.stack`.
     rng
         Source of randomness.
     rescored
         Returns `lpd` as other draws of the posterior might have given it, so that replications
-        scatter by Monte Carlo error too (`manymodes.statistics.pooled.Groups.rescored`).
+        scatter by Monte Carlo error too (``manymodes.statistics.pooled``).
 
     Returns
     -------
@@ -222,17 +222,17 @@ def weight_errors(
     Raises
     ------
     InputError
-        As `stack`, and if `groups` does not fit or is not a matrix of shares, or `n_boot` < 2.
+        As ``stack``, and if `groups` does not fit or is not a matrix of shares, or `n_boot` < 2.
 
     Notes
     -----
     Each replication weights the observations by N times a draw from Dirichlet(1, ..., 1) (Rubin
     1981) and stacks anew. An interior-point method gains nothing from starting at the weights of
-    the whole data set, so each replication costs what `stack` costs.
+    the whole data set, so each replication costs what ``stack`` costs.
 
     In large problems (a product of N, K and the smaller of the two from 1e8) each replication
     stacks a subset of chains, and chains that would improve the score are added. Its score is
-    within max(K (lam - 1), tol) of the best that any weights reach, the bound that `stack` gives
+    within max(K (lam - 1), tol) of the best that any weights reach, the bound that ``stack`` gives
     for its own score, and chains that it does not need have no weight. The sums by group stay the
     same, but the replications do not show how equal chains share a weight.
 
@@ -277,7 +277,7 @@ def pseudo_bma_plus(lpd: ArrayLike, *, n_boot: int = 1000, rng: np.random.Genera
     Parameters
     ----------
     lpd
-        As in `stack`, shape (N, K), nats.
+        As in `manymodes.stack`, shape (N, K), nats.
     n_boot
         Number of Bayesian bootstrap replications over observations.
     rng

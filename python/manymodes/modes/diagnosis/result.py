@@ -144,10 +144,10 @@ def diagnose(
         A comparison with chains.
     superchains : int, optional
         How many chains share each start: chains g M to g M + M - 1 are a superchain of M. By
-        default the number of the run (`Chains.superchain`).
+        default the number of the run (``Chains.superchain``).
     max_treedepth : int, optional
         The sampler's largest tree depth, at which a trajectory is cut off. By default that of the
-        run (`Chains.max_treedepth`).
+        run (``Chains.max_treedepth``).
     threads : int, optional
         Columns processed at once; by default the number of cores.
 

@@ -36,6 +36,7 @@ _POINTS = 1000
 _FEW_POINTS = 500
 _MOSTLY = 0.5
 _BINS = 30
+_ROUNDING = 1e-9  # of the largest value
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,12 @@ def corner_names(comparison: Comparison) -> tuple[str, ...]:
     another program.
     """
     columns = _finite_draws(comparison).columns
-    return tuple([name for name, values in columns.items() if np.ptp(values) > 0][:MOST_COLUMNS])
+    return tuple([name for name, values in columns.items() if _varies(values)][:MOST_COLUMNS])
+
+
+def _varies(values: FloatArray) -> bool:
+    """Whether values differ by more than rounding, as weights of length 1 do not."""
+    return bool(np.ptp(values) > _ROUNDING * np.abs(values).max())
 
 
 def _finite_draws(comparison: Comparison, points: int = _POINTS) -> _Draws:
@@ -229,7 +235,7 @@ def plot_draws(comparison: Comparison, function: FunctionSummary | None = None) 
         No parameter has finite draws.
     """
     draws = _finite_draws(comparison)
-    moving = [name for name, values in draws.columns.items() if np.ptp(values) > 0]
+    moving = [name for name, values in draws.columns.items() if _varies(values)]
     if not moving:
         raise InputError("comparison: no parameter has finite draws")
     names = sorted(sorted(moving, key=draws.told_apart, reverse=True)[:2], key=moving.index)

@@ -220,8 +220,8 @@ class Nested(Integral, Shown):
 
         Volumes alone assume that every point is a fair draw within its contour. If slices are too
         short for this, or if runs lose modes, independent runs scatter more than volumes say. How
-        much more is estimated by `statistics.scatter`. Such runs are also low: what is unbiased is
-        their mean evidence, not its logarithm, so that half of the excess variance of one run
+        much more is estimated by ``statistics.scatter``. Such runs are also low: what is unbiased
+        is their mean evidence, not its logarithm, so that half of the excess variance of one run
         (nats), which the logarithm lacks on average, is part of the error.
         """
         if self.is_endless:

@@ -36,7 +36,7 @@ from manymodes.results.run_directory import (
 from manymodes.runtime.seeds import check_seed
 from manymodes.runtime.storage import atomic, claim, write_json
 from manymodes.studies.lessons.catalogue import Script, lesson_named
-from manymodes.studies.lessons.number import Number
+from manymodes.studies.lessons.number import Number, numbers_table
 from manymodes.toolchain import find, require
 
 OUT = "MANYMODES_LESSON_OUT"
@@ -120,6 +120,7 @@ class Lesson:
         self._posteriors = posteriors
         self._picture: tuple[Figure, str] | None = None
         require("cmdstan", "bridge", "compiler")
+        self._held.enter_context(rc_context({**STYLE, "text.parse_math": True}))
         if self.out is not None:
             self._held.enter_context(run_directory(self.out, overwrite=way.overwrite))
             settings = {"lesson": number, "seed": self.seed, "posteriors": list(posteriors)}
@@ -151,9 +152,8 @@ class Lesson:
 
     def figure(self, columns: int = 1, width: float = 7.5, height: float = 3.0) -> tuple[Any, Any]:
         """Return a figure in the project's style, and its axes: one, or an array of columns."""
-        with rc_context(STYLE):
-            figure = new_figure(height, width)
-            return figure, figure.subplots(1, columns)
+        figure = new_figure(height, width)
+        return figure, figure.subplots(1, columns)
 
     def show(self, figure: Figure, caption: str) -> None:
         """Take a figure as the lesson's picture: show it in a notebook, keep it with the results.
@@ -235,15 +235,14 @@ class Lesson:
             out / REPORT,
             comparisons,
             title=f"Lesson {self.script.number}. {self.script.title}",
-            introduction=_plain(self.script.question),
             settings={"lesson": self.script.number, "seed": self.seed},
             toolchain=find().as_dict(),
             diagnoses=diagnoses,
             lead=Section(
                 "lesson",
                 "",
-                (_plain(self.script.question), *map(str, (number, *self.further))),
-                parts=(picture(figure, caption, caption),),
+                (_plain(self.script.question),),
+                parts=(numbers_table(number, *self.further), picture(figure, caption, caption)),
             ),
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from manymodes.errors import InputError
+from manymodes.report import Table
 
 FAR = 4.0
 """How many standard errors the number may be from what is expected."""
@@ -60,18 +61,25 @@ class Number:
 
     def __str__(self) -> str:
         """Say the estimate, its error and what it should be, in one line."""
-        said = f"{self.what}: {self._shown(self.value, self.sd)}"
-        should = [
-            f"{word} {self._shown(bound)}"
-            for word, bound in (
-                ("expected", self.expected),
-                ("above", self.above),
-                ("below", self.below),
-            )
-            if bound is not None
-        ]
-        verdict = "agrees" if self.agrees else "DOES NOT AGREE"
-        return f"{said} ({', '.join(should)}: {verdict})"
+        return f"{self.what}: {self.measured} ({self.should}: {self.verdict})"
+
+    @property
+    def measured(self) -> str:
+        """The estimate and its error."""
+        return self._shown(self.value, self.sd)
+
+    @property
+    def should(self) -> str:
+        """What it should be."""
+        asked = {"expected": self.expected, "above": self.above, "below": self.below}
+        return ", ".join(
+            f"{word} {self._shown(bound)}" for word, bound in asked.items() if bound is not None
+        )
+
+    @property
+    def verdict(self) -> str:
+        """Whether the estimate is what it should be, in words."""
+        return "agrees" if self.agrees else "DOES NOT AGREE"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, for ``summary.json``."""
@@ -92,6 +100,12 @@ class Number:
             return f"{factor * value:.4g}{unit}"
         digits = _digits(factor * sd)
         return f"{factor * value:.{digits}f} ± {factor * sd:.{digits}f}{unit}"
+
+
+def numbers_table(*numbers: Number) -> Table:
+    """Return numbers as a table of the report."""
+    rows = tuple((one.what, one.measured, one.should, one.verdict) for one in numbers)
+    return Table("The numbers", ("Number", "Measured", "Should be", ""), rows)
 
 
 def _digits(sd: float) -> int:
