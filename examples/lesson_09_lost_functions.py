@@ -82,10 +82,10 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # We take functions at random from the prior, list all eight copies of each, and ask of each
     # copy whether the constraint admits it.
     #
-    # No function has two copies in the region. (The proof is in `mm.audit`.) So the share of
-    # functions that are kept is eight times the share of the prior that is in the region. For
-    # uniform weights this share is $23/288$. Eight times this is $23/36$, which is less than 1:
-    # a share of $13/36$ of the functions has no copy left.
+    # No function has two copies in the region (`mm.audit(network("pd-skew")).why` is a proof). So
+    # the share of functions that are kept is eight times the share of the prior that is in the
+    # region. For uniform weights this share is $23/288$. Eight times this is $23/36$, which is
+    # less than 1: a share of $13/36$ of the functions has no copy left.
 
     # %%
     def admitted(W: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
         return 8 * (3 * order[..., 0] + order[..., 1]) + signs
 
     chains = mm.run_chains(
-        posterior, chains=96, nuts=mm.NutsSettings(warmup=100, draws=50), **lesson.at("network")
+        posterior, chains=96, nuts=mm.NutsSettings(warmup=100, draws=100), **lesson.at("network")
     )
     copies = copy_of({name: one[:, -1] for name, one in chains.variables().items()})
     few = len(set(copies[:16].tolist()))
