@@ -41,7 +41,6 @@ def model(y: np.ndarray, name: str) -> mm.Posterior:
         "J": CLINICS,
         "y": y.tolist(),
         "s": [1.0] * CLINICS,
-        "mu_sd": MU_SD,
         "tau_sd": TAU_SD,
         "centred": int(name == "centred"),
         "prior_only": 0,
