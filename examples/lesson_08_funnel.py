@@ -264,7 +264,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
             f"relative error of P(tau < {SMALL}) from four non-centred chains",
             error,
             sd,
-            below=0.2,
+            below=0.25,
         )
     )
     print(f"R-hat of log tau: {float(rhat(np.log(free.variables()['tau']))):.3f}")
