@@ -41,7 +41,6 @@ def model(y: np.ndarray, name: str) -> mm.Posterior:
         "J": CLINICS,
         "y": y.tolist(),
         "s": [1.0] * CLINICS,
-        "mu_sd": MU_SD,
         "tau_sd": TAU_SD,
         "centred": int(name == "centred"),
         "prior_only": 0,
@@ -265,7 +264,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
             f"relative error of P(tau < {SMALL}) from four non-centred chains",
             error,
             sd,
-            below=0.2,
+            below=0.25,
         )
     )
     print(f"R-hat of log tau: {float(rhat(np.log(free.variables()['tau']))):.3f}")

@@ -3,11 +3,14 @@
 // Rubin (1981). The parameters are the means (centred), or their distances
 // from mu in units of tau (not centred): the same model either way.
 // target +=, not ~: an evidence needs the constants that CmdStan drops from ~.
+// priors.stanfunctions says why they are terms of their own.
+functions {
+  #include priors.stanfunctions
+}
 data {
   int<lower=1> J; // groups
   vector[J] y; // estimate of the mean of each group
   vector<lower=0>[J] s; // its standard error
-  real<lower=0> mu_sd; // prior standard deviation of mu
   real<lower=0> tau_sd; // scale of the half-normal prior of tau
   int<lower=0, upper=1> centred; // 1: z are the means, 0: (means - mu) / tau
   int<lower=0, upper=1> prior_only; // 1: leave the likelihood out
@@ -27,12 +30,17 @@ transformed parameters {
   }
 }
 model {
-  target += normal_lpdf(mu | 0, mu_sd);
-  target += normal_lpdf(tau | 0, tau_sd) - normal_lccdf(0 | 0, tau_sd);
+  // Prior: constants of the family, then the terms with the scale.
+  target += prior_constant(1, normal_prior());
+  target += positive_prior_constant(1, normal_prior());
+  target += prior_kernel([mu]', normal_prior(), 5, 1);
+  target += prior_kernel([tau]', normal_prior(), tau_sd, 1);
+  target += prior_constant(J, normal_prior());
   if (centred) {
-    target += normal_lpdf(z | mu, tau);
+    target += prior_kernel((z - mu) / tau, normal_prior(), 1, 1);
+    target += -J * log(tau); // Jacobian of (z - mu) / tau
   } else {
-    target += std_normal_lpdf(z);
+    target += prior_kernel(z, normal_prior(), 1, 1);
   }
   if (!prior_only) {
     target += normal_lpdf(y | theta, s);

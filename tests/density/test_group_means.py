@@ -14,7 +14,7 @@ from seeds import seeded
 
 pytestmark = needs_tools
 
-MU_SD, TAU_SD = 3.0, 1.5
+MU_SD, TAU_SD = 5.0, 1.5
 Y = np.array([-2.1, 0.3, 0.4, 1.7])
 S = np.array([0.5, 1.0, 2.0, 0.7])
 
@@ -24,7 +24,6 @@ def posterior(*, centred: bool, prior_only: bool = False) -> Posterior:
         "J": len(Y),
         "y": Y.tolist(),
         "s": S.tolist(),
-        "mu_sd": MU_SD,
         "tau_sd": TAU_SD,
         "centred": int(centred),
         "prior_only": int(prior_only),

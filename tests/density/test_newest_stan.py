@@ -143,7 +143,7 @@ def by_program() -> dict[str, list[Posterior]]:
     """
     y = np.random.default_rng(3).normal(size=len(X))
     cauchy = {"N": len(y), "y": y.tolist(), "prior_only": 0, "save_log_lik": 0}
-    groups = {"J": len(y), "y": y.tolist(), "s": np.exp(y).tolist(), "mu_sd": 2, "tau_sd": 1}
+    groups = {"J": len(y), "y": y.tolist(), "s": np.exp(y).tolist(), "tau_sd": 1}
     groups |= {"prior_only": 0, "save_log_lik": 0}
     others = [
         Posterior(Program(STAN / "models" / "cauchy_location.stan"), cauchy),
