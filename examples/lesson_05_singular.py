@@ -55,8 +55,8 @@ def log_evidence(counts: np.ndarray) -> np.ndarray:
         middle = np.exp((edges[1:] + edges[:-1]) / 2)
         return middle, np.log(middle * (edges[1] - edges[0]))
 
-    p, log_p = cells(1e-6, 1, 80)
-    mu, log_mu = cells(1e-5, 8, 80)
+    p, log_p = cells(1e-6, 1, 48)
+    mu, log_mu = cells(1e-5, 8, 48)
     log_mu += norm.logpdf(mu, 0, 2)
     room = (log_p[:, None] + log_mu)[..., None]
     both = [logsumexp(gains(p, sign * mu, counts) + room, axis=(0, 1)) for sign in (-1, 1)]
