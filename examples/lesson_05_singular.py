@@ -171,7 +171,9 @@ if __name__ == "__main__":  # the workers that sample chains import this file
             expected=0.5,
         )
     )
-    tempered = mm.run_tempered(posterior, rounds=9, max_rounds=9, **lesson.at("free"))
+    tempered = mm.run_tempered(
+        posterior, rounds=8, max_rounds=8, target_sd=0.2, **lesson.at("free")
+    )
     found = mm.compare(posterior, chains=chains, tempered=tempered, **lesson.kept("free"))
     log_z0 = float(norm.logpdf(y).sum())
     lesson.note(
