@@ -33,7 +33,8 @@ CHANCES = norm.pdf(VALUES) / norm.pdf(VALUES).sum()
 def admixture(y: np.ndarray, least: float = -np.inf) -> mm.Posterior:
     """Return the posterior given results, with locations above the least."""
     data = {"N": len(y), "y": y.tolist(), "mu_least": least, "prior_only": 0, "save_log_lik": 0}
-    return mm.Posterior(mm.Program(stan_dir() / "models" / "mixture_admixture.stan"), data)
+    program = mm.Program(stan_dir() / "models" / "mixture_admixture.stan")
+    return mm.Posterior(program, data, "admixture")
 
 
 def counted(y: np.ndarray) -> np.ndarray:
@@ -55,8 +56,8 @@ def log_evidence(counts: np.ndarray) -> np.ndarray:
         middle = np.exp((edges[1:] + edges[:-1]) / 2)
         return middle, np.log(middle * (edges[1] - edges[0]))
 
-    p, log_p = cells(1e-6, 1, 80)
-    mu, log_mu = cells(1e-5, 8, 80)
+    p, log_p = cells(1e-6, 1, 48)
+    mu, log_mu = cells(1e-5, 8, 48)
     log_mu += norm.logpdf(mu, 0, 2)
     room = (log_p[:, None] + log_mu)[..., None]
     both = [logsumexp(gains(p, sign * mu, counts) + room, axis=(0, 1)) for sign in (-1, 1)]
@@ -170,7 +171,9 @@ if __name__ == "__main__":  # the workers that sample chains import this file
             expected=0.5,
         )
     )
-    tempered = mm.run_tempered(posterior, rounds=9, max_rounds=9, **lesson.at("free"))
+    tempered = mm.run_tempered(
+        posterior, rounds=8, max_rounds=8, target_sd=0.2, **lesson.at("free")
+    )
     found = mm.compare(posterior, chains=chains, tempered=tempered, **lesson.kept("free"))
     log_z0 = float(norm.logpdf(y).sum())
     lesson.note(
@@ -224,6 +227,13 @@ if __name__ == "__main__":  # the workers that sample chains import this file
         "ordered, effect above 0",
         mm.run_chains(admixture(y, 0.0), chains=8, nuts=nuts, seed=lesson.seed, quiet=True),
     )
+    lesson.note(
+        Number(
+            "log of effective draws per step: ordered, over the drug helps some",
+            *log_ratio(ordered, regular),
+            below=np.log(0.5),
+        )
+    )
 
     # %% [markdown]
     # *Smaller steps.* Stan warns of divergences, and advises to raise `adapt_delta`. Smaller
@@ -232,9 +242,16 @@ if __name__ == "__main__":  # the workers that sample chains import this file
 
     # %%
     smaller = mm.NutsSettings(warmup=300, draws=400, adapt_delta=0.99)
-    described(
+    careful = described(
         "adapt_delta 0.99       ",
         mm.run_chains(posterior, chains=8, nuts=smaller, seed=lesson.seed, quiet=True),
+    )
+    lesson.note(
+        Number(
+            "log of effective draws per step: adapt_delta 0.99, over the drug helps some",
+            *log_ratio(careful, regular),
+            below=np.log(0.5),
+        )
     )
 
     # %% [markdown]
