@@ -24,6 +24,8 @@ from typing import Any
 import nbformat
 from filelock import FileLock
 from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+from zmq import ZMQError
 
 from manymodes.runtime.stan_files import stan_dir
 from manymodes.studies.lessons.catalogue import Script, lesson_named, lessons
@@ -34,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "lessons"
 _PACKAGE = ROOT / "python" / "manymodes"
 _SECONDS = 1200  # that one cell may take on a busy machine
+_TRIES = 2  # a kernel's port may be taken while it starts
 _FILES = {"picture.png": "figure.png", "report.html": "report.html", "summary.json": "summary.json"}
 
 
@@ -55,27 +58,40 @@ def _run(script: Script, folder: Path) -> None:
     """Run a lesson's notebook in a folder of its own, and keep what it made."""
     empty = json.dumps(notebook(script.cells), indent=1)
     (folder / "notebook-empty.ipynb").write_text(empty, encoding="utf-8")
-    filled = nbformat.reads(empty, as_version=4)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix=f"{script.name}-") as place:
-        run = Path(place) / "run"
-        client = NotebookClient(
-            filled,
-            timeout=_SECONDS,
-            kernel_name="python3",
-            resources={"metadata": {"path": place}},
-            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
-        )
-        with _environment(OUT, str(run)):
-            client.execute()
-        for made, name in _FILES.items():
-            shutil.copyfile(run / made, folder / name)
+    for left in reversed(range(_TRIES)):
+        with tempfile.TemporaryDirectory(prefix=f"{script.name}-") as place:
+            run = Path(place) / "run"
+            filled = nbformat.reads(empty, as_version=4)
+            try:
+                _execute(filled, place, run)
+            except (DeadKernelError, ZMQError) as error:
+                if not left:
+                    raise
+                print(f"{script.name}: its kernel was lost ({error}): once more", flush=True)
+                continue
+            for made, name in _FILES.items():
+                shutil.copyfile(run / made, folder / name)
+            break
     for cell in filled.cells:
         cell.metadata.pop("execution", None)  # the time of day
         if cell.cell_type == "code":  # warnings of packages name paths of this machine
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
     nbformat.write(filled, folder / "notebook.ipynb")
     print(f"{script.name}: {script.title} [{time.monotonic() - started:.0f} s]", flush=True)
+
+
+def _execute(filled: nbformat.NotebookNode, place: str, run: Path) -> None:
+    """Run a notebook in a folder; its lesson keeps its results in the folder `run`."""
+    client = NotebookClient(
+        filled,
+        timeout=_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": place}},
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
+    )
+    with _environment(OUT, str(run)):
+        client.execute()
 
 
 class _environment:
