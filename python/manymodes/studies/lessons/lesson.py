@@ -176,10 +176,19 @@ class Lesson:
             _display("Image", data=data.getvalue(), width=width, alt=caption)
 
     def program(self, posterior: Posterior) -> None:
-        """Show the Stan program of a posterior in a notebook; a script's results hold it anyway."""
-        text = posterior.program.sources[posterior.program.stan_file.name]
-        if _in_notebook():
-            _display("Markdown", data=f"```stan\n{text.strip()}\n```")
+        """Show the Stan program of a posterior in a notebook, with the files that it includes.
+
+        A script shows nothing: its results hold the program anyway.
+        """
+        if not _in_notebook():
+            return
+        sources = dict(posterior.program.sources)
+        _display("Markdown", data=_fenced(sources.pop(posterior.program.stan_file.name)))
+        if sources:
+            parts = (f"`{name}`\n\n{_fenced(text)}" for name, text in sources.items())
+            names = ", ".join(sources)
+            folded = f"<details><summary>What it includes: {names}</summary>"
+            _display("Markdown", data="\n\n".join([folded, *parts, "</details>"]))
 
     def settle(self, number: Number) -> None:
         """Take the number that settles the lesson, and say it."""
@@ -277,6 +286,11 @@ def _display(kind: str, **content: Any) -> None:
     """Show something in a notebook."""
     shown: Any = importlib.import_module("IPython.display")
     shown.display(getattr(shown, kind)(**content))
+
+
+def _fenced(program: str) -> str:
+    """Return a Stan program as a block of code in Markdown."""
+    return f"```stan\n{program.strip()}\n```"
 
 
 def _plain(markdown: str) -> str:
