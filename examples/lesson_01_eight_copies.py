@@ -71,16 +71,17 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # Two moves leave the function $p(x)$ as it is. We can exchange the two units. And tanh is
     # odd, so that we can turn the signs of $w_j$, $b_j$ and $v_j$ of one unit, all three at once.
     # There are $2!$ orders and $2^2$ choices of signs: $2! \cdot 2^2 = 8$ sets of weights for one
-    # function. The prior is the same for all of them, and so is the likelihood. Every mode
-    # therefore comes eight times, and each copy holds exactly $1/8 = 12.5\,\%$ of the
-    # probability.
+    # function. The prior is the same for all of them, and so is the likelihood. A mode therefore
+    # comes eight times (unless its two units are equal up to signs, or one of them is zero), and
+    # all eight hold the same probability.
     #
-    # A set with one member of every family of copies is called a *fundamental domain*. One of
-    # them is easy to see here. The probability rises at the lower dose and falls at the upper
-    # one, so that, with positive $v$, one unit has a positive input weight and the other a
-    # negative one: take $v_1 > 0$, $v_2 > 0$ and $w_1 < w_2$. Tempering moves between the copies,
-    # so that we can count how many of its draws lie in that set. Chains cannot tell us: each
-    # stays in the copy where it started.
+    # A set with one member of every family of copies is called a *fundamental domain*. It holds
+    # exactly $1/8 = 12.5\,\%$ of the probability. One of them is easy to see here. The curve
+    # rises at the lower dose and falls at the upper one, so that, with positive $v$, one unit has
+    # a positive input weight and the other a negative one: take $v_1 > 0$, $v_2 > 0$ and
+    # $w_1 < w_2$. Tempering moves between the copies, so that we can count how many of its draws
+    # lie in that set. Chains cannot tell us: most of them stay in one copy, and the others change
+    # it only a few times.
 
     # %%
     def one_copy(draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -127,15 +128,16 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     axes[0].set_ylabel("input weight of unit 2")
     lesson.show(
         figure,
-        "The input weights of both units in sixteen chains, one colour for each chain. Left: as "
-        "they were sampled. Right: the copy of each draw with positive outgoing weights and "
-        "increasing input weights.",
+        "The input weights of both units in sixteen chains. A chain has one colour; there are "
+        "ten colours, so that some serve two chains. Left: as they were sampled. Right: the copy "
+        "of each draw with positive outgoing weights and increasing input weights.",
     )
 
     # %% [markdown]
     # ## The fix that fails
     #
-    # *Longer chains.* Chains that run three times as long do not leave their copies either.
+    # *Longer chains.* With three times as many draws, chains still change copies far too seldom.
+    # R-hat stays far above 1.01.
 
     # %%
     longer = mm.run_chains(
@@ -146,9 +148,9 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %% [markdown]
     # *A wall through the mode.* The constraint `ordered-signed` asks for positive outgoing
     # weights and for increasing **biases**. That is a fundamental domain too, and the evidence
-    # proves it: with the prior multiplied by 8 on the domain, log_z is what it was. But in this
-    # posterior the two biases are nearly equal. The wall $b_1 = b_2$ goes through the mode, a
-    # chain that begins on one side of it hardly comes to the other, and R-hat stays bad.
+    # agrees: with the prior multiplied by 8 on the domain, log_z is what it was. But in this
+    # posterior the two biases are often nearly equal. The wall $b_1 = b_2$ goes through the mode,
+    # a chain that begins on one side of it hardly comes to the other, and R-hat stays bad.
 
     # %%
     constrained = mm.Posterior.from_network(network("ordered-signed"), X, y, "ordered-signed")

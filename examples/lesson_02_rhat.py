@@ -89,7 +89,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
 
     # %% [markdown]
     # R-hat is right: the chains are in different copies of one function, and the weights have
-    # different values in each. It never becomes better with longer chains.
+    # different values in each. Longer chains hardly help: chains seldom change their copy.
     #
     # ## Why R-hat of a weight says little
     #
@@ -114,7 +114,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # *Canonical weight space* has one copy of each draw, here the one with positive $v$ and
     # increasing $b$. The chains agree there as well: nothing but the copy set them apart.
     #
-    # Now the proof that R-hat of a weight is about labels. Replace every draw by a **random copy
+    # Now see that R-hat of a weight is about labels. Replace every draw by a **random copy
     # of itself**: put its units in a random order, and turn the signs of random units. The
     # posterior does not change, since all copies have the same density. So these are valid moves;
     # a sampler may make them after every step.
@@ -173,6 +173,9 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     print(f"sixteen units, largest R-hat of a prediction: {worst(predicted_by_many):.2f}")
 
     # %% [markdown]
+    # The predictions of both networks agree. R-hat of the weights was hopeless for the small one
+    # and fine for the large one. So it did not tell us, in either case.
+    #
     # *One threshold for all.* R-hat scatters, and how much depends on the length of the chains.
     # Take chains that are **right**: stationary, with a correlation of 0.9 from draw to draw,
     # which is what NUTS may have on a hard weight. Their R-hat is above 1.01 as long as they are
@@ -228,8 +231,8 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     #
     # Judge chains by what you will use: the predictions, with a limit that chains of this length
     # can keep. manymodes reports R-hat in three spaces. Its limit is what stationary chains of
-    # the same number and effective length reach by chance: 1.01 for long chains, never more than
-    # 1.05.
+    # the same number and effective length reach by chance. It is 1.01 for long chains, and never
+    # more than 1.05: chains that cannot keep this are too short to be judged, right or not.
 
     # %%
     for space in mm.diagnose(found).spaces:
@@ -261,7 +264,8 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     #
     #    </details>
     #
-    # 3. Chains of 100 draws have R-hat 1.04 for some prediction. Are they wrong?
+    # 3. Sixteen chains of 100 draws have R-hat 1.2 for some prediction, and draws that follow one
+    #    another have a correlation of 0.9. Are the chains wrong?
     #
     #    <details><summary>Answer</summary>
     #

@@ -136,7 +136,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
 
     # %% [markdown]
     # *The wrong order.* We give label 1 to the narrowest component of each draw, and label 3 to
-    # the widest. This keeps one draw of six, too. But the three groups are equally wide. The
+    # the widest. This keeps one order of six, too. But the three groups are equally wide. The
     # narrowest component is now one group and then another, and its location is spread over all
     # of them. R-hat may look well. The labels still mean nothing.
 

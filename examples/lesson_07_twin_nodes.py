@@ -66,11 +66,11 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %% [markdown]
     # ## What goes wrong first
     #
-    # Eight chains agree about the predictions. They do not agree about the weights, and they
-    # would not if all copies were moved to one. To see that, we look at how far each unit makes
-    # the response *rise* from the lowest dose to the highest. The rise does not change if the
-    # signs of a unit are turned. We sort the two rises, so that the order of the units does not
-    # matter either.
+    # Eight chains agree about the predictions. They do not agree about the weights. To see how
+    # much of that is left without copies, we look at how far each unit makes the response *rise*
+    # from the lowest dose to the highest. The rise does not change if the signs of a unit are
+    # turned. We sort the two rises, so that the order of the units does not matter either. R-hat
+    # of the larger rise is smaller than that of a weight, but larger than that of both together.
 
     # %%
     def rises(posterior: mm.Posterior, rows: np.ndarray) -> np.ndarray:
@@ -203,9 +203,10 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %% [markdown]
     # ## The fix that works
     #
-    # Ask how many units there are. `active="geometric:0.5"` makes their number unknown, with
-    # probability 1/2 each for one and two. Then the posterior says how far the second unit is
-    # wanted, and with one unit there is no ridge. The answer must be that of Bayes' rule with
+    # Ask how many units there are. `active="geometric:0.5"` makes their number unknown: after
+    # each unit a further one is active with probability 1/2. With at most two units, one and two
+    # have the probability 1/2 each. Then the posterior says how far the second unit is wanted,
+    # and with one unit there is no ridge. The answer must be that of Bayes' rule with
     # the evidence of two separate networks, of one unit and of two. Do not expect it to be
     # extreme: an idle unit does no harm, so that the larger network fits as well, and loses
     # only the prior probability that its second unit does something else.

@@ -105,14 +105,15 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # Between a mode and the rest lies a region of low probability. Here there is none. We can
     # check that, because all parameters but $\tau$ integrate out: given $\tau$, the estimates
     # $y$ are jointly normal, with the variances $1 + \tau^2 + 25$ and the covariances 25. One
-    # integral is left, and quadrature gives it. The density of $\tau$ has one hump, and it goes
-    # down to $\tau = 0$ without any gap.
+    # integral is left, and quadrature gives it. The density of $\log \tau$ has one hump, and it
+    # goes down towards $\tau = 0$ without any gap. Nor can there be two modes side by side: given
+    # $\tau$, the other parameters are jointly normal, which is one hump.
     #
     # What the chains meet is a *funnel*. Given $\tau$ and $\mu$, the prior lets each of the 24
     # effects lie within about $\tau$ of $\mu$. Divide $\tau$ by ten, and the volume is smaller by
     # a factor of $10^{24}$. The density inside is higher by as much, so that the neck of the
     # funnel keeps its probability. But a step that suits the wide part is far too long for the
-    # neck. A chain outside does not get in, and a chain inside does not get out.
+    # neck. A chain outside hardly gets in, and a chain inside hardly gets out.
     #
     # The non-centred parameters have no funnel: $z_j$ has the standard deviation 1 in the prior,
     # whatever $\tau$ is.
@@ -198,9 +199,10 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     #
     # *Stacking.* It is made for chains that do not mix. It weighs whole chains, by how well each
     # one predicts the estimates. That helps if each chain holds one mode, and is right within
-    # it. Here all chains explore the same hump, and share the same bias. A mixture cannot hold
-    # draws that no chain has made. And stacking does not see the bias: a chain without the neck
-    # predicts nearly as well as a chain with it, so that the weights follow chance.
+    # it. Here all chains are on the same hump, and none of them is right: nearly all miss the
+    # neck, and a chain that is stuck in it misses the rest. A mixture cannot hold draws that no
+    # chain has made. And stacking does not see the bias: a chain without the neck predicts nearly
+    # as well as a chain with it, so that the weights follow chance.
     #
     # We take the chains as six sets of four, as six users would have them, stack each set, and
     # ask how far its share of small $\tau$ is from the truth.
@@ -296,7 +298,8 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     #
     #    See whether a path of high density joins them: `compare` does, and finds one mode here.
     #    See where transitions diverge: in a funnel they do so near its neck, at one end of a
-    #    scale. Change the parameters: a funnel goes away, a mode does not.
+    #    scale. Change the parameters: a funnel may go away, and two regions of high probability
+    #    with little between them stay.
     #
     #    </details>
     #

@@ -19,8 +19,8 @@ from __future__ import annotations
 #
 # Yallup et al. (2022) remove copies by a constraint on the matrix $W$ with the rows $w_1$ and
 # $w_2$: its symmetric part $(W + W')/2$ must be positive definite, and its skew part
-# $(W - W')/2$ must be positive above the diagonal. It looks natural: all square matrices are such
-# a sum, and two kinds of signs are fixed.
+# $(W - W')/2$ must be positive above the diagonal. It looks natural: every square matrix is the
+# sum of these two parts, and the constraint fixes the signs of both.
 
 # %%
 import math
@@ -116,8 +116,10 @@ if __name__ == "__main__":  # the workers that sample chains import this file
 
     # %% [markdown]
     # Yallup et al. have sigmoid units. A flip of a sigmoid unit also moves the output bias $c$ by
-    # $v_j$, and can push it out of its bounds. This costs another $5/24$ of the copies, so that
-    # $1 - \frac{23}{36} \cdot \frac{19}{24} = 427/864$ of the functions are lost: one half.
+    # $v_j$, and can push it out of its bounds. A copy by no, one or two flips stays inside with
+    # probability $1$, $3/4$ or $2/3$, and the copy in the region needs them with probability
+    # $1/4$, $1/2$ and $1/4$. So $19/24$ of the copies are left, and
+    # $1 - \frac{23}{36} \cdot \frac{19}{24} = 427/864$ of the functions are lost: nearly half.
 
     # %%
     audit = mm.audit(xor_network("pd-skew"), orbits=20_000, seed=lesson.seed)
@@ -159,8 +161,8 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     # %% [markdown]
     # The picture shows which functions these are. Flips make the diagonal of $W$ positive, and
     # this can be done in one way for each of the two orders of the units. So each function is two
-    # points in the plane of the symmetric and the skew part. The region is a strip of this plane.
-    # A function is lost if both of its points are outside.
+    # points in the plane of the symmetric and the skew part. The region is the upper half of a
+    # strip of this plane. A function is lost if both of its points are outside.
 
     # %%
     figure, axes = lesson.figure(2, height=3.6)
@@ -258,7 +260,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
     #
     #    No. A quarter of the functions is lost. Each function has one copy with increasing biases
     #    and positive outgoing weights, but a flip moves c by v_j, and c may leave its bounds. For
-    #    two units this happens with probability 2/8.
+    #    two units this happens with probability 1/4.
     #
     #    </details>
     #

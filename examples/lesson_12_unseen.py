@@ -13,7 +13,7 @@ from __future__ import annotations
 #   f(x) = c + \sum_{j=1}^{3} v_j \tanh(w_j x + b_j),$$
 #
 # whose weights have normal priors with standard deviation 2. Each function of this network has
-# $3! \cdot 2^3 = 48$ copies (lesson 1), so that we know how many modes there are to find.
+# $3! \cdot 2^3 = 48$ copies (lesson 1), so that we know how many copies there are to find.
 
 # %%
 import json
