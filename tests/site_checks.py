@@ -25,13 +25,17 @@ LOADED = {
     ("script", "src"),
     ("source", "src"),
     ("source", "srcset"),
+    ("track", "src"),
     ("use", "href"),
     ("video", "poster"),
     ("video", "src"),
 }
 """Attributes whose target a browser fetches by itself."""
-IN_STYLE = re.compile(r"""(?:url\(\s*|@import\s+)["']?\s*((?:https?:)?//[^"')\s]+)""")
-IN_SCRIPT = re.compile(r"""(?:fetch|import|importScripts|open)\s*\(\s*["'`](?:https?:)?//""")
+IN_STYLE = re.compile(r"""(?i)(?:url\(\s*|@import\s+)["']?\s*((?:https?:)?//[^"')\s]+)""")
+IN_SCRIPT = re.compile(
+    r"""(?:\b(?:fetch|import|importScripts|open|sendBeacon|EventSource|WebSocket|Worker)\s*\(\s*"""
+    r"""|\b(?:from|import)\s*|\.src\s*=\s*)["'`](?:(?:https?|wss?):)?//"""
+)
 OUTSIDE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 
 
@@ -62,7 +66,8 @@ class Page(HTMLParser):
         for name, value in given.items():
             name = name.removeprefix("xlink:")
             if (tag, name) in LOADED:
-                targets = [one.split()[0] for one in value.split(",")] if "set" in name else [value]
+                several = [one.split()[0] for one in value.split(",") if one.strip()]
+                targets = several if "set" in name else [value]
                 self.loaded += [one for one in targets if not one.startswith("data:")]
             elif name == "href":
                 self.links.append(value)
@@ -85,7 +90,10 @@ class Page(HTMLParser):
 
 def wrong_address(address: str) -> bool:
     """Return whether a link to another host is not https, or not well-formed."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # a bracket that is not closed
+        return True
     host = parts.hostname or ""
     return (
         parts.scheme != "https"
@@ -102,10 +110,10 @@ def complaints(site: Path) -> list[str]:
         name = path.relative_to(site)
         wrong += [f"{name}: loads {one}" for one in page.foreign]
         for link in [*page.links, *(one for one in page.loaded if not OUTSIDE.match(one))]:
-            parts = urlsplit(link)
-            if parts.scheme in ("http", "https") or link.startswith("//"):
+            if re.match(r"(?:https?:)?//", link, re.IGNORECASE):
                 wrong += [f"{name}: not an address: {link}"] * wrong_address(link)
                 continue
+            parts = urlsplit(link)
             if parts.scheme in ("data", "mailto", "javascript"):
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path

@@ -118,11 +118,24 @@ def test_no_link_is_broken_and_nothing_comes_from_another_host(site: Path) -> No
         ('<a href="#none">x</a>', "page.html: no anchor #none"),
         ('<a href="../page.html">x</a>', "page.html: no file ../page.html"),
         ('<a href="http://example.org/">x</a>', "page.html: not an address: http://example.org/"),
+        ('<a href="https://[example.org">x</a>', "page.html: not an address: https://[example.org"),
         ('<img src="https://example.org/a.png">', "page.html: loads https://example.org/a.png"),
         ('<script src="//example.org/a.js"></script>', "page.html: loads //example.org/a.js"),
         (
             "<style>@import 'https://example.org/a.css';</style>",
             "page.html: loads https://example.org/a.css",
+        ),
+        (
+            "<style>p { background: URL(HTTPS://example.org/a.png) }</style>",
+            "page.html: loads HTTPS://example.org/a.png",
+        ),
+        (
+            '<script type="module">import a from "https://example.org/a.js"</script>',
+            'page.html: loads from "https://',
+        ),
+        (
+            '<script>new WebSocket("wss://example.org")</script>',
+            'page.html: loads WebSocket("wss://',
         ),
         (
             '<p style="background: url(//example.org/a.png)">',

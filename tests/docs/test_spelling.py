@@ -1,4 +1,7 @@
-"""Spelling of what people read: pages, docstrings, comments and lessons; British, too."""
+"""Spelling of what people read: pages, docstrings, comments and lessons; British, too.
+
+Live pages are checked as a whole for misspelt words only: their code has names such as `color`.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from pathlib import Path
 import codespell_lib
 import pytest
 
+from manymodes.studies.lessons.catalogue import lessons
 from pages import FENCE, ROOT
 
-TEXTS = ("*.md", "docs/**/*.md", "docs/**/*.py", "examples/*", "stan/**/*", "python/**/*.py")
-ENDINGS = {".md", ".py", ".stan", ".stanfunctions", ".hpp", ".cpp"}
+TEXTS = (
+    *("*.md", "docs/**/*.md", "docs/**/*.py", "docs/live/*", "examples/*", "stan/**/*"),
+    "python/**/*.py",
+)
+ENDINGS = {".md", ".py", ".js", ".html", ".stan", ".stanfunctions", ".hpp", ".cpp"}
 AMERICAN = Path(codespell_lib.__file__).parent / "data" / "dictionary_en-GB_to_en-US.txt"
 OURS = {
     "biased",  # both are British
@@ -79,6 +86,16 @@ def test_a_misspelt_word_is_found(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "codespell_lib", "page.md"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "teh ==> the" in done.stdout
+
+
+def test_lessons_are_british() -> None:
+    wrong = {}
+    for name, lesson in lessons().items():
+        prose = "\n\n".join(cell.text for cell in lesson.cells if cell.kind == "markdown")
+        assert len(prose) > 1000
+        wrong[name] = american(prose.split("\n## References\n")[0])  # titles are as printed
+    assert len(wrong) > 10
+    assert {name: words for name, words in wrong.items() if words} == {}
 
 
 @pytest.mark.parametrize("kind", ["pages", "docstrings"])

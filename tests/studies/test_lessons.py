@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from matplotlib import rcParams
 from scipy import integrate, stats
 
 import manymodes as mm
@@ -23,9 +25,10 @@ from manymodes import toolchain
 from manymodes.cli.main import main
 from manymodes.errors import InputError
 from manymodes.studies.cauchy import cauchy_data, cauchy_modes
-from manymodes.studies.lessons import Number, catalogue, jackknife
+from manymodes.studies.lessons import Lesson, Number, catalogue, jackknife
 from manymodes.studies.lessons.catalogue import Script, lessons, script_at
 from manymodes.studies.lessons.cells import cells_of, notebook
+from manymodes.studies.lessons.lesson import OUT
 
 ROOT = Path(__file__).parents[2]
 RUNNER = runpy.run_path(str(ROOT / "docs" / "lessons.py"))
@@ -280,19 +283,43 @@ def test_a_lesson_runs_and_is_opened_as_any_run(
     assert json.loads((out / "summary.json").read_text())["seed"] == 2
 
 
+@pytest.mark.parametrize("name", ["lesson_90_small.py", "mine.py"])
 def test_a_lesson_is_a_script_too(
-    small: Path, tmp_path: Path, tools: toolchain.Toolchain, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    small: Path,
+    tmp_path: Path,
+    tools: toolchain.Toolchain,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A script knows its lesson by its name, so that here it is told where lessons are."""
+    """Under any name, so that it can be copied and changed. It is told where lessons are."""
     where = "from manymodes.studies.lessons import catalogue; from pathlib import Path; "
     where += f"catalogue.examples_dir = lambda: Path({str(small.parent)!r})"
     (tmp_path / "sitecustomize.py").write_text(where, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    command = [sys.executable, str(small), "--out", "run", "--quiet"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(small.read_bytes())
+    command = [sys.executable, name, "--out", "run"]
+    done = subprocess.run([*command, "--quiet"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "posterior mean: " in done.stdout
     assert (tmp_path / "run" / "report.html").exists()
+    both = [*command, "--resume", "--overwrite"]
+    done = subprocess.run(both, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "--overwrite: not allowed with argument --resume" in done.stderr
+
+
+def test_a_cell_that_begins_a_lesson_can_be_run_again(
+    small: Path, tmp_path: Path, tools: toolchain.Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", None)  # as in a notebook
+    monkeypatch.setenv(OUT, str(tmp_path / "kept"))
+    before = rcParams["text.parse_math"], rcParams["font.size"]
+    for _ in range(2):
+        lesson = Lesson(90, "mean")
+    assert lesson.out == tmp_path / "kept"
+    lesson._held.close()
+    assert (rcParams["text.parse_math"], rcParams["font.size"]) == before
 
 
 def test_a_notebook_is_written_and_not_replaced(
@@ -304,7 +331,9 @@ def test_a_notebook_is_written_and_not_replaced(
     nbformat.validate(nbformat.read(path, as_version=4))
     assert main(command) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert main([*command, "--overwrite"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--overwrite", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"lesson": "lesson-90", "file": str(path)}
 
 
 def test_the_list_has_studies_and_lessons(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -323,6 +352,7 @@ def test_the_list_has_studies_and_lessons(small: Path, capsys: pytest.CaptureFix
         (["lesson-90", "--out", "x", "--chains", "4"], "has no --chains"),
         (["lesson-90", "--out", "x", "--resume", "--overwrite"], "leave one of them out"),
         (["lesson-90", "--out", "x", "--notebook", "y.ipynb"], "leave out --out"),
+        (["lesson-90", "--notebook", "y.ipynb", "--resume"], "leave out --resume"),
         (["xor", "--notebook", "y.ipynb"], "it is not a lesson"),
         (["nor", "--out", "x"], "there is no 'nor'"),
         (["--notebook", "y.ipynb"], "which one?"),

@@ -34,7 +34,7 @@ def list_studies(options: argparse.Namespace, studies: Mapping[str, str]) -> int
 def lesson_command(options: argparse.Namespace, studies: Iterable[str]) -> int:
     """Run a lesson into ``--out``, or write its notebook; no other study has this name."""
     from manymodes.results.our_files import LESSON_PICTURE, REPORT, SUMMARY
-    from manymodes.runtime.storage import refuse_existing, write_json
+    from manymodes.runtime.storage import json_text, refuse_existing, write_json
     from manymodes.studies.lessons.catalogue import lessons
     from manymodes.studies.lessons.cells import notebook
     from manymodes.studies.lessons.lesson import Way
@@ -51,9 +51,13 @@ def lesson_command(options: argparse.Namespace, studies: Iterable[str]) -> int:
     if options.notebook is not None:
         if options.out is not None:
             raise InputError("--notebook writes a notebook and runs nothing: leave out --out")
+        if options.resume:
+            raise InputError("--notebook writes a notebook and runs nothing: leave out --resume")
         refuse_existing([options.notebook], options.overwrite)
         write_json(options.notebook, notebook(script.cells))
-        if not options.quiet:
+        if options.json:
+            print(json_text({"lesson": script.name, "file": str(options.notebook)}))
+        elif not options.quiet:
             print(f"{options.notebook}: the notebook of {script.name}, {script.title}")
         return 0
     if options.out is None:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -85,7 +85,8 @@ class Lesson:
 
     In a script it takes ``--out``, ``--seed``, ``--resume``, ``--overwrite`` and ``--quiet`` from
     the command line. In a notebook it shows its picture in place and keeps nothing, unless the
-    environment variable ``MANYMODES_LESSON_OUT`` names a folder.
+    environment variable ``MANYMODES_LESSON_OUT`` names a folder. A cell that begins a lesson can be
+    run again: the lesson that was begun before lets go of its folder.
 
     Parameters
     ----------
@@ -109,9 +110,17 @@ class Lesson:
         There is no such lesson, or the directory cannot be used.
     """
 
+    _last: ClassVar[ExitStack] = ExitStack()
+    """What the latest lesson holds that no command began."""
+
     def __init__(self, number: int, *posteriors: str) -> None:
         self.script: Script = lesson_named(f"lesson-{number}")
-        way, self._held = _asked.get() or (_from_surroundings(self.script), ExitStack())
+        asked = _asked.get()
+        if asked is None:
+            Lesson._last.close()
+            Lesson._last = ExitStack()
+            asked = _from_surroundings(self.script), Lesson._last
+        way, self._held = asked
         self.seed = check_seed(way.seed)
         self.quiet = way.quiet
         self.out = way.out
@@ -263,16 +272,23 @@ class Lesson:
 
 def _from_surroundings(script: Script) -> Way:
     """Return how a lesson is run that no command began: as a script, or in a notebook."""
-    if Path(sys.argv[0]).name != script.path.name:
+    if not _is_script():
         out = os.environ.get(OUT)
         return Way(Path(out), overwrite=True, quiet=True) if out else Way()
     parser = argparse.ArgumentParser(description=f"Lesson {script.number}. {script.title}")
     parser.add_argument("--out", type=Path, default=Path(script.name), help="the run directory")
     parser.add_argument("--seed", type=int, default=1, help="decides everything random")
-    parser.add_argument("--resume", action="store_true", help="run only what is missing in --out")
-    parser.add_argument("--overwrite", action="store_true", help="replace the results in --out")
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="run only what is missing in --out")
+    earlier.add_argument("--overwrite", action="store_true", help="replace the results in --out")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return Way(**vars(parser.parse_args()))
+
+
+def _is_script() -> bool:
+    """Whether the main program is a file, of whatever name: the cells of a notebook are not."""
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    return main is not None and Path(main).name == Path(sys.argv[0]).name
 
 
 def _in_notebook() -> bool:
