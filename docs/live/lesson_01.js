@@ -275,8 +275,8 @@ showLesson({
     },
   ],
   look: [
-    "Watch the shapes in the left picture. Each chain walks to one of the clouds and stays " +
-      "there: it would have to cross a region that the posterior almost excludes. The four " +
+    "Watch the shapes in the left picture. Each chain walks to one of the clouds and mostly " +
+      "stays there: on the way to another one, the posterior is low. The four " +
       "clouds hold two copies each, as the two units can also be exchanged.",
     "The picture in the middle undoes exchanges and flips. The clouds fall on one another. In " +
       "the picture on the right there never were eight of anything: all chains draw the same " +

@@ -420,10 +420,10 @@ showLesson({
       "<b>which place</b>, and each observation multiplies the answer: small differences of 100 " +
       "observations become a factor like e<sup>13</sup>.",
     "Stacking asks another question: which mixture of the two modes predicts an observation " +
-      "that was left out? Half of the data are in each place, so the answer is about one half. " +
+      "that was left out? The answer is about the share of the data in each place. " +
       "It does not become extreme with more data.",
     "If the model were true, both would agree in the end. <b>They disagree because the model " +
-      "is wrong</b>, and the size of the disagreement tells you so. Occupancy answers neither " +
+      "is wrong</b>: half of the data are where it says that none can be. Occupancy answers neither " +
       "question: it counts where chains began.",
   ],
   model: [

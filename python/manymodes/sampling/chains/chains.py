@@ -392,7 +392,7 @@ def run_chains(
     """
     given = changed(settings, ChainSettings, changes)
     execution = Execution(out, resume, other_versions, executor, workers, quiet, part_of(part))
-    posterior.model  # noqa: B018 - data that do not fit are refused before anything is written
+    posterior.compile(quiet=quiet).model  # noqa: B018 - refuses data that do not fit, in time
     given.check_room(posterior, None if resume else out, execution.part)
     prepare_sampler(given.sampler, posterior, given.nuts)
     with execution.folder("chains") as folder:

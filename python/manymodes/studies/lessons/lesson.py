@@ -202,7 +202,7 @@ class Lesson:
     def settle(self, number: Number) -> None:
         """Take the number that settles the lesson, and say it."""
         self.number = number
-        print(number)
+        print(f"The number that settles it: {number}")
 
     def note(self, number: Number) -> None:
         """Take a further number, which is tested too, and say it."""
