@@ -93,7 +93,7 @@ def test_scores_of_another_form_are_told_in_a_line(text: str, tmp_path: Path) ->
     path = tmp_path / "scores.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ResultsError, match=r"scores\.json is damaged .*remove it"):
-        xor_gains._kept(path)
+        xor_gains._kept_scores(path)
 
 
 def test_options_of_nested_sampling_are_refused(

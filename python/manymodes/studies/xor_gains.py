@@ -106,7 +106,7 @@ def run_xor_gains(
             path = out / f"seed-{data_seed:03d}" / _KEPT
             if not path.exists():
                 write_json(path, _sampled(path.parent, noise_sd, data_seed, effort))
-            kept.append({"data_seed": data_seed, **_kept(path)})
+            kept.append({"data_seed": data_seed, **_kept_scores(path)})
         content = {
             **summary_head(f"study {NAME}", effort.seed),
             "settings": settings,
@@ -174,7 +174,7 @@ def _mean_of(values: FloatArray) -> Estimate:
 # -------------------------------------------------------------------------- one data set
 
 
-def _kept(path: Path) -> dict[str, Any]:
+def _kept_scores(path: Path) -> dict[str, Any]:
     """Return the scores of a data set that was sampled; raise `ResultsError` if they are none."""
     found = read_json(path)
     try:
