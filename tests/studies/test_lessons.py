@@ -210,7 +210,15 @@ def test_a_number_agrees_or_not(given: dict[str, float], agrees: bool) -> None:
     assert str(number).endswith(": agrees)" if agrees else ": DOES NOT AGREE)")
 
 
-@pytest.mark.parametrize("given", [{"sd": 0.1}, {"sd": -0.1, "above": 0.0}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sd": 0.1},
+        {"sd": -0.1, "above": 0.0},
+        {"sd": float("nan"), "expected": 0.0},
+        {"sd": float("inf"), "expected": 0.0},  # it would agree with anything
+    ],
+)
 def test_a_number_that_cannot_be_judged_is_refused(given: dict[str, float]) -> None:
     with pytest.raises(InputError, match="number: "):
         Number("it", 1.0, **given)

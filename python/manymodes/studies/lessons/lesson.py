@@ -108,6 +108,8 @@ class Lesson:
     ------
     InputError
         There is no such lesson, or the directory cannot be used.
+    ToolchainError
+        CmdStan, the bridge or a compiler is missing.
     """
 
     _last: ClassVar[ExitStack] = ExitStack()
