@@ -523,11 +523,12 @@ function commonFigures(run) {
     label: `R-hat of ${label}`,
     ...verdict(run.steps < FEWEST ? NaN : rhat(thinned(run, of))),
   }));
+  const end = run.steps < MOST_STEPS ? "" : ": the end, Restart begins anew";
   return [
     {
       label: "Steps of each chain",
       value: run.steps.toLocaleString("en-GB"),
-      verdict: `seed ${run.settings.seed}`,
+      verdict: `seed ${run.settings.seed}${end}`,
     },
     { label: "Acceptance", value: run.steps ? `${(100 * share).toFixed(0)} %` : "–" },
     ...rhats,

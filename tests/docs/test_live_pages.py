@@ -424,6 +424,19 @@ def test_a_wrong_address_is_the_page_as_it_opens(visit: Open) -> None:
     assert seen.page.evaluate("manymodes.steps") == 0
 
 
+def test_a_page_says_that_chains_are_at_their_end(visit: Open) -> None:
+    """There Start does nothing; an address that asks for more steps leads there too."""
+    seen = visit("believe-or-predict", address="#steps=50000")
+    seen.rest()
+    for button in ("#start", "#step"):
+        seen.page.locator(button).click()
+        assert seen.page.evaluate("manymodes.steps") == 20_000
+    assert "Restart begins anew" in seen.page.locator("#figures").inner_text()
+    seen.page.locator("#restart").click()
+    assert "Restart begins anew" not in seen.page.locator("#figures").inner_text()
+    assert seen.messages == []
+
+
 FOCUSED = """() => {
   const one = document.activeElement;
   const shown = one.closest('.segments') ?? one;

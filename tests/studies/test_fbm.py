@@ -13,6 +13,7 @@ from conftest import needs_tools
 from manymodes.cli.main import main
 from manymodes.errors import InputError
 from manymodes.networks.group_priors import ScalePrior
+from manymodes.results.our_files import our_files, run_directory
 from manymodes.studies.conduct import Effort
 from manymodes.studies.fbm import fbm_problems, run_fbm
 from manymodes.studies.fbm_words import fbm_text
@@ -36,6 +37,19 @@ def test_the_problems_are_neals() -> None:
     assert three_way["ih"].scale == ScalePrior("gamma", 0.1, 0.5)  # x: four inputs
     assert three_way["ih"].sources == ScalePrior("gamma", 1.0, 0.5)
     assert three_way["bo"].scale == ScalePrior("gamma", 0.05, 0.5)
+
+
+def test_overwrite_knows_the_folders_of_the_problems(tmp_path: Path) -> None:
+    draws = {tmp_path / name / "chains.nc" for name in fbm_problems(1)}
+    for path in draws:
+        path.parent.mkdir()
+        path.touch()
+    assert set(our_files(tmp_path)) == draws
+    with pytest.raises(InputError, match="no run of manymodes wrote"), run_directory(tmp_path):
+        pass
+    (tmp_path / "settings.json").write_text('{"seed": 1, "nuts": {}}', encoding="utf-8")
+    with run_directory(tmp_path, overwrite=True):
+        assert not any(path.exists() for path in draws)
 
 
 def test_the_data_are_as_described() -> None:

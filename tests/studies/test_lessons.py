@@ -158,7 +158,7 @@ def test_the_number_of_a_lesson_is_what_theory_says(
         assert number["value"] + 2 * number["sd"] < high
     else:
         assert number["value"] == pytest.approx(expected, abs=4 * number["sd"])
-        assert 0 < number["sd"] < 0.3 * max(1, abs(expected))
+        assert 0 < number["sd"] < 0.3 * (abs(expected) or 1)
         if number["expected"] is not None:  # by the lesson's own way to compute it
             assert number["expected"] == pytest.approx(expected, abs=0.2 * number["sd"])
 
@@ -210,7 +210,15 @@ def test_a_number_agrees_or_not(given: dict[str, float], agrees: bool) -> None:
     assert str(number).endswith(": agrees)" if agrees else ": DOES NOT AGREE)")
 
 
-@pytest.mark.parametrize("given", [{"sd": 0.1}, {"sd": -0.1, "above": 0.0}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sd": 0.1},
+        {"sd": -0.1, "above": 0.0},
+        {"sd": float("nan"), "expected": 0.0},
+        {"sd": float("inf"), "expected": 0.0},  # it would agree with anything
+    ],
+)
 def test_a_number_that_cannot_be_judged_is_refused(given: dict[str, float]) -> None:
     with pytest.raises(InputError, match="number: "):
         Number("it", 1.0, **given)
@@ -281,6 +289,26 @@ def test_a_lesson_runs_and_is_opened_as_any_run(
     assert "report.html" in said
     assert mine.exists()
     assert json.loads((out / "summary.json").read_text())["seed"] == 2
+
+
+@pytest.mark.parametrize("name", ["tempered.nc", "posterior/posterior.json", "report.html"])
+@pytest.mark.parametrize("how", [[], ["--resume"], ["--overwrite"]])
+def test_results_of_the_user_in_a_folder_of_its_name_are_not_replaced(
+    name: str,
+    how: list[str],
+    small: Path,
+    tmp_path: Path,
+    tools: toolchain.Toolchain,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mine = tmp_path / "out" / "mean" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine", encoding="utf-8")
+    assert main(["study", "lesson-90", "--out", str(tmp_path / "out"), "--quiet", *how]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+    left = {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {path for path in left if path.name[0] != "."} == {mine}
+    assert mine.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize("name", ["lesson_90_small.py", "mine.py"])

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 import manymodes as mm
 from conftest import needs_tools
 from manymodes.cli.main import main
-from manymodes.errors import InputError
+from manymodes.errors import InputError, ResultsError
 from manymodes.modes.held_out import HeldOut
 from manymodes.results.our_files import our_files
 from manymodes.studies import xor_gains
@@ -84,6 +84,16 @@ def test_a_number_of_data_sets_is_checked(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="noise-sd"):
         run_xor_gains(tmp_path / "run", noise_sd=-1, effort=EFFORT)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"full": {"scores": {}}}', '{"full": {"scores": {"whole": [null]}}}']
+)
+def test_scores_of_another_form_are_told_in_a_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ResultsError, match=r"scores\.json is damaged .*remove it"):
+        xor_gains._kept_scores(path)
 
 
 def test_options_of_nested_sampling_are_refused(

@@ -65,7 +65,7 @@ _DRAWS = {
 _FOLDERS = {POSTERIOR, "checks", *_ENGINES}
 _SCRATCH = re.compile(r"\.running-.*|unfinished-\d{3,}")
 _LOCKS = (".chains.lock", ".nested.lock", ".tempered.lock")
-_PARTS = re.compile(r"full|constrained|(sd-\d\.\d{4}-)?seed-\d{3,}")
+_PARTS = re.compile(r"full|constrained|regression|binary|three-way|(sd-\d\.\d{4}-)?seed-\d{3,}")
 """The names of the folders of posteriors in studies."""
 _TRACEBACKS = re.compile(r"traceback-\d{8}-\d{6}-\d+(-\d+)?\.txt")
 _MOST_NAMED = 5

@@ -20,6 +20,7 @@ from manymodes.modes.comparison import Comparison, compare
 from manymodes.modes.functions import FunctionSummary
 from manymodes.modes.held_out import HeldOut, held_out_lpd
 from manymodes.results.run_directory import run_directory, summary_head
+from manymodes.results.run_reading import damaged
 from manymodes.runtime.storage import claim, read_json, write_json
 from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.nuts_settings import NutsSettings
@@ -75,6 +76,10 @@ def run_xor_gains(
     ------
     InputError
         A setting is out of its range, or the directory cannot be used.
+    ResultsError
+        The scores of a data set that was sampled before are damaged.
+    SamplingError
+        The tempered runs of a data set were too short: see `scores_of`.
     """
     if data_seeds < 1:
         raise InputError(f"data-seeds: {data_seeds} is not 1 or more")
@@ -101,7 +106,7 @@ def run_xor_gains(
             path = out / f"seed-{data_seed:03d}" / _KEPT
             if not path.exists():
                 write_json(path, _sampled(path.parent, noise_sd, data_seed, effort))
-            kept.append({"data_seed": data_seed, **read_json(path)})
+            kept.append({"data_seed": data_seed, **_kept_scores(path)})
         content = {
             **summary_head(f"study {NAME}", effort.seed),
             "settings": settings,
@@ -167,6 +172,17 @@ def _mean_of(values: FloatArray) -> Estimate:
 
 
 # -------------------------------------------------------------------------- one data set
+
+
+def _kept_scores(path: Path) -> dict[str, Any]:
+    """Return the scores of a data set that was sampled; raise `ResultsError` if they are none."""
+    found = read_json(path)
+    try:
+        for name in (FULL, CONSTRAINED):
+            _mean(found[name]["scores"][WHOLE])
+    except (KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+    return found
 
 
 def _sampled(folder: Path, noise_sd: float, data_seed: int, effort: Effort) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from manymodes.modes.diagnosis import diagnosed
 from manymodes.report import Section, picture, write_report
 from manymodes.report.plots.style import STYLE, new_figure
 from manymodes.report.summary_words import add_verdicts
-from manymodes.results.our_files import LESSON_PICTURE
+from manymodes.results.our_files import LESSON_PICTURE, our_files
 from manymodes.results.run_directory import (
     REPORT,
     SUMMARY,
@@ -34,7 +34,7 @@ from manymodes.results.run_directory import (
     write_draws,
 )
 from manymodes.runtime.seeds import check_seed
-from manymodes.runtime.storage import atomic, claim, write_json
+from manymodes.runtime.storage import SETTINGS, atomic, claim, write_json
 from manymodes.studies.lessons.catalogue import Script, lesson_named
 from manymodes.studies.lessons.number import Number, numbers_table
 from manymodes.toolchain import find, require
@@ -108,6 +108,8 @@ class Lesson:
     ------
     InputError
         There is no such lesson, or the directory cannot be used.
+    ToolchainError
+        CmdStan, the bridge or a compiler is missing.
     """
 
     _last: ClassVar[ExitStack] = ExitStack()
@@ -133,6 +135,7 @@ class Lesson:
         if self.out is not None:
             self._held.enter_context(run_directory(self.out, overwrite=way.overwrite))
             settings = {"lesson": number, "seed": self.seed, "posteriors": list(posteriors)}
+            _refuse_others(self.out, posteriors)
             claim(self.out, settings, resume=way.resume)
 
     def at(self, name: str) -> dict[str, Any]:
@@ -268,6 +271,19 @@ class Lesson:
         if name not in self._posteriors:
             names = ", ".join(self._posteriors) or "no name"
             raise InputError(f"{self.script.name}: was begun with {names}, not with {name!r}")
+
+
+def _refuse_others(out: Path, posteriors: Iterable[str]) -> None:
+    """Refuse to write into a folder that holds results which the lesson did not write."""
+    if (out / SETTINGS).exists():  # it names whose they are
+        return
+    for name in posteriors:
+        for path in our_files(out / name):
+            if path.name[0] != ".":
+                raise InputError(
+                    f"{out} holds {path.relative_to(out)}, which this lesson did not write: "
+                    "move it away or choose another --out"
+                )
 
 
 def _from_surroundings(script: Script) -> Way:

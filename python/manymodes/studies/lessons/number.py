@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class Number:
     Raises
     ------
     InputError
-        Nothing says what it should be, or the standard error is negative.
+        Nothing says what it should be, or the standard error is negative or not finite.
     """
 
     what: str
@@ -47,7 +48,7 @@ class Number:
         """Check that the estimate can be wrong."""
         if self.expected is None and self.above is None and self.below is None:
             raise InputError(f"number: {self.what!r} needs expected, above or below")
-        if not self.sd >= 0:
+        if not 0 <= self.sd < math.inf:
             raise InputError(f"number: the standard error of {self.what!r} is {self.sd}")
 
     @property
