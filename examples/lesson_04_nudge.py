@@ -192,7 +192,7 @@ if __name__ == "__main__":  # the workers that sample chains import this file
 
     # %%
     figure, axes = lesson.figure(3, height=2.9)
-    log_mass = np.log(masses(log_lik, 1.0).T)
+    log_mass = np.log(np.maximum(masses(log_lik, 1.0).T, 1e-300))
     levels = log_mass.max() - np.array([9.0, 6.0, 3.0, 1.5, 0.0])
     axes[0].contourf(GRID, GRID, log_mass, levels=levels, colors=[STEPS[i] for i in (1, 3, 5, 8)])
     for chain, colour in zip(mu, np.where(wrong > 0.5, FUNCTIONS[1], FUNCTIONS[0]), strict=True):
