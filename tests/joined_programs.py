@@ -2,6 +2,11 @@
 
 Our BridgeStan home makes it: `MAIN` as it would be made for a user, the others, lean, in its user
 header. `load` gives any of them with data.
+
+Compiling all programs with the newest Stan takes eight processor minutes, and so it is done only
+if something has changed that it depends on: `COMPARED` holds a hash of all that was compared last.
+After the tests of the newest Stan have passed with MANYMODES_NEWEST=1, `python
+tests/joined_programs.py` writes it anew.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -88,6 +94,37 @@ def for_the_newest() -> tuple[str, ...]:
     return tuple(name for name in forms() if name not in left_out)
 
 
+# ---------------------------------------------------------------- what was compared before
+
+
+COMPARED = TESTS / "pins" / "newest_stan_compared.txt"
+AGAIN = "MANYMODES_NEWEST"
+"""Environment variable that, set, has everything compared again."""
+
+
+def sources() -> list[Path]:
+    """Return the files that decide the libraries, but this one."""
+    found = [*STAN.rglob("*"), *TESTS.rglob("*.stan*"), TESTS / "lean_model.hpp"]
+    return sorted(path for path in found if path.is_file())
+
+
+def to_compare() -> str:
+    """Return a hash of what the newest Stan is compared on: the programs, and who compiles them."""
+    compiler = subprocess.run(
+        ["g++", "-dumpfullversion"], capture_output=True, text=True, check=False
+    ).stdout
+    digest = hashlib.sha256(repr((newest_stan.WHEEL.version, compiler, for_the_newest())).encode())
+    for path in [*sources(), TESTS / "density" / "test_newest_stan.py"]:
+        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def were_compared() -> bool:
+    """Return whether exactly this was compared before, and need not be now."""
+    kept = COMPARED.read_text(encoding="utf-8").split() if COMPARED.is_file() else []
+    return not os.environ.get(AGAIN) and to_compare() in kept
+
+
 # ---------------------------------------------------------------- the libraries
 
 
@@ -123,9 +160,8 @@ def _name(name: str) -> bytes:
 def _library(stan: str, names: tuple[str, ...]) -> Path:
     """Return a library of forms, made once for these sources."""
     cmdstan = newest_stan.cmdstan() if stan == "newest" else oldest()
-    sources = [*STAN.rglob("*"), *TESTS.rglob("*.stan*"), TESTS / "lean_model.hpp", Path(__file__)]
     digest = hashlib.sha256(repr((cmdstan, names)).encode())
-    for path in sorted(path for path in sources if path.is_file()):
+    for path in [*sources(), Path(__file__)]:
         digest.update(path.read_bytes())
     folder = toolchain.home() / "tests" / f"{stan}-{digest.hexdigest()[:16]}"
     target = folder / f"{MAIN.stem}_model.so"
@@ -166,3 +202,7 @@ def _build(cmdstan: Path, names: tuple[str, ...], target: Path) -> None:
     command += ["STANCFLAGS=--allow-undefined", target]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    COMPARED.write_text(f"{to_compare()}\n", encoding="utf-8")

@@ -28,6 +28,10 @@ from manymodes.types import FloatArray
 from test_stan_programs import COMBINATIONS, RAGGED, X, posterior
 
 pytestmark = needs_tools
+if_not_before = pytest.mark.skipif(
+    joined_programs.were_compared(),
+    reason="the same programs were compared before: tests/joined_programs.py says how to repeat it",
+)
 
 RELATIVE = 1e-12
 FORMS = forms()
@@ -203,6 +207,7 @@ def test_all_models_are_compared() -> None:
     assert {FORMS[name][0] for name in compared()} >= ours
 
 
+@if_not_before
 @pytest.mark.parametrize("name", compared())
 def test_density_gradient_and_draws_are_those_of_2_27(name: str) -> None:
     rng = np.random.default_rng(17)
@@ -246,12 +251,14 @@ def bridge_json(data: Any) -> str:
     return str(stanio.dump_stan_json(data))
 
 
+@if_not_before
 def test_the_bridge_is_the_newest_stans(bridges: Any) -> None:
     old, new = bridges
     assert "Stan version: 2.27" in old.model_info()
     assert f"Stan version: {newest_stan.WHEEL.version}" in new.model_info()
 
 
+@if_not_before
 @pytest.mark.parametrize(("propto", "jacobian"), list(product([True, False], repeat=2)))
 def test_derivatives_are_those_of_2_27(bridges: Any, propto: bool, jacobian: bool) -> None:
     old, new = bridges
@@ -268,6 +275,7 @@ def test_derivatives_are_those_of_2_27(bridges: Any, propto: bool, jacobian: boo
     np.testing.assert_allclose(*hessians, rtol=1e-8, atol=1e-8)  # differences of gradients
 
 
+@if_not_before
 def test_names_and_transforms_are_those_of_2_27(bridges: Any) -> None:
     old, new = bridges
     blocks = {"include_tp": True, "include_gq": True}

@@ -166,6 +166,22 @@ def test_what_was_not_run_is_named(tmp_path: Path) -> None:
 
 
 @needs_tools
+def test_one_of_two_posteriors_may_have_no_draws_of_an_engine(tmp_path: Path) -> None:
+    """As in a lesson that integrates one of its posteriors only."""
+    for kind in ("normal", "bernoulli"):
+        posterior = closed_form(kind).compile()
+        save_posterior(posterior, tmp_path / kind / "posterior")
+        at = {"out": tmp_path / kind, "quiet": True}
+        run_chains(posterior, chains=2, nuts=QUICK_NUTS, **at)
+        if kind == "normal":
+            run_nested(posterior, polychord=QUICK_POLYCHORD, runs=1, **at)
+    found = Results(tmp_path, {"posteriors": {"normal": {}, "bernoulli": {}}})
+    assert sorted(found.chains.children) == ["bernoulli", "normal"]
+    assert list(found.nested_tree.children) == ["normal"]
+    assert list(found.nested) == ["normal"]
+
+
+@needs_tools
 def test_a_run_that_is_not_finished_opens_with_what_is_there(tmp_path: Path) -> None:
     posterior = closed_form("normal").compile()
     save_posterior(posterior, tmp_path / "posterior")

@@ -396,7 +396,7 @@ class Results(Shown):
     def chains(self) -> xr.DataTree:
         """The draws of the chains: groups ``posterior``, ``sample_stats``, ``log_likelihood``.
 
-        With several posteriors, each has a branch of its own under its name.
+        With several posteriors, each that has draws has a branch of its own under its name.
         """
         return self._trees(CHAINS, "chains", self._unwritten_chains)
 
@@ -417,34 +417,44 @@ class Results(Shown):
         import xarray as xr
 
         trees = {}
-        for name, folder in self._folders().items():
+        for name, folder in self._drawn(engine, file_name).items():
             tree = None
             there = (folder / file_name).exists() or not (folder / engine).is_dir()
             if unwritten is not None and not there:
                 tree = unwritten(name, folder)
             trees[name] = tree or read_tree(present(folder / file_name), engine)
-        if len(trees) == 1:
+        if len(self.names) == 1:
             return next(iter(trees.values()))
         return xr.DataTree(children=trees)
+
+    def _drawn(self, engine: str, file_name: str) -> dict[str, Path]:
+        """Return the folders of the posteriors that an engine has drawn from; all if of none."""
+        folders = self._folders()
+        drawn = {
+            name: folder
+            for name, folder in folders.items()
+            if (folder / file_name).exists() or (folder / engine).is_dir()
+        }
+        return drawn or folders
 
     @cached_property
     def stacked(self) -> xr.DataTree:
         """Draws of the stacked chains: groups ``posterior`` and, for a network, ``predictions``.
 
-        With several posteriors, each has a branch of its own under its name.
+        With several posteriors, each that has draws has a branch of its own under its name.
         """
         return self._trees(STACKED, "chains")
 
     @cached_property
     def nested(self) -> NestedSamples | dict[str, NestedSamples]:
-        """The nested samples; with several posteriors, by name."""
+        """The nested samples; with several posteriors, by name, of those that have some."""
         samples = {}
-        for name, folder in self._folders().items():
+        for name, folder in self._drawn("nested", NESTED).items():
             found = None
             if not (folder / NESTED).exists() and (folder / "nested").is_dir():
                 found = self._unwritten_nested(name, folder)
             samples[name] = found.samples if found else read_nested(present(folder / NESTED))
-        return next(iter(samples.values())) if len(samples) == 1 else samples
+        return next(iter(samples.values())) if len(self.names) == 1 else samples
 
     @cached_property
     def nested_tree(self) -> xr.DataTree:
