@@ -70,7 +70,7 @@ def _plural(models: Sequence[Model], comparison: ModelComparison) -> bool:
 def _by_evidence(comparison: ModelComparison) -> str:
     known = [m for m in comparison.models if math.isfinite(m.probability.value)]
     if not known:
-        return "There are no posterior probabilities: they need the evidence of at least two models."
+        return "There are no posterior probabilities: they need the evidence of two models or more."
     best, second = known[0], known[1]
     verb = "have" if _plural([best], comparison) else "has"
     text = (
