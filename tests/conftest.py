@@ -66,6 +66,7 @@ Y_BERNOULLI = np.array([1, 1, 0, 1, 0, 1, 1, 1])
 
 # Files that take longest, so ordered that two workers do not wait for one compilation.
 LONGEST = (
+    "lessons",
     "stan_programs",
     "kernel",
     "newest_stan",
@@ -76,8 +77,12 @@ LONGEST = (
     "readme",
     "site",
     "kills",
+    "clusters",
     "cli",
     "resume",
+    "live_pages",
+    "merge_parts",
+    "distribution",
     "sklearn",
     "svd_constraint",
     "nested",
