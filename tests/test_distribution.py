@@ -154,7 +154,7 @@ def test_the_source_archive_holds_all_that_tests_read(built: Path) -> None:
         for one in (ROOT / folder).rglob("*")
         if one.is_file()
         and one.suffix in {".py", ".md", ".stan", ".yml", ".yaml", ".png", ".svg"}
-        and "_build" not in one.parts
+        and "generated" not in one.parts
     }
     wanted |= {"LICENSE", "README.md", "SECURITY.md", "CITATION.cff", "pyproject.toml"}
     assert wanted <= held, sorted(wanted - held)
@@ -190,8 +190,8 @@ def test_the_citation_is_whole_and_of_this_version() -> None:
         assert all({"family-names", "given-names"} == author.keys() for author in one["authors"])
 
 
-def test_the_references_are_those_of_the_readme_and_the_reports() -> None:
-    in_readme = README.partition("## Licences and citations")[2]
+def test_the_references_are_those_of_the_pages_and_the_reports() -> None:
+    cited = (ROOT / "docs" / "citations.md").read_text(encoding="utf-8")
     in_reports = " ".join(
         value if isinstance(value, str) else " ".join(value)
         for name, value in vars(references).items()
@@ -199,7 +199,7 @@ def test_the_references_are_those_of_the_readme_and_the_reports() -> None:
     )
     for one in loaded("CITATION.cff")["references"]:
         first, year = one["authors"][0]["family-names"], one["year"]
-        named = re.search(rf"{first}[^.;:]*?\({year}\)", in_readme)
+        named = re.search(rf"{first}[^.;:]*?\({year}\)", cited)
         assert named or one["title"] in in_reports, one["title"]
 
 

@@ -142,7 +142,7 @@ def test_copies_have_equal_shares_of_tempered_draws() -> None:
     assert 0 <= held <= found.unassigned + 1e-12
 
     table = comparison_table("net", found)
-    assert "48 copies = 3!·2³" in table
+    assert re.search(r"\b48 (or 24 )?copies", table)  # 24 of a mode that a flip leaves alone
     rows = [line for line in table.splitlines() if re.match(r"  \d+ +\d+ +-?\d", line)]
     assert len(rows) <= 80  # functions, and one line for a mode and its copies: 40 of each
     section = modes_section({"net": found})

@@ -118,7 +118,7 @@ def _share(share: Estimate) -> str:
         return f"{f'{value:.1f}%':>15}"
     if round(sd, 1) > 0 and sd > min(value, 100 - value):  # no share is below 0 or above 100 %
         low, high = (_edge(end) for end in share_interval(share))
-        return f"{f'{value:.1f} ({low} to {high})%':>15}"
+        return f" {f'{value:.1f} ({low} to {high})%':>14}"  # apart from its neighbour if long
     return f"  {value:5.1f} ± {sd:4.1f}%"
 
 
