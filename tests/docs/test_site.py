@@ -207,10 +207,11 @@ def test_a_lesson_is_shown_as_it_was_executed(site: Path) -> None:
 
 
 def test_without_lessons_the_gallery_says_so(tmp_path: Path) -> None:
-    """In a site of one page, with the extensions that the page needs."""
+    """In a site of that page and the glossary that it names, with the extensions they need."""
     docs = tmp_path / "docs"
     shutil.copytree(ROOT / "docs" / "extensions", docs / "extensions")
     shutil.copy(ROOT / "docs" / "lessons.md", docs / "index.md")
+    (docs / "glossary.md").write_text("---\norphan: true\n---\n# Glossary\n", encoding="utf-8")
     settings = [
         "import sys",
         f"sys.path.insert(0, {str(docs / 'extensions')!r})",
