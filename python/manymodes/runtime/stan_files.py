@@ -1,4 +1,4 @@
-"""The place of manymodes' Stan and C++ sources."""
+"""The places of what manymodes ships beside its modules: Stan and C++ sources, lessons."""
 
 from __future__ import annotations
 
@@ -12,5 +12,10 @@ def stan_dir() -> Path:
 
     In an editable install that is ``stan/`` of the checkout, in a wheel ``manymodes/stan``.
     """
-    shipped = _PACKAGE / "stan"
-    return shipped if shipped.is_dir() else _PACKAGE.parents[1] / "stan"
+    return shipped_dir("stan")
+
+
+def shipped_dir(name: str) -> Path:
+    """Return a directory that the wheel carries in the package, and the checkout at its top."""
+    shipped = _PACKAGE / name
+    return shipped if shipped.is_dir() else _PACKAGE.parents[1] / name

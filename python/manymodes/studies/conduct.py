@@ -26,7 +26,7 @@ from manymodes.sampling.chains.chains import run_chains
 from manymodes.sampling.chains.settings import ChainSettings
 from manymodes.sampling.nested import NestedSettings, PolyChordSettings, run_nested
 from manymodes.sampling.tempered import TemperedSettings, run_tempered
-from manymodes.toolchain import require
+from manymodes.toolchain import Toolchain, require
 
 _FEW_POINTS = PolyChordSettings(nlive=150)
 
@@ -153,25 +153,42 @@ def conduct(
             for one, posterior in posteriors.items()
         }
         findings = find(comparisons)
-        diagnoses = diagnosed(comparisons)
-        summary = summarise(
+        write_findings(
+            name,
+            out,
             comparisons,
-            command=f"study {name}",
+            Findings({**data, **findings.summary}, findings.report),
             seed=effort.seed,
-            diagnoses=diagnoses,
-            **data,
-            **findings.summary,
-        )
-        write_json(out / SUMMARY, add_verdicts(summary, diagnoses))
-        write_report(
-            out / REPORT,
-            comparisons,
             settings={**settings, "chains": effort.chains.chains, "runs": effort.nested.runs},
-            toolchain=toolchain.as_dict(),
-            diagnoses=diagnoses,
-            **findings.report,
+            toolchain=toolchain,
         )
     return comparisons
+
+
+def write_findings(
+    name: str,
+    out: Path,
+    comparisons: Mapping[str, Comparison],
+    findings: Findings,
+    *,
+    seed: int,
+    settings: Mapping[str, Any],
+    toolchain: Toolchain,
+) -> None:
+    """Write the summary and the report of a study that was sampled into its run directory."""
+    diagnoses = diagnosed(comparisons)
+    summary = summarise(
+        comparisons, command=f"study {name}", seed=seed, diagnoses=diagnoses, **findings.summary
+    )
+    write_json(out / SUMMARY, add_verdicts(summary, diagnoses))
+    write_report(
+        out / REPORT,
+        comparisons,
+        settings=settings,
+        toolchain=toolchain.as_dict(),
+        diagnoses=diagnoses,
+        **findings.report,
+    )
 
 
 def _explored(posterior: Posterior, folder: Path, effort: Effort) -> Comparison:

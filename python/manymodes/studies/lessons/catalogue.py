@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from manymodes.errors import InputError
+from manymodes.runtime.stan_files import shipped_dir
 from manymodes.studies.lessons.cells import Cell, cells_of
 
-_PACKAGE = Path(__file__).resolve().parents[2]
 _FILE = re.compile(r"lesson_(\d\d)_\w+\.py")
 _TITLE = re.compile(r"# (\d+)\. (.+)\n+\*\*(.+?)\*\*", re.DOTALL)
 
@@ -41,11 +41,6 @@ class Script:
         """What the command line calls it: ``lesson-3``."""
         return f"lesson-{self.number}"
 
-    @property
-    def slug(self) -> str:
-        """Its file's name without the number: ``three-labels``."""
-        return self.path.stem.split("_", 2)[2].replace("_", "-")
-
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The cells of its notebook, in order."""
@@ -57,8 +52,7 @@ def examples_dir() -> Path:
 
     In an editable install that is ``examples/`` of the checkout, in a wheel ``manymodes/examples``.
     """
-    shipped = _PACKAGE / "examples"
-    return shipped if shipped.is_dir() else _PACKAGE.parents[1] / "examples"
+    return shipped_dir("examples")
 
 
 def lessons() -> dict[str, Script]:

@@ -20,21 +20,17 @@ from matplotlib.figure import Figure
 from manymodes.density.posterior import Posterior
 from manymodes.errors import InputError
 from manymodes.modes.comparison import Comparison
-from manymodes.modes.diagnosis import diagnosed
-from manymodes.report import Section, picture, write_report
+from manymodes.report import Section, picture
 from manymodes.report.plots.style import STYLE, new_figure
-from manymodes.report.summary_words import add_verdicts
 from manymodes.results.our_files import LESSON_PICTURE, our_files
 from manymodes.results.run_directory import (
-    REPORT,
-    SUMMARY,
     run_directory,
     save_posterior,
-    summarise,
     write_draws,
 )
 from manymodes.runtime.seeds import check_seed
-from manymodes.runtime.storage import SETTINGS, atomic, claim, write_json
+from manymodes.runtime.storage import SETTINGS, atomic, claim
+from manymodes.studies.conduct import Findings, write_findings
 from manymodes.studies.lessons.catalogue import Script, lesson_named
 from manymodes.studies.lessons.number import Number, numbers_table
 from manymodes.toolchain import find, require
@@ -146,8 +142,7 @@ class Lesson:
         InputError
             The lesson was not begun with this name.
         """
-        self._check(name)
-        out = None if self.out is None else self.out / name
+        out = self._folder(name)
         return {"out": out, "resume": out is not None, "seed": self.seed, "quiet": self.quiet}
 
     def kept(self, name: str) -> dict[str, Any]:
@@ -158,9 +153,7 @@ class Lesson:
         InputError
             The lesson was not begun with this name.
         """
-        self._check(name)
-        kept = None if self.out is None else self.out / name
-        return {"kept": kept, "seed": self.seed, "quiet": self.quiet}
+        return {"kept": self._folder(name), "seed": self.seed, "quiet": self.quiet}
 
     def figure(self, columns: int = 1, width: float = 7.5, height: float = 3.0) -> tuple[Any, Any]:
         """Return a figure in the project's style, and its axes: one, or an array of columns."""
@@ -239,7 +232,6 @@ class Lesson:
         for name, found in comparisons.items():
             save_posterior(found.posterior, out / name / "posterior")
             write_draws(found, out / name, seed=self.seed)
-        diagnoses = diagnosed(comparisons)
         about = {
             "number": self.script.number,
             "title": self.script.title,
@@ -247,25 +239,27 @@ class Lesson:
             "settles": number.as_dict(),
             "further": [one.as_dict() for one in self.further],
         }
-        command = f"study {self.script.name}"
-        summary = summarise(
-            comparisons, command=command, seed=self.seed, diagnoses=diagnoses, lesson=about
+        lead = Section(
+            "lesson",
+            "",
+            (_plain(self.script.question),),
+            parts=(numbers_table(number, *self.further), picture(figure, caption, caption)),
         )
-        write_json(out / SUMMARY, add_verdicts(summary, diagnoses))
-        write_report(
-            out / REPORT,
+        title = f"Lesson {self.script.number}. {self.script.title}"
+        write_findings(
+            self.script.name,
+            out,
             comparisons,
-            title=f"Lesson {self.script.number}. {self.script.title}",
+            Findings({"lesson": about}, {"title": title, "lead": lead}),
+            seed=self.seed,
             settings={"lesson": self.script.number, "seed": self.seed},
-            toolchain=find().as_dict(),
-            diagnoses=diagnoses,
-            lead=Section(
-                "lesson",
-                "",
-                (_plain(self.script.question),),
-                parts=(numbers_table(number, *self.further), picture(figure, caption, caption)),
-            ),
+            toolchain=find(),
         )
+
+    def _folder(self, name: str) -> Path | None:
+        """Return the folder of a posterior; None if nothing is kept."""
+        self._check(name)
+        return None if self.out is None else self.out / name
 
     def _check(self, name: str) -> None:
         if name not in self._posteriors:
